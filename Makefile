@@ -1,0 +1,53 @@
+# Everything runs in .venv, made on first use and again when pyproject.toml or constraints.txt change.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.DELETE_ON_ERROR:
+.PHONY: help env demo test check measure-loop clean
+
+help:
+	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
+	@echo "make test [ARGS=...]   the tests"
+	@echo "make check             ruff, mypy, import layers, tests: what CI runs"
+	@echo "make measure-loop      time the whole loop"
+	@echo "make env               only make the environment in $(VENV)"
+	@echo "make clean             remove the environment and all caches"
+
+env: $(STAMP)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "imssa_lab needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo nowhere to be found)."; \
+	  echo "Name another one: make PYTHON=python3.12 ..."; exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+
+# setuptools comes first and builds without isolation, so that the build backend is pinned too.
+# $(BIN)/python is order-only: its time stamp is that of the interpreter it links to.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[train,plot,dev]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/imssa demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+measure-loop: $(STAMP)
+	$(BIN)/python -m benchmarks.measure_loop $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .make
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,108 @@
+"""Trained S4D state-space kernels on memristor crossbar arrays, real or simulated.
+
+Public names are handed on lazily: ``import imssa_lab`` loads no torch, h5py, pyvisa or matplotlib.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imssa_lab.errors import (
+        BundleError,
+        ConfigError,
+        DeploymentError,
+        ImssaError,
+        InstrumentError,
+        LimitError,
+        LinkError,
+        LogError,
+        ReplayMismatch,
+        TrainingError,
+    )
+    from imssa_lab.hal import (
+        ArrayInfo,
+        CellOutcome,
+        ColumnCalibration,
+        CrossbarArray,
+        Limits,
+        ProgrammingReport,
+        Pulses,
+        Readout,
+    )
+    from imssa_lab.log import Recorded, Replayed, RunLog, open_run
+    from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.station import open_array
+    from protocols.deploy import deploy
+    from protocols.write_verify import WriteVerify
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "imssa_lab.errors": (
+        "BundleError",
+        "ConfigError",
+        "DeploymentError",
+        "ImssaError",
+        "InstrumentError",
+        "LimitError",
+        "LinkError",
+        "LogError",
+        "ReplayMismatch",
+        "TrainingError",
+    ),
+    "imssa_lab.hal": (
+        "ArrayInfo",
+        "CellOutcome",
+        "ColumnCalibration",
+        "CrossbarArray",
+        "Limits",
+        "ProgrammingReport",
+        "Pulses",
+        "Readout",
+    ),
+    "imssa_lab.log": ("Recorded", "Replayed", "RunLog", "open_run"),
+    "imssa_lab.s4d.bundle": ("KernelBundle",),
+    "imssa_lab.station": ("open_array",),
+    "protocols.deploy": ("deploy",),
+    "protocols.write_verify": ("WriteVerify",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "ArrayInfo",
+    "BundleError",
+    "CellOutcome",
+    "ColumnCalibration",
+    "ConfigError",
+    "CrossbarArray",
+    "DeploymentError",
+    "ImssaError",
+    "InstrumentError",
+    "KernelBundle",
+    "LimitError",
+    "Limits",
+    "LinkError",
+    "LogError",
+    "ProgrammingReport",
+    "Pulses",
+    "Readout",
+    "Recorded",
+    "ReplayMismatch",
+    "Replayed",
+    "RunLog",
+    "TrainingError",
+    "WriteVerify",
+    "deploy",
+    "open_array",
+    "open_run",
+]
+
+
+def __getattr__(name: str) -> Any:  # a module attribute may be of any type
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'imssa_lab' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,70 @@
+"""The errors of imssa_lab: one tree, so that a script can catch all of it by one name.
+
+Every message says what was asked, what came or is allowed, and what to do next.
+"""
+
+
+class ImssaError(Exception):
+    """Root of everything that imssa_lab raises on purpose."""
+
+
+class LimitError(ImssaError, ValueError):
+    """A request outside what the array allows; nothing was sent."""
+
+
+class LinkError(ImssaError):
+    """The wire between computer and instrument failed."""
+
+
+class LinkTimeout(LinkError):
+    """No complete answer came before the deadline."""
+
+
+class LinkLost(LinkError):
+    """The other end closed the link or vanished."""
+
+
+class LinkCorrupt(LinkError):
+    """An answer came that cannot be an answer to what was asked."""
+
+
+class WrongInstrument(LinkError):
+    """The other end is not the instrument that the address promised."""
+
+
+class InstrumentError(ImssaError):
+    """An error that the instrument itself reported.
+
+    Args:
+        code: the number in the instrument's own error queue.
+        text: the text that came with it.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"the instrument reports error {code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class ConfigError(ImssaError):
+    """A profile, a station, an address or an option that cannot be used as written."""
+
+
+class LogError(ImssaError):
+    """A log that cannot be written, opened or trusted."""
+
+
+class ReplayMismatch(LogError):
+    """A replayed script asked for something else than what the log holds."""
+
+
+class BundleError(ImssaError):
+    """A file that is not a usable kernel bundle."""
+
+
+class TrainingError(ImssaError):
+    """A training that diverged or was given data it cannot learn from."""
+
+
+class DeploymentError(ImssaError):
+    """A bundle that cannot be put on the arrays given."""

@@ -1,0 +1,63 @@
+"""One S4D kernel as a block of weights: rows [u, x], columns [next state or increment, y].
+
+With u = U v_0 and x = X v_1.., W[u, x_n] = b_n U / X, W[x, x] = M (direct) or M - 1 (delta), W[x, y] = c X and
+W[u, y] = D U. Each column is divided by its largest magnitude, which the digital side multiplies back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from imssa_lab.hal import FloatArray
+from imssa_lab.s4d.bundle import LayerKernels
+
+Form = Literal["delta", "direct"]
+STATE_HEADROOM = 1.1
+
+
+@dataclass(frozen=True)
+class KernelBlock:
+    """The logical block of one kernel with 2N real states.
+
+    Attributes:
+        weights: (2N + 1, 2N + 1), each in [-1, 1]: what the cells hold.
+        column_scale: (2N + 1,), the digital factor of every column.
+        input_scale: U, the kernel's input at full DAC scale.
+        state_scale: X, the state at full DAC scale.
+        form: "delta", where the array gives the increment of the state, or "direct", the next state.
+    """
+
+    weights: FloatArray
+    column_scale: FloatArray
+    input_scale: float
+    state_scale: float
+    form: Form
+
+    @property
+    def size(self) -> int:
+        """Rows, and logical columns, of the block."""
+        return len(self.weights)
+
+
+def kernel_block(layer: LayerKernels, channel: int, form: Form = "delta") -> KernelBlock:
+    """The block of one channel of a layer."""
+    blocks = layer.transition[channel]
+    states = 2 * len(blocks)
+    transition = np.zeros((states, states))
+    for n, block in enumerate(blocks):
+        transition[2 * n : 2 * n + 2, 2 * n : 2 * n + 2] = block
+    if form == "delta":
+        transition -= np.eye(states)
+    u_scale = float(layer.input_range)
+    x_scale = STATE_HEADROOM * float(layer.state_range[channel])
+    weights = np.zeros((states + 1, states + 1))
+    weights[0, :states] = layer.b[channel].ravel() * u_scale / x_scale
+    weights[1:, :states] = transition.T
+    weights[1:, states] = layer.c[channel].ravel() * x_scale
+    weights[0, states] = layer.d[channel] * u_scale
+    column_scale = np.abs(weights).max(axis=0)
+    column_scale[column_scale == 0.0] = 1.0
+    return KernelBlock(weights / column_scale, column_scale, u_scale, x_scale, form)

@@ -1,0 +1,122 @@
+"""Where the kernels of a bundle go: word lines and bit lines of one or several arrays.
+
+Kernels stand on a diagonal: each has word lines of its own. Those that share bit lines belong to different
+banks; a read drives the word lines of one bank and leaves the others at 0 V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imssa_lab.errors import DeploymentError
+from imssa_lab.hal import BoolArray, FloatArray, Window
+from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
+from imssa_lab.mapping.pairs import from_pairs, to_pairs
+from imssa_lab.s4d.bundle import KernelBundle
+
+
+@dataclass(frozen=True)
+class PlacedKernel:
+    """A kernel on its array: `row` is its first word line, `col` its first bit line."""
+
+    layer: int
+    channel: int
+    array: int
+    bank: int
+    row: int
+    col: int
+    block: KernelBlock
+
+    @property
+    def rows(self) -> slice:
+        """Its word lines."""
+        return slice(self.row, self.row + self.block.size)
+
+    @property
+    def cols(self) -> slice:
+        """Its bit lines, two for every logical column."""
+        return slice(self.col, self.col + 2 * self.block.size)
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """All kernels of a bundle on arrays of one shape and one conductance window."""
+
+    kernels: tuple[PlacedKernel, ...]
+    shape: tuple[int, int]
+    window: Window
+
+    @property
+    def arrays(self) -> int:
+        """How many arrays it takes."""
+        return 1 + max(kernel.array for kernel in self.kernels)
+
+    def on(self, array: int) -> list[PlacedKernel]:
+        """The kernels of one array."""
+        return [kernel for kernel in self.kernels if kernel.array == array]
+
+    def target(self, array: int) -> tuple[FloatArray, BoolArray]:
+        """Target conductances (S, NaN where nothing is programmed) and mask of one array, (rows, cols).
+
+        Cells outside the blocks are left as they are, which is the bottom of the window on a RESET chip.
+        """
+        target = np.full(self.shape, np.nan)
+        for kernel in self.on(array):
+            target[kernel.rows, kernel.cols] = to_pairs(kernel.block.weights, self.window)
+        return target, np.isfinite(target)
+
+    def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
+        """The weights of the block that a measured map of its array (rows, cols), S, really implements."""
+        return from_pairs(conductance[kernel.rows, kernel.cols], self.window)
+
+
+def kernels_per_array(block_size: int, shape: tuple[int, int]) -> int:
+    """How many kernels of `block_size` rows fit on one array of this shape."""
+    return shape[0] // block_size if 2 * block_size <= shape[1] else 0
+
+
+def map_bundle(
+    bundle: KernelBundle, shape: tuple[int, int], window: Window, available: int, form: Form = "delta"
+) -> Mapping:
+    """Place all kernels of a bundle.
+
+    Args:
+        shape: word lines and bit lines of each array.
+        available: how many such arrays there are.
+
+    Raises:
+        DeploymentError: a kernel is larger than an array, or there are too few arrays.
+    """
+    blocks = [
+        (layer_index, channel, kernel_block(layer, channel, form))
+        for layer_index, layer in enumerate(bundle.layers)
+        for channel in range(len(layer.d))
+    ]
+    size = max(block.size for _, _, block in blocks)
+    per_array = kernels_per_array(size, shape)
+    if per_array == 0:
+        raise DeploymentError(
+            f"a kernel of this bundle needs {size} word lines and {2 * size} bit lines, the array has {shape[0]} and "
+            f"{shape[1]}; train with fewer states"
+        )
+    needed = -(-len(blocks) // per_array)
+    if needed > available:
+        raise DeploymentError(
+            f"{len(blocks)} kernels need {needed} arrays of {shape[0]}x{shape[1]}, {available} given; "
+            "add arrays or train with fewer channels"
+        )
+    return Mapping(tuple(_placed(blocks, size, per_array, shape[1] // (2 * size))), shape, window)
+
+
+def _placed(
+    blocks: Sequence[tuple[int, int, KernelBlock]], size: int, per_array: int, per_bank: int
+) -> list[PlacedKernel]:
+    placed = []
+    for index, (layer, channel, block) in enumerate(blocks):
+        array, slot = divmod(index, per_array)
+        bank, place = divmod(slot, per_bank)
+        placed.append(PlacedKernel(layer, channel, array, bank, slot * size, 2 * size * place, block))
+    return placed

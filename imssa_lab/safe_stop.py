@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM in the middle of a hardware call.
+
+The first signal waits until the call that is under way has returned (a half-sent command confuses a board more
+than a late stop); a second one does not wait. Either way an exception leaves the `with` block of the array,
+which makes it safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_log = logging.getLogger(__name__)
+_Handler = Callable[[int, FrameType | None], object] | int | None
+
+
+def _raise(signum: int) -> None:
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + signum)
+
+
+class SafeStop:
+    """Signal handling of one array. Several nest: each hands on to the one installed before it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._in_call = False
+        self._pending: int | None = None
+        self._previous: dict[int, _Handler] = {}
+
+    def install(self) -> None:
+        """Take over SIGINT and SIGTERM; Python allows this in the main thread only, elsewhere a no-op."""
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                self._previous[signum] = signal.signal(signum, self._handle)
+
+    def remove(self) -> None:
+        """Give the handlers back to whoever had them."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous.clear()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Around one hardware call: a first signal is kept until the call is over."""
+        self._in_call = True
+        try:
+            yield
+        finally:
+            self._in_call = False
+        if self._pending is not None:
+            signum, self._pending = self._pending, None
+            _raise(signum)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._in_call and self._pending is None:
+            self._pending = signum
+            _log.warning("%s: stopping after the call under way; once more to stop now", self._name)
+            return
+        if self._in_call:
+            self._pending = None
+            _raise(signum)
+        previous = self._previous.get(signum)
+        if callable(previous):
+            previous(signum, frame)
+        else:
+            _raise(signum)

@@ -1,0 +1,1 @@
+"""What is done with an array: programming, calibration, closed-loop kernels, verification, deployment."""

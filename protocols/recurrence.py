@@ -1,0 +1,122 @@
+"""Kernels in closed loop on arrays: one `read_mvm` a time step and bank, many sequences in lockstep.
+
+The state lives in digital accumulators. Each step puts [u, x] on the word lines of a bank, reads increments (or
+next states) and outputs from its bit-line pairs, and undoes the column scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.errors import DeploymentError
+from imssa_lab.hal import CrossbarArray, FloatArray
+from imssa_lab.mapping import Mapping, PlacedKernel
+
+
+def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
+    """`read_mvm` for signed voltages (n, rows), in two passes where the word lines take no sign; A, (n, cols)."""
+    if array.info.input_signed:
+        return array.read_mvm(voltages)
+    return array.read_mvm(np.maximum(voltages, 0.0)) - array.read_mvm(np.maximum(-voltages, 0.0))
+
+
+@dataclass(frozen=True)
+class _Bank:
+    """The kernels of one layer that are read together, as index arrays of shape (kernels, block size)."""
+
+    array: CrossbarArray
+    channels: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    plus: NDArray[np.intp]
+    column_scale: FloatArray
+    input_scale: FloatArray
+    state_scale: FloatArray
+    delta: bool
+
+    @classmethod
+    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel]) -> _Bank:
+        size = np.arange(kernels[0].block.size)
+        return cls(
+            array,
+            np.array([kernel.channel for kernel in kernels]),
+            np.array([kernel.row + size for kernel in kernels]),
+            np.array([kernel.col + 2 * size for kernel in kernels]),
+            np.array([kernel.block.column_scale for kernel in kernels]),
+            np.array([kernel.block.input_scale for kernel in kernels]),
+            np.array([kernel.block.state_scale for kernel in kernels]),
+            kernels[0].block.form == "delta",
+        )
+
+    def step(self, inputs: FloatArray, state: FloatArray, volt: float, unit: float) -> tuple[FloatArray, FloatArray]:
+        """Next state (n, kernels, 2N) in units of X, and outputs (n, kernels), for inputs (n, kernels)."""
+        drive = np.concatenate([(inputs / self.input_scale)[..., None], state], axis=-1)
+        voltages = np.zeros((len(inputs), self.array.info.rows))
+        voltages[:, self.rows] = volt * np.clip(drive, -1.0, 1.0)  # full scale of the DAC
+        current = read_signed(self.array, voltages)
+        out = (current[:, self.plus] - current[:, self.plus + 1]) * (self.column_scale / unit)
+        moved = state + out[..., :-1] if self.delta else out[..., :-1]
+        return np.clip(moved, -1.0, 1.0), out[..., -1]
+
+
+class KernelRunner:
+    """Runs the kernels of a mapped bundle on arrays; `runner(layer, u)` is what `run_network` takes as `kernels`.
+
+    Args:
+        arrays: as many as the mapping uses, programmed.
+        mapping: where the kernels stand.
+
+    Attributes:
+        gain, offset: per layer, (channels,): digital correction of the outputs, identity until `recalibrate`.
+
+    Raises:
+        DeploymentError: fewer arrays than the mapping uses.
+    """
+
+    def __init__(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> None:
+        if len(arrays) < mapping.arrays:
+            raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
+        self._span = mapping.window.span
+        layers = 1 + max(kernel.layer for kernel in mapping.kernels)
+        self._banks: list[list[_Bank]] = []
+        for layer in range(layers):
+            groups: dict[tuple[int, int], list[PlacedKernel]] = {}
+            for kernel in mapping.kernels:
+                if kernel.layer == layer:
+                    groups.setdefault((kernel.array, kernel.bank), []).append(kernel)
+            self._banks.append([_Bank.of(arrays[array], kernels) for (array, _), kernels in groups.items()])
+        widths = [sum(len(bank.channels) for bank in banks) for banks in self._banks]
+        self.gain = [np.ones(width) for width in widths]
+        self.offset = [np.zeros(width) for width in widths]
+
+    def __call__(self, layer: int, inputs: FloatArray) -> FloatArray:
+        """Outputs (n, steps, channels) of one layer's kernels for inputs of the same shape, corrected."""
+        return self.gain[layer] * self.raw(layer, inputs) + self.offset[layer]
+
+    def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
+        """Outputs as the arrays give them."""
+        outputs = np.empty_like(inputs, dtype=np.float64)
+        for bank in self._banks[layer]:
+            volt = bank.array.info.limits.read_voltage
+            states = bank.rows.shape[1] - 1
+            state = np.zeros((len(inputs), len(bank.channels), states))
+            for step in range(inputs.shape[1]):
+                state, y = bank.step(inputs[:, step, bank.channels], state, volt, volt * self._span)
+                outputs[:, step, bank.channels] = y
+        return outputs
+
+    def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:
+        """Least-squares gain and offset of every channel, measured -> ideal, both (n, steps, channels)."""
+        m, t = (values.reshape(-1, values.shape[-1]) for values in (measured, ideal))
+        m_mean, t_mean = m.mean(axis=0), t.mean(axis=0)
+        variance = ((m - m_mean) ** 2).sum(axis=0)
+        if not (variance > 0).all():
+            raise DeploymentError(
+                f"layer {layer}: channels {np.flatnonzero(variance == 0).tolist()} give a constant output on the "
+                "calibration inputs; check that the array is powered and programmed"
+            )
+        self.gain[layer] = ((m - m_mean) * (t - t_mean)).sum(axis=0) / variance
+        self.offset[layer] = t_mean - self.gain[layer] * m_mean
