@@ -1,0 +1,93 @@
+"""Tasks that need memory, with their data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.errors import ConfigError
+
+Split = tuple[NDArray[np.float32], NDArray[np.int64]]
+_IMAGE_SHARES = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Labelled sequences, split before anything was combined.
+
+    Attributes:
+        train, validation, test: inputs (n, steps, inputs) float32 and labels (n,).
+        labels: names of the classes; preprocessing: how raw data became inputs; licence: of the data, with source.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    labels: tuple[str, ...]
+    preprocessing: str
+    licence: str
+
+
+def load_task(name: str, seed: int) -> Task:
+    """A task by its name.
+
+    Raises:
+        ConfigError: no such task.
+    """
+    if name != "digits-first":
+        raise ConfigError(f"task {name!r}: no such task; there is digits-first")
+    return digits_first(seed)
+
+
+def digits_first(seed: int, pairs: tuple[int, int, int] = (4000, 500, 1000)) -> Task:
+    """Two handwritten digits of different classes, one after the other, row by row; name the first.
+
+    1,797 images of 8x8 pixels (Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, as shipped
+    with scikit-learn) are split into train, validation and test, class by class, before they are paired; a pair is
+    16 steps of 8 pixels.
+
+    Args:
+        seed: of split and pairing; pairs: how many pairs of each split.
+    """
+    from sklearn.datasets import load_digits
+
+    rng = np.random.default_rng(seed)
+    bunch = load_digits()
+    images = (bunch.images / 8.0 - 1.0).astype(np.float32)
+    parts = _split_images(bunch.target, rng)
+    train, validation, test = (
+        _pairs(images[part], bunch.target[part], count, rng) for part, count in zip(parts, pairs, strict=True)
+    )
+    return Task(
+        "digits-first",
+        train,
+        validation,
+        test,
+        tuple(str(digit) for digit in range(10)),
+        "two 8x8 images of different digits one after the other, one row a step; pixel / 8 - 1",
+        "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0, as in scikit-learn",
+    )
+
+
+def _split_images(classes: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Image numbers of the three splits, the same share of each class in all."""
+    parts: list[list[NDArray[np.int64]]] = [[], [], []]
+    for digit in np.unique(classes):
+        shuffled = rng.permutation(np.flatnonzero(classes == digit))
+        edges = np.rint(np.cumsum(_IMAGE_SHARES)[:-1] * len(shuffled)).astype(int)
+        for part, share in zip(parts, np.split(shuffled, edges), strict=True):
+            part.append(share)
+    return [np.concatenate(part) for part in parts]
+
+
+def _pairs(
+    images: NDArray[np.float32], classes: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> Split:
+    first = rng.integers(len(images), size=count)
+    second = rng.integers(len(images), size=count)
+    while (same := classes[first] == classes[second]).any():
+        second[same] = rng.integers(len(images), size=int(same.sum()))
+    return np.concatenate([images[first], images[second]], axis=1), classes[first].astype(np.int64)

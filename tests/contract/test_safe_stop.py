@@ -1,0 +1,74 @@
+"""Ctrl-C and SIGTERM: the first waits for the hardware call, the second does not, both leave the array safe."""
+
+import os
+import signal
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from imssa_lab.hal import Pulses
+from twin import DigitalTwin
+
+
+class Interrupted(DigitalTwin):
+    """A twin whose pulses are interrupted by signals while they are under way."""
+
+    signals: ClassVar[list[int]] = []
+    finished = False
+    made_safe = False
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        for signum in self.signals:
+            os.kill(os.getpid(), signum)
+        super()._apply_pulses(pulses)
+        self.finished = True
+
+    def _make_safe(self) -> None:
+        self.made_safe = True
+
+
+def pulse(array: Interrupted) -> None:
+    with array:
+        array.apply_pulses(Pulses.on(np.ones((4, 4), dtype=bool), "SET", 2.0, 1.0, 1e-6))
+        raise AssertionError("the signal was lost")
+
+
+@pytest.mark.parametrize(("signum", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_first_signal_waits_for_the_call(
+    monkeypatch: pytest.MonkeyPatch, signum: int, error: type[BaseException]
+) -> None:
+    before = signal.getsignal(signum)
+    array = Interrupted(shape=(4, 4))
+    monkeypatch.setattr(Interrupted, "signals", [signum])
+    with pytest.raises(error):
+        pulse(array)
+    assert array.finished
+    assert array.made_safe
+    assert signal.getsignal(signum) == before
+
+
+def test_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = Interrupted(shape=(4, 4))
+    monkeypatch.setattr(Interrupted, "signals", [signal.SIGINT, signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        pulse(array)
+    assert not array.finished
+    assert array.made_safe
+
+
+def test_arrays_nest(monkeypatch: pytest.MonkeyPatch) -> None:
+    outer, inner = Interrupted(shape=(4, 4)), Interrupted(shape=(4, 4))
+    monkeypatch.setattr(Interrupted, "signals", [signal.SIGTERM])
+    with pytest.raises(SystemExit), outer, inner:
+        outer.apply_pulses(Pulses.on(np.ones((4, 4), dtype=bool), "SET", 2.0, 1.0, 1e-6))
+    assert outer.finished
+    assert outer.made_safe
+    assert inner.made_safe
+
+
+def test_an_exception_makes_safe() -> None:
+    array = Interrupted(shape=(4, 4))
+    with pytest.raises(RuntimeError, match="bench"), array:
+        raise RuntimeError("bench")
+    assert array.made_safe
