@@ -61,12 +61,19 @@ class Mapping:
     def target(self, array: int) -> tuple[FloatArray, BoolArray]:
         """Target conductances (S, NaN where nothing is programmed) and mask of one array, (rows, cols).
 
-        Cells outside the blocks are left as they are, which is the bottom of the window on a RESET chip.
+        Cells that join the word lines of one kernel to the bit lines of another of its bank have the bottom of the
+        window as target: most stand there already and get no pulse, and one that is stuck elsewhere is found.
         """
         target = np.full(self.shape, np.nan)
+        for rows, cols in self._crossings(array):
+            target[rows, cols] = self.window.low
         for kernel in self.on(array):
             target[kernel.rows, kernel.cols] = to_pairs(kernel.block.weights, self.window)
         return target, np.isfinite(target)
+
+    def _crossings(self, array: int) -> list[tuple[slice, slice]]:
+        kernels = self.on(array)
+        return [(one.rows, other.cols) for one in kernels for other in kernels if one.bank == other.bank]
 
     def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
         """The weights of the block that a measured map of its array (rows, cols), S, really implements."""

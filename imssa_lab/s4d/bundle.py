@@ -1,6 +1,7 @@
 """`KernelBundle`: all that deployment needs of a trained model, in one file; loads without torch.
 
-The file is safetensors with a JSON header. Weights are the effective ones, already quantised.
+The file is safetensors with a JSON header, so reading one runs no code. Weights are the effective ones, already
+quantised, in float64.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerKernels:
     """The kernels of one layer, and the digital operations that follow them.
 
     x[k+1] = M x[k] + b u[k], y[k] = c . x[k] + d u[k] for each of H channels with N states of two real parts.
+    Numbers are those of the trained net, without unit.
 
     Attributes:
         transition: M, (H, N, 2, 2); b, c: (H, N, 2); d: (H,).
-        input_range: largest |u| on training data; state_range, increment_range, output_range: (H,), largest |x|,
-            |x[k+1] - x[k]| and |y|.
+        input_range: largest |u| on training data; state_range, increment_range, output_range: (H,), largest |x| over
+            all states of a kernel, largest |x[k+1] - x[k]|, largest |y|.
         norm_scale, norm_shift: (H,), the batch norm after the kernels, folded.
         activation_range: full scale of the quantiser after ReLU.
         mix_weight, mix_bias: (H, H) and (H,) of the 1x1 mix with residual before the next layer; None in the last.
+
+    Raises:
+        BundleError: an array has the wrong shape, or a value is not finite.
     """
 
     transition: FloatArray
@@ -53,33 +58,36 @@ class LayerKernels:
     mix_bias: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        if self.b.ndim != 3:
+            raise BundleError(f"layer: b must have shape (channels, states, 2), got {self.b.shape}")
         channels, states = self.b.shape[:2]
-        expected = {
-            "transition": (channels, states, 2, 2),
-            "c": (channels, states, 2),
-            "d": (channels,),
-            "state_range": (channels,),
-            "norm_scale": (channels,),
-            "norm_shift": (channels,),
-        }
-        for name, shape in expected.items():
-            values = getattr(self, name)
-            if values.shape != shape or not np.isfinite(values).all():
-                raise BundleError(f"layer: {name} must be finite and of shape {shape}, got {values.shape}")
+        _check("transition", self.transition, (channels, states, 2, 2))
+        _check("b", self.b, (channels, states, 2))
+        _check("c", self.c, (channels, states, 2))
+        for name in ("d", "state_range", "increment_range", "output_range", "norm_scale", "norm_shift"):
+            _check(name, getattr(self, name), (channels,))
+        if (self.mix_weight is None) != (self.mix_bias is None):
+            raise BundleError("layer: mix_weight and mix_bias come together or not at all")
+        if self.mix_weight is not None and self.mix_bias is not None:
+            _check("mix_weight", self.mix_weight, (channels, channels))
+            _check("mix_bias", self.mix_bias, (channels,))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelBundle:
-    """A trained, quantised S4D classifier.
+    """A trained, quantised S4D classifier; two bundles are the same when their digests are.
 
     Attributes:
         layers: the recurrent kernels, in order.
         encoder_weight, encoder_bias: (H, inputs), (H,); head_weight, head_bias: (classes, H), (classes,).
         encoder_range, layer_ranges, head_range: full scales of the activation quantisers before encoder, each
-            layer and head; activation_bits their width.
+            layer and head; activation_bits: their width, None for a float model without them.
         labels: names of the classes; task, precision, preprocessing: words for people and records.
-        expected_accuracy: test accuracy in software with its 95 % interval (low, high), fractions.
+        expected_accuracy: test accuracy in software and its 95 % interval: (accuracy, low, high), fractions.
         provenance: seed, versions, training settings.
+
+    Raises:
+        BundleError: parts that do not fit together.
     """
 
     layers: tuple[LayerKernels, ...]
@@ -90,7 +98,7 @@ class KernelBundle:
     head_weight: FloatArray
     head_bias: FloatArray
     head_range: float
-    activation_bits: int
+    activation_bits: int | None
     labels: tuple[str, ...]
     task: str
     precision: str
@@ -98,59 +106,93 @@ class KernelBundle:
     expected_accuracy: tuple[float, float, float]
     provenance: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        channels, classes = len(self.encoder_weight), len(self.labels)
+        if not self.layers or any(len(layer.d) != channels for layer in self.layers):
+            raise BundleError(f"bundle: one layer or more, each with the encoder's {channels} channels")
+        if len(self.layer_ranges) != len(self.layers) or len(self.expected_accuracy) != 3:
+            raise BundleError("bundle: one layer_ranges entry per layer, three of expected_accuracy")
+        if any(layer.mix_weight is None for layer in self.layers[:-1]) or self.layers[-1].mix_weight is not None:
+            raise BundleError("bundle: a mix stands between layers, so every layer but the last has one")
+        _check("encoder_weight", self.encoder_weight, (channels, self.inputs))
+        _check("encoder_bias", self.encoder_bias, (channels,))
+        _check("head_weight", self.head_weight, (classes, channels))
+        _check("head_bias", self.head_bias, (classes,))
+
+    @property
+    def inputs(self) -> int:
+        """Numbers per step of an input sequence."""
+        return int(self.encoder_weight.shape[-1])
+
     def digest(self) -> str:
-        """SHA-256 of the bundle as it is stored, hex."""
+        """SHA-256 in hex of the bundle as it is stored, so that of its file."""
         return hashlib.sha256(self._bytes()).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the bundle to a new file.
 
         Raises:
-            ConfigError: the file exists; nothing is overwritten.
+            ConfigError: the file exists, or cannot be written; nothing is overwritten.
         """
+        content = self._bytes()
         try:
             with Path(path).open("xb") as file:
-                file.write(self._bytes())
+                file.write(content)
         except FileExistsError as error:
-            raise ConfigError(f"{path} exists; choose another name, nothing was overwritten") from error
+            raise ConfigError(f"{path} exists and was not overwritten; choose another name") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written ({error}); choose a folder that exists") from error
 
     @classmethod
     def load(cls, path: str | Path) -> KernelBundle:
         """Read a bundle.
 
         Raises:
-            BundleError: no such file, not a bundle, truncated, or of another format version.
+            BundleError: no such file, not a bundle, truncated, damaged, or of another format version.
         """
         if not Path(path).is_file():
             raise BundleError(f"{path}: no such file; make a bundle with `imssa train`")
         try:
             with safe_open(str(path), framework="np") as file:
                 header = (file.metadata() or {}).get("imssa_lab")
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except SafetensorError as error:
-            raise BundleError(f"{path} is not a readable bundle ({error}); it may be truncated: copy it again") from error
-        if header is None:
-            raise BundleError(f"{path} is a safetensors file, but not an {FORMAT}; make one with `imssa train`")
-        facts = json.loads(header)
-        if facts["version"] != FORMAT_VERSION:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, OSError) as error:
             raise BundleError(
-                f"{path} has bundle format version {facts['version']}, this imssa_lab reads {FORMAT_VERSION}; "
-                "install the version that wrote it, or train again"
-            )
-        return cls(
-            layers=tuple(_layer(arrays, facts["layers"][i], f"layers.{i}.") for i in range(len(facts["layers"]))),
-            **{name: arrays[name] for name in ("encoder_weight", "encoder_bias", "head_weight", "head_bias")},
-            **{name: tuple(facts[name]) for name in ("layer_ranges", "labels", "expected_accuracy")},
-            **{name: facts[name] for name in _PLAIN},
-        )
+                f"{path} is no readable {FORMAT} (a complete safetensors file): {error}; it may be truncated, "
+                "copy it again or train again"
+            ) from error
+        if header is None:
+            raise BundleError(f"{path} is a safetensors file but no {FORMAT}; make one with `imssa train`")
+        try:
+            facts = json.loads(header)
+            found = facts["version"]
+            if found != FORMAT_VERSION:
+                raise BundleError(
+                    f"{path} has bundle format version {found}, this imssa_lab reads version {FORMAT_VERSION}; "
+                    "use the imssa_lab that wrote it, or train again"
+                )
+            return cls._assemble(facts, arrays)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{path}: the header of this {FORMAT} is damaged ({error!r}); copy it again") from error
+
+    @classmethod
+    def _assemble(cls, facts: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> KernelBundle:
+        layers = enumerate(facts["layers"])
+        parts: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        parts |= {name: tuple(facts[name]) for name in _TUPLES}
+        parts |= {name: facts[name] for name in _PLAIN}
+        return cls(layers=tuple(_layer(arrays, scalars, f"layers.{index}.") for index, scalars in layers), **parts)
 
     def _bytes(self) -> bytes:
-        tensors = {
-            name: getattr(self, name) for name in ("encoder_weight", "encoder_bias", "head_weight", "head_bias")
-        }
+        tensors = {name: getattr(self, name) for name in _ARRAYS}
         facts: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
-        facts |= {name: list(getattr(self, name)) for name in ("layer_ranges", "labels", "expected_accuracy")}
-        facts |= {"version": FORMAT_VERSION, "provenance": dict(self.provenance), "layers": []}
+        facts |= {name: list(getattr(self, name)) for name in _TUPLES}
+        facts |= {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "provenance": dict(self.provenance),
+            "layers": [],
+        }
         for index, layer in enumerate(self.layers):
             scalars = {}
             for entry in fields(layer):
@@ -158,12 +200,15 @@ class KernelBundle:
                 if isinstance(value, np.ndarray):
                     tensors[f"layers.{index}.{entry.name}"] = value
                 elif value is not None:
-                    scalars[entry.name] = value
+                    scalars[entry.name] = float(value)
             facts["layers"].append(scalars)
         contiguous = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in tensors.items()}
-        return save(contiguous, metadata={"imssa_lab": json.dumps(facts, sort_keys=True), "format": FORMAT})
+        # One metadata key only: safetensors writes several in no fixed order, and the digest must not vary.
+        return save(contiguous, metadata={"imssa_lab": json.dumps(facts, sort_keys=True)})
 
 
+_ARRAYS = ("encoder_weight", "encoder_bias", "head_weight", "head_bias")
+_TUPLES = ("layer_ranges", "labels", "expected_accuracy")
 _PLAIN = (
     "encoder_range",
     "head_range",
@@ -176,13 +221,27 @@ _PLAIN = (
 
 
 def _layer(arrays: Mapping[str, FloatArray], scalars: Mapping[str, float], prefix: str) -> LayerKernels:
-    own = {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
-    return LayerKernels(**own, **scalars)  # type: ignore[arg-type]  # names come from the fields when saving
+    parts: dict[str, Any] = dict(scalars)
+    parts |= {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+    return LayerKernels(**parts)
+
+
+def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+    if values.shape != shape or not np.isfinite(values).all():
+        raise BundleError(
+            f"bundle: {name} must be finite and of shape {shape}, got shape {values.shape}; train again"
+        )
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """95 % confidence interval of a proportion (Wilson, J. Am. Stat. Assoc. 22:209, 1927)."""
+    """95 % confidence interval (low, high) of a proportion (Wilson, J. Am. Stat. Assoc. 22:209, 1927).
+
+    Raises:
+        ConfigError: not 0 <= correct <= total, or nothing was counted.
+    """
+    if not 0 <= correct <= total or total == 0:
+        raise ConfigError(f"wilson_interval: {correct} of {total} is no proportion; count at least one trial")
     z, p = 1.959964, correct / total
     centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * float(np.sqrt(p * (1 - p) / total + z**2 / (4 * total**2)))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)

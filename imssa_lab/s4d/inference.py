@@ -2,59 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from imssa_lab.array_types import FloatArray
+from imssa_lab.errors import ConfigError
 from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
 
 Kernels = Callable[[int, FloatArray], FloatArray]
+"""`kernels(layer_index, u)`: outputs (n, steps, H) of one layer's kernels for inputs u of the same shape."""
 
 
 def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
     """Exact recurrence of all kernels of a layer: (n, steps, H) -> (n, steps, H), from a zero state."""
-    state = np.zeros((len(inputs), *layer.b.shape))
-    outputs = np.empty_like(inputs, dtype=np.float64)
-    for step in range(inputs.shape[1]):
-        u = inputs[:, step]
-        outputs[:, step] = (layer.c * state).sum(axis=(-2, -1)) + layer.d * u
-        state = np.matmul(layer.transition, state[..., None])[..., 0] + layer.b * u[..., None, None]
+    outputs = np.empty(inputs.shape)
+    for step, (_, _, y) in enumerate(_recurrence(layer, inputs)):
+        outputs[:, step] = y
     return outputs
 
 
-def quantise(values: FloatArray, full_scale: float, bits: int) -> FloatArray:
-    """Symmetric uniform quantiser: 2^(bits-1) - 1 levels each side of zero up to `full_scale`, saturating."""
+def kernel_ranges(layer: LayerKernels, inputs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Largest |x|, |x[k+1] - x[k]| and |y| of every kernel, each (H,), for inputs (n, steps, H), exactly."""
+    state, increment, output = np.zeros((3, len(layer.d)))
+    for x, following, y in _recurrence(layer, inputs):
+        state = np.maximum(state, np.abs(following).max(axis=(0, 2, 3)))
+        increment = np.maximum(increment, np.abs(following - x).max(axis=(0, 2, 3)))
+        output = np.maximum(output, np.abs(y).max(axis=0))
+    return state, increment, output
+
+
+def _recurrence(layer: LayerKernels, inputs: FloatArray) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+    """State before and after each step, (n, H, N, 2), and the output, (n, H)."""
+    m = layer.transition
+    x = np.zeros((len(inputs), *layer.b.shape))
+    for u in np.moveaxis(inputs, 1, 0):
+        y = (layer.c * x).sum(axis=(-2, -1)) + layer.d * u
+        # Written out, because numpy's products of many 2x2 matrices are slow.
+        following = m[..., 0] * x[..., :1] + m[..., 1] * x[..., 1:] + layer.b * u[..., None, None]
+        yield x, following, y
+        x = following
+
+
+def quantise(values: FloatArray, full_scale: float, bits: int | None) -> FloatArray:
+    """Symmetric uniform quantiser: 2^(bits-1) - 1 levels each side of zero up to `full_scale`, saturating.
+
+    Same shape as `values`; `bits` None passes them unchanged.
+    """
+    if bits is None:
+        return values
     top = 2 ** (bits - 1) - 1
-    step = full_scale / top
+    step = max(full_scale, 1e-12) / top
     return np.asarray(step * np.clip(np.rint(values / step), -top, top))
 
 
-def run_network(bundle: KernelBundle, inputs: FloatArray, kernels: Kernels | None = None) -> FloatArray:
-    """Logits (n, classes) for input sequences (n, steps, inputs).
+def run_network(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None) -> FloatArray:
+    """Logits (n, classes) for input sequences (n, steps, inputs), in float64.
 
     Args:
-        kernels: `kernels(layer_index, u)` gives the kernel outputs for u (n, steps, H); None for exact software.
+        kernels: runs the kernels of a layer, on arrays for instance; None for exact software.
+
+    Raises:
+        ConfigError: inputs, or what `kernels` returned, of the wrong shape or not finite.
     """
     return _forward(bundle, inputs, kernels)[0]
 
 
-def layer_inputs(bundle: KernelBundle, inputs: FloatArray) -> list[FloatArray]:
-    """What the kernels of each layer get to see in exact software, (n, steps, H) per layer."""
+def layer_inputs(bundle: KernelBundle, inputs: ArrayLike) -> list[FloatArray]:
+    """What the kernels of each layer get to see in exact software, (n, steps, H) per layer, for calibration.
+
+    Raises:
+        ConfigError: inputs of the wrong shape or not finite.
+    """
     return _forward(bundle, inputs, None)[1]
 
 
-def _forward(
-    bundle: KernelBundle, inputs: FloatArray, kernels: Kernels | None
-) -> tuple[FloatArray, list[FloatArray]]:
+def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -> tuple[FloatArray, list[FloatArray]]:
     bits = bundle.activation_bits
-    x = quantise(np.asarray(inputs, dtype=np.float64), bundle.encoder_range, bits)
-    x = x @ bundle.encoder_weight.T + bundle.encoder_bias
+    sequences = np.asarray(inputs, dtype=np.float64)
+    if sequences.ndim != 3 or sequences.shape[2] != bundle.inputs or 0 in sequences.shape:
+        raise ConfigError(
+            f"inputs must have shape (n, steps, {bundle.inputs}) for this bundle, got {sequences.shape}"
+        )
+    if not np.isfinite(sequences).all():
+        raise ConfigError("inputs must be finite; mend the NaN or infinite values, they would spread to every step")
+    x = quantise(sequences, bundle.encoder_range, bits) @ bundle.encoder_weight.T + bundle.encoder_bias
     seen = []
     for index, layer in enumerate(bundle.layers):
         u = quantise(x, bundle.layer_ranges[index], bits)
         seen.append(u)
         y = run_kernels(layer, u) if kernels is None else kernels(index, u)
+        if y.shape != u.shape or not np.isfinite(y).all():
+            raise ConfigError(f"kernels of layer {index} must return finite outputs {u.shape}, got shape {y.shape}")
         x = quantise(np.maximum(layer.norm_scale * y + layer.norm_shift, 0.0), layer.activation_range, bits)
         if layer.mix_weight is not None and layer.mix_bias is not None:
             x = x @ layer.mix_weight.T + layer.mix_bias + u

@@ -6,8 +6,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from imssa_lab.s4d.quantisers import R_MAX, Precision, delta_ternary, delta_uniform, ternary, uniform
+
+_DIRECT_STEPS = 32
 
 
 class S4DLayer(nn.Module):
@@ -40,49 +43,88 @@ class S4DLayer(nn.Module):
         self.c = nn.Parameter(c if memory else torch.zeros_like(c), requires_grad=memory)
         self.d = nn.Parameter(0.5 * torch.randn(channels, generator=rng))
         self.precision: Precision = "float"
+        self.weight_noise = 0.0
+        self._rng = rng
 
     def pole_parameters(self) -> list[nn.Parameter]:
         """The parameters of the poles, which learn more slowly than the rest."""
         return [self.log_dt, self.a_re, self.a_im]
 
     def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Effective M (H, N, 2, 2), b (H, N, 2), c (H, N, 2), d (H,) at the current precision."""
+        """Effective M (H, N, 2, 2), b (H, N, 2), c (H, N, 2), d (H,) at the current precision.
+
+        "4bit": M - 1, b and c on 4 bits, one scale each per channel. "ternary": M - 1 ternary with a gain per state,
+        c ternary with a gain per channel, b exact. In both d has 8 bits, one scale for the layer.
+        """
         dt = self.log_dt.exp()
         radius = torch.exp(-dt * self.a_re.exp()).clamp_max(R_MAX)
         angle = dt * self.a_im
-        real, imag, c, d = radius * angle.cos(), radius * angle.sin(), self.c, self.d
-        if self.precision != "float":
-            d = uniform(d, 8, (0,))
-            if self.precision == "ternary":
-                real, imag = delta_ternary(real, imag)
-                c = ternary(c, (1, 2))
-            else:
-                real, imag = delta_uniform(real, imag, 4)
-                c = uniform(c, 4, (1, 2))
+        real, imag = radius * angle.cos(), radius * angle.sin()
+        if self.precision == "ternary":
+            real, imag = delta_ternary(real, imag)
+        elif self.precision == "4bit":
+            real, imag = delta_uniform(real, imag, 4)
         beta = torch.sqrt((1.0 - real**2 - imag**2).clamp_min(1e-9))
+        c: Tensor = self.c
+        d: Tensor = self.d
+        if self.precision == "ternary":
+            c, d = ternary(c, (1, 2)), uniform(d, 8, (0,))
+        elif self.precision == "4bit":
+            beta, c, d = uniform(beta, 4, (1,)), uniform(c, 4, (1, 2)), uniform(d, 8, (0,))
         transition = torch.stack([torch.stack([real, -imag], -1), torch.stack([imag, real], -1)], -2)
         return transition, torch.stack([beta, torch.zeros_like(beta)], -1), c, d
 
     def kernel(self, steps: int) -> Tensor:
         """Impulse response (H, steps): K[0] = d, K[l] = c . M^(l-1) b."""
-        transition, b, c, d = self.matrices()
-        return torch.cat([d[:, None], torch.einsum("hnk,lhnk->hl", c, impulse_states(transition, b, steps - 1))], -1)
+        return impulse_response(*self.matrices(), steps)
 
     def forward(self, u: Tensor) -> Tensor:
-        """Convolution mode: (n, steps, H) -> (n, steps, H), from a zero state."""
+        """Convolution mode: (n, steps, H) -> (n, steps, H), from a zero state.
+
+        By FFT of twice the length; up to 32 steps by the kernel's Toeplitz matrix, which is faster there. In training,
+        `weight_noise` hardens the net against programming errors: every block entry gets Gaussian noise of this
+        fraction of the largest weight of its kind and channel (Joshi et al., Nat. Commun. 11:2473, 2020).
+        """
         steps = u.shape[1]
-        spectrum = torch.fft.rfft(u, 2 * steps, dim=1) * torch.fft.rfft(self.kernel(steps).T, 2 * steps, dim=0)
-        return torch.fft.irfft(spectrum, 2 * steps, dim=1)[:, :steps]
+        transition, b, c, d = self.matrices()
+        if self.training and self.weight_noise > 0:
+            transition = transition + self._noise(transition - torch.eye(2), (1, 2, 3))
+            b, c = b + self._noise(b, (1, 2)), c + self._noise(c, (1, 2))
+        kernel = impulse_response(transition, b, c, d, steps)
+        if steps <= _DIRECT_STEPS:
+            matrix = functional.pad(kernel, (steps - 1, 0)).unfold(1, steps, 1).flip(2)
+            return torch.bmm(u.permute(2, 0, 1), matrix.transpose(1, 2)).permute(1, 2, 0)
+        spectrum = torch.fft.rfft(u, 2 * steps, dim=1) * torch.fft.rfft(kernel.T, 2 * steps, dim=0)
+        outputs: Tensor = torch.fft.irfft(spectrum, 2 * steps, dim=1)[:, :steps]
+        return outputs
+
+    def step(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step of the recurrence: u (n, H), state (n, H, N, 2) or None for zero -> output (n, H), next state."""
+        outputs, state = self.recur(u[:, None], state)
+        return outputs[:, 0], state
+
+    def _noise(self, weights: Tensor, dims: tuple[int, ...]) -> Tensor:
+        peak = weights.detach().abs().amax(dims, keepdim=True)
+        return self.weight_noise * peak * torch.randn(weights.shape, generator=self._rng)
 
     def recur(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Recurrent mode: outputs (n, steps, H) and the state after the last step, (n, H, N, 2)."""
+        """Recurrent mode: u (n, steps, H) -> outputs (n, steps, H) and the state after the last step, (n, H, N, 2).
+
+        Equal to the convolution mode from a zero state, to float32 rounding.
+        """
         transition, b, c, d = self.matrices()
         x = u.new_zeros(len(u), *b.shape) if state is None else state
         outputs = []
-        for step in u.unbind(1):
-            outputs.append((c * x).sum((-2, -1)) + d * step)
-            x = torch.einsum("hnij,bhnj->bhni", transition, x) + b * step[..., None, None]
+        for now in u.unbind(1):
+            outputs.append((c * x).sum((-2, -1)) + d * now)
+            x = torch.einsum("hnij,bhnj->bhni", transition, x) + b * now[..., None, None]
         return torch.stack(outputs, 1), x
+
+
+def impulse_response(transition: Tensor, b: Tensor, c: Tensor, d: Tensor, steps: int) -> Tensor:
+    """Kernels (H, steps) of M (H, N, 2, 2), b, c (H, N, 2) and d (H,)."""
+    states = impulse_states(transition, b, steps - 1)
+    return torch.cat([d[:, None], torch.einsum("hnk,lhnk->hl", c, states)], -1)
 
 
 def impulse_states(transition: Tensor, b: Tensor, steps: int) -> Tensor:
@@ -95,5 +137,3 @@ def impulse_states(transition: Tensor, b: Tensor, steps: int) -> Tensor:
         states = torch.cat([states, torch.einsum("hnij,lhnj->lhni", powers, states)])
         powers = powers @ powers
     return states[:steps]
-
-

@@ -32,7 +32,9 @@ class QuantisedLinear(nn.Module):
 
 
 class S4DNetwork(nn.Module):
-    """S4D classifier of section "network" of the design: (n, steps, inputs) -> logits (n, classes).
+    """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, mean over time, head.
+
+    Converters of 8 bits stand before the encoder, before every S4D layer, after every ReLU and before the head.
 
     Args:
         inputs, channels (H), states (N), layers, classes: sizes.
@@ -64,23 +66,40 @@ class S4DNetwork(nn.Module):
     def set_precision(self, precision: Precision) -> None:
         """Hold every weight at `precision`; anything but float switches the 8-bit converters on."""
         for module in self.modules():
-            if isinstance(module, S4DLayer | QuantisedLinear):
-                module.precision = precision
-            elif isinstance(module, ActivationQuantiser):
-                module.enabled = precision != "float"
+            match module:
+                case S4DLayer() | QuantisedLinear():
+                    module.precision = precision
+                case ActivationQuantiser():
+                    module.enabled = precision != "float"
+
+    def set_weight_noise(self, fraction: float) -> None:
+        """Noise on the kernels' weights in training, as a fraction of the largest of its kind."""
+        for layer in self.kernels:
+            layer.weight_noise = fraction
+
+    def layer(self, index: int) -> S4DLayer:
+        """The kernels of one layer."""
+        layer = self.kernels[index]
+        assert isinstance(layer, S4DLayer)
+        return layer
+
+    def norm(self, index: int) -> nn.BatchNorm1d:
+        """The batch norm after the kernels of one layer."""
+        norm = self.norms[index]
+        assert isinstance(norm, nn.BatchNorm1d)
+        return norm
 
     def pole_parameters(self) -> list[nn.Parameter]:
-        """The parameters of all poles."""
-        return [
-            parameter for layer in self.kernels if isinstance(layer, S4DLayer) for parameter in layer.pole_parameters()
-        ]
+        """The parameters of all poles, which learn more slowly than the rest."""
+        return [parameter for index in range(len(self.kernels)) for parameter in self.layer(index).pole_parameters()]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (n, classes)."""
+        """Inputs (n, steps, inputs) -> logits (n, classes)."""
         x = self.encoder(self.encoder_converter(inputs))
         for index, (layer, norm) in enumerate(zip(self.kernels, self.norms, strict=True)):
             u = self.layer_converters[index](x)
-            y = norm(layer(u).transpose(1, 2)).transpose(1, 2)
+            y = layer(u)
+            y = norm(y.flatten(0, 1)).unflatten(0, y.shape[:2])
             x = self.relu_converters[index](functional.relu(y))
             if index < len(self.mixes):
                 x = self.mixes[index](x) + u

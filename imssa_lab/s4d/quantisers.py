@@ -8,25 +8,39 @@ import torch
 from torch import Tensor, nn
 
 R_MAX = 0.9995
+"""Largest pole radius: keeps every state's gain and memory finite."""
+
 Precision = Literal["float", "4bit", "ternary"]
+
+_TINY = 1e-12
 
 
 def straight_through(exact: Tensor, quantised: Tensor) -> Tensor:
-    """`quantised` in the forward pass, the gradient of `exact` in the backward pass."""
+    """`quantised` in the forward pass, the gradient of `exact` in the backward pass; shapes are equal."""
     return exact + (quantised - exact).detach()
 
 
 def uniform(weight: Tensor, bits: int, dims: tuple[int, ...]) -> Tensor:
-    """Symmetric uniform quantisation with full scale max|w| over `dims`; same shape as `weight`."""
+    """Symmetric uniform quantisation: s round(w / s), s = max|w| / (2^(bits-1) - 1).
+
+    Args:
+        weight: any shape; bits: two or more; dims: the group that shares one scale, which carries no gradient.
+
+    Returns:
+        The quantised weight, same shape.
+    """
     top = 2 ** (bits - 1) - 1
-    scale = weight.detach().abs().amax(dims, keepdim=True).clamp_min(1e-12) / top
-    return straight_through(weight, scale * torch.round(weight / scale))
+    scale = weight.detach().abs().amax(dims, keepdim=True).clamp_min(_TINY) / top
+    return straight_through(weight, scale * torch.round(weight / scale).clamp(-top, top))
 
 
 def ternary(weight: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Ternary weight network: alpha sign(w) where |w| > 0.7 mean|w|, else 0, one alpha per group over `dims`.
 
-    Li et al., Ternary Weight Networks, arXiv 1605.04711.
+    alpha is the mean of |w| over the weights that are kept. Li et al., Ternary Weight Networks, arXiv 1605.04711.
+
+    Returns:
+        The ternary weight, same shape.
     """
     size = weight.detach().abs()
     kept = (size > 0.7 * size.mean(dims, keepdim=True)).to(weight.dtype)
@@ -37,29 +51,34 @@ def ternary(weight: Tensor, dims: tuple[int, ...]) -> Tensor:
 def delta_uniform(real: Tensor, imag: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Abar - 1 on a uniform grid with one scale per channel; the real part at least one step below zero.
 
+    That floor alone does not make every code stable (a large imaginary part can still leave the unit circle), so
+    what is left outside is shrunk onto radius R_MAX.
+
     Args:
-        real, imag: parts of Abar, (H, N).
+        real, imag: parts of Abar, (H, N); bits: two or more.
 
     Returns:
-        Parts of the quantised Abar, radius at most R_MAX.
+        Parts of the quantised Abar, (H, N), radius at most R_MAX.
     """
     top = 2 ** (bits - 1) - 1
-    less = real - 1.0
-    scale = torch.maximum(less.detach().abs(), imag.detach().abs()).amax(-1, keepdim=True) / top
-    a = scale * torch.round(less / scale).clamp(-top, -1)
-    q = scale * torch.round(imag / scale).clamp(-top, top)
-    shrink = (R_MAX / torch.hypot(1.0 + a, q)).clamp_max(1.0)
-    return straight_through(real, (1.0 + a) * shrink), straight_through(imag, q * shrink)
+    less, turn = real.detach() - 1.0, imag.detach()
+    scale = torch.maximum(less.abs(), turn.abs()).amax(-1, keepdim=True).clamp_min(_TINY) / top
+    a = 1.0 + scale * torch.round(less / scale).clamp(-top, -1)
+    q = scale * torch.round(turn / scale).clamp(-top, top)
+    shrink = (R_MAX / torch.hypot(a, q).clamp_min(_TINY)).clamp_max(1.0)
+    return straight_through(real, a * shrink), straight_through(imag, q * shrink)
 
 
 def delta_ternary(real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
-    """Abar - 1 = g (-1, {-1, 0, 1}) with a gain g per state; |1 - g + i g| < 1 for 0 < g < 1, so always stable.
+    """Abar - 1 = g (-1, {-1, 0, 1}) with a gain g per state, which is a digital factor of the column.
+
+    |1 - g + i g|^2 = 1 - 2g + 2g^2 < 1 for 0 < g < 1, so no code is unstable.
 
     Args:
         real, imag: parts of Abar, (H, N).
 
     Returns:
-        Parts of the quantised Abar.
+        Parts of the quantised Abar, (H, N).
     """
     a, q = (1.0 - real).detach().abs(), imag.detach()
     turning = (q.abs() > 0.5 * a).to(real.dtype)
@@ -68,9 +87,13 @@ def delta_ternary(real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ActivationQuantiser(nn.Module):
-    """A converter of `bits` whose full scale follows max|x| in training (moving average) and is frozen after.
+    """A converter whose full scale follows max|x| in training (moving average) and is frozen in evaluation.
 
-    Passes values through unchanged until `enabled`; the range is tracked all the same.
+    Until `enabled` values pass unchanged; the range is tracked all the same, so a float net can be quantised
+    without another calibration. Values beyond the full scale saturate.
+
+    Args:
+        bits: width of the converter; momentum: weight of the newest maximum.
     """
 
     full_scale: Tensor
@@ -91,5 +114,6 @@ class ActivationQuantiser(nn.Module):
         if not self.enabled:
             return x
         top = 2 ** (self.bits - 1) - 1
-        step = self.full_scale / top
-        return step * straight_through(x / step, torch.round(x / step)).clamp(-top, top)
+        step = self.full_scale.clamp_min(_TINY) / top
+        codes = straight_through(x / step, torch.round(x / step)).clamp(-top, top)
+        return step * codes

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from imssa_lab.errors import ConfigError
 
 Split = tuple[NDArray[np.float32], NDArray[np.int64]]
+TASKS = ("digits-first",)
 _IMAGE_SHARES = (0.7, 0.1, 0.2)
 
 
@@ -18,7 +19,7 @@ class Task:
     """Labelled sequences, split before anything was combined.
 
     Attributes:
-        train, validation, test: inputs (n, steps, inputs) float32 and labels (n,).
+        train, validation, test: inputs (n, steps, inputs) float32 and class numbers (n,).
         labels: names of the classes; preprocessing: how raw data became inputs; licence: of the data, with source.
     """
 
@@ -32,34 +33,46 @@ class Task:
 
 
 def load_task(name: str, seed: int) -> Task:
-    """A task by its name.
+    """A task by its name, with default sizes.
 
     Raises:
-        ConfigError: no such task.
+        ConfigError: no such task, or scikit-learn is missing.
     """
-    if name != "digits-first":
-        raise ConfigError(f"task {name!r}: no such task; there is digits-first")
+    if name not in TASKS:
+        raise ConfigError(f"task {name!r}: no such task; choose one of {', '.join(TASKS)}")
     return digits_first(seed)
 
 
-def digits_first(seed: int, pairs: tuple[int, int, int] = (4000, 500, 1000)) -> Task:
+def digits_first(seed: int, pairs_train: int = 4000, pairs_val: int = 500, pairs_test: int = 1000) -> Task:
     """Two handwritten digits of different classes, one after the other, row by row; name the first.
 
     1,797 images of 8x8 pixels (Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, as shipped
     with scikit-learn) are split into train, validation and test, class by class, before they are paired; a pair is
-    16 steps of 8 pixels.
+    16 steps of 8 pixels, so whatever names it must carry the first image past the second.
 
     Args:
-        seed: of split and pairing; pairs: how many pairs of each split.
+        seed: of split and pairing, so that another seed is also another test set.
+        pairs_train, pairs_val, pairs_test: how many pairs of each split, drawn with replacement.
+
+    Raises:
+        ConfigError: scikit-learn is not installed, or a split would be empty.
     """
-    from sklearn.datasets import load_digits
+    if min(pairs_train, pairs_val, pairs_test) < 1:
+        raise ConfigError(
+            f"digits-first: every split needs a pair or more, got {pairs_train}, {pairs_val} and {pairs_test}"
+        )
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ConfigError("digits-first needs scikit-learn; install imssa-lab[train]") from error
 
     rng = np.random.default_rng(seed)
     bunch = load_digits()
     images = (bunch.images / 8.0 - 1.0).astype(np.float32)
     parts = _split_images(bunch.target, rng)
+    counts = (pairs_train, pairs_val, pairs_test)
     train, validation, test = (
-        _pairs(images[part], bunch.target[part], count, rng) for part, count in zip(parts, pairs, strict=True)
+        _pairs(images[part], bunch.target[part], count, rng) for part, count in zip(parts, counts, strict=True)
     )
     return Task(
         "digits-first",
@@ -83,11 +96,10 @@ def _split_images(classes: NDArray[np.int64], rng: np.random.Generator) -> list[
     return [np.concatenate(part) for part in parts]
 
 
-def _pairs(
-    images: NDArray[np.float32], classes: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> Split:
+def _pairs(images: NDArray[np.float32], classes: NDArray[np.int64], count: int, rng: np.random.Generator) -> Split:
     first = rng.integers(len(images), size=count)
     second = rng.integers(len(images), size=count)
+    # Only the second image is drawn again, so that the first digits stay evenly spread.
     while (same := classes[first] == classes[second]).any():
         second[same] = rng.integers(len(images), size=int(same.sum()))
     return np.concatenate([images[first], images[second]], axis=1), classes[first].astype(np.int64)

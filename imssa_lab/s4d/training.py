@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,27 +22,34 @@ from imssa_lab.s4d.network import S4DNetwork
 from imssa_lab.s4d.quantisers import Precision
 from imssa_lab.s4d.tasks import Split, Task
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[str, int, int], None]
+"""Called with (stage, epochs done, epochs) after every epoch."""
 
 
 class TrainingConfig(BaseModel):
     """How to train; the defaults are those of the digits-first task.
 
     Attributes:
+        precision: of the final model; "float" stops after the float training.
         channels (H), states (N), layers: size of the net.
-        epochs_float, epochs_quantised, epochs_null: of the three trainings.
+        epochs_float, epochs_quantised: of the two trainings; the null control gets as many as the float net.
         rate_float, rate_quantised: peak learning rates; pole_share: poles learn at this fraction of them.
+        batch: sequences per step; weight_decay: of all but the poles.
         shift: training sequences are moved sideways by up to so many inputs, and noise of this sd is added.
+        weight_noise: on the kernels in quantised training, a fraction of the largest weight of its kind.
+        seed: of initial values, order and augmentation; same seed, same machine, same bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    precision: Precision = "ternary"
     channels: int = Field(default=32, ge=1)
     states: int = Field(default=4, ge=1)
     layers: int = Field(default=2, ge=1)
     epochs_float: int = Field(default=30, ge=1)
-    epochs_quantised: int = Field(default=30, ge=0)
-    epochs_null: int = Field(default=8, ge=1)
+    epochs_quantised: int = Field(default=45, ge=1)
     rate_float: float = Field(default=8e-3, gt=0)
     rate_quantised: float = Field(default=8e-3, gt=0)
     pole_share: float = Field(default=0.2, gt=0)
@@ -49,55 +58,65 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0)
     shift: int = Field(default=1, ge=0)
     noise: float = Field(default=0.1, ge=0)
+    weight_noise: float = Field(default=0.03, ge=0)
     seed: int = Field(default=0, ge=0)
 
 
-@dataclass
+class Epoch(NamedTuple):
+    """One line of a training's history: mean training loss and validation accuracy (fraction) after an epoch."""
+
+    stage: str
+    epoch: int
+    loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained net with its history: (stage, epoch, loss, validation accuracy) rows."""
+    """A trained net, after its last epoch.
+
+    Attributes:
+        network: the net, at `precision`; config: how it was trained.
+        history: every epoch, the float training's first.
+        validation_accuracy, test_accuracy: fractions.
+    """
 
     network: S4DNetwork
     precision: Precision
     config: TrainingConfig
-    history: list[tuple[str, int, float, float]] = field(default_factory=list)
-
-    def accuracy(self, split: Split) -> float:
-        """Fraction of the split's sequences that are classified rightly."""
-        return float(np.mean(predict(self.network, split[0]) == split[1]))
+    history: tuple[Epoch, ...]
+    validation_accuracy: float
+    test_accuracy: float
 
 
-def predict(network: S4DNetwork, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Classes (n,) of sequences (n, steps, inputs)."""
-    network.eval()
-    with torch.no_grad():
-        return np.asarray(network(torch.from_numpy(inputs)).argmax(1).numpy(), dtype=np.int64)
-
-
-def train_float(
-    task: Task, config: TrainingConfig, *, memory: bool = True, progress: Progress | None = None
-) -> TrainedModel:
-    """Train in float; `memory=False` trains the null control, the same net whose kernels have no state.
-
-    Args:
-        progress: called with (stage, epochs done, epochs) after every epoch.
+def train(task: Task, config: TrainingConfig, *, progress: Progress | None = None) -> TrainedModel:
+    """Train in float, then quantisation-aware at `config.precision` from the float net and its converter ranges.
 
     Raises:
-        TrainingError: the loss became NaN or infinite.
+        TrainingError: the loss became NaN or infinite (the message names the epoch), or the data do not fit.
     """
-    rng = torch.Generator().manual_seed(config.seed)
-    network = S4DNetwork(
-        task.train[0].shape[2],
-        len(task.labels),
-        rng,
-        config.channels,
-        config.states,
-        config.layers,
-        memory,
-    )
-    stage, epochs = ("float", config.epochs_float) if memory else ("null control", config.epochs_null)
-    model = TrainedModel(network, "float", config)
-    _fit(model, task, stage, epochs, config.rate_float, rng, progress)
-    return model
+    model = train_float(task, config, progress=progress)
+    return model if config.precision == "float" else train_quantised(model, task, config.precision, progress=progress)
+
+
+def train_null(task: Task, config: TrainingConfig, *, progress: Progress | None = None) -> TrainedModel:
+    """Train the null control in float: the same net on its own, C frozen at zero, so that no kernel has memory.
+
+    It gets the epochs and the learning rate of the float training. What it reaches, a task does not prove.
+
+    Raises:
+        TrainingError: as for `train`.
+    """
+    return _train_new(task, config, "null control", False, progress)
+
+
+def train_float(task: Task, config: TrainingConfig, *, progress: Progress | None = None) -> TrainedModel:
+    """Train in float, whatever `config.precision` says.
+
+    Raises:
+        TrainingError: as for `train`.
+    """
+    return _train_new(task, config, "float", True, progress)
 
 
 def train_quantised(
@@ -106,78 +125,32 @@ def train_quantised(
     """Quantisation-aware training from a float model, which stays as it is.
 
     Raises:
-        TrainingError: the loss became NaN or infinite.
+        TrainingError: as for `train`.
     """
     config = start.config
     network = copy.deepcopy(start.network)
     network.set_precision(precision)
-    model = TrainedModel(network, precision, config, list(start.history))
+    network.set_weight_noise(config.weight_noise)
     rng = torch.Generator().manual_seed(config.seed + 1)
-    _fit(model, task, precision, config.epochs_quantised, config.rate_quantised, rng, progress)
-    return model
+    history = _fit(network, task, config, precision, config.epochs_quantised, config.rate_quantised, rng, progress)
+    return _trained(network, task, precision, config, (*start.history, *history))
 
 
-def _fit(
-    model: TrainedModel,
-    task: Task,
-    stage: str,
-    epochs: int,
-    rate: float,
-    rng: torch.Generator,
-    progress: Progress | None,
-) -> None:
-    if epochs == 0:
-        return
-    config, network = model.config, model.network
-    inputs, labels = (torch.from_numpy(part) for part in task.train)
-    poles = network.pole_parameters()
-    others = [p for p in network.parameters() if p.requires_grad and all(p is not pole for pole in poles)]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": others, "weight_decay": config.weight_decay},
-            {"params": poles, "weight_decay": 0.0},
-        ],
-        foreach=True,
-    )
-    steps = -(-len(inputs) // config.batch) * epochs
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [rate, rate * config.pole_share], total_steps=steps, pct_start=0.15
-    )
-    for epoch in range(1, epochs + 1):
-        network.train()
-        total = 0.0
-        for batch in torch.randperm(len(inputs), generator=rng).split(config.batch):
-            loss = functional.cross_entropy(
-                network(_augment(inputs[batch], config, rng)), labels[batch], label_smoothing=config.label_smoothing
-            )
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"{stage}: the loss became {loss.item()} in epoch {epoch} of {epochs}; lower the learning rate "
-                    f"({rate:g}) or look for NaN in the data"
-                )
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-        model.history.append((stage, epoch, total / len(inputs), model.accuracy(task.validation)))
-        if progress is not None:
-            progress(stage, epoch, epochs)
+def predict(network: S4DNetwork, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Class numbers (n,) of sequences (n, steps, inputs), by the net in evaluation mode."""
+    network.eval()
+    with torch.no_grad():
+        return np.asarray(network(torch.from_numpy(inputs)).argmax(1).numpy(), dtype=np.int64)
 
 
-def _augment(inputs: Tensor, config: TrainingConfig, rng: torch.Generator) -> Tensor:
-    """Each sequence moved sideways by a whole number of inputs, the edge repeated, and noise added."""
-    if config.shift:
-        moves = torch.randint(-config.shift, config.shift + 1, (len(inputs), 1), generator=rng)
-        source = (torch.arange(inputs.shape[2]) + moves).clamp(0, inputs.shape[2] - 1)
-        inputs = inputs.gather(2, source[:, None, :].expand(inputs.shape))
-    return inputs + config.noise * torch.randn(inputs.shape, generator=rng)
+def accuracy(network: S4DNetwork, split: Split) -> float:
+    """Fraction of the split's sequences that are classified rightly."""
+    return float(np.mean(predict(network, split[0]) == split[1]))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Small nets train fastest, and the same on every machine, on one thread."""
+    """Run torch on one thread: small nets train fastest so, and the order of sums does not vary."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -188,4 +161,91 @@ def one_thread() -> Iterator[None]:
 
 def versions() -> dict[str, str]:
     """Versions of what trained a model, for its provenance."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+
+
+def _train_new(
+    task: Task, config: TrainingConfig, stage: str, memory: bool, progress: Progress | None
+) -> TrainedModel:
+    rng = torch.Generator().manual_seed(config.seed)
+    network = S4DNetwork(
+        task.train[0].shape[2],
+        len(task.labels),
+        rng,
+        channels=config.channels,
+        states=config.states,
+        layers=config.layers,
+        memory=memory,
+    )
+    history = _fit(network, task, config, stage, config.epochs_float, config.rate_float, rng, progress)
+    return _trained(network, task, "float", config, history)
+
+
+def _trained(
+    network: S4DNetwork, task: Task, precision: Precision, config: TrainingConfig, history: tuple[Epoch, ...]
+) -> TrainedModel:
+    with one_thread():
+        validation, test = accuracy(network, task.validation), accuracy(network, task.test)
+    log.info("%s: validation %.1f %%, test %.1f %%", history[-1].stage, 100 * validation, 100 * test)
+    return TrainedModel(network, precision, config, history, validation, test)
+
+
+@one_thread()
+def _fit(
+    network: S4DNetwork,
+    task: Task,
+    config: TrainingConfig,
+    stage: str,
+    epochs: int,
+    rate: float,
+    rng: torch.Generator,
+    progress: Progress | None,
+) -> tuple[Epoch, ...]:
+    inputs, labels = (torch.from_numpy(part) for part in task.train)
+    if len(inputs) < 2 or len(inputs) != len(labels) or not 0 <= labels.min() <= labels.max() < len(task.labels):
+        raise TrainingError(
+            f"{task.name}: {len(inputs)} training sequences and {len(labels)} labels for {len(task.labels)} classes; "
+            "give two sequences or more, each with a class number"
+        )
+    poles = network.pole_parameters()
+    others = [p for p in network.parameters() if p.requires_grad and all(p is not pole for pole in poles)]
+    optimiser = torch.optim.AdamW(
+        [{"params": others, "weight_decay": config.weight_decay}, {"params": poles, "weight_decay": 0.0}],
+        foreach=True,
+    )
+    # A last batch of a single sequence would give batch norm no variance, so it is left out.
+    batches = len(inputs) // config.batch + (len(inputs) % config.batch > 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [rate, rate * config.pole_share], total_steps=batches * epochs, pct_start=0.15
+    )
+    history = []
+    for epoch in range(1, epochs + 1):
+        network.train()
+        total = 0.0
+        for batch in torch.randperm(len(inputs), generator=rng).split(config.batch)[:batches]:
+            logits = network(_augment(inputs[batch], config, rng))
+            loss = functional.cross_entropy(logits, labels[batch], label_smoothing=config.label_smoothing)
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"{stage}: the loss became {loss.item()} in epoch {epoch} of {epochs}; lower the learning rate "
+                    f"({rate:g}) or look for NaN in the data"
+                )
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        history.append(Epoch(stage, epoch, total / batches, accuracy(network, task.validation)))
+        if progress is not None:
+            progress(stage, epoch, epochs)
+    return tuple(history)
+
+
+def _augment(inputs: Tensor, config: TrainingConfig, rng: torch.Generator) -> Tensor:
+    """Each sequence moved sideways by a whole number of inputs, the edge repeated, and noise added."""
+    if config.shift:
+        moves = torch.randint(-config.shift, config.shift + 1, (len(inputs), 1), generator=rng)
+        source = (torch.arange(inputs.shape[2]) + moves).clamp(0, inputs.shape[2] - 1)
+        inputs = inputs.gather(2, source[:, None, :].expand(inputs.shape))
+    return inputs + config.noise * torch.randn(inputs.shape, generator=rng)

@@ -1,0 +1,114 @@
+"""From a trained model to the bundle that is deployed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from imssa_lab.array_types import FloatArray
+from imssa_lab.s4d.bundle import KernelBundle, LayerKernels, wilson_interval
+from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
+from imssa_lab.s4d.network import QuantisedLinear, S4DNetwork
+from imssa_lab.s4d.tasks import Task
+from imssa_lab.s4d.training import TrainedModel, versions
+
+_ACTIVATION_BITS = 8
+
+
+def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] | None = None) -> KernelBundle:
+    """The bundle of a trained model, with kernel ranges from the training split and accuracy on the test split.
+
+    Ranges are measured by running the quantised kernels recurrently over all training sequences, without
+    augmentation; the expected accuracy is that of the exported numpy network, not of the torch one.
+
+    Args:
+        provenance: facts to keep beside seed, versions and training settings.
+
+    Raises:
+        BundleError: a weight of the model is not finite.
+    """
+    draft = _unmeasured(model, task, dict(provenance or {}))
+    seen = layer_inputs(draft, task.train[0])
+    measured = replace(draft, layers=tuple(map(_with_ranges, draft.layers, seen)))
+    inputs, classes = task.test
+    correct = int(np.count_nonzero(run_network(measured, inputs).argmax(axis=1) == classes))
+    return replace(measured, expected_accuracy=(correct / len(classes), *wilson_interval(correct, len(classes))))
+
+
+def _with_ranges(layer: LayerKernels, inputs: FloatArray) -> LayerKernels:
+    input_range = float(np.abs(inputs).max())
+    # A kernel that never moved has no range of its own; any positive one will do, zero would be divided by.
+    state, increment, output = (np.where(values > 0, values, input_range) for values in kernel_ranges(layer, inputs))
+    return replace(layer, input_range=input_range, state_range=state, increment_range=increment, output_range=output)
+
+
+def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) -> KernelBundle:
+    network = copy.deepcopy(model.network).double().eval()
+    return KernelBundle(
+        layers=tuple(_layer(network, index) for index in range(len(network.kernels))),
+        encoder_weight=_array(network.encoder.effective_weight()),
+        encoder_bias=_array(network.encoder.bias),
+        encoder_range=_scale(network.encoder_converter),
+        layer_ranges=tuple(_scale(converter) for converter in network.layer_converters),
+        head_weight=_array(network.head.effective_weight()),
+        head_bias=_array(network.head.bias),
+        head_range=_scale(network.head_converter),
+        activation_bits=None if model.precision == "float" else _ACTIVATION_BITS,
+        labels=task.labels,
+        task=task.name,
+        precision=model.precision,
+        preprocessing=task.preprocessing,
+        expected_accuracy=(0.0, 0.0, 1.0),
+        provenance={
+            "seed": str(model.config.seed),
+            "training": model.config.model_dump_json(),
+            "data": task.licence,
+            **versions(),
+            **provenance,
+        },
+    )
+
+
+def _layer(network: S4DNetwork, index: int) -> LayerKernels:
+    layer, norm = network.layer(index), network.norm(index)
+    transition, b, c, d = layer.matrices()
+    scale = norm.weight / torch.sqrt(_buffer(norm.running_var) + norm.eps)
+    mix: dict[str, Any] = {}
+    if index < len(network.mixes):
+        linear = network.mixes[index]
+        assert isinstance(linear, QuantisedLinear)
+        mix = {"mix_weight": _array(linear.effective_weight()), "mix_bias": _array(linear.bias)}
+    unknown = np.ones(len(d))
+    return LayerKernels(
+        transition=_array(transition),
+        b=_array(b),
+        c=_array(c),
+        d=_array(d),
+        input_range=1.0,
+        state_range=unknown,
+        increment_range=unknown,
+        output_range=unknown,
+        norm_scale=_array(scale),
+        norm_shift=_array(norm.bias - _buffer(norm.running_mean) * scale),
+        activation_range=_scale(network.relu_converters[index]),
+        **mix,
+    )
+
+
+def _array(values: Tensor) -> FloatArray:
+    return np.array(values.detach().cpu().numpy(), dtype=np.float64)
+
+
+def _buffer(values: Tensor | None) -> Tensor:
+    assert values is not None
+    return values
+
+
+def _scale(converter: nn.Module) -> float:
+    return float(_buffer(converter.get_buffer("full_scale")))
