@@ -66,12 +66,12 @@ class DigitalTwin(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         driven = dac_voltage(voltages, self.profile.inputs)
-        current = driven @ self.cells.conductance + self.noise.of_mvm(driven)
+        current = driven @ self.cells.conductance + self.noise.of_mvm(driven, self.cells.conductance)
         self._clock += self.profile.timing.mvm * len(voltages)
         return convert(self.columns.apply(current), self._info.adc)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        conductance = self.cells.conductance + self.noise.of_cells(averages)
+        conductance = self.cells.conductance + self.noise.of_cells(averages, self.cells.conductance)
         self._clock += self.profile.timing.cell_read * averages * np.count_nonzero(mask)
         return convert(conductance * self.profile.read_voltage, self._info.adc)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imssa_lab.errors import InstrumentError, LogError
 from imssa_lab.hal import (
     BoolArray,
     ColumnCalibration,
@@ -20,6 +22,7 @@ from imssa_lab.hal import (
     Pulses,
     Readout,
 )
+from imssa_lab.log.schema import PULSE_KINDS
 from imssa_lab.log.writer import RunLog
 
 # A decorator of the contract acts on the backend half of the array inside it.
@@ -27,114 +30,145 @@ from imssa_lab.log.writer import RunLog
 
 
 class Recorded(CrossbarArray):
-    """The contract of `array`, written to `log` as array number `index`."""
+    """The contract of `array`, written to `log` as array number `index`.
+
+    `time` is the device time noted with the last recorded call, not the running clock: so a replay, which knows
+    only the record, gives the same. A call that fails is an event of kind "failed". Once a record could not be
+    written, every further call but `make_safe` and `close` raises `LogError` and sends nothing.
+    """
 
     def __init__(self, array: CrossbarArray, log: RunLog, index: int = 0) -> None:
         super().__init__(array.info, array.calibration)
         self._array = array
         self._log = log
         self._index = index
+        self._clock = log.opened_at[index]
+
+    @property
+    def log(self) -> RunLog:
+        """The log that the calls go to."""
+        return self._log
 
     def program_conductances(
         self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
     ) -> ProgrammingReport:
-        """As the contract says; the report is recorded beside the calls that made it."""
+        """As the contract says; the report is recorded beside the calls that made it.
+
+        Raises:
+            LimitError: as the contract says; LogError: the report cannot be written.
+        """
         first = self._log.next_seq
         report = super().program_conductances(target, mask, programmer)
+        chosen = self._mask(mask)
+        names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
         self._append(
             "program",
             {
                 "first_seq": first,
-                "chip_recipe": programmer is None,
-                **{
-                    name: getattr(report, name)
-                    for name in ("target", "achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
-                },
+                "last_seq": self._log.next_seq,
+                "default": programmer is None,
+                "mask": chosen,
+                "target": np.where(chosen, np.asarray(target, dtype=np.float64), np.nan),
+                **{name: getattr(report, name) for name in names},
             },
+            self._clock,
         )
         return report
 
-    def _append(self, table: str, values: Mapping[str, Any]) -> None:
-        self._log.append(table, {"array": self._index, "device_time": self._array._time(), **values})
+    def _append(self, table: str, values: Mapping[str, Any], device_time: float) -> int:
+        return self._log.append(table, {"array": self._index, "device_time": device_time, **values})
+
+    @contextmanager
+    def _measured(self, call: str) -> Iterator[None]:
+        """Around a call to the array inside and its record: a signal waits until both are done."""
+        self._log.check()
+        with self._array._call():
+            try:
+                yield
+            except LogError:
+                raise
+            except BaseException as error:
+                told = {"array": self._index, "call": call, "error": type(error).__name__}
+                if isinstance(error, InstrumentError):
+                    told |= {"code": error.code, "text": error.text}
+                else:
+                    told |= {"text": str(error)}
+                self._log.note("failed", json.dumps(told))
+                raise
+
+    def _record(self, table: str, values: Mapping[str, Any]) -> None:
+        now = self._array._time()
+        self._append(table, values, now)
+        self._clock = now
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        readout = self._array._read_mvm(voltages)
-        self._append(
-            "read_mvm",
-            {
-                "first": self._log.rows("read_mvm", "voltage"),
-                "count": len(voltages),
-                "vector_call": np.full(len(voltages), self._log.next_seq),
-                "voltage": voltages,
-                **_columns(readout),
-            },
-        )
+        with self._measured("read_mvm"):
+            readout = self._array._read_mvm(voltages)
+            self._record("read_mvm", {"voltage": voltages, **self._columns(readout, (len(voltages), self._info.cols))})
         return readout
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        readout = self._array._read_conductances(mask, averages)
-        columns = {name: np.where(mask, values, 0) for name, values in _columns(readout).items()}
-        self._append(
-            "read_conductances",
-            {
-                "first": self._log.rows("read_conductances", "value"),
-                "count": averages,
-                "read_call": np.full(averages, self._log.next_seq),
-                "mask": mask,
-                **columns,
-            },
-        )
+        with self._measured("read_conductances"):
+            readout = self._array._read_conductances(mask, averages)
+            self._record("read_conductances", {"mask": mask, **self._columns(readout, (averages, *self._info.shape))})
         return readout
 
     def _apply_pulses(self, pulses: Pulses) -> None:
-        row = self._log.rows("pulses", "seq")
-        self._append(  # before they are sent: a crash must not lose a pulse that a cell has seen
-            "pulses",
-            {
-                "kind": np.bytes_(pulses.kind.value),
+        with self._measured("pulses"):
+            asked = {
+                "kind": PULSE_KINDS.index(pulses.kind.value),
                 "width": pulses.width,
                 "voltage": pulses.voltage,
                 "gate": pulses.gate,
-                "done": 0,
-            },
-        )
-        self._array._apply_pulses(pulses)
-        self._log.mark_done(row, self._array._time())
+            }
+            # before they are sent: a crash must not lose a pulse that a cell has seen
+            seq = self._append("pulses", {**asked, "done": 0}, self._clock)
+            self._array._apply_pulses(pulses)
+            now = self._array._time()
+            self._log.mark_done(seq, now)
+            self._clock = now
 
     def _default_programmer(self) -> Programmer:
         return self._array._default_programmer()
 
     def _calibrate(self, calibration: ColumnCalibration | None) -> None:
-        self._array.set_calibration(calibration)
         nothing = np.full(self._info.cols, np.nan)
-        self._append(
-            "calibrations",
-            {
-                "present": calibration is not None,
-                "gain": nothing if calibration is None else calibration.gain,
-                "offset": nothing if calibration is None else calibration.offset,
-                "residual": nothing if calibration is None else calibration.residual,
-                "date": np.bytes_("" if calibration is None else calibration.date),
-            },
-        )
+        with self._measured("calibrations"):
+            self._array.set_calibration(calibration)
+            self._record(
+                "calibrations",
+                {
+                    "cleared": calibration is None,
+                    "gain": nothing if calibration is None else calibration.gain,
+                    "offset": nothing if calibration is None else calibration.offset,
+                    "residual": nothing if calibration is None else calibration.residual,
+                    "date": b"" if calibration is None else calibration.date.encode(),
+                },
+            )
 
     def _wait(self, seconds: float) -> None:
-        self._array._wait(seconds)
-        self._append("waits", {"seconds": seconds})
+        with self._measured("waits"):
+            self._array._wait(seconds)
+            self._record("waits", {"seconds": seconds})
 
     def _time(self) -> float:
-        return self._array._time()
+        return self._clock
 
     def _make_safe(self) -> None:
         self._array._make_safe()
+        self._log.note("make_safe", f"array {self._index}")
 
     def _close(self) -> None:
         self._array.close()
+        self._log.note("close", f"array {self._index}")
 
-
-def _columns(readout: Readout) -> dict[str, Any]:
-    ranges = np.zeros(readout.values.shape, dtype=np.uint8) if readout.ranges is None else readout.ranges
-    return {"value": readout.values, "range": ranges}
+    def _columns(self, readout: Readout, shape: tuple[int, ...]) -> dict[str, Any]:
+        if readout.values.shape != shape:
+            raise LogError(f"{self._info.name}: gave values of shape {readout.values.shape}, must be {shape}")
+        if self._info.adc is not None and readout.ranges is None:
+            raise LogError(f"{self._info.name}: has an ADC but gave no ranges; its driver must say which range")
+        ranges = np.zeros(readout.values.shape, dtype=np.uint8) if readout.ranges is None else readout.ranges
+        return {"value": readout.values, "range": ranges}
 
 
 @contextmanager

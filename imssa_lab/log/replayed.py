@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from imssa_lab.errors import ConfigError, ReplayMismatch
+from imssa_lab import errors
+from imssa_lab.errors import ConfigError, ImssaError, InstrumentError, ReplayMismatch
 from imssa_lab.hal import (
     BoolArray,
     ColumnCalibration,
@@ -19,121 +22,143 @@ from imssa_lab.hal import (
     Readout,
 )
 from imssa_lab.log.reader import Run, open_run
-from imssa_lab.log.schema import REQUESTS
+from imssa_lab.log.schema import PULSE_KINDS, REQUESTS
+
+
+class _Entry(NamedTuple):
+    """One record of this array: its number, its table and row; a failed call has its story instead of a row."""
+
+    seq: int
+    table: str
+    row: int = -1
+    failure: Mapping[str, Any] | None = None
 
 
 class Replayed(CrossbarArray):
     """Array number `index` of a run. Requests must come as they were recorded, byte for byte.
 
-    It touches no instrument and no random generator. `time` is the device time that was recorded. A request that
-    differs, or comes after the end, raises `ReplayMismatch` with both sides.
+    It touches no instrument and no random generator. `time` is the device time that was recorded with the last
+    call. A request that differs, or comes after the end, raises `ReplayMismatch` with both sides; so does one whose
+    answer is damaged (`LogError`). A call that failed when it was recorded fails again.
     """
 
-    def __init__(self, run: Run, index: int = 0) -> None:
+    def __init__(self, run: Run, index: int = 0, owns_run: bool = False) -> None:
+        """`owns_run`: close the run file together with this array."""
         infos = run.infos
         if not 0 <= index < len(infos):
             raise ConfigError(f"{run.path} holds arrays 0 to {len(infos) - 1}, asked for {index}")
         super().__init__(infos[index], run.calibration(index))
         self._run = run
+        self._owns_run = owns_run
         self._clock = run.opened_at(index)
-        self._calls = sorted(
-            (int(seq), table, row)
-            for table in REQUESTS
-            for row, (seq, array) in enumerate(
-                zip(run.column(table, "seq"), run.column(table, "array"), strict=True)
-            )
-            if array == index
-        )
+        self._entries = _entries(run, index)
         self._next = 0
-        program = {name: run.column("program", name) for name in ("array", "chip_recipe", "first_seq", "seq")}
-        self._programs = [
-            (row, int(program["first_seq"][row]), int(program["seq"][row]))
-            for row in range(len(program["array"]))
-            if program["array"][row] == index and program["chip_recipe"][row]
-        ]
 
     @property
     def calls(self) -> int:
-        """How many recorded calls there are."""
-        return len(self._calls)
+        """How many recorded calls there are, programming as a whole counted as one more."""
+        return len(self._entries)
 
     @property
     def calls_left(self) -> int:
-        """How many recorded calls have not been asked for yet."""
-        return len(self._calls) - self._next
+        """How many of them have not been asked for yet."""
+        return len(self._entries) - self._next
 
-    def _take(self, table: str) -> int:
-        """Row of the next recorded call, which must be of this kind."""
-        if self._next == len(self._calls):
+    def program_conductances(
+        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
+    ) -> ProgrammingReport:
+        """As the contract says; the chip's own recipe is not run again, its recorded report is given.
+
+        A `programmer` runs on the replayed calls.
+
+        Raises:
+            LimitError: as the contract says; ReplayMismatch: the log holds something else.
+        """
+        report = super().program_conductances(target, mask, programmer)
+        if programmer is not None:
+            chosen = self._mask(mask)
+            wanted = np.where(chosen, np.asarray(target, dtype=np.float64), np.nan)
+            self._check("program", {"default": 0, "mask": chosen, "target": wanted})
+        return report
+
+    # ---- the record against the request
+
+    def _upcoming(self, table: str) -> _Entry:
+        """The next record, which must be of this kind and not one of a failed call."""
+        if self._next == len(self._entries):
             raise ReplayMismatch(
-                f"{self._info.name}: the log ends after {len(self._calls)} calls, the script asks for {table}"
+                f"{self._info.name}: the log ends after {len(self._entries)} calls, the script asks for {table}"
             )
-        seq, recorded, row = self._calls[self._next]
-        if recorded != table:
+        entry = self._entries[self._next]
+        if entry.table != table:
             raise ReplayMismatch(
-                f"{self._info.name}, call {seq}: the log holds {recorded}, the script asks for {table}"
+                f"{self._info.name}, call {entry.seq}: the log holds {entry.table}, the script asks for {table}"
             )
-        return row
+        if entry.failure is not None:
+            self._next += 1
+            raise _error(entry.failure)
+        return entry
+
+    def _check(self, table: str, asked: Mapping[str, Any]) -> int:
+        """Compare the next record with what is asked, column by column, and move on; gives its row."""
+        entry = self._upcoming(table)
+        for name, value in asked.items():
+            self._agree(entry.seq, f"{table} {name}", self._run.column(table, name, entry.row), value)
+        self._move(entry)
+        return entry.row
+
+    def _move(self, entry: _Entry) -> None:
+        self._clock = float(self._run.column(entry.table, "device_time", entry.row))
+        self._next += 1
 
     def _agree(self, seq: int, what: str, recorded: Any, asked: Any) -> None:
         logged, wanted = np.asarray(recorded), np.asarray(asked)
+        place = f"{self._info.name}, call {seq}: {what}"
         if logged.shape != wanted.shape:
-            raise ReplayMismatch(
-                f"{self._info.name}, call {seq}: {what} had shape {logged.shape}, the script gives {wanted.shape}"
-            )
-        wanted = wanted.astype(logged.dtype)
-        if logged.tobytes() == wanted.tobytes():
+            raise ReplayMismatch(f"{place} has shape {logged.shape} in the log, the script gives {wanted.shape}")
+        if wanted.dtype.kind != "f" and not np.array_equal(logged, wanted):
+            differs = np.atleast_1d(logged != wanted)
+        else:  # bytes, so that NaN equals NaN and -0.0 is not 0.0
+            both = (np.atleast_1d(np.ascontiguousarray(side, dtype=logged.dtype)) for side in (logged, wanted))
+            one, other = (side.view(f"V{logged.dtype.itemsize}") for side in both)
+            differs = one != other
+        if not differs.any():
             return
-        differs = np.argwhere(~((logged == wanted) | ((logged != logged) & (wanted != wanted))))
-        where = tuple(int(i) for i in differs[0]) if len(differs) else ()
+        where = tuple(int(i) for i in np.argwhere(differs)[0])
+        index = f"[{', '.join(map(str, where))}]" if logged.ndim else ""
         raise ReplayMismatch(
-            f"{self._info.name}, call {seq}: {what}{list(where) if where else ''} was {logged[where]!s}, "
-            f"the script gives {wanted[where]!s} ({len(differs)} values differ)"
+            f"{place}{index} is {np.atleast_1d(logged)[where]!s} in the log, the script gives "
+            f"{np.atleast_1d(wanted)[where]!s} ({np.count_nonzero(differs)} of {differs.size} values differ)"
         )
 
-    def _took(self, table: str, row: int) -> None:
-        self._next += 1
-        self._clock = float(self._run.column(table, "device_time", row))
-
-    def _check(self, table: str, asked: Mapping[str, Any]) -> int:
-        """Compare the next recorded call with what is asked, column by column, and move on."""
-        row = self._take(table)
-        seq = self._calls[self._next][0]
-        for name, value in asked.items():
-            self._agree(seq, f"{table} {name}", self._run.column(table, name, row), value)
-        self._took(table, row)
-        return row
+    # ---- the backend half of the contract
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        row = self._take("read_mvm")
-        seq = self._calls[self._next][0]
-        first, count = (int(self._run.column("read_mvm", name, row)) for name in ("first", "count"))
-        self._agree(
-            seq, "read_mvm voltage", self._run.column("read_mvm", "voltage", slice(first, first + count)), voltages
-        )
-        self._took("read_mvm", row)
-        return self._run.readout("read_mvm", row, self._info.adc is not None)
+        entry = self._upcoming("read_mvm")
+        first, count = (int(self._run.column("read_mvm", name, entry.row)) for name in ("first", "count"))
+        recorded = self._run.column("read_mvm", "voltage", slice(first, first + count))
+        self._agree(entry.seq, "read_mvm voltage", recorded, voltages)
+        readout = self._run.readout("read_mvm", entry.row, self._info.adc is not None)
+        self._move(entry)
+        return readout
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         row = self._check("read_conductances", {"count": averages, "mask": mask})
         return self._run.readout("read_conductances", row, self._info.adc is not None)
 
     def _apply_pulses(self, pulses: Pulses) -> None:
-        self._check(
-            "pulses",
-            {
-                "kind": np.bytes_(pulses.kind.value),
-                "width": pulses.width,
-                "voltage": pulses.voltage,
-                "gate": pulses.gate,
-            },
-        )
+        kind = PULSE_KINDS.index(pulses.kind.value)
+        asked = {"kind": kind, "width": pulses.width, "voltage": pulses.voltage, "gate": pulses.gate}
+        self._check("pulses", asked)
+        following = self._entries[self._next] if self.calls_left else None
+        if following is not None and following.table == "pulses" and following.failure is not None:
+            self._upcoming("pulses")  # raises: they were recorded before they were sent, and the sending failed
 
     def _wait(self, seconds: float) -> None:
         self._check("waits", {"seconds": seconds})
 
     def _calibrate(self, calibration: ColumnCalibration | None) -> None:
-        asked: dict[str, Any] = {"present": calibration is not None}
+        asked: dict[str, Any] = {"cleared": calibration is None}
         if calibration is not None:
             asked |= {"gain": calibration.gain, "offset": calibration.offset}
         self._check("calibrations", asked)
@@ -143,30 +168,26 @@ class Replayed(CrossbarArray):
 
     def _recall(self, array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
         """The programmer of a replayed chip: the recorded report, in place of the calls that made it."""
-        if not self._programs or self._next == len(self._calls):
-            raise ReplayMismatch(f"{self._info.name}: the log holds no further programming by the chip's own recipe")
-        row, first, last = self._programs.pop(0)
-        seq = self._calls[self._next][0]
-        if seq < first or (self._next and self._calls[self._next - 1][0] >= first):
-            raise ReplayMismatch(
-                f"{self._info.name}, call {seq}: the script programs by the chip's recipe, the log does so at call {first}"
-            )
-        values = {
-            name: self._run.column("program", name, row)
-            for name in ("target", "achieved", "pulses", "outcome", "tolerance", "seconds", "reads", "device_time")
-        }
-        self._agree(first, "program target", values["target"], target)
-        while self._next < len(self._calls) and self._calls[self._next][0] < last:
-            self._next += 1
-        self._clock = float(values["device_time"])
+        name, wanted = self._info.name, "the script programs by the chip's own recipe"
+        if not self.calls_left:
+            raise ReplayMismatch(f"{name}: the log ends after {len(self._entries)} calls, {wanted}")
+        upcoming = self._entries[self._next]
+        found = [
+            number
+            for number, entry in enumerate(self._entries[self._next :], start=self._next)
+            if entry.table == "program"
+            and self._run.column("program", "default", entry.row)
+            and self._run.column("program", "first_seq", entry.row) <= upcoming.seq
+        ]
+        if not found:
+            raise ReplayMismatch(f"{name}, call {upcoming.seq}: the log holds {upcoming.table}, {wanted}")
+        self._next = found[-1]  # the outermost, where one recipe calls another
+        row = self._check("program", {"default": 1, "mask": mask, "target": target})
+        names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
+        values = {name: self._run.column("program", name, row) for name in names}
+        scalars = {"tolerance": float, "seconds": float, "reads": int}
         return ProgrammingReport(
-            target=values["target"],
-            achieved=values["achieved"],
-            pulses=values["pulses"],
-            outcome=values["outcome"],
-            tolerance=float(values["tolerance"]),
-            seconds=float(values["seconds"]),
-            reads=int(values["reads"]),
+            target=target, **{name: scalars.get(name, np.asarray)(value) for name, value in values.items()}
         )
 
     def _time(self) -> float:
@@ -176,7 +197,32 @@ class Replayed(CrossbarArray):
         """A record has no outputs."""
 
     def _close(self) -> None:
-        """The run file stays open for the other arrays of the run."""
+        if self._owns_run:
+            self._run.close()
+
+
+def _entries(run: Run, index: int) -> list[_Entry]:
+    entries = [
+        _Entry(int(seq), table, row)
+        for table in REQUESTS
+        for row, (seq, array) in enumerate(zip(run.column(table, "seq"), run.column(table, "array"), strict=True))
+        if array == index
+    ]
+    for seq, kind, text in run.numbered_events():
+        if kind == "failed":
+            told = json.loads(text)
+            if told["array"] == index:
+                entries.append(_Entry(seq, told["call"], failure=told))
+    return sorted(entries, key=lambda entry: entry.seq)
+
+
+def _error(told: Mapping[str, Any]) -> ImssaError:
+    kind = getattr(errors, told["error"], None)
+    if kind is InstrumentError:
+        return InstrumentError(told["code"], told["text"])
+    if isinstance(kind, type) and issubclass(kind, ImssaError):
+        return kind(told["text"])
+    return ImssaError(f"when this was recorded, {told['call']} ended by {told['error']}: {told['text']}")
 
 
 def open_replay(address: str, options: Mapping[str, str]) -> Replayed:
@@ -189,6 +235,11 @@ def open_replay(address: str, options: Mapping[str, str]) -> Replayed:
     if unknown:
         raise ConfigError(f"replay:{address}: unknown option {sorted(unknown)[0]!r}; a replay takes array")
     number = options.get("array", "0")
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit()):
         raise ConfigError(f"replay:{address}: array={number!r} is not a number; write for example ?array=0")
-    return Replayed(open_run(address), int(number))
+    run = open_run(address)
+    try:
+        return Replayed(run, int(number), owns_run=True)
+    except ImssaError:
+        run.close()
+        raise

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import CellOutcome, ProgrammingReport
 from protocols.deploy import Deployment
+from protocols.verify import Bounds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,12 +27,14 @@ def write_report(
     deployment: Deployment,
     *,
     title: str,
+    bounds: Bounds,
     float_accuracy: float | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report of a deployment to a new file; it refers to nothing outside itself.
 
     Args:
+        bounds: those that the deployment was verified by.
         float_accuracy: test accuracy of the float model before quantisation, a fraction.
         provenance: what was run, where and with what, shown as a table.
 
@@ -41,7 +44,16 @@ def write_report(
     where = Path(path)
     if where.exists():
         raise ConfigError(f"{where} exists; choose another name, nothing was overwritten")
-    page = _page(deployment, title, float_accuracy, provenance or {})
+    accuracies = _accuracies(deployment, float_accuracy)
+    page = _template().render(
+        title=title,
+        deployment=deployment,
+        accuracies=accuracies,
+        pictures=_pictures(deployment, accuracies, bounds),
+        facts=_facts(deployment),
+        programming=[_programming_row(report) for report in deployment.reports],
+        provenance=provenance or {},
+    )
     try:
         with where.open("x", encoding="utf-8") as file:
             file.write(page)
@@ -49,9 +61,7 @@ def write_report(
         raise ConfigError(f"{where} cannot be written: {error}") from error
 
 
-def _page(
-    deployment: Deployment, title: str, float_accuracy: float | None, provenance: Mapping[str, str]
-) -> str:
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("imssa_lab.report", "."),
         autoescape=True,
@@ -59,17 +69,7 @@ def _page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.j2")
-    accuracies = _accuracies(deployment, float_accuracy)
-    return template.render(
-        title=title,
-        deployment=deployment,
-        accuracies=accuracies,
-        pictures=_pictures(deployment, accuracies),
-        facts=_facts(deployment),
-        programming=[_programming_row(report) for report in deployment.reports],
-        provenance=provenance,
-    )
+    return environment.get_template("report.html.j2")
 
 
 def _accuracies(deployment: Deployment, float_accuracy: float | None) -> list[tuple[str, float]]:
@@ -114,7 +114,9 @@ def _programming_row(report: ProgrammingReport) -> list[str]:
     ]
 
 
-def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]]) -> list[dict[str, str]]:
+def _pictures(
+    deployment: Deployment, accuracies: list[tuple[str, float]], bounds: Bounds
+) -> list[dict[str, str]]:
     try:
         from imssa_lab.report import plots
     except ImportError as error:
@@ -122,9 +124,7 @@ def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]]) -> li
             f'the report needs matplotlib ({error}); install it with `pip install "imssa-lab[plot]"`'
         ) from error
     targets, achieved = deployment.targets, deployment.achieved
-    bounds = {level.level: level for level in deployment.levels}
-    tolerance = bounds["cells"].figures["tolerance_S"]
-    outside = [np.count_nonzero(np.abs(a - t) > tolerance) for t, a in zip(targets, achieved, strict=True)]
+    outside = [np.count_nonzero(np.abs(a - t) > bounds.tolerance) for t, a in zip(targets, achieved, strict=True)]
     worst = int(np.argmax(outside))
     name = f"array {worst}" if len(targets) == 1 else f"array {worst}, the one with most cells out of tolerance"
     return [
@@ -133,11 +133,11 @@ def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]]) -> li
             "Accuracy in software, on the arrays, and of the control without memory.",
         ),
         _picture(
-            plots.error_histogram(targets, achieved, tolerance),
+            plots.error_histogram(targets, achieved, bounds.tolerance),
             "What the cells hold, by a re-read that the programming loop had no part in, against their targets.",
         ),
         _picture(
-            plots.nrmse_histogram(deployment.kernel_nrmse, bounds["kernel"].bound),
+            plots.nrmse_histogram(deployment.kernel_nrmse, bounds.kernel),
             "How far each kernel's output strays from the exact one, in closed loop.",
         ),
         _picture(
@@ -146,13 +146,13 @@ def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]]) -> li
             wide=True,
         ),
         _picture(
-            plots.conductance_maps(targets[worst], achieved[worst], tolerance, name),
+            plots.conductance_maps(targets[worst], achieved[worst], bounds.tolerance, name),
             "Conductance map. White cells belong to no kernel or, on the right, stand where they should.",
             wide=True,
             raster=True,
         ),
         _picture(
-            plots.error_maps(targets, achieved, tolerance),
+            plots.error_maps(targets, achieved, bounds.tolerance),
             "Errors of all arrays; a bad line would show as a stripe.",
             wide=True,
             raster=True,

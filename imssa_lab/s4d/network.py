@@ -74,8 +74,8 @@ class S4DNetwork(nn.Module):
 
     def set_weight_noise(self, fraction: float) -> None:
         """Noise on the kernels' weights in training, as a fraction of the largest of its kind."""
-        for layer in self.kernels:
-            layer.weight_noise = fraction
+        for index in range(len(self.kernels)):
+            self.layer(index).weight_noise = fraction
 
     def layer(self, index: int) -> S4DLayer:
         """The kernels of one layer."""

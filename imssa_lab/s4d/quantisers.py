@@ -17,7 +17,8 @@ _TINY = 1e-12
 
 def straight_through(exact: Tensor, quantised: Tensor) -> Tensor:
     """`quantised` in the forward pass, the gradient of `exact` in the backward pass; shapes are equal."""
-    return exact + (quantised - exact).detach()
+    # In this order the value is `quantised` to the last bit; exact + (quantised - exact) would blur the levels.
+    return quantised.detach() + (exact - exact.detach())
 
 
 def uniform(weight: Tensor, bits: int, dims: tuple[int, ...]) -> Tensor:
@@ -113,7 +114,7 @@ class ActivationQuantiser(nn.Module):
             self.full_scale.copy_(torch.where(fresh, peak, torch.lerp(self.full_scale, peak, self.momentum)))
         if not self.enabled:
             return x
-        top = 2 ** (self.bits - 1) - 1
+        top: int = 2 ** (self.bits - 1) - 1
         step = self.full_scale.clamp_min(_TINY) / top
         codes = straight_through(x / step, torch.round(x / step)).clamp(-top, top)
         return step * codes

@@ -1,0 +1,46 @@
+"""The command `imssa`.
+
+Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 deployed, but a verification level failed;
+130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import typer
+from typer.core import TyperGroup
+
+from imssa_lab.cli import demo, deploy, log, train
+from imssa_lab.cli.session import console
+from imssa_lab.errors import ImssaError
+
+
+class _Guarded(TyperGroup):
+    """Commands whose errors are a message on stderr and exit code 1, without a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except ImssaError as error:
+            from rich.text import Text
+
+            console(stderr=True).print(Text(f"imssa: {error}"))
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Guarded,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Trained S4D kernels on memristor crossbar arrays, real or simulated.",
+    epilog="Exit codes: 0 good, 1 error, 2 usage, 3 deployed but a verification level failed, 130 Ctrl-C.",
+)
+app.command()(demo.demo)
+app.command()(train.train)
+app.command()(deploy.deploy)
+app.add_typer(log.log, name="log")
+
+
+def main() -> None:
+    """Entry point of the script `imssa`."""
+    app()

@@ -1,0 +1,48 @@
+"""`imssa demo`: from nothing to a verified deployment on the digital twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.deploy import LEVEL_FAILED, deploy_files, written
+from imssa_lab.cli.session import console, new_folder, stages
+from imssa_lab.cli.train import Epochs, Precision, train_bundle
+
+TWINS = "twin:supert-a0?seed={index}"
+TWINS_PER_SEED = 1000
+
+
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="Of data, training and chips.")] = 0,
+    task: Annotated[str, typer.Option(help="What to learn.")] = "digits-first",
+    out: Annotated[Path, typer.Option(help="Folder for everything; new or empty.")] = Path("imssa-demo"),
+    array: Annotated[
+        str, typer.Option(help="Address of the arrays; {index} counts them, from 1000 times the seed.")
+    ] = TWINS,
+) -> None:
+    """Train, deploy on the digital twin, verify, report: all of it in one go."""
+    from imssa_lab.cli.result import result_table
+
+    new_folder(out)
+    bundle_path, sequences_path = out / "bundle.safetensors", out / "sequences.npz"
+    with stages() as told:
+        bundle, sequences = train_bundle(task, seed, Precision.TERNARY, Epochs(), null=True, told=told)
+        bundle.save(bundle_path)
+        sequences.save(sequences_path)
+        outcome = deploy_files(
+            bundle_path,
+            sequences_path,
+            array,
+            out,
+            told=told,
+            first_index=TWINS_PER_SEED * seed,
+            facts={"seed": str(seed)},
+            fresh=False,
+        )
+    paths = {"bundle": str(bundle_path), **written(out)}
+    console().print(result_table(outcome, sequences.reference, told.seconds, paths))
+    if not outcome.passed:
+        raise typer.Exit(LEVEL_FAILED)

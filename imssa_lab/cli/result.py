@@ -1,0 +1,103 @@
+"""The deterministic numbers of a deployment, as JSON for machines and as rows of a table for people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from protocols.deploy import Deployment
+
+
+def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[str, float]) -> str:
+    """The result as JSON text: no wall time, no path, so that the same run gives the same bytes.
+
+    Args:
+        reference: test accuracies of the float model ("float") and the null control ("null"), fractions.
+    """
+    import numpy as np
+
+    facts = {
+        "passed": deployment.passed,
+        "accuracy": {
+            "float": reference.get("float"),
+            "quantised": deployment.software_accuracy,
+            "on_arrays": deployment.accuracy,
+            "null_control": deployment.null_accuracy,
+        },
+        "levels": [
+            {
+                "level": level.level,
+                "passed": level.passed,
+                "requirement": level.requirement,
+                "measured": level.measured,
+                "bound": level.bound,
+                "figures": dict(level.figures),
+            }
+            for level in deployment.levels
+        ],
+        "kernel_nrmse_median": float(np.median(deployment.kernel_nrmse)),
+        "kernel_nrmse": deployment.kernel_nrmse.tolist(),
+        "pulses": deployment.pulses,
+        "reads": sum(report.reads for report in deployment.reports),
+        "arrays": deployment.mapping.arrays,
+        "kernels": len(deployment.mapping.kernels),
+        "device_seconds": deployment.seconds,
+        "bundle_sha256": bundle_digest,
+        "achieved_sha256": _digest(deployment.achieved),
+        "impulses_sha256": _digest([measured for measured, _ in deployment.impulses]),
+        "predictions": deployment.predictions.tolist(),
+    }
+    return json.dumps(facts, indent=1)
+
+
+def _digest(arrays: list[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def result_table(
+    deployment: Deployment, reference: Mapping[str, float], seconds: Mapping[str, float], paths: Mapping[str, str]
+) -> Table:
+    """The whole outcome as one table; wall times come last.
+
+    Args:
+        seconds: wall time by stage; paths: by name, what was written.
+    """
+    import numpy as np
+
+    table = Table(title=f"deployment {'verified' if deployment.passed else 'NOT verified'}", show_header=False)
+    for name, value in (
+        ("accuracy, float", reference.get("float")),
+        ("accuracy, quantised, in software", deployment.software_accuracy),
+        ("accuracy, on the arrays", deployment.accuracy),
+        ("accuracy, null control without memory", deployment.null_accuracy),
+    ):
+        table.add_row(name, "not known" if value is None else f"{100 * value:.1f} %")
+    table.add_section()
+    for level in deployment.levels:
+        verdict = "[green]passed[/green]" if level.passed else "[bold red]FAILED[/bold red]"
+        table.add_row(f"level {level.level}", f"{verdict}: {level.requirement} {level.bound:g}; is {level.measured:.4g}")
+    table.add_section()
+    cells = next(level for level in deployment.levels if level.level == "cells")
+    table.add_row("cells in tolerance, by re-read", f"{100 * cells.measured:.2f} % of {cells.figures['cells']:.0f}")
+    table.add_row("kernel NRMSE, median", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
+    table.add_row("programming pulses", str(deployment.pulses))
+    rows, cols = deployment.mapping.shape
+    kernels = len(deployment.mapping.kernels)
+    table.add_row("arrays", f"{deployment.mapping.arrays} of {rows}x{cols}, {kernels} kernels")
+    table.add_row("device time, all arrays", f"{deployment.seconds:.1f} s")
+    table.add_section()
+    for name, path in paths.items():
+        table.add_row(name, path)
+    table.add_section()
+    for stage, value in seconds.items():
+        table.add_row(f"wall time, {stage}", f"{value:.1f} s")
+    table.add_row("wall time", f"{sum(seconds.values()):.1f} s")
+    return table

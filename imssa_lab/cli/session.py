@@ -1,0 +1,179 @@
+"""What the commands share: the terminal, stages with their times, sequence files, provenance."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+
+from imssa_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.progress import Progress, TaskID
+
+    from imssa_lab.array_types import FloatArray
+
+_PACKAGES = ("imssa-lab", "numpy", "h5py", "torch", "safetensors")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A terminal for results (stdout) or for progress and errors (stderr)."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+class Stages:
+    """Progress on the terminal, and the wall time of every stage; call it with (stage, done, total).
+
+    Attributes:
+        seconds: wall time by stage, in the order in which they began.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+        self._now = ""
+        self._since = time.perf_counter()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage != self._now:
+            self.end()
+            self._now = stage
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(stage, total=total)
+        self._bar.update(self._tasks[stage], completed=done, total=total)
+
+    def end(self) -> None:
+        """The stage under way is over."""
+        now = time.perf_counter()
+        if self._now:
+            self.seconds[self._now] = self.seconds.get(self._now, 0.0) + now - self._since
+        self._now, self._since = "", now
+
+
+@contextmanager
+def stages() -> Iterator[Stages]:
+    """`Stages` with progress bars on stderr, none where stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    screen = console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        told = Stages(bar)
+        yield told
+        told.end()
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The sequences that a deployment is calibrated and judged with.
+
+    Attributes:
+        calibration_inputs: (n, steps, inputs), from training data; test_inputs: (n, steps, inputs).
+        test_labels: (n,), class numbers.
+        reference: test accuracies of the float model ("float") and of the null control ("null"), fractions.
+    """
+
+    calibration_inputs: FloatArray
+    test_inputs: FloatArray
+    test_labels: NDArray[np.int64]
+    reference: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write to a new .npz file; ConfigError if it exists."""
+        import numpy as np
+
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"{name}_accuracy": np.float64(value) for name, value in self.reference.items()}
+        try:
+            with path.open("xb") as file:
+                np.savez_compressed(file, **arrays)
+        except FileExistsError as error:
+            raise ConfigError(f"{path} exists; choose another name, nothing was overwritten") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file that `save` wrote.
+
+        Raises:
+            ConfigError: no such file, not .npz, or an array is missing.
+        """
+        import zipfile
+
+        import numpy as np
+
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                missing = [name for name in _ARRAYS if name not in file]
+                if missing:
+                    raise ConfigError(
+                        f"{path} holds no {', '.join(missing)}; `imssa train` writes such a file beside a bundle"
+                    )
+                inputs = [np.asarray(file[name], dtype=np.float64) for name in _ARRAYS[:2]]
+                labels = np.asarray(file["test_labels"], dtype=np.int64)
+                keys = [name for name in ("float", "null") if f"{name}_accuracy" in file]
+                return cls(*inputs, labels, {name: float(file[f"{name}_accuracy"]) for name in keys})
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
+        except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
+
+
+_ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
+
+
+def new_folder(path: Path) -> None:
+    """Make a folder for results, or take one that is empty.
+
+    Raises:
+        ConfigError: it exists and is not an empty folder, or cannot be made.
+    """
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise ConfigError(f"{path} exists and is not an empty folder; choose another --out, nothing was overwritten")
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be made: {error}; choose another --out") from error
+
+
+def provenance() -> dict[str, str]:
+    """Command line, versions, git commit where there is one, host."""
+    facts = {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "host": platform.node(),
+        "python": platform.python_version(),
+    }
+    for package in _PACKAGES:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    commit = _git_commit()
+    return facts | ({"git commit": commit} if commit else {})
+
+
+def _git_commit() -> str:
+    """Commit of the checkout that this package runs from; empty where it is none, or git is missing."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
