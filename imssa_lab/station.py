@@ -5,6 +5,7 @@ Drivers register under the entry point group ``imssa_lab.arrays``; nothing is im
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
@@ -25,38 +26,61 @@ def open_array(address: str) -> CrossbarArray:
     """
     scheme, colon, rest = address.partition(":")
     drivers = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if not colon:
+    place, question, query = rest.partition("?")
+    if not (scheme and colon and place):
         raise ConfigError(f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0?seed=1")
     if scheme not in drivers:
         near = get_close_matches(scheme, drivers, n=1)
-        hint = f"; did you mean {near[0]}:?" if near else ""
-        raise ConfigError(f"array {address!r}: no driver {scheme!r}{hint} There are: {', '.join(sorted(drivers))}")
-    place, _, query = rest.partition("?")
-    driver: CrossbarArray = drivers[scheme].load()(place, _options(address, query))
-    return driver
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(sorted(drivers)) or "none, as the package is not installed: pip install -e ."
+        raise ConfigError(f"array {address!r}: no driver {scheme!r}, known are {known}{hint}")
+    options = _options(address, query) if question else {}
+    try:
+        driver = drivers[scheme].load()
+    except ImportError as error:
+        raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
+    array: CrossbarArray = driver(place, options)
+    return array
 
 
 def open_arrays(template: str, count: int) -> list[CrossbarArray]:
-    """Open `count` arrays; ``{index}`` in the template becomes 0, 1, 2 ...
+    """Open `count` arrays, all or none; ``{index}`` in the template becomes 0, 1, 2 ...
 
     Raises:
         ConfigError: several arrays are needed and the template has no ``{index}``.
     """
+    with ExitStack() as stack:
+        arrays = []
+        for address in addresses(template, count):
+            arrays.append(open_array(address))
+            stack.callback(arrays[-1].close)
+        stack.pop_all()
+    return arrays
+
+
+def addresses(template: str, count: int, first: int = 0) -> list[str]:
+    """Addresses of `count` arrays; ``{index}`` in the template becomes first, first + 1 ...
+
+    Raises:
+        ConfigError: several arrays are needed and the template has no ``{index}``, or count is below 1.
+    """
+    if count < 1:
+        raise ConfigError(f"array {template!r}: {count} arrays asked for, at least 1 is needed")
     if count > 1 and "{index}" not in template:
         raise ConfigError(
             f"array {template!r}: {count} arrays are needed; write {{index}} where their addresses differ, "
             "for example 'twin:supert-a0?seed={index}'"
         )
-    return [open_array(template.replace("{index}", str(index))) for index in range(count)]
+    return [template.replace("{index}", str(first + number)) for number in range(count)]
 
 
 def _options(address: str, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
-    for part in query.split("&") if query else []:
+    for part in query.split("&"):
         name, equals, value = part.partition("=")
         if not (name and equals and value):
-            raise ConfigError(f"array {address!r}: option {part!r} is not name=value")
+            raise ConfigError(f"array {address!r}: option {part!r} is not name=value; write for example ?seed=1")
         if name in options:
-            raise ConfigError(f"array {address!r}: option {name!r} is given twice")
+            raise ConfigError(f"array {address!r}: option {name!r} is given twice; keep one")
         options[name] = value
     return options

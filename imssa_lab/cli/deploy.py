@@ -63,13 +63,12 @@ def deploy_files(
     Raises:
         ConfigError: `out` is in use, or an address is wrong; BundleError, DeploymentError: nothing was pulsed.
     """
+    from imssa_lab.cli.result import result_text
     from imssa_lab.log import Recorded, RunLog
     from imssa_lab.report.html import write_report
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deploy import deploy as put_on_arrays
     from protocols.verify import Bounds
-
-    from imssa_lab.cli.result import result_text
 
     told("open the arrays", 0, 1)
     bundle = KernelBundle.load(bundle_path)
@@ -89,6 +88,7 @@ def deploy_files(
         log = stack.enter_context(RunLog.create(out / LOG, arrays, kept))
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
         told("open the arrays", 1, 1)
+        bounds = Bounds()
         try:
             outcome = put_on_arrays(
                 bundle,
@@ -97,6 +97,7 @@ def deploy_files(
                 test_inputs=sequences.test_inputs,
                 test_labels=sequences.test_labels,
                 null_accuracy=sequences.reference.get("null"),
+                bounds=bounds,
                 progress=told,
             )
         except BaseException as error:
@@ -112,7 +113,7 @@ def deploy_files(
         out / REPORT,
         outcome,
         title=f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
-        bounds=Bounds(),
+        bounds=bounds,
         float_accuracy=sequences.reference.get("float"),
         provenance=kept | {"chips": ", ".join(array.info.serial for array in arrays)},
     )
@@ -123,13 +124,13 @@ def deploy_files(
 def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle) -> list[CrossbarArray]:
     """As many arrays as the bundle needs; the first one tells how many those are."""
     from imssa_lab.mapping import kernel_block, kernels_per_array
-    from imssa_lab.station import array_specs, open_array
+    from imssa_lab.station import addresses, open_array
 
-    arrays = [stack.enter_context(open_array(array_specs(template, 1, first)[0]))]
+    arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
     kernels = sum(len(layer.d) for layer in bundle.layers)
     size = kernel_block(bundle.layers[0], 0).size
     each = kernels_per_array(size, arrays[0].info.shape)
     count = -(-kernels // each) if each else 1  # a kernel that fits no array is for `deploy` to refuse
-    for spec in array_specs(template, count, first)[1:]:
+    for spec in addresses(template, count, first)[1:]:
         arrays.append(stack.enter_context(open_array(spec)))
     return arrays

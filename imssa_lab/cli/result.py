@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from imssa_lab.array_types import FloatArray
     from protocols.deploy import Deployment
 
 
@@ -55,7 +56,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
     return json.dumps(facts, indent=1)
 
 
-def _digest(arrays: list[np.ndarray]) -> str:
+def _digest(arrays: list[FloatArray]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(array.tobytes())
@@ -83,7 +84,8 @@ def result_table(
     table.add_section()
     for level in deployment.levels:
         verdict = "[green]passed[/green]" if level.passed else "[bold red]FAILED[/bold red]"
-        table.add_row(f"level {level.level}", f"{verdict}: {level.requirement} {level.bound:g}; is {level.measured:.4g}")
+        words = f"{verdict}: {level.requirement} {level.bound:g}; is {level.measured:.4g}"
+        table.add_row(f"level {level.level}", words)
     table.add_section()
     cells = next(level for level in deployment.levels if level.level == "cells")
     table.add_row("cells in tolerance, by re-read", f"{100 * cells.measured:.2f} % of {cells.figures['cells']:.0f}")

@@ -34,7 +34,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 class Stages:
-    """Progress on the terminal, and the wall time of every stage; call it with (stage, done, total).
+    """Progress on the terminal, and the wall time of every stage.
 
     Attributes:
         seconds: wall time by stage, in the order in which they began.
@@ -48,6 +48,7 @@ class Stages:
         self._since = time.perf_counter()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """`stage` has got to `done` of `total`; a new name ends the stage before it."""
         if stage != self._now:
             self.end()
             self._now = stage
@@ -121,10 +122,13 @@ class Sequences:
                     raise ConfigError(
                         f"{path} holds no {', '.join(missing)}; `imssa train` writes such a file beside a bundle"
                     )
-                inputs = [np.asarray(file[name], dtype=np.float64) for name in _ARRAYS[:2]]
-                labels = np.asarray(file["test_labels"], dtype=np.int64)
                 keys = [name for name in ("float", "null") if f"{name}_accuracy" in file]
-                return cls(*inputs, labels, {name: float(file[f"{name}_accuracy"]) for name in keys})
+                return cls(
+                    calibration_inputs=np.asarray(file["calibration_inputs"], dtype=np.float64),
+                    test_inputs=np.asarray(file["test_inputs"], dtype=np.float64),
+                    test_labels=np.asarray(file["test_labels"], dtype=np.int64),
+                    reference={name: float(file[f"{name}_accuracy"]) for name in keys},
+                )
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
         except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
@@ -173,7 +177,7 @@ def _git_commit() -> str:
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,23 +26,13 @@ class Precision(StrEnum):
     FOUR_BITS = "4bit"
 
 
-@dataclass(frozen=True)
-class Epochs:
-    """How long to train; None leaves the default of the task."""
-
-    full: int | None = None
-    quantised: int | None = None
-    null: int | None = None
-
-
 def train(
     out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz comes beside it.")],
     task: Annotated[str, typer.Option(help="What to learn.")] = "digits-first",
     seed: Annotated[int, typer.Option(min=0, help="Of data, weights and training.")] = 0,
     precision: Annotated[Precision, typer.Option(help="Of the weights.")] = Precision.TERNARY,
-    epochs_float: Annotated[int | None, typer.Option(min=1, help="Epochs in float.")] = None,
-    epochs_quantised: Annotated[int | None, typer.Option(min=0, help="Epochs with quantised weights.")] = None,
-    epochs_null: Annotated[int | None, typer.Option(min=1, help="Epochs of the null control.")] = None,
+    epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
+    epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
     null: Annotated[bool, typer.Option(help="Train the control without memory.")] = True,
 ) -> None:
     """Train a model and write a kernel bundle."""
@@ -52,10 +42,10 @@ def train(
             raise ConfigError(f"{path} exists; choose another --out, nothing was overwritten")
     if not out.parent.is_dir():
         raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
+    epochs = {"epochs_float": epochs_float, "epochs_quantised": epochs_quantised}
+    asked = {name: value for name, value in epochs.items() if value is not None}
     with stages() as told:
-        bundle, sequences = train_bundle(
-            task, seed, precision, Epochs(epochs_float, epochs_quantised, epochs_null), null=null, told=told
-        )
+        bundle, sequences = train_bundle(task, seed, precision, told=told, null=null, epochs=asked)
     bundle.save(out)
     sequences.save(sequences_path)
     table = Table(title=f"trained {task}, seed {seed}", show_header=False)
@@ -72,9 +62,18 @@ def train(
 
 
 def train_bundle(
-    task_name: str, seed: int, precision: Precision, epochs: Epochs, *, null: bool, told: Stages
+    task_name: str,
+    seed: int,
+    precision: Precision,
+    *,
+    told: Stages,
+    null: bool = True,
+    epochs: Mapping[str, int] | None = None,
 ) -> tuple[KernelBundle, Sequences]:
     """Train float, quantised and, if `null`, the control without memory.
+
+    Args:
+        epochs: "epochs_float", "epochs_quantised", where they are not to be the task's own.
 
     Raises:
         ConfigError: torch or scikit-learn is missing, or there is no such task.
@@ -82,34 +81,27 @@ def train_bundle(
     """
     told("load", 0, 1)
     try:
-        from imssa_lab.s4d import export, training
+        from imssa_lab.s4d.export import to_bundle
+        from imssa_lab.s4d.training import TrainingConfig, train_float, train_null, train_quantised
     except ImportError as error:
-        raise ConfigError(f'training needs torch ({error}); install it with `pip install "imssa-lab[train]"`') from error
-    import numpy as np
-
+        raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error
     from imssa_lab.s4d.tasks import load_task
 
     task = load_task(task_name, seed)
-    config = training.TrainingConfig(seed=seed)
-    asked = {"epochs_float": epochs.full, "epochs_quantised": epochs.quantised, "epochs_null": epochs.null}
-    config = config.model_copy(update={name: value for name, value in asked.items() if value is not None})
+    config = TrainingConfig(seed=seed, precision=precision.value).model_copy(update=dict(epochs or {}))
     told("load", 1, 1)
-    with training.one_thread():
-        told("float", 0, config.epochs_float)
-        full = training.train_float(task, config, progress=told)
-        reference = {"float": full.accuracy(task.test)}
-        told(precision.value, 0, config.epochs_quantised)
-        quantised = training.train_quantised(full, task, precision.value, progress=told)
-        if null:
-            told("null control", 0, config.epochs_null)
-            without = training.train_float(task, config, memory=False, progress=told)
-            reference["null"] = without.accuracy(task.test)
-        told("export", 0, 1)
-        bundle = export.export_bundle(quantised, task)
-        told("export", 1, 1)
+    told("float", 0, config.epochs_float)
+    full = train_float(task, config, progress=told)
+    told(precision.value, 0, config.epochs_quantised)
+    quantised = train_quantised(full, task, precision.value, progress=told)
+    reference = {"float": full.test_accuracy}
+    if null:
+        told("null control", 0, config.epochs_float)
+        reference["null"] = train_null(task, config, progress=told).test_accuracy
+    told("export", 0, 1)
+    bundle = to_bundle(quantised, task)
+    told("export", 1, 1)
+    inputs, labels = task.test
     return bundle, Sequences(
-        task.train[0][:CALIBRATION_SEQUENCES].astype(np.float64),
-        task.test[0].astype(np.float64),
-        task.test[1],
-        reference,
+        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
     )

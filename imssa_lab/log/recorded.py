@@ -104,13 +104,15 @@ class Recorded(CrossbarArray):
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         with self._measured("read_mvm"):
             readout = self._array._read_mvm(voltages)
-            self._record("read_mvm", {"voltage": voltages, **self._columns(readout, (len(voltages), self._info.cols))})
+            columns = self._columns(readout, (len(voltages), self._info.cols))
+            self._record("read_mvm", {"voltage": voltages, **columns})
         return readout
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         with self._measured("read_conductances"):
             readout = self._array._read_conductances(mask, averages)
-            self._record("read_conductances", {"mask": mask, **self._columns(readout, (averages, *self._info.shape))})
+            columns = self._columns(readout, (averages, *self._info.shape))
+            self._record("read_conductances", {"mask": mask, **columns})
         return readout
 
     def _apply_pulses(self, pulses: Pulses) -> None:

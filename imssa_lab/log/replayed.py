@@ -185,9 +185,14 @@ class Replayed(CrossbarArray):
         row = self._check("program", {"default": 1, "mask": mask, "target": target})
         names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
         values = {name: self._run.column("program", name, row) for name in names}
-        scalars = {"tolerance": float, "seconds": float, "reads": int}
         return ProgrammingReport(
-            target=target, **{name: scalars.get(name, np.asarray)(value) for name, value in values.items()}
+            target=target,
+            achieved=values["achieved"],
+            pulses=values["pulses"],
+            outcome=values["outcome"],
+            tolerance=float(values["tolerance"]),
+            seconds=float(values["seconds"]),
+            reads=int(values["reads"]),
         )
 
     def _time(self) -> float:

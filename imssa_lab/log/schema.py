@@ -97,8 +97,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "kind": Column("S32"),
         "part": Column("u2", meaning="a long text takes several records: this is number part of parts"),
         "parts": Column("u2"),
-        "length": Column("u2", meaning="bytes of text used"),
-        "text": Column(f"S{TEXT_BYTES}", meaning="UTF-8"),
+        "text": Column(f"S{TEXT_BYTES}", meaning="UTF-8, joined over the parts before decoding"),
     },
     "wire": {
         "t_ns": Column("u8", "ns", per="message", meaning="since the start of the run"),

@@ -166,13 +166,15 @@ class RunLog:
         """Write a text of any length; `kind` says what it is (at most 32 bytes).
 
         Raises:
-            LogError: the kind is too long, or the file cannot take it.
+            LogError: the kind is too long, the text holds a zero byte, or the file cannot take it.
         """
+        if "\0" in kind + text:
+            raise LogError(f"{self.path}: an event with a zero byte, which HDF5 would cut there; send JSON or a repr")
         data = text.encode()
         pieces = [data[start : start + TEXT_BYTES] for start in range(0, max(len(data), 1), TEXT_BYTES)]
         with self._lock:
             for number, piece in enumerate(pieces):
-                values = {"part": number, "parts": len(pieces), "length": len(piece), "text": piece}
+                values = {"part": number, "parts": len(pieces), "text": piece}
                 self.append("events", {"kind": kind.encode(), **values})
 
     def note(self, kind: str, text: str) -> None:

@@ -114,9 +114,7 @@ def _programming_row(report: ProgrammingReport) -> list[str]:
     ]
 
 
-def _pictures(
-    deployment: Deployment, accuracies: list[tuple[str, float]], bounds: Bounds
-) -> list[dict[str, str]]:
+def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]], bounds: Bounds) -> list[dict[str, str]]:
     try:
         from imssa_lab.report import plots
     except ImportError as error:
@@ -147,7 +145,7 @@ def _pictures(
         ),
         _picture(
             plots.conductance_maps(targets[worst], achieved[worst], bounds.tolerance, name),
-            "Conductance map. White cells belong to no kernel or, on the right, stand where they should.",
+            "Conductances. In the error map white cells stand where they should, grey ones belong to no kernel.",
             wide=True,
             raster=True,
         ),

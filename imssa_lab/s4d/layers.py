@@ -81,9 +81,10 @@ class S4DLayer(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """Convolution mode: (n, steps, H) -> (n, steps, H), from a zero state.
 
-        By FFT of twice the length; up to 32 steps by the kernel's Toeplitz matrix, which is faster there. In training,
-        `weight_noise` hardens the net against programming errors: every block entry gets Gaussian noise of this
-        fraction of the largest weight of its kind and channel (Joshi et al., Nat. Commun. 11:2473, 2020).
+        By FFT of twice the length; up to 32 steps by the kernel's Toeplitz matrix, which is faster there.
+
+        In training, `weight_noise` hardens the net against programming errors: every block entry gets Gaussian noise
+        of this fraction of the largest weight of its kind and channel (Joshi et al., Nat. Commun. 11:2473, 2020).
         """
         steps = u.shape[1]
         transition, b, c, d = self.matrices()

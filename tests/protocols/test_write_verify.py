@@ -84,5 +84,5 @@ def test_hysteresis_leaves_cells_between_the_windows_alone() -> None:
     "change", [{"tolerance_out": 1e-6}, {"set_gate": (1.0, 0.5, 0.1)}, {"reset_voltage": (0.5, 1.0, 0.0)}]
 )
 def test_recipes_that_make_no_sense_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="tolerance_out|start, stop, step"):
+    with pytest.raises(ValueError, match=r"tolerance_out|start, stop, step"):
         WriteVerify.model_validate({**TwinProfile.load("supert-a0").recipe.model_dump(), **change})
