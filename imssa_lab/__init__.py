@@ -29,9 +29,9 @@ if TYPE_CHECKING:
         Pulses,
         Readout,
     )
-    from imssa_lab.log import Recorded, Replayed, RunLog, open_run
+    from imssa_lab.log import Recorded, Replayed, RunLog, open_run, record
     from imssa_lab.s4d.bundle import KernelBundle
-    from imssa_lab.station import open_array
+    from imssa_lab.station import open_array, open_arrays
     from protocols.deploy import deploy
     from protocols.write_verify import WriteVerify
 
@@ -60,9 +60,9 @@ _HOME = {
         "Pulses",
         "Readout",
     ),
-    "imssa_lab.log": ("Recorded", "Replayed", "RunLog", "open_run"),
+    "imssa_lab.log": ("Recorded", "Replayed", "RunLog", "open_run", "record"),
     "imssa_lab.s4d.bundle": ("KernelBundle",),
-    "imssa_lab.station": ("open_array",),
+    "imssa_lab.station": ("open_array", "open_arrays"),
     "protocols.deploy": ("deploy",),
     "protocols.write_verify": ("WriteVerify",),
 }
@@ -94,7 +94,9 @@ __all__ = [
     "WriteVerify",
     "deploy",
     "open_array",
+    "open_arrays",
     "open_run",
+    "record",
 ]
 
 

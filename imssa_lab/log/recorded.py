@@ -39,6 +39,8 @@ class Recorded(CrossbarArray):
 
     def __init__(self, array: CrossbarArray, log: RunLog, index: int = 0) -> None:
         super().__init__(array.info, array.calibration)
+        if not 0 <= index < len(log.opened_at):
+            raise LogError(f"{log.path} was made for {len(log.opened_at)} arrays, there is no array {index}")
         self._array = array
         self._log = log
         self._index = index

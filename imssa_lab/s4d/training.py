@@ -24,6 +24,9 @@ from imssa_lab.s4d.tasks import Split, Task
 
 log = logging.getLogger(__name__)
 
+NULL_CONTROL = "null control"
+"""Stage name of the null control's training."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (stage, epochs done, epochs) after every epoch."""
 
@@ -35,9 +38,11 @@ class TrainingConfig(BaseModel):
         precision: of the final model; "float" stops after the float training.
         channels (H), states (N), layers: size of the net.
         epochs_float, epochs_quantised: of the two trainings; the null control gets as many as the float net.
-        rate_float, rate_quantised: peak learning rates; pole_share: poles learn at this fraction of them.
+        rate_float, rate_quantised: peak learning rates; pole_share_float, pole_share_quantised: poles learn at this
+            fraction of them. A ternary pole's memory is tied to its angle, so the float poles have far to go.
         batch: sequences per step; weight_decay: of all but the poles.
-        shift: training sequences are moved sideways by up to so many inputs, and noise of this sd is added.
+        shift: in float training, sequences are moved sideways by up to so many inputs; a quantised net has no
+            capacity to spare for that. noise: sd of the noise added to training inputs, always.
         weight_noise: on the kernels in quantised training, a fraction of the largest weight of its kind.
         seed: of initial values, order and augmentation; same seed, same machine, same bits.
     """
@@ -51,8 +56,9 @@ class TrainingConfig(BaseModel):
     epochs_float: int = Field(default=30, ge=1)
     epochs_quantised: int = Field(default=45, ge=1)
     rate_float: float = Field(default=8e-3, gt=0)
-    rate_quantised: float = Field(default=8e-3, gt=0)
-    pole_share: float = Field(default=0.2, gt=0)
+    rate_quantised: float = Field(default=2e-2, gt=0)
+    pole_share_float: float = Field(default=0.2, gt=0)
+    pole_share_quantised: float = Field(default=0.5, gt=0)
     batch: int = Field(default=64, ge=2)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -107,7 +113,7 @@ def train_null(task: Task, config: TrainingConfig, *, progress: Progress | None 
     Raises:
         TrainingError: as for `train`.
     """
-    return _train_new(task, config, "null control", False, progress)
+    return _train_new(task, config, NULL_CONTROL, False, progress)
 
 
 def train_float(task: Task, config: TrainingConfig, *, progress: Progress | None = None) -> TrainedModel:
@@ -132,7 +138,7 @@ def train_quantised(
     network.set_precision(precision)
     network.set_weight_noise(config.weight_noise)
     rng = torch.Generator().manual_seed(config.seed + 1)
-    history = _fit(network, task, config, precision, config.epochs_quantised, config.rate_quantised, rng, progress)
+    history = _fit(network, task, config, precision, rng, progress)
     return _trained(network, task, precision, config, (*start.history, *history))
 
 
@@ -177,7 +183,7 @@ def _train_new(
         layers=config.layers,
         memory=memory,
     )
-    history = _fit(network, task, config, stage, config.epochs_float, config.rate_float, rng, progress)
+    history = _fit(network, task, config, stage, rng, progress)
     return _trained(network, task, "float", config, history)
 
 
@@ -196,11 +202,23 @@ def _fit(
     task: Task,
     config: TrainingConfig,
     stage: str,
-    epochs: int,
-    rate: float,
     rng: torch.Generator,
     progress: Progress | None,
 ) -> tuple[Epoch, ...]:
+    if stage in ("float", NULL_CONTROL):
+        epochs, rate, pole_share, shift = (
+            config.epochs_float,
+            config.rate_float,
+            config.pole_share_float,
+            config.shift,
+        )
+    else:
+        epochs, rate, pole_share, shift = (
+            config.epochs_quantised,
+            config.rate_quantised,
+            config.pole_share_quantised,
+            0,
+        )
     inputs, labels = (torch.from_numpy(part) for part in task.train)
     if len(inputs) < 2 or len(inputs) != len(labels) or not 0 <= labels.min() <= labels.max() < len(task.labels):
         raise TrainingError(
@@ -216,14 +234,14 @@ def _fit(
     # A last batch of a single sequence would give batch norm no variance, so it is left out.
     batches = len(inputs) // config.batch + (len(inputs) % config.batch > 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [rate, rate * config.pole_share], total_steps=batches * epochs, pct_start=0.15
+        optimiser, [rate, rate * pole_share], total_steps=batches * epochs, pct_start=0.15
     )
     history = []
     for epoch in range(1, epochs + 1):
         network.train()
         total = 0.0
         for batch in torch.randperm(len(inputs), generator=rng).split(config.batch)[:batches]:
-            logits = network(_augment(inputs[batch], config, rng))
+            logits = network(_augment(inputs[batch], shift, config.noise, rng))
             loss = functional.cross_entropy(logits, labels[batch], label_smoothing=config.label_smoothing)
             if not torch.isfinite(loss):
                 raise TrainingError(
@@ -242,10 +260,10 @@ def _fit(
     return tuple(history)
 
 
-def _augment(inputs: Tensor, config: TrainingConfig, rng: torch.Generator) -> Tensor:
+def _augment(inputs: Tensor, shift: int, noise: float, rng: torch.Generator) -> Tensor:
     """Each sequence moved sideways by a whole number of inputs, the edge repeated, and noise added."""
-    if config.shift:
-        moves = torch.randint(-config.shift, config.shift + 1, (len(inputs), 1), generator=rng)
+    if shift:
+        moves = torch.randint(-shift, shift + 1, (len(inputs), 1), generator=rng)
         source = (torch.arange(inputs.shape[2]) + moves).clamp(0, inputs.shape[2] - 1)
         inputs = inputs.gather(2, source[:, None, :].expand(inputs.shape))
-    return inputs + config.noise * torch.randn(inputs.shape, generator=rng)
+    return inputs + noise * torch.randn(inputs.shape, generator=rng)

@@ -229,3 +229,18 @@ def test_a_running_log_can_be_followed(tmp_path: Path) -> None:
 def test_importing_the_package_loads_no_h5py() -> None:
     code = "import sys, imssa_lab.log; assert 'h5py' not in sys.modules; imssa_lab.log.RunLog"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_page_lists_every_dataset() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "log_format.md").read_text()
+    missing = [name for table in TABLES for name in (f"/{table}", *TABLES[table]) if f"`{name}`" not in page]
+    assert missing == []
+
+
+def test_the_page_s_way_to_read_currents(finished: Finished) -> None:
+    with h5py.File(finished[0], "r") as file:
+        info = json.loads(file["arrays/0"].attrs["info"])
+        table = file["read_mvm"]
+        scale, offset = (np.array(info["adc"][name]) for name in ("scale", "offset"))
+        current = scale[table["range"][:3]] * table["value"][:3] + offset[table["range"][:3]]
+    assert current.tobytes() == finished[1][1]

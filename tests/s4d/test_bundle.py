@@ -19,7 +19,7 @@ from imssa_lab.s4d.quantisers import Precision
 from imssa_lab.s4d.tasks import Task
 from imssa_lab.s4d.training import TrainedModel, TrainingConfig, predict, train, train_null
 
-CONFIG = TrainingConfig(channels=8, states=2, epochs_float=3, epochs_quantised=2, shift=0, seed=5)
+CONFIG = TrainingConfig(channels=8, states=2, epochs_float=3, epochs_quantised=2, shift=1, seed=5)
 
 
 def make_task(train_pairs: int = 256) -> Task:

@@ -1,0 +1,143 @@
+"""`make measure-loop`: every bar of the whole loop that a machine can measure."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.bars import Bars
+from imssa_lab.errors import ReplayMismatch
+from imssa_lab.log import open_run
+from imssa_lab.mapping import map_bundle
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import run_network
+from imssa_lab.s4d.layers import S4DLayer
+from protocols.recurrence import KernelRunner
+from twin import DigitalTwin
+
+ROOT = Path(__file__).parents[1]
+IMSSA = Path(sys.executable).parent / "imssa"
+SEEDS = (0, 1, 2)
+
+
+def main() -> int:
+    bars = Bars()
+    start_up(bars)
+    convolution(bars)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        accuracies(bars, folder)
+        ideal_twin(bars, folder / "seed0")
+        replay(bars, folder / "seed0")
+    fresh_clone(bars)
+    return bars.exit_code()
+
+
+def start_up(bars: Bars) -> None:
+    for what, command, required in (
+        ("import imssa_lab, s", [sys.executable, "-c", "import imssa_lab"], 0.3),
+        ("imssa --help, s", [str(IMSSA), "--help"], 0.6),
+    ):
+        bars.check(what, statistics.median(seconds(command) for _ in range(11)), "<=", required, "median of 11")
+
+
+def seconds(command: list[str], folder: Path = ROOT) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def convolution(bars: Bars) -> None:
+    worst = 0.0
+    for precision in ("float", "4bit", "ternary"):
+        for steps in (16, 200):
+            rng = torch.Generator().manual_seed(0)
+            layer = S4DLayer(32, 4, rng)
+            layer.precision = precision
+            u = torch.randn(8, steps, 32, generator=rng)
+            with torch.no_grad():
+                worst = max(worst, float((layer(u) - layer.recur(u)[0]).abs().max()))
+    bars.check("convolution against recurrence", worst, "<=", 1e-5, "largest difference, 3 precisions, 16 and 200 steps")
+
+
+def accuracies(bars: Bars, folder: Path) -> None:
+    results, ternary, walls = [], [], []
+    for seed in SEEDS:
+        out = folder / f"seed{seed}"
+        walls.append(demo(seed, out))
+        results.append(json.loads((out / "result.json").read_text()))
+        ternary.append(KernelBundle.load(out / "bundle.safetensors").expected_accuracy[0])
+    figures = [result["accuracy"] for result in results]
+    means = {name: 100 * statistics.mean(figure[name] for figure in figures) for name in figures[0]}
+    each = {name: "/".join(f"{100 * figure[name]:.1f}" for figure in figures) for name in figures[0]}
+    bars.check("float accuracy, %", means["float"], ">=", 98, each["float"])
+    bars.check("all-ternary accuracy, %", 100 * statistics.mean(ternary), ">=", 95, "/".join(f"{100 * t:.1f}" for t in ternary))
+    bars.check("null control, %", means["null_control"], "<=", 50, each["null_control"])
+    loss = means["quantised"] - means["on_arrays"]
+    bars.check("lost on the twin, points", loss, "<=", 2, f"{each['on_arrays']} of {each['quantised']} on the same sequences")
+    bars.check("demo, s", max(walls), "<=", 180, "slowest of three")
+    demo(0, folder / "again")
+    same = (folder / "again" / "result.json").read_bytes() == (folder / "seed0" / "result.json").read_bytes()
+    bars.check("demo twice with one seed, identical numbers", float(same), "==", 1)
+
+
+def demo(seed: int, out: Path) -> float:
+    """Run the demo; a deployment that is not verified (exit 3) is the accuracy bars' to judge. Returns seconds."""
+    started = time.perf_counter()
+    done = subprocess.run([IMSSA, "demo", "--seed", str(seed), "--out", out], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"demo failed with {done.returncode}: {done.stderr}")
+    return time.perf_counter() - started
+
+
+def ideal_twin(bars: Bars, run: Path) -> None:
+    bundle = KernelBundle.load(run / "bundle.safetensors")
+    inputs = np.load(run / "sequences.npz")["test_inputs"]
+    arrays = [DigitalTwin("ideal", seed=index) for index in range(10)]
+    mapping = map_bundle(bundle, arrays[0].info.shape, arrays[0].info.window, len(arrays))
+    for index, array in enumerate(arrays):
+        array.program_conductances(*mapping.target(index))
+    exact = run_network(bundle, inputs)
+    got = run_network(bundle, inputs, KernelRunner(arrays, mapping))
+    bars.check("ideal twin against software, relative", float(np.abs(got - exact).max() / np.abs(exact).max()), "<=", 1e-6)
+
+
+def replay(bars: Bars, run: Path) -> None:
+    done = subprocess.run([IMSSA, "log", "replay", run / "run.h5"], capture_output=True, text=True, check=False)
+    bars.check("the demo's log replays bit for bit", float(done.returncode == 0), "==", 1, done.stdout.strip())
+    with open_run(run / "run.h5") as opened:
+        array = opened.arrays()[0]
+        try:
+            array.read_mvm(np.zeros(array.info.rows))
+            named = ""
+        except ReplayMismatch as error:
+            named = str(error)
+    bars.check("a changed request names its call", float("call 0" in named), "==", 1, named)
+
+
+def fresh_clone(bars: Bars) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        clone = Path(name) / "imssa_lab"
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL", "MAKE", "MFLAGS"))}
+        for target in ("demo", "test"):
+            done = subprocess.run(["make", target], cwd=clone, env=environment, capture_output=True, text=True, check=False)
+            bars.check(f"fresh clone: make {target}, exit code", done.returncode, "==", 0, _last_line(done.stdout + done.stderr))
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
