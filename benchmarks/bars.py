@@ -20,7 +20,10 @@ class Bars:
         if not good:
             self.failed.append(what)
         verdict = "ok   " if good else "SHORT"
-        print(f"{verdict} {what}: {measured:.4g}, required {comparison} {required:g}{'  ' + note if note else ''}", flush=True)
+        print(
+            f"{verdict} {what}: {measured:.4g}, required {comparison} {required:g}{'  ' + note if note else ''}",
+            flush=True,
+        )
 
     def exit_code(self) -> int:
         """0 when every bar holds; prints the verdict."""

@@ -30,6 +30,7 @@ SEEDS = (0, 1, 2)
 
 
 def main() -> int:
+    """Measure everything; the exit code."""
     bars = Bars()
     start_up(bars)
     convolution(bars)
@@ -43,6 +44,7 @@ def main() -> int:
 
 
 def start_up(bars: Bars) -> None:
+    """Import and help, as a user waits for them."""
     for what, command, required in (
         ("import imssa_lab, s", [sys.executable, "-c", "import imssa_lab"], 0.3),
         ("imssa --help, s", [str(IMSSA), "--help"], 0.6),
@@ -51,12 +53,14 @@ def start_up(bars: Bars) -> None:
 
 
 def seconds(command: list[str], folder: Path = ROOT) -> float:
+    """Wall time of a command that must succeed."""
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return time.perf_counter() - started
 
 
 def convolution(bars: Bars) -> None:
+    """The two modes of the layer against each other."""
     worst = 0.0
     for precision in ("float", "4bit", "ternary"):
         for steps in (16, 200):
@@ -66,10 +70,13 @@ def convolution(bars: Bars) -> None:
             u = torch.randn(8, steps, 32, generator=rng)
             with torch.no_grad():
                 worst = max(worst, float((layer(u) - layer.recur(u)[0]).abs().max()))
-    bars.check("convolution against recurrence", worst, "<=", 1e-5, "largest difference, 3 precisions, 16 and 200 steps")
+    bars.check(
+        "convolution against recurrence", worst, "<=", 1e-5, "largest difference, 3 precisions, 16 and 200 steps"
+    )
 
 
 def accuracies(bars: Bars, folder: Path) -> None:
+    """The demo with three seeds, and one of them again."""
     results, ternary, walls = [], [], []
     for seed in SEEDS:
         out = folder / f"seed{seed}"
@@ -80,10 +87,18 @@ def accuracies(bars: Bars, folder: Path) -> None:
     means = {name: 100 * statistics.mean(figure[name] for figure in figures) for name in figures[0]}
     each = {name: "/".join(f"{100 * figure[name]:.1f}" for figure in figures) for name in figures[0]}
     bars.check("float accuracy, %", means["float"], ">=", 98, each["float"])
-    bars.check("all-ternary accuracy, %", 100 * statistics.mean(ternary), ">=", 95, "/".join(f"{100 * t:.1f}" for t in ternary))
+    bars.check(
+        "all-ternary accuracy, %",
+        100 * statistics.mean(ternary),
+        ">=",
+        95,
+        "/".join(f"{100 * t:.1f}" for t in ternary),
+    )
     bars.check("null control, %", means["null_control"], "<=", 50, each["null_control"])
     loss = means["quantised"] - means["on_arrays"]
-    bars.check("lost on the twin, points", loss, "<=", 2, f"{each['on_arrays']} of {each['quantised']} on the same sequences")
+    bars.check(
+        "lost on the twin, points", loss, "<=", 2, f"{each['on_arrays']} of {each['quantised']} on the same sequences"
+    )
     bars.check("demo, s", max(walls), "<=", 180, "slowest of three")
     demo(0, folder / "again")
     same = (folder / "again" / "result.json").read_bytes() == (folder / "seed0" / "result.json").read_bytes()
@@ -93,13 +108,16 @@ def accuracies(bars: Bars, folder: Path) -> None:
 def demo(seed: int, out: Path) -> float:
     """Run the demo; a deployment that is not verified (exit 3) is the accuracy bars' to judge. Returns seconds."""
     started = time.perf_counter()
-    done = subprocess.run([IMSSA, "demo", "--seed", str(seed), "--out", out], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [IMSSA, "demo", "--seed", str(seed), "--out", out], capture_output=True, text=True, check=False
+    )
     if done.returncode not in (0, 3):
         raise SystemExit(f"demo failed with {done.returncode}: {done.stderr}")
     return time.perf_counter() - started
 
 
 def ideal_twin(bars: Bars, run: Path) -> None:
+    """A perfect array must compute what software computes."""
     bundle = KernelBundle.load(run / "bundle.safetensors")
     inputs = np.load(run / "sequences.npz")["test_inputs"]
     arrays = [DigitalTwin("ideal", seed=index) for index in range(10)]
@@ -108,10 +126,13 @@ def ideal_twin(bars: Bars, run: Path) -> None:
         array.program_conductances(*mapping.target(index))
     exact = run_network(bundle, inputs)
     got = run_network(bundle, inputs, KernelRunner(arrays, mapping))
-    bars.check("ideal twin against software, relative", float(np.abs(got - exact).max() / np.abs(exact).max()), "<=", 1e-6)
+    bars.check(
+        "ideal twin against software, relative", float(np.abs(got - exact).max() / np.abs(exact).max()), "<=", 1e-6
+    )
 
 
 def replay(bars: Bars, run: Path) -> None:
+    """The demo's log, replayed as it is and with one request changed."""
     done = subprocess.run([IMSSA, "log", "replay", run / "run.h5"], capture_output=True, text=True, check=False)
     bars.check("the demo's log replays bit for bit", float(done.returncode == 0), "==", 1, done.stdout.strip())
     with open_run(run / "run.h5") as opened:
@@ -125,13 +146,18 @@ def replay(bars: Bars, run: Path) -> None:
 
 
 def fresh_clone(bars: Bars) -> None:
+    """The README's two commands, as a new user types them."""
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "imssa_lab"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL", "MAKE", "MFLAGS"))}
+        inherited = ("PYTHON", "VIRTUAL", "MAKE", "MFLAGS")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(inherited)}
         for target in ("demo", "test"):
-            done = subprocess.run(["make", target], cwd=clone, env=environment, capture_output=True, text=True, check=False)
-            bars.check(f"fresh clone: make {target}, exit code", done.returncode, "==", 0, _last_line(done.stdout + done.stderr))
+            done = subprocess.run(
+                ["make", target], cwd=clone, env=environment, capture_output=True, text=True, check=False
+            )
+            last = _last_line(done.stdout + done.stderr)
+            bars.check(f"fresh clone: make {target}, exit code", done.returncode, "==", 0, last)
 
 
 def _last_line(text: str) -> str:

@@ -128,7 +128,8 @@ class Readout:
         """Current in A, same shape as `values`."""
         if self.ranges is None or adc is None:
             return np.asarray(self.values, dtype=np.float64)
-        return np.asarray(adc.scale)[self.ranges] * self.values + np.asarray(adc.offset)[self.ranges]
+        scale, offset = np.asarray(adc.scale)[self.ranges], np.asarray(adc.offset)[self.ranges]
+        return np.asarray(scale * self.values + offset, dtype=np.float64)
 
 
 class PulseKind(StrEnum):
@@ -181,9 +182,7 @@ class Pulses:
         return ~np.isnan(self.voltage)
 
     @classmethod
-    def on(
-        cls, mask: BoolArray, kind: PulseKind | str, voltage: ArrayLike, gate: ArrayLike, width: float
-    ) -> Pulses:
+    def on(cls, mask: BoolArray, kind: PulseKind | str, voltage: ArrayLike, gate: ArrayLike, width: float) -> Pulses:
         """The same or a given pulse on the cells of `mask` (rows, cols); voltage and gate broadcast, V."""
         return cls(PulseKind(kind), np.where(mask, voltage, np.nan), np.where(mask, gate, np.nan), width)
 
@@ -224,7 +223,7 @@ class ProgrammingReport:
     @property
     def selected(self) -> BoolArray:
         """True for the cells that were to be programmed."""
-        return self.outcome != CellOutcome.NOT_SELECTED
+        return np.asarray(self.outcome != CellOutcome.NOT_SELECTED)
 
     @property
     def error(self) -> FloatArray:

@@ -6,15 +6,15 @@ make the level that watches them fail; the tests show that they do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dictionary
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.hal import CrossbarArray, FloatArray
-from imssa_lab.mapping import Mapping
+from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray
+from imssa_lab.mapping import Mapping, PlacedKernel
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from protocols.probes import probe_voltages
@@ -78,12 +78,9 @@ def verify_cells(
         The result and the re-read maps, S.
     """
     maps = [
-        array.read_conductances(np.isfinite(target), averages)
-        for array, target in zip(arrays, targets, strict=True)
+        array.read_conductances(np.isfinite(target), averages) for array, target in zip(arrays, targets, strict=True)
     ]
-    error = np.concatenate(
-        [(read - target)[np.isfinite(target)] for read, target in zip(maps, targets, strict=True)]
-    )
+    error = np.concatenate([(read - target)[np.isfinite(target)] for read, target in zip(maps, targets, strict=True)])
     inside = float(np.mean(np.abs(error) <= bounds.tolerance))
     figures = {
         "cells": float(error.size),
@@ -95,37 +92,21 @@ def verify_cells(
     return LevelResult("cells", inside, bounds.cells, inside >= bounds.cells, words, figures), maps
 
 
-def verify_mvm(
-    arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds, vectors: int = 64
-) -> LevelResult:
+def verify_mvm(arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds, vectors: int = 64) -> LevelResult:
     """Level 2: every bank of every array against its weights, in pair currents.
 
-    Random vectors are spread evenly over the read limit; worst-case vectors drive every word line of a bank fully, with
-    the signs of one logical column, so that its current is as large as it can be.
+    Random vectors are spread evenly over the read limit; worst-case vectors drive every word line of a bank fully,
+    with the signs of one logical column, so that its current is as large as it can be.
     """
-    random_error, random_ideal, worst_error, worst_ideal = [], [], [], []
-    for index, array in enumerate(arrays[: mapping.arrays]):
-        limit = array.info.limits.read_voltage
-        for bank in sorted({kernel.bank for kernel in mapping.on(index)}):
-            kernels = [kernel for kernel in mapping.on(index) if kernel.bank == bank]
-            weights = np.zeros((array.info.rows, array.info.cols // 2))
-            driven = np.zeros(array.info.rows, dtype=np.bool_)
-            used = np.zeros(array.info.cols // 2, dtype=np.bool_)
-            for kernel in kernels:
-                pairs = slice(kernel.col // 2, kernel.col // 2 + kernel.block.size)
-                weights[kernel.rows, pairs] = kernel.block.weights
-                driven[kernel.rows] = True
-                used[pairs] = True
-            unit = limit * mapping.window.span
-            random = probe_voltages(vectors, len(driven), limit) * driven
-            worst = limit * np.sign(weights[:, used].T)
-            for drive, errors, ideals in ((random, random_error, random_ideal), (worst, worst_error, worst_ideal)):
-                current = read_signed(array, drive)
-                ideal = drive @ weights / limit
-                errors.append(((current[:, 0::2] - current[:, 1::2]) / unit - ideal)[:, used])
-                ideals.append(ideal[:, used])
-    on_random = _relative_rms(random_error, random_ideal)
-    on_worst = _relative_rms(worst_error, worst_ideal)
+    random = [
+        _products(array, bank, mapping, probe_voltages(vectors, array.info.rows, array.info.limits.read_voltage))
+        for array, bank in _banks(arrays, mapping)
+    ]
+    worst = [
+        _products(array, bank, mapping, array.info.limits.read_voltage * np.sign(_weights(bank, array)[0].T))
+        for array, bank in _banks(arrays, mapping)
+    ]
+    on_random, on_worst = _relative_rms(random), _relative_rms(worst)
     worse = max(on_random, on_worst)
     figures = {"random_vectors": on_random, "worst_case_vectors": on_worst}
     return LevelResult(
@@ -133,8 +114,39 @@ def verify_mvm(
     )
 
 
-def _relative_rms(errors: Sequence[FloatArray], ideals: Sequence[FloatArray]) -> float:
-    error, ideal = (np.concatenate([part.ravel() for part in parts]) for parts in (errors, ideals))
+def _banks(arrays: Sequence[CrossbarArray], mapping: Mapping) -> Iterator[tuple[CrossbarArray, list[PlacedKernel]]]:
+    """Every array with the kernels of each of its banks."""
+    for index, array in enumerate(arrays[: mapping.arrays]):
+        for bank in sorted({kernel.bank for kernel in mapping.on(index)}):
+            yield array, [kernel for kernel in mapping.on(index) if kernel.bank == bank]
+
+
+def _weights(bank: Sequence[PlacedKernel], array: CrossbarArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Weights (rows, logical columns) of a bank, its word lines and its logical columns."""
+    weights = np.zeros((array.info.rows, array.info.cols // 2))
+    driven, used = np.zeros(weights.shape[0], dtype=np.bool_), np.zeros(weights.shape[1], dtype=np.bool_)
+    for kernel in bank:
+        columns = slice(kernel.col // 2, kernel.col // 2 + kernel.block.size)
+        weights[kernel.rows, columns] = kernel.block.weights
+        driven[kernel.rows], used[columns] = True, True
+    return weights, driven, used
+
+
+def _products(
+    array: CrossbarArray, bank: Sequence[PlacedKernel], mapping: Mapping, voltages: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Errors and ideal values of the products of a bank with these voltages (n, rows), in units of weight."""
+    weights, driven, used = _weights(bank, array)
+    drive = voltages * driven
+    limit = array.info.limits.read_voltage
+    current = read_signed(array, drive)
+    ideal = drive @ weights / limit
+    error = (current[:, 0::2] - current[:, 1::2]) / (limit * mapping.window.span) - ideal
+    return error[:, used], ideal[:, used]
+
+
+def _relative_rms(products: Sequence[tuple[FloatArray, FloatArray]]) -> float:
+    error, ideal = (np.concatenate([part.ravel() for part in parts]) for parts in zip(*products, strict=True))
     return float(np.sqrt(np.mean(error**2) / np.mean(ideal**2)))
 
 
@@ -188,9 +200,7 @@ def verify_kernels(
     )
 
 
-def verify_task(
-    on_array: float, software: float, bounds: Bounds, null_control: float | None = None
-) -> LevelResult:
+def verify_task(on_array: float, software: float, bounds: Bounds, null_control: float | None = None) -> LevelResult:
     """Level 4: accuracy on the arrays against software, and above the null control where there is one.
 
     Args:

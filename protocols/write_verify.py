@@ -97,9 +97,7 @@ class WriteVerify(BaseModel):
             reads=reads + self.verify_averages,
         )
 
-    def _outcome(
-        self, climb: _Climb, mask: BoolArray, moved: FloatArray, target: FloatArray
-    ) -> NDArray[np.uint8]:
+    def _outcome(self, climb: _Climb, mask: BoolArray, moved: FloatArray, target: FloatArray) -> NDArray[np.uint8]:
         outcome = np.where(mask, CellOutcome.REACHED, CellOutcome.NOT_SELECTED)
         outcome[climb.listed] = CellOutcome.BUDGET
         outcome[climb.given_up] = CellOutcome.GAVE_UP
@@ -131,7 +129,7 @@ class _Ladder:
 
 
 def _ramp(start: float, stop: float, step: float) -> FloatArray:
-    return start + step * np.arange(int((stop - start) / step + 1e-9) + 1)
+    return np.asarray(start + step * np.arange(int((stop - start) / step + 1e-9) + 1), dtype=np.float64)
 
 
 class _Climb:
@@ -142,9 +140,7 @@ class _Climb:
         self._mask = mask
         self._ladders = {
             PulseKind.SET: _Ladder.of(PulseKind.SET, recipe.set_voltage, recipe.set_gate, recipe.set_width),
-            PulseKind.RESET: _Ladder.of(
-                PulseKind.RESET, recipe.reset_voltage, recipe.reset_gate, recipe.reset_width
-            ),
+            PulseKind.RESET: _Ladder.of(PulseKind.RESET, recipe.reset_voltage, recipe.reset_gate, recipe.reset_width),
         }
         self._rung = {kind: np.full(mask.shape, _IDLE) for kind in self._ladders}
         self._retries = np.zeros(mask.shape, dtype=np.int32)
@@ -186,7 +182,5 @@ class _Climb:
             rung[chosen & ~at_top] += 1
             self.pulses[chosen] += 1
             if chosen.any():
-                batches.append(
-                    Pulses.on(chosen, ladder.kind, ladder.voltage[rung], ladder.gate[rung], ladder.width)
-                )
+                batches.append(Pulses.on(chosen, ladder.kind, ladder.voltage[rung], ladder.gate[rung], ladder.width))
         return batches

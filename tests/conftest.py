@@ -16,9 +16,7 @@ def untrained_bundle(channels: int = 6, states: int = 2, layers: int = 2, seed: 
     for index in range(layers):
         gain = rng.uniform(0.05, 0.4, (channels, states))
         turn = gain * rng.integers(-1, 2, (channels, states))
-        transition = np.stack(
-            [np.stack([1 - gain, -turn], axis=-1), np.stack([turn, 1 - gain], axis=-1)], axis=-2
-        )
+        transition = np.stack([np.stack([1 - gain, -turn], axis=-1), np.stack([turn, 1 - gain], axis=-1)], axis=-2)
         radius = np.hypot(1 - gain, turn)
         b = np.stack([np.sqrt(1 - radius**2), np.zeros_like(radius)], axis=-1)
         last = index == layers - 1

@@ -116,7 +116,7 @@ class Sequences:
         import numpy as np
 
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 missing = [name for name in _ARRAYS if name not in file]
                 if missing:
                     raise ConfigError(
@@ -131,7 +131,7 @@ class Sequences:
                 )
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
-        except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
 
 

@@ -27,13 +27,13 @@ def conductance_maps(target: FloatArray, achieved: FloatArray, tolerance: float,
         target, achieved: S, (rows, cols), NaN (white) where not programmed.
         tolerance: S; the error scale ends at three of it.
     """
-    figure = Figure(figsize=(11, 3.7), layout="constrained")
+    figure = Figure(figsize=(12, 3.7), layout="constrained")
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     both = 1e6 * np.concatenate([target, achieved])
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
     for axis, values in zip(axes, (target, achieved), strict=False):
         image = axis.imshow(1e6 * values, cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
-    figure.colorbar(image, ax=axes[:2], label="conductance (µS)", shrink=0.85)
+    figure.colorbar(image, ax=axes[1], label="conductance (µS)", shrink=0.85)
     errors = _error_panel(axes[2], achieved - target, tolerance)
     figure.colorbar(errors, ax=axes[2], label="error (µS)", shrink=0.85, extend="both")
     for axis, name in zip(axes, ("target", "achieved, by re-read", "achieved - target"), strict=True):

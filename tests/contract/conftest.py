@@ -43,5 +43,3 @@ def _replayed(script: Script, path: Path) -> Any:
 @pytest.fixture(params=[_on_twin, _recorded, _replayed], ids=["twin", "recorded", "replayed"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return lambda script: request.param(script, tmp_path / "run.h5")
-
-

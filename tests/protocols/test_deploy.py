@@ -107,9 +107,7 @@ def test_unusable_requests_pulse_nothing(bundle: KernelBundle, sequences: FloatA
         (chips(count=2), np.full_like(sequences, np.nan), "finite"),
     ):
         with pytest.raises(DeploymentError, match=words):
-            deploy(
-                bundle, arrays, calibration_inputs=inputs, test_inputs=inputs, test_labels=labels[: len(inputs)]
-            )
+            deploy(bundle, arrays, calibration_inputs=inputs, test_inputs=inputs, test_labels=labels[: len(inputs)])
     assert small.time == 0.0
 
 

@@ -185,3 +185,16 @@ def test_converter_that_only_saw_zero_stays_finite() -> None:
     converter = ActivationQuantiser()
     converter.enabled = True
     assert torch.equal(converter(torch.zeros(4)), torch.zeros(4))
+
+
+def test_weight_noise_acts_in_training_only_and_repeats_with_the_seed() -> None:
+    u = torch.randn(4, 16, 6, generator=torch.Generator().manual_seed(1))
+    outputs = []
+    for _ in range(2):
+        layer = make_layer("ternary")
+        exact = layer(u)
+        layer.weight_noise = 0.05
+        assert torch.equal(layer(u), exact), "evaluation is exact"
+        outputs.append(layer.train()(u))
+        assert not torch.allclose(outputs[-1], exact, atol=1e-3)
+    assert torch.equal(*outputs)
