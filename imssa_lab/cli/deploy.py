@@ -65,11 +65,12 @@ def deploy_files(
     """
     from imssa_lab.cli.result import result_text
     from imssa_lab.log import Recorded, RunLog
-    from imssa_lab.report.html import write_report
+    from imssa_lab.report.html import load_plots, write_report
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deploy import deploy as put_on_arrays
     from protocols.verify import Bounds
 
+    load_plots()
     told("open the arrays", 0, 1)
     bundle = KernelBundle.load(bundle_path)
     sequences = Sequences.load(sequences_path)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from imssa_lab.cli.session import Sequences, console, stages
+from imssa_lab.cli.session import Sequences, console, facts_table, stages
 from imssa_lab.errors import LogError, ReplayMismatch
 
 if TYPE_CHECKING:
@@ -29,11 +28,11 @@ def show(file: File) -> None:
     from imssa_lab.log import open_run
 
     with open_run(file) as run:
-        table = Table(title=str(file), show_header=False)
+        table = facts_table(str(file))
         for name, value in run.summary().items():
             table.add_row(Text(name), Text(value))
         for kind, text in run.events():
-            if kind != "result":
+            if kind in ("level", "error"):
                 table.add_row(Text(kind), Text(text))
     console().print(table)
 

@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from imssa_lab.cli.session import facts_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from imssa_lab.array_types import FloatArray
     from protocols.deploy import Deployment
 
@@ -73,7 +75,7 @@ def result_table(
     """
     import numpy as np
 
-    table = Table(title=f"deployment {'verified' if deployment.passed else 'NOT verified'}", show_header=False)
+    table = facts_table(f"deployment {'verified' if deployment.passed else 'NOT verified'}")
     for name, value in (
         ("accuracy, float", reference.get("float")),
         ("accuracy, quantised, in software", deployment.software_accuracy),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.table import Table
 
 from imssa_lab.errors import ConfigError
 
@@ -31,6 +32,14 @@ _PACKAGES = ("imssa-lab", "numpy", "h5py", "torch", "safetensors")
 def console(*, stderr: bool = False) -> Console:
     """A terminal for results (stdout) or for progress and errors (stderr)."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def facts_table(title: str) -> Table:
+    """A table of names and values, in which nothing is cut short."""
+    table = Table(title=title, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    return table
 
 
 class Stages:

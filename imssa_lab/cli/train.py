@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from imssa_lab.cli.session import Sequences, Stages, console, stages
+from imssa_lab.cli.session import Sequences, Stages, console, facts_table, stages
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from imssa_lab.s4d.bundle import KernelBundle
 
 CALIBRATION_SEQUENCES = 128
+TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 
 
 class Precision(StrEnum):
@@ -48,7 +48,7 @@ def train(
         bundle, sequences = train_bundle(task, seed, precision, told=told, null=null, epochs=asked)
     bundle.save(out)
     sequences.save(sequences_path)
-    table = Table(title=f"trained {task}, seed {seed}", show_header=False)
+    table = facts_table(f"trained {task}, seed {seed}")
     accuracy, low, high = bundle.expected_accuracy
     table.add_row("accuracy, float", f"{100 * sequences.reference['float']:.1f} %")
     table.add_row(f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
@@ -103,5 +103,8 @@ def train_bundle(
     told("export", 1, 1)
     inputs, labels = task.test
     return bundle, Sequences(
-        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
+        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"),
+        inputs[:TEST_SEQUENCES].astype("f8"),
+        labels[:TEST_SEQUENCES],
+        reference,
     )

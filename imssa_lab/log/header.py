@@ -96,8 +96,10 @@ def _create_table(
 def _growing_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
     record_bytes = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
     chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
+    # Maps are mostly empty and have a chunk of their own, which a flush therefore never writes anew: worth packing.
+    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if len(shape) == 2 else {}
     return group.create_dataset(
-        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk, *shape), fletcher32=True
+        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk, *shape), fletcher32=True, **packed
     )
 
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,21 @@ def write_report(
             file.write(page)
     except OSError as error:
         raise ConfigError(f"{where} cannot be written: {error}") from error
+
+
+def load_plots() -> ModuleType:
+    """The module `plots`; ask for it before a long run whose report must not fail for want of matplotlib.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        from imssa_lab.report import plots
+    except ImportError as error:
+        raise ConfigError(
+            f'the report needs matplotlib ({error}); install it with `pip install "imssa-lab[plot]"`'
+        ) from error
+    return plots
 
 
 def _template() -> Template:
@@ -115,12 +131,7 @@ def _programming_row(report: ProgrammingReport) -> list[str]:
 
 
 def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]], bounds: Bounds) -> list[dict[str, str]]:
-    try:
-        from imssa_lab.report import plots
-    except ImportError as error:
-        raise ConfigError(
-            f'the report needs matplotlib ({error}); install it with `pip install "imssa-lab[plot]"`'
-        ) from error
+    plots = load_plots()
     targets, achieved = deployment.targets, deployment.achieved
     outside = [np.count_nonzero(np.abs(a - t) > bounds.tolerance) for t, a in zip(targets, achieved, strict=True)]
     worst = int(np.argmax(outside))
