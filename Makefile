@@ -12,7 +12,7 @@ help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
 	@echo "make test [ARGS=...]   the tests"
 	@echo "make check             ruff, mypy, import layers, tests: what CI runs"
-	@echo "make measure-loop      time the whole loop"
+	@echo "make measure-loop      every bar of the whole loop, measured beside required"
 	@echo "make env               only make the environment in $(VENV)"
 	@echo "make clean             remove the environment and all caches"
 
