@@ -28,7 +28,7 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'recrod'"):
-        imssa_lab.recrod  # noqa: B018
+        imssa_lab.recrod
 
 
 def test_the_readme_s_bench_script_runs_and_replays(
@@ -39,7 +39,9 @@ def test_the_readme_s_bench_script_runs_and_replays(
     exec(compile(script, "README.md", "exec"), {})
     said = capsys.readouterr().out
     assert "4096 cells" in said
-    replayed = script.replace("twin:supert-a0?seed=1", "replay:night-1.h5").replace('record("night-1', 'record("again')
+    replayed = script.replace("twin:supert-a0?seed=1", "replay:night-1.h5").replace(
+        'record("night-1', 'record("again'
+    )
     exec(compile(replayed, "README.md", "exec"), {})
     assert capsys.readouterr().out == said
 
