@@ -81,7 +81,10 @@ class CrossbarArray(ABC):
 
     @property
     def time(self) -> float:
-        """Device time in s since the array was opened; the twin's own clock, or the instrument's."""
+        """Device time in s since the array was opened: the twin's own clock, or the instrument's.
+
+        It may stand still between calls, as in a record; to let time pass, use `wait`.
+        """
         return self._time()
 
     @property
@@ -103,7 +106,8 @@ class CrossbarArray(ABC):
                         f"{self._info.name}: calibration {name} must be finite and of shape ({self._info.cols},), "
                         f"got {values.shape}"
                     )
-        self._calibrate(calibration)
+        with self._call():
+            self._calibrate(calibration)
         self._calibration = calibration
 
     # ---- what can be done with it

@@ -44,7 +44,7 @@ class Deployment:
         mapping: where the kernels stand.
         targets, achieved: per array, S, (rows, cols), NaN outside the blocks; achieved by independent re-read.
         reports: the programming reports, in order; more than one per array where cells had to be mended.
-        levels: the four verification levels.
+        levels: the four verification levels; bounds: what they were judged by.
         kernel_nrmse: (kernels,), on real input.
         impulses: per layer (on the arrays, exact), each (steps, channels).
         accuracy, software_accuracy, null_accuracy: fractions on the test set; the last None if not given.
@@ -57,6 +57,7 @@ class Deployment:
     achieved: list[FloatArray]
     reports: list[ProgrammingReport]
     levels: list[LevelResult]
+    bounds: Bounds
     kernel_nrmse: FloatArray
     impulses: list[tuple[FloatArray, FloatArray]]
     accuracy: float
@@ -149,6 +150,7 @@ def deploy(
         achieved=achieved,
         reports=reports,
         levels=levels,
+        bounds=bounds,
         kernel_nrmse=kernel_nrmse,
         impulses=impulse_responses(bundle, runner, calibration_inputs.shape[1]),
         accuracy=accuracy,

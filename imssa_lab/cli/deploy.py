@@ -67,8 +67,6 @@ def deploy_files(
     from imssa_lab.log import Recorded, RunLog
     from imssa_lab.report.html import load_plots, write_report
     from imssa_lab.s4d.bundle import KernelBundle
-    from protocols.deploy import deploy as put_on_arrays
-    from protocols.verify import Bounds
 
     load_plots()
     told("open the arrays", 0, 1)
@@ -89,18 +87,8 @@ def deploy_files(
         log = stack.enter_context(RunLog.create(out / LOG, arrays, kept))
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
         told("open the arrays", 1, 1)
-        bounds = Bounds()
         try:
-            outcome = put_on_arrays(
-                bundle,
-                recorded,
-                calibration_inputs=sequences.calibration_inputs,
-                test_inputs=sequences.test_inputs,
-                test_labels=sequences.test_labels,
-                null_accuracy=sequences.reference.get("null"),
-                bounds=bounds,
-                progress=told,
-            )
+            outcome = sequences.deploy(bundle, recorded, told)
         except BaseException as error:
             log.event("error", f"{type(error).__name__}: {error}")
             raise
@@ -114,7 +102,6 @@ def deploy_files(
         out / REPORT,
         outcome,
         title=f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
-        bounds=bounds,
         float_accuracy=sequences.reference.get("float"),
         provenance=kept | {"chips": ", ".join(array.info.serial for array in arrays)},
     )

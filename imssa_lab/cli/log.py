@@ -55,22 +55,13 @@ def replay_run(run: Run, told: Stages) -> int:
         ReplayMismatch: a request or a result differs.
     """
     from imssa_lab.cli.result import result_text
-    from protocols.deploy import deploy
 
     recorded = [text for kind, text in run.events("result")]
     if not recorded:
         raise LogError(f"{run.path} holds no result; the run was cut off, or was no deployment by `imssa deploy`")
     bundle, sequences = _inputs(run)
     arrays = run.arrays()
-    outcome = deploy(
-        bundle,
-        arrays,
-        calibration_inputs=sequences.calibration_inputs,
-        test_inputs=sequences.test_inputs,
-        test_labels=sequences.test_labels,
-        null_accuracy=sequences.reference.get("null"),
-        progress=told,
-    )
+    outcome = sequences.deploy(bundle, arrays, told)
     for number, array in enumerate(arrays):
         if array.calls_left:
             raise ReplayMismatch(

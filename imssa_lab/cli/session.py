@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from imssa_lab.array_types import FloatArray
+    from imssa_lab.hal import CrossbarArray
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deploy import Deployment
 
 _PACKAGES = ("imssa-lab", "numpy", "h5py", "torch", "safetensors")
 
@@ -142,6 +145,20 @@ class Sequences:
             raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
         except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
+
+    def deploy(self, bundle: KernelBundle, arrays: Sequence[CrossbarArray], told: Stages) -> Deployment:
+        """Deploy on `arrays` and verify with these sequences: what is recorded, and what a replay repeats."""
+        from protocols.deploy import deploy
+
+        return deploy(
+            bundle,
+            arrays,
+            calibration_inputs=self.calibration_inputs,
+            test_inputs=self.test_inputs,
+            test_labels=self.test_labels,
+            null_accuracy=self.reference.get("null"),
+            progress=told,
+        )
 
 
 _ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")

@@ -82,29 +82,26 @@ def train_bundle(
     told("load", 0, 1)
     try:
         from imssa_lab.s4d.export import to_bundle
-        from imssa_lab.s4d.training import TrainingConfig, train_float, train_null, train_quantised
+        from imssa_lab.s4d.training import TrainingConfig, accuracy, train_float, train_null, train_quantised
     except ImportError as error:
         raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error
     from imssa_lab.s4d.tasks import load_task
 
     task = load_task(task_name, seed)
-    config = TrainingConfig(seed=seed, precision=precision.value).model_copy(update=dict(epochs or {}))
+    config = TrainingConfig.model_validate({"seed": seed, "precision": precision.value, **(epochs or {})})
+    inputs, labels = task.test[0][:TEST_SEQUENCES], task.test[1][:TEST_SEQUENCES]
     told("load", 1, 1)
     told("float", 0, config.epochs_float)
     full = train_float(task, config, progress=told)
     told(precision.value, 0, config.epochs_quantised)
     quantised = train_quantised(full, task, precision.value, progress=told)
-    reference = {"float": full.test_accuracy}
+    reference = {"float": accuracy(full.network, (inputs, labels))}
     if null:
         told("null control", 0, config.epochs_float)
-        reference["null"] = train_null(task, config, progress=told).test_accuracy
+        reference["null"] = accuracy(train_null(task, config, progress=told).network, (inputs, labels))
     told("export", 0, 1)
     bundle = to_bundle(quantised, task)
     told("export", 1, 1)
-    inputs, labels = task.test
     return bundle, Sequences(
-        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"),
-        inputs[:TEST_SEQUENCES].astype("f8"),
-        labels[:TEST_SEQUENCES],
-        reference,
+        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
     )

@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import CellOutcome, ProgrammingReport
 from protocols.deploy import Deployment
-from protocols.verify import Bounds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,14 +27,12 @@ def write_report(
     deployment: Deployment,
     *,
     title: str,
-    bounds: Bounds,
     float_accuracy: float | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report of a deployment to a new file; it refers to nothing outside itself.
 
     Args:
-        bounds: those that the deployment was verified by.
         float_accuracy: test accuracy of the float model before quantisation, a fraction.
         provenance: what was run, where and with what, shown as a table.
 
@@ -50,7 +47,7 @@ def write_report(
         title=title,
         deployment=deployment,
         accuracies=accuracies,
-        pictures=_pictures(deployment, accuracies, bounds),
+        pictures=_pictures(deployment, accuracies),
         facts=_facts(deployment),
         programming=[_programming_row(report) for report in deployment.reports],
         provenance=provenance or {},
@@ -130,7 +127,8 @@ def _programming_row(report: ProgrammingReport) -> list[str]:
     ]
 
 
-def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]], bounds: Bounds) -> list[dict[str, str]]:
+def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]]) -> list[dict[str, str]]:
+    bounds = deployment.bounds
     plots = load_plots()
     targets, achieved = deployment.targets, deployment.achieved
     outside = [np.count_nonzero(np.abs(a - t) > bounds.tolerance) for t, a in zip(targets, achieved, strict=True)]

@@ -194,6 +194,8 @@ class TestContract:
             array.close()
             with pytest.raises(ImssaError, match="closed"):
                 array.read_conductances()
+            with pytest.raises(ImssaError, match="closed"):
+                array.set_calibration(None)
 
         run(script)
 

@@ -8,7 +8,6 @@ import pytest
 from imssa_lab.errors import ConfigError
 from imssa_lab.report import plots
 from imssa_lab.report.html import write_report
-from protocols.verify import Bounds
 from tests.report.tiny import deployment
 
 
@@ -19,7 +18,7 @@ def tiny():
 
 def test_report_is_self_contained_and_escaped(tiny, tmp_path):
     path = tmp_path / "report.html"
-    write_report(path, tiny, title="<tiny> & co", bounds=Bounds(), float_accuracy=0.9, provenance={"host": "<b>lab"})
+    write_report(path, tiny, title="<tiny> & co", float_accuracy=0.9, provenance={"host": "<b>lab"})
     page = path.read_text(encoding="utf-8")
     assert "&lt;tiny&gt; &amp; co" in page
     assert "&lt;b&gt;lab" in page
@@ -30,7 +29,7 @@ def test_report_is_self_contained_and_escaped(tiny, tmp_path):
 
 def test_verdict_comes_first_and_names_the_failed_levels(tiny, tmp_path):
     levels = [replace(level, passed=level.level != "kernel") for level in tiny.levels]
-    write_report(tmp_path / "r.html", replace(tiny, levels=levels), title="t", bounds=Bounds())
+    write_report(tmp_path / "r.html", replace(tiny, levels=levels), title="t")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     verdict = page.index("<b>Not verified.</b> 1 of 4 levels failed: kernel.")
     assert verdict < page.index("<h2>Accuracy")
@@ -41,7 +40,7 @@ def test_nothing_is_overwritten(tiny, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="exists"):
-        write_report(path, tiny, title="t", bounds=Bounds())
+        write_report(path, tiny, title="t")
     assert path.read_text() == "mine"
 
 
@@ -50,7 +49,7 @@ def test_missing_matplotlib_says_what_to_install(tiny, tmp_path, monkeypatch):
     monkeypatch.delattr("imssa_lab.report.plots")
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     with pytest.raises(ConfigError, match=re.escape('pip install "imssa-lab[plot]"')):
-        write_report(tmp_path / "r.html", tiny, title="t", bounds=Bounds())
+        write_report(tmp_path / "r.html", tiny, title="t")
     assert not (tmp_path / "r.html").exists()
 
 
