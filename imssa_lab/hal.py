@@ -196,15 +196,16 @@ class CrossbarArray(ABC):
             self._wait(float(seconds))
 
     def make_safe(self) -> None:
-        """All outputs to zero and grounded."""
-        self._make_safe()
+        """All outputs to zero and grounded; a first Ctrl-C waits until they are."""
+        with self._safe_stop.hold():
+            self._make_safe()
 
     def close(self) -> None:
         """Make safe and let go of the instrument; a second call does nothing."""
         if not self._closed:
             self._closed = True
             try:
-                self._make_safe()
+                self.make_safe()
             finally:
                 self._close()
 

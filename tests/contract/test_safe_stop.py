@@ -72,3 +72,24 @@ def test_an_exception_makes_safe() -> None:
     with pytest.raises(RuntimeError, match="bench"), array:
         raise RuntimeError("bench")
     assert array.made_safe
+
+
+class InterruptedWhileMadeSafe(Interrupted):
+    """A twin that is interrupted while its outputs go to zero."""
+
+    closed = False
+
+    def _make_safe(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        super()._make_safe()
+
+    def _close(self) -> None:
+        self.closed = True
+
+
+def test_ctrl_c_does_not_keep_an_array_from_being_made_safe() -> None:
+    array = InterruptedWhileMadeSafe(shape=(4, 4))
+    with pytest.raises(KeyboardInterrupt), array:
+        pass
+    assert array.made_safe
+    assert array.closed
