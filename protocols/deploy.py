@@ -1,8 +1,8 @@
 """Deploy and verify: put a kernel bundle on arrays, and find out whether it really works there.
 
-Plan, program, mend around stuck cells, calibrate the columns, verify cells and products, correct the outputs,
-verify kernels and task. Every step goes through the contract, so the same code serves a chip, a twin, a recorded
-or a replayed session.
+Plan, program, mend around stuck cells, move damaged kernels, calibrate the columns, verify cells and products,
+correct the outputs, verify kernels and task. Every step goes through the contract, so the same code serves a chip, a
+twin, a recorded or a replayed session.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.errors import DeploymentError
-from imssa_lab.hal import CellOutcome, CrossbarArray, FloatArray, Programmer, ProgrammingReport
-from imssa_lab.mapping import Mapping, compensate, map_bundle
+from imssa_lab.hal import CrossbarArray, FloatArray, Programmer, ProgrammingReport
+from imssa_lab.mapping import Mapping, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
 from protocols.column_calibration import calibrate_columns
+from protocols.programming import ProgrammedMapping
 from protocols.recurrence import KernelRunner
 from protocols.verify import (
     Bounds,
@@ -33,7 +34,6 @@ from protocols.verify import (
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
-_STUCK = (CellOutcome.STUCK_LOW, CellOutcome.STUCK_HIGH, CellOutcome.GAVE_UP)
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,16 @@ def deploy(
     tell = progress or (lambda stage, done, total: None)
     info = arrays[0].info
     mapping = map_bundle(bundle, info.shape, info.window, len(arrays))
+    started = [array.time for array in arrays]
+    programmed = ProgrammedMapping(
+        arrays, mapping, programmer, lambda done, total: tell("program the arrays", done, total)
+    )
+    mapping, targets = programmed.mapping, programmed.targets
     used = list(arrays[: mapping.arrays])
-    started = [array.time for array in used]
-
-    targets, reports = [], []
     for index, array in enumerate(used):
-        tell("program and calibrate", index, len(used))
-        target, array_reports = _program(array, mapping, index, programmer)
-        targets.append(target)
-        reports += array_reports
+        tell("calibrate the columns", index, len(used))
         calibrate_columns(array)
-    tell("program and calibrate", len(used), len(used))
+    tell("calibrate the columns", len(used), len(used))
 
     cells, achieved = verify_cells(used, targets, bounds)
     mvm = verify_mvm(used, mapping, bounds)
@@ -148,7 +147,7 @@ def deploy(
         mapping=mapping,
         targets=targets,
         achieved=achieved,
-        reports=reports,
+        reports=programmed.reports,
         levels=levels,
         bounds=bounds,
         kernel_nrmse=kernel_nrmse,
@@ -157,28 +156,8 @@ def deploy(
         software_accuracy=software_accuracy,
         null_accuracy=null_accuracy,
         predictions=predictions,
-        seconds=sum(array.time - start for array, start in zip(used, started, strict=True)),
+        seconds=sum(array.time - start for array, start in zip(arrays, started, strict=True)),
     )
-
-
-def _program(
-    array: CrossbarArray, mapping: Mapping, index: int, programmer: Programmer | None
-) -> tuple[FloatArray, list[ProgrammingReport]]:
-    """Program one array; where cells turn out stuck, move their partners.
-
-    Returns the targets that the verification judges by: the mapping's own, so that a stuck cell counts as the
-    failure it is, with the partner's moved target where it was moved on purpose.
-    """
-    target, mask = mapping.target(index)
-    report = array.program_conductances(target, mask, programmer)
-    stuck = np.isin(report.outcome, _STUCK)
-    if not stuck.any():
-        return target, [report]
-    mended = compensate(target, stuck, report.achieved, mapping.window)
-    moved = mask & (mended != target)
-    if not moved.any():
-        return target, [report]
-    return mended, [report, array.program_conductances(mended, moved, programmer)]
 
 
 def _check(

@@ -18,7 +18,7 @@ from imssa_lab.mapping.pairs import from_pairs, to_pairs
 from imssa_lab.s4d.bundle import KernelBundle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlacedKernel:
     """A kernel on its array: `row` is its first word line, `col` its first bit line."""
 
@@ -43,11 +43,15 @@ class PlacedKernel:
 
 @dataclass(frozen=True)
 class Mapping:
-    """All kernels of a bundle on arrays of one shape and one conductance window."""
+    """All kernels of a bundle on arrays of one shape and one conductance window.
+
+    `abandoned` lists the places (array, first word line) that kernels had to leave.
+    """
 
     kernels: tuple[PlacedKernel, ...]
     shape: tuple[int, int]
     window: Window
+    abandoned: tuple[tuple[int, int], ...] = ()
 
     @property
     def arrays(self) -> int:
@@ -74,6 +78,29 @@ class Mapping:
     def _crossings(self, array: int) -> list[tuple[slice, slice]]:
         kernels = self.on(array)
         return [(one.rows, other.cols) for one in kernels for other in kernels if one.bank == other.bank]
+
+    def relocate(self, damaged: Sequence[PlacedKernel], available: int) -> Mapping:
+        """The mapping with `damaged` kernels in free places, as far as there are any on `available` arrays.
+
+        The place that a kernel leaves is not used again.
+        """
+        size = max(kernel.block.size for kernel in self.kernels)
+        taken = {(kernel.array, kernel.row) for kernel in self.kernels} | set(self.abandoned)
+        places = [
+            (array, slot)
+            for array in range(available)
+            for slot in range(kernels_per_array(size, self.shape))
+            if (array, slot * size) not in taken
+        ]
+        moves = dict(zip(damaged, places, strict=False))
+        kernels = tuple(
+            _place(kernel.layer, kernel.channel, kernel.block, size, *moves[kernel], self.shape[1])
+            if kernel in moves
+            else kernel
+            for kernel in self.kernels
+        )
+        left = tuple((kernel.array, kernel.row) for kernel in moves)
+        return Mapping(kernels, self.shape, self.window, (*self.abandoned, *left))
 
     def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
         """The weights of the block that a measured map of its array (rows, cols), S, really implements."""
@@ -115,15 +142,14 @@ def map_bundle(
             f"{len(blocks)} kernels need {needed} arrays of {shape[0]}x{shape[1]}, {available} given; "
             "add arrays or train with fewer channels"
         )
-    return Mapping(tuple(_placed(blocks, size, per_array, shape[1] // (2 * size))), shape, window)
+    placed = (
+        _place(layer, channel, block, size, *divmod(index, per_array), shape[1])
+        for index, (layer, channel, block) in enumerate(blocks)
+    )
+    return Mapping(tuple(placed), shape, window)
 
 
-def _placed(
-    blocks: Sequence[tuple[int, int, KernelBlock]], size: int, per_array: int, per_bank: int
-) -> list[PlacedKernel]:
-    placed = []
-    for index, (layer, channel, block) in enumerate(blocks):
-        array, slot = divmod(index, per_array)
-        bank, place = divmod(slot, per_bank)
-        placed.append(PlacedKernel(layer, channel, array, bank, slot * size, 2 * size * place, block))
-    return placed
+def _place(layer: int, channel: int, block: KernelBlock, size: int, array: int, slot: int, cols: int) -> PlacedKernel:
+    """A kernel in place number `slot` of an array with so many bit lines: word lines one below the other."""
+    bank, column = divmod(slot, cols // (2 * size))
+    return PlacedKernel(layer, channel, array, bank, slot * size, 2 * size * column, block)

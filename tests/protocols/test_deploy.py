@@ -75,6 +75,21 @@ def test_partners_of_stuck_cells_are_moved_and_it_helps(bundle: KernelBundle, se
     assert mended < 0.5 * verify_mvm([naive], mapping, BOUNDS).measured
 
 
+def test_a_kernel_beyond_mending_moves_to_a_free_place(bundle: KernelBundle, sequences: FloatArray) -> None:
+    chip = chips()[0]
+    mapping = map_bundle(bundle, (64, 64), chip.info.window, 1)
+    first = mapping.on(0)[0]
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[first.rows, first.cols] = True  # both partners: nothing can compensate
+    chip.cells.stick(mask, 76e-6)
+    result = deployed(bundle, [chip, *chips(count=2)[1:]], sequences)
+    assert (first.array, first.row) in result.mapping.abandoned
+    assert result.levels[2].passed, str(result)
+    places = {(kernel.array, kernel.row) for kernel in result.mapping.kernels}
+    assert len(places) == len(result.mapping.kernels)
+    assert not places & set(result.mapping.abandoned)
+
+
 def test_a_deployment_replays_without_random_numbers(
     bundle: KernelBundle, sequences: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
