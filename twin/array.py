@@ -61,7 +61,7 @@ class DigitalTwin(CrossbarArray):
         devices, cycles, reads = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
         self.columns = ColumnAmplifiers(p.columns, shape[1], devices)
         self.noise = WhiteNoise(p.read_noise, shape, devices, reads)
-        self.cells = Cells(p, shape, devices, cycles)
+        self.cells = Cells(p.fresh, p.set, p.reset, p.stuck, shape, devices, cycles)
         self._clock = 0.0
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from imssa_lab.hal import FloatArray
-from twin.profile import ReadNoise
+from twin.section import Section
+
+
+class ReadNoise(Section):
+    """White noise of a cell from read to read; its sd is lognormal over the cells and grows with conductance."""
+
+    sd_median: float = Field(ge=0, description="S, of a cell at the reference conductance")
+    sd_spread: float = Field(ge=0, description="sd of ln sd from cell to cell")
+    reference: float = Field(gt=0, description="S")
+    exponent: float = Field(ge=0, description="sd grows as (G / reference) to this power")
 
 
 class WhiteNoise:

@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from imssa_lab.hal import AdcRanges, FloatArray, Readout
-from twin.profile import Adc, Columns, Inputs
+from twin.section import Section
+
+
+class Inputs(Section):
+    """The word-line DAC: signed analog voltages, `bits` None for continuous, full scale in V."""
+
+    bits: int | None = Field(default=None, ge=2, le=16)
+    full_scale: float = Field(gt=0)
+
+
+class Adc(Section):
+    """The bit-line converter: signed codes of `bits`; the amplifier takes the smallest range that holds."""
+
+    bits: int = Field(ge=2, le=16)
+    full_scales: tuple[float, ...] = Field(min_length=1, description="A, ascending")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Adc:
+        if list(self.full_scales) != sorted(set(self.full_scales)) or self.full_scales[0] <= 0:
+            raise ValueError("adc: full_scales must ascend and be above zero")
+        return self
+
+
+class Columns(Section):
+    """Per-column gain and offset of `read_mvm` before calibration; cell reads do not have them."""
+
+    gain: float = Field(gt=0, description="mean")
+    gain_spread: float = Field(ge=0, description="sd")
+    offset_spread: float = Field(ge=0, description="sd, A")
 
 
 def dac_voltage(voltage: FloatArray, inputs: Inputs) -> FloatArray:

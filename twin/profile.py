@@ -11,110 +11,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import Limits, Window
+from twin.cells import FreshCells, ResetResponse, SetResponse, StuckCells
+from twin.noise import ReadNoise
+from twin.periphery import Adc, Columns, Inputs
+from twin.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FreshCells(_Section):
-    """Conductance of formed cells in their RESET state before anything is programmed: lognormal."""
-
-    median: float = Field(gt=0, description="S")
-    spread: float = Field(ge=0, description="sd of ln G")
-
-
-class SetResponse(_Section):
-    """SET: the gate limits what a pulse can reach, the voltage how much of that it does reach.
-
-    G_after = max(G, limit * (1 - exp(-(V - v_threshold)/v_scale))), limit = slope * (V_gate - gate_threshold).
-    """
-
-    slope: float = Field(gt=0, description="S of compliance conductance per V of gate")
-    gate_threshold: float = Field(description="gate voltage at which the compliance conductance is zero, V")
-    v_threshold: float = Field(gt=0, description="voltage below which nothing happens, V")
-    v_scale: float = Field(gt=0, description="V over which the response saturates")
-    device_spread: float = Field(ge=0, description="sd of v_threshold from cell to cell, V")
-    slope_spread: float = Field(ge=0, description="sd of ln slope from cell to cell")
-    cycle_spread: float = Field(ge=0, description="sd of ln limit from pulse to pulse")
-
-
-class ResetResponse(_Section):
-    """RESET: a pulse brings a cell down to a conductance that falls exponentially with voltage.
-
-    G_after = min(G, g_at_1v * exp(-(V + v_per_decade log10(width/width_reference) - 1 V)/v_scale)), never below the
-    cell's own floor; nothing happens below v_threshold or below gate_on.
-    """
-
-    g_at_1v: float = Field(gt=0, description="S left after a pulse of 1 V and the reference width")
-    v_scale: float = Field(gt=0, description="V per factor e")
-    v_threshold: float = Field(gt=0, description="V")
-    v_per_decade: float = Field(ge=0, description="V of extra effect per decade of width")
-    width_reference: float = Field(gt=0, description="s")
-    gate_on: float = Field(gt=0, description="gate voltage from which the transistor is fully on, V")
-    floor: float = Field(ge=0, description="median of the lowest conductance of a cell, S")
-    floor_spread: float = Field(ge=0, description="sd of ln floor from cell to cell")
-    device_spread: float = Field(ge=0, description="sd of an offset of the pulse voltage from cell to cell, V")
-    cycle_spread: float = Field(ge=0, description="sd of ln G from pulse to pulse")
-
-
-class StuckCells(_Section):
-    """Cells that no pulse moves: fraction stuck on and off, and where they stick."""
-
-    on_fraction: float = Field(ge=0, le=1)
-    off_fraction: float = Field(ge=0, le=1)
-    on_conductance: float = Field(gt=0, description="S")
-    off_conductance: float = Field(ge=0, description="S")
-
-    @model_validator(mode="after")
-    def _at_most_all(self) -> StuckCells:
-        if self.on_fraction + self.off_fraction > 1:
-            raise ValueError("stuck: on_fraction + off_fraction exceed 1")
-        return self
-
-
-class ReadNoise(_Section):
-    """White noise of a cell from read to read; its sd is lognormal over the cells and grows with conductance."""
-
-    sd_median: float = Field(ge=0, description="S, of a cell at the reference conductance")
-    sd_spread: float = Field(ge=0, description="sd of ln sd from cell to cell")
-    reference: float = Field(gt=0, description="S")
-    exponent: float = Field(ge=0, description="sd grows as (G / reference) to this power")
-
-
-class Inputs(_Section):
-    """The word-line DAC: signed analog voltages, `bits` None for continuous, full scale in V."""
-
-    bits: int | None = Field(default=None, ge=2, le=16)
-    full_scale: float = Field(gt=0)
-
-
-class Adc(_Section):
-    """The bit-line converter: signed codes of `bits`; the amplifier takes the smallest range that holds."""
-
-    bits: int = Field(ge=2, le=16)
-    full_scales: tuple[float, ...] = Field(min_length=1, description="A, ascending")
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Adc:
-        if list(self.full_scales) != sorted(set(self.full_scales)) or self.full_scales[0] <= 0:
-            raise ValueError("adc: full_scales must ascend and be above zero")
-        return self
-
-
-class Columns(_Section):
-    """Per-column gain and offset of `read_mvm` before calibration; cell reads do not have them."""
-
-    gain: float = Field(gt=0, description="mean")
-    gain_spread: float = Field(ge=0, description="sd")
-    offset_spread: float = Field(ge=0, description="sd, A")
-
-
-class Timing(_Section):
+class Timing(Section):
     """Device time that an operation takes, s; a pulse takes its width besides."""
 
     mvm: float = Field(ge=0, description="per vector")
@@ -122,7 +29,7 @@ class Timing(_Section):
     pulse: float = Field(ge=0, description="per pulsed cell, beside the width")
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """The chip's own write-verify settings; `protocols.write_verify.WriteVerify` explains them."""
 
     tolerance_in: float = Field(gt=0, description="S")
@@ -138,7 +45,7 @@ class Recipe(_Section):
     max_retries: int = Field(ge=0)
 
 
-class TwinProfile(_Section):
+class TwinProfile(Section):
     """All parameters of a digital twin. `exact_programming` writes targets as they are, without pulses."""
 
     name: str

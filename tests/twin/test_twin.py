@@ -27,7 +27,9 @@ def typical_cell(profile: TwinProfile = PROFILE) -> Cells:
             "stuck": profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0}),
         }
     )
-    return Cells(bare, (1, 1), np.random.default_rng(0), np.random.default_rng(1))
+    return Cells(
+        bare.fresh, bare.set, bare.reset, bare.stuck, (1, 1), np.random.default_rng(0), np.random.default_rng(1)
+    )
 
 
 def sweep(start: float, kind: PulseKind, voltages: list[float], gate: float, width: float) -> np.ndarray:
