@@ -21,6 +21,8 @@ from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
 from imssa_lab.s4d.layers import S4DLayer
+from imssa_lab.s4d.poles import Poles
+from imssa_lab.s4d.precision import Precision
 from protocols.recurrence import KernelRunner
 from twin import DigitalTwin
 
@@ -65,8 +67,8 @@ def convolution(bars: Bars) -> None:
     for precision in ("float", "4bit", "ternary"):
         for steps in (16, 200):
             rng = torch.Generator().manual_seed(0)
-            layer = S4DLayer(32, 4, rng)
-            layer.precision = precision
+            layer = S4DLayer(Poles(32, 4, rng), rng).eval()
+            layer.set_precision(Precision.parse(precision))
             u = torch.randn(8, steps, 32, generator=rng)
             with torch.no_grad():
                 worst = max(worst, float((layer(u) - layer.recur(u)[0]).abs().max()))

@@ -62,6 +62,10 @@ class BundleError(ImssaError):
     """A file that is not a usable kernel bundle."""
 
 
+class DataError(ImssaError):
+    """Recordings, images or events that are missing, damaged or not of the promised kind."""
+
+
 class TrainingError(ImssaError):
     """A training that diverged or was given data it cannot learn from."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import demo, deploy, log, train
+from imssa_lab.cli import data, demo, deploy, log, sweep, train
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
@@ -37,6 +37,8 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(train.train)
+app.command("sweep-bits")(sweep.sweep_bits)
+app.add_typer(data.data, name="data")
 app.command()(deploy.deploy)
 app.add_typer(log.log, name="log")
 

@@ -9,7 +9,7 @@ import typer
 
 from imssa_lab.cli.deploy import LEVEL_FAILED, deploy_files, written
 from imssa_lab.cli.session import console, new_folder, stages
-from imssa_lab.cli.train import Precision, train_bundle
+from imssa_lab.cli.train import exported, settings, train_model
 
 TWINS = "twin:supert-a0?seed={index}"
 TWINS_PER_SEED = 1000
@@ -29,7 +29,9 @@ def demo(
     new_folder(out)
     bundle_path, sequences_path = out / "bundle.safetensors", out / "sequences.npz"
     with stages() as told:
-        bundle, sequences = train_bundle(task, seed, Precision.TERNARY, told=told)
+        data, config = settings(task, seed, "ternary", [], told=told)
+        model, sequences = train_model(data, config, told=told)
+        bundle = exported(model, data, told=told)
         bundle.save(bundle_path)
         sequences.save(sequences_path)
         outcome = deploy_files(

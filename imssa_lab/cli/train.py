@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,94 +12,152 @@ from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.settings import TrainingConfig
+    from imssa_lab.s4d.tasks import Task
+    from imssa_lab.s4d.training import TrainedModel
 
 CALIBRATION_SEQUENCES = 128
 TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 
 
-class Precision(StrEnum):
-    """What the weights of a kernel may be."""
-
-    TERNARY = "ternary"
-    FOUR_BITS = "4bit"
-
-
 def train(
-    out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz comes beside it.")],
-    task: Annotated[str, typer.Option(help="What to learn.")] = "digits-first",
+    out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
+    task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
     seed: Annotated[int, typer.Option(min=0, help="Of data, weights and training.")] = 0,
-    precision: Annotated[Precision, typer.Option(help="Of the weights.")] = Precision.TERNARY,
+    precision: Annotated[str, typer.Option(help='ternary, 2bit to 8bit, float, or "ternary, head=8".')] = "ternary",
+    option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
     epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
     epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
     null: Annotated[bool, typer.Option(help="Train the control without memory.")] = True,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
 ) -> None:
-    """Train a model and write a kernel bundle."""
-    sequences_path = out.parent / "sequences.npz"
-    for path in (out, sequences_path):
+    """Train a model and write a kernel bundle.
+
+    Example: imssa train --task digits-first --precision 4bit --out model.safetensors
+    """
+    checkpoint = out.with_suffix(".checkpoint")
+    sequences_path, history_path = out.parent / "sequences.npz", out.parent / "history.csv"
+    for path in (out, sequences_path, history_path):
         if path.exists():
             raise ConfigError(f"{path} exists; choose another --out, nothing was overwritten")
     if not out.parent.is_dir():
         raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
-    epochs = {"epochs_float": epochs_float, "epochs_quantised": epochs_quantised}
-    asked = {name: value for name, value in epochs.items() if value is not None}
+    if checkpoint.exists() and not resume:
+        raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
+    if resume and not checkpoint.exists():
+        raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
     with stages() as told:
-        bundle, sequences = train_bundle(task, seed, precision, told=told, null=null, epochs=asked)
+        data, config = settings(task, seed, precision, option or [], told=told)
+        config = with_epochs(config, epochs_float, epochs_quantised)
+        model, sequences = train_model(data, config, told=told, null=null, checkpoint=checkpoint)
+        bundle = exported(model, data, told=told)
+    from imssa_lab.s4d.training import write_history
+
     bundle.save(out)
     sequences.save(sequences_path)
-    table = facts_table(f"trained {task}, seed {seed}")
+    write_history(model.history, history_path)
+    checkpoint.unlink()
+    table = facts_table(f"trained {data.name}, seed {seed}")
     accuracy, low, high = bundle.expected_accuracy
-    table.add_row("accuracy, float", f"{100 * sequences.reference['float']:.1f} %")
+    if "float" in sequences.reference:
+        table.add_row("accuracy, float", f"{100 * sequences.reference['float']:.1f} %")
     table.add_row(f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
     if null:
         table.add_row("accuracy, null control without memory", f"{100 * sequences.reference['null']:.1f} %")
-    table.add_row("bundle", str(out))
-    table.add_row("sequences", str(sequences_path))
+    for name, path in (("bundle", out), ("sequences", sequences_path), ("training curve", history_path)):
+        table.add_row(name, str(path))
     for stage, seconds in told.seconds.items():
         table.add_row(f"wall time, {stage}", f"{seconds:.1f} s")
     console().print(table)
 
 
-def train_bundle(
-    task_name: str,
-    seed: int,
-    precision: Precision,
-    *,
-    told: Stages,
-    null: bool = True,
-    epochs: Mapping[str, int] | None = None,
-) -> tuple[KernelBundle, Sequences]:
-    """Train float, quantised and, if `null`, the control without memory.
+def settings(
+    task: str, seed: int, precision: str, options: list[str], *, told: Stages
+) -> tuple[Task, TrainingConfig]:
+    """The task and its recipe.
 
     Args:
-        epochs: "epochs_float", "epochs_quantised", where they are not to be the task's own.
+        options: of the task, as "name=value".
 
     Raises:
-        ConfigError: torch or scikit-learn is missing, or there is no such task.
-        TrainingError: a training diverged.
+        ConfigError: torch or scikit-learn is missing, no such task, option or precision.
+        DataError: the task's data are missing or damaged.
     """
-    told("load", 0, 1)
-    try:
-        from imssa_lab.s4d.export import to_bundle
-        from imssa_lab.s4d.training import TrainingConfig, accuracy, train_float, train_null, train_quantised
-    except ImportError as error:
-        raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error
+    training()
+    from imssa_lab.s4d.precision import Precision
+    from imssa_lab.s4d.recipes import recipe
     from imssa_lab.s4d.tasks import load_task
 
-    task = load_task(task_name, seed)
-    config = TrainingConfig.model_validate({"seed": seed, "precision": precision.value, **(epochs or {})})
-    inputs, labels = task.test[0][:TEST_SEQUENCES], task.test[1][:TEST_SEQUENCES]
+    told("load", 0, 1)
+    config = recipe(task, Precision.parse(precision), seed)
+    data = load_task(task, seed, **read_options(options))
     told("load", 1, 1)
-    told("float", 0, config.epochs_float)
-    full = train_float(task, config, progress=told)
-    told(precision.value, 0, config.epochs_quantised)
-    quantised = train_quantised(full, task, precision.value, progress=told)
-    reference = {"float": accuracy(full.network, (inputs, labels))}
+    return data, config
+
+
+def training() -> None:
+    """Make sure that torch is there; ConfigError says how to get it."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error
+
+
+def read_options(texts: list[str]) -> dict[str, object]:
+    """Options of a task from "name=value": numbers where they are digits, a tuple where there are commas.
+
+    Raises:
+        ConfigError: no equals sign.
+    """
+    options: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--option {text!r}: write name=value, for example speaker=theo")
+        parts = [int(part) if part.isdigit() else part for part in value.split(",")]
+        options[name] = tuple(parts) if len(parts) > 1 else parts[0]
+    return options
+
+
+def with_epochs(config: TrainingConfig, full: int | None, quantised: int | None) -> TrainingConfig:
+    """The same settings with other numbers of epochs, where not None."""
+    changes = {
+        name: getattr(config, name).model_copy(update={"epochs": epochs})
+        for name, epochs in (("full", full), ("quantised", quantised))
+        if epochs is not None
+    }
+    return config.model_copy(update=changes)
+
+
+def train_model(
+    task: Task, config: TrainingConfig, *, told: Stages, null: bool = True, checkpoint: Path | None = None
+) -> tuple[TrainedModel, Sequences]:
+    """Train float, quantised and, if `null`, the control without memory; and the sequences of a deployment.
+
+    Raises:
+        TrainingError: a training diverged, or the checkpoint is another training's.
+    """
+    from imssa_lab.s4d.evaluation import accuracy
+    from imssa_lab.s4d.training import train as train_torch
+    from imssa_lab.s4d.training import train_null
+
+    inputs, labels = task.test[0][:TEST_SEQUENCES], task.test[1][:TEST_SEQUENCES]
+    told("float", 0, config.full.epochs)
+    model = train_torch(task, config, progress=told, checkpoint=checkpoint)
+    reference = {} if model.start is None else {"float": accuracy(model.start.network, (inputs, labels))}
     if null:
-        told("null control", 0, config.epochs_float)
+        told("null control", 0, config.full.epochs)
         reference["null"] = accuracy(train_null(task, config, progress=told).network, (inputs, labels))
-    told("export", 0, 1)
-    bundle = to_bundle(quantised, task)
-    told("export", 1, 1)
-    return bundle, Sequences(
+    return model, Sequences(
         task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
     )
+
+
+def exported(model: TrainedModel, task: Task, *, told: Stages) -> KernelBundle:
+    """The bundle of a trained model."""
+    from imssa_lab.s4d.export import to_bundle
+
+    told("export", 0, 1)
+    bundle = to_bundle(model, task)
+    told("export", 1, 1)
+    return bundle

@@ -12,10 +12,9 @@ from typing import Literal
 import numpy as np
 
 from imssa_lab.hal import FloatArray
-from imssa_lab.s4d.bundle import LayerKernels
+from imssa_lab.s4d.bundle import STATE_HEADROOM, LayerKernels
 
 Form = Literal["delta", "direct"]
-STATE_HEADROOM = 1.1
 
 
 @dataclass(frozen=True)

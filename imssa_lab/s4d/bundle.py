@@ -21,7 +21,9 @@ from imssa_lab.array_types import FloatArray
 from imssa_lab.errors import BundleError, ConfigError
 
 FORMAT = "imssa_lab kernel bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+STATE_HEADROOM = 1.1
+"""Full scale of the state's converter, as a multiple of the largest state on training data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,9 @@ class LayerKernels:
         norm_scale, norm_shift: (H,), the batch norm after the kernels, folded.
         activation_range: full scale of the quantiser after ReLU.
         mix_weight, mix_bias: (H, H) and (H,) of the 1x1 mix with residual before the next layer; None in the last.
+        state_bits, output_bits: converters that the model was trained for, of the fed-back state (full scale
+            STATE_HEADROOM state_range) and of the output (full scale output_range); None for none.
+        form: "delta", where the array gives the increment and the state keeps all its digits, "direct" or "state".
 
     Raises:
         BundleError: an array has the wrong shape, or a value is not finite.
@@ -56,6 +61,9 @@ class LayerKernels:
     activation_range: float
     mix_weight: FloatArray | None = None
     mix_bias: FloatArray | None = None
+    state_bits: int | None = None
+    output_bits: int | None = None
+    form: str = "delta"
 
     def __post_init__(self) -> None:
         if self.b.ndim != 3:
@@ -194,13 +202,13 @@ class KernelBundle:
             "layers": [],
         }
         for index, layer in enumerate(self.layers):
-            scalars = {}
+            scalars: dict[str, Any] = {}
             for entry in fields(layer):
                 value = getattr(layer, entry.name)
                 if isinstance(value, np.ndarray):
                     tensors[f"layers.{index}.{entry.name}"] = value
                 elif value is not None:
-                    scalars[entry.name] = float(value)
+                    scalars[entry.name] = value
             facts["layers"].append(scalars)
         contiguous = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in tensors.items()}
         # One metadata key only: safetensors writes several in no fixed order, and the digest must not vary.
@@ -220,7 +228,7 @@ _PLAIN = (
 )
 
 
-def _layer(arrays: Mapping[str, FloatArray], scalars: Mapping[str, float], prefix: str) -> LayerKernels:
+def _layer(arrays: Mapping[str, FloatArray], scalars: Mapping[str, Any], prefix: str) -> LayerKernels:
     parts: dict[str, Any] = dict(scalars)
     parts |= {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
     return LayerKernels(**parts)

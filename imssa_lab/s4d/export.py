@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from imssa_lab.array_types import FloatArray
-from imssa_lab.s4d.bundle import KernelBundle, LayerKernels, wilson_interval
+from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels, wilson_interval
 from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
 from imssa_lab.s4d.network import QuantisedLinear, S4DNetwork
+from imssa_lab.s4d.precision import ConverterBits
 from imssa_lab.s4d.tasks import Task
 from imssa_lab.s4d.training import TrainedModel, versions
-
-_ACTIVATION_BITS = 8
 
 
 def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] | None = None) -> KernelBundle:
@@ -45,7 +44,14 @@ def _with_ranges(layer: LayerKernels, inputs: FloatArray) -> LayerKernels:
     input_range = float(np.abs(inputs).max())
     # A kernel that never moved has no range of its own; any positive one will do, zero would be divided by.
     state, increment, output = (np.where(values > 0, values, input_range) for values in kernel_ranges(layer, inputs))
-    return replace(layer, input_range=input_range, state_range=state, increment_range=increment, output_range=output)
+    # A converter that was trained for keeps the range it was trained with.
+    return replace(
+        layer,
+        input_range=input_range,
+        state_range=state if layer.state_bits is None else layer.state_range,
+        increment_range=increment,
+        output_range=output if layer.output_bits is None else layer.output_range,
+    )
 
 
 def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) -> KernelBundle:
@@ -59,10 +65,10 @@ def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) 
         head_weight=_array(network.head.effective_weight()),
         head_bias=_array(network.head.bias),
         head_range=_scale(network.head_converter),
-        activation_bits=None if model.precision == "float" else _ACTIVATION_BITS,
+        activation_bits=_bits(model.precision.input),
         labels=task.labels,
         task=task.name,
-        precision=model.precision,
+        precision=str(model.precision),
         preprocessing=task.preprocessing,
         expected_accuracy=(0.0, 0.0, 1.0),
         provenance={
@@ -84,21 +90,27 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         linear = network.mixes[index]
         assert isinstance(linear, QuantisedLinear)
         mix = {"mix_weight": _array(linear.effective_weight()), "mix_bias": _array(linear.bias)}
-    unknown = np.ones(len(d))
     return LayerKernels(
         transition=_array(transition),
         b=_array(b),
         c=_array(c),
         d=_array(d),
         input_range=1.0,
-        state_range=unknown,
-        increment_range=unknown,
-        output_range=unknown,
+        state_range=_array(layer.state_converter.full_scale)[:, 0, 0] / STATE_HEADROOM,
+        increment_range=np.ones(len(d)),
+        output_range=_array(layer.output_converter.full_scale),
         norm_scale=_array(scale),
         norm_shift=_array(norm.bias - _buffer(norm.running_mean) * scale),
         activation_range=_scale(network.relu_converters[index]),
+        state_bits=_bits(layer.state_converter.bits),
+        output_bits=_bits(layer.output_converter.bits),
+        form=network.precision.form,
         **mix,
     )
+
+
+def _bits(bits: ConverterBits) -> int | None:
+    return None if bits == "float" else bits
 
 
 def _array(values: Tensor) -> FloatArray:

@@ -9,18 +9,21 @@ from numpy.typing import ArrayLike
 
 from imssa_lab.array_types import FloatArray
 from imssa_lab.errors import ConfigError
-from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels
 
 Kernels = Callable[[int, FloatArray], FloatArray]
 """`kernels(layer_index, u)`: outputs (n, steps, H) of one layer's kernels for inputs u of the same shape."""
 
 
 def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
-    """Exact recurrence of all kernels of a layer: (n, steps, H) -> (n, steps, H), from a zero state."""
+    """Recurrence of all kernels of a layer: (n, steps, H) -> (n, steps, H), from a zero state.
+
+    Exact but for the converters of state and output that the model was trained for.
+    """
     outputs = np.empty(inputs.shape)
     for step, (_, _, y) in enumerate(_recurrence(layer, inputs)):
         outputs[:, step] = y
-    return outputs
+    return quantise(outputs, layer.output_range, layer.output_bits)
 
 
 def kernel_ranges(layer: LayerKernels, inputs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -37,15 +40,19 @@ def _recurrence(layer: LayerKernels, inputs: FloatArray) -> Iterator[tuple[Float
     """State before and after each step, (n, H, N, 2), and the output, (n, H)."""
     m = layer.transition
     x = np.zeros((len(inputs), *layer.b.shape))
+    full_scale = STATE_HEADROOM * layer.state_range[:, None, None]
     for u in np.moveaxis(inputs, 1, 0):
-        y = (layer.c * x).sum(axis=(-2, -1)) + layer.d * u
+        seen = quantise(x, full_scale, layer.state_bits)
+        y = (layer.c * seen).sum(axis=(-2, -1)) + layer.d * u
         # Written out, because numpy's products of many 2x2 matrices are slow.
-        following = m[..., 0] * x[..., :1] + m[..., 1] * x[..., 1:] + layer.b * u[..., None, None]
+        following = m[..., 0] * seen[..., :1] + m[..., 1] * seen[..., 1:] + layer.b * u[..., None, None]
+        if layer.form == "delta" and layer.state_bits is not None:
+            following += x - seen
         yield x, following, y
         x = following
 
 
-def quantise(values: FloatArray, full_scale: float, bits: int | None) -> FloatArray:
+def quantise(values: FloatArray, full_scale: float | FloatArray, bits: int | None) -> FloatArray:
     """Symmetric uniform quantiser: 2^(bits-1) - 1 levels each side of zero up to `full_scale`, saturating.
 
     Same shape as `values`; `bits` None passes them unchanged.
@@ -53,7 +60,7 @@ def quantise(values: FloatArray, full_scale: float, bits: int | None) -> FloatAr
     if bits is None:
         return values
     top = 2 ** (bits - 1) - 1
-    step = max(full_scale, 1e-12) / top
+    step = np.maximum(full_scale, 1e-12) / top
     return np.asarray(step * np.clip(np.rint(values / step), -top, top))
 
 

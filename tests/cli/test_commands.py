@@ -56,7 +56,6 @@ def test_help_loads_nothing_heavy():
 def test_usage_errors_exit_with_2():
     assert imssa("deploy").exit_code == 2
     assert imssa("fly").exit_code == 2
-    assert imssa("train", "--out", "x", "--precision", "octonary").exit_code == 2
 
 
 def test_errors_are_one_message_on_stderr_and_exit_code_1(tmp_path):

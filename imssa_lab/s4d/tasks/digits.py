@@ -1,46 +1,14 @@
-"""Tasks that need memory, with their data."""
+"""Handwritten digits, embedded: the task that needs no download."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.errors import ConfigError
+from imssa_lab.s4d.tasks.task import Augmentation, NullControl, Split, Task
 
-Split = tuple[NDArray[np.float32], NDArray[np.int64]]
-TASKS = ("digits-first",)
 _IMAGE_SHARES = (0.7, 0.1, 0.2)
-
-
-@dataclass(frozen=True)
-class Task:
-    """Labelled sequences, split before anything was combined.
-
-    Attributes:
-        train, validation, test: inputs (n, steps, inputs) float32 and class numbers (n,).
-        labels: names of the classes; preprocessing: how raw data became inputs; licence: of the data, with source.
-    """
-
-    name: str
-    train: Split
-    validation: Split
-    test: Split
-    labels: tuple[str, ...]
-    preprocessing: str
-    licence: str
-
-
-def load_task(name: str, seed: int) -> Task:
-    """A task by its name, with default sizes.
-
-    Raises:
-        ConfigError: no such task, or scikit-learn is missing.
-    """
-    if name not in TASKS:
-        raise ConfigError(f"task {name!r}: no such task; choose one of {', '.join(TASKS)}")
-    return digits_first(seed)
 
 
 def digits_first(seed: int, pairs_train: int = 4000, pairs_val: int = 500, pairs_test: int = 1000) -> Task:
@@ -82,6 +50,8 @@ def digits_first(seed: int, pairs_train: int = 4000, pairs_val: int = 500, pairs
         tuple(str(digit) for digit in range(10)),
         "two 8x8 images of different digits one after the other, one row a step; pixel / 8 - 1",
         "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0, as in scikit-learn",
+        augmentation=Augmentation(shift_inputs=1, noise=0.1),
+        null_control=NullControl("the same net with C frozen at zero, trained on its own"),
     )
 
 

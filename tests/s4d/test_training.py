@@ -1,0 +1,209 @@
+"""Trainings that are killed, stop early, diverge, are pruned or only rounded; and sweeps over precisions."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imssa_lab.errors import ConfigError, TrainingError
+from imssa_lab.s4d import sweep
+from imssa_lab.s4d.evaluation import accuracy
+from imssa_lab.s4d.export import to_bundle
+from imssa_lab.s4d.fit import augment
+from imssa_lab.s4d.precision import Precision
+from imssa_lab.s4d.pruning import kernel_cells, prune
+from imssa_lab.s4d.settings import Stage, TrainingConfig
+from imssa_lab.s4d.sweep import sweep_bits
+from imssa_lab.s4d.tasks import Augmentation, digits_first
+from imssa_lab.s4d.training import quantise, train, train_float, train_quantised, without_state, write_history
+from tests.s4d.test_bundle import CONFIG, make_task
+
+TASK = make_task()
+
+
+def test_a_training_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    """Stopped in the float stage and again in the quantised one; the same bits as without a stop."""
+    whole = to_bundle(train(TASK, CONFIG), TASK).digest()
+    path = tmp_path / "model.checkpoint"
+
+    def stop_at(stage: str, epoch: int) -> None:
+        def progress(name: str, done: int, total: int) -> None:
+            if (name, done) == (stage, epoch):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(TASK, CONFIG, progress=progress, checkpoint=path)
+
+    stop_at("float", 2)
+    stop_at("ternary", 1)
+    calls: list[tuple[str, int, int]] = []
+    resumed = train(TASK, CONFIG, progress=lambda *call: calls.append(call), checkpoint=path)
+    assert calls == [("ternary", 2, 2)]
+    assert to_bundle(resumed, TASK).digest() == whole
+    assert [line.epoch for line in resumed.history] == [1, 2, 3, 1, 2]
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.s4d.test_bundle import CONFIG, make_task
+from imssa_lab.s4d.training import train
+train(make_task(), CONFIG, checkpoint={path!r}, progress=lambda *call: print(*call, flush=True))
+"""
+
+
+def test_a_kill_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "model.checkpoint"
+    root = str(Path(__file__).parents[2])
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED.format(root=root, path=str(path))], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().startswith("float 1")
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    resumed, whole = train(TASK, CONFIG, checkpoint=path), train(TASK, CONFIG)
+    assert to_bundle(resumed, TASK).digest() == to_bundle(whole, TASK).digest()
+
+
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.checkpoint"
+    train_float(TASK, CONFIG, checkpoint=path)
+    with pytest.raises(TrainingError, match="belongs to another task, seed or configuration"):
+        train_float(TASK, CONFIG.model_copy(update={"seed": 6}), checkpoint=path)
+    with pytest.raises(TrainingError, match="belongs to another task"):
+        train_float(make_task(200), CONFIG, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(TrainingError, match=r"cannot be read .*delete it"):
+        train_float(TASK, CONFIG, checkpoint=path)
+
+
+def test_a_divergence_names_the_epoch_and_keeps_the_last_good_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.checkpoint"
+
+    def poison(stage: str, done: int, total: int) -> None:
+        if done == 2:
+            task.train[0][:] = np.nan
+
+    task = make_task()
+    with pytest.raises(TrainingError, match=r"nan in epoch 3 of 3; .*epoch 2 is kept in .*model\.checkpoint"):
+        train(task, CONFIG, progress=poison, checkpoint=path)
+    kept = torch.load(path, weights_only=True)["stages"]["float"]
+    assert len(kept["history"]) == 2
+    assert all(values.isfinite().all() for values in kept["network"].values())
+
+
+def test_patience_ends_a_training_and_goes_back_to_its_best_epoch() -> None:
+    config = CONFIG.model_copy(update={"patience": 3, "full": Stage(epochs=40, rate=8e-3, pole_share=0.2)})
+    model = train_float(TASK, config)
+    accuracies = [line.validation_accuracy for line in model.history]
+    assert len(accuracies) < 40
+    assert len(accuracies) == accuracies.index(max(accuracies)) + 1 + 3
+    assert model.validation_accuracy == max(accuracies)
+
+
+def test_rounding_alone_leaves_the_float_model_and_tracks_its_ranges() -> None:
+    start = train_float(TASK, CONFIG)
+    before = {name: values.clone() for name, values in start.network.state_dict().items()}
+    rounded = quantise(start, TASK, Precision.parse("8bit, state=10"))
+    assert rounded.test_accuracy == pytest.approx(start.test_accuracy, abs=0.03)
+    assert rounded.network.layer(0).state_converter.full_scale.min() > 0
+    assert all(torch.equal(before[name], values) for name, values in start.network.state_dict().items())
+
+
+def test_state_and_output_converters_cost_little_at_10_bits_and_much_at_2() -> None:
+    start = train_float(TASK, CONFIG.model_copy(update={"full": Stage(epochs=12, rate=8e-3, pole_share=0.2)}))
+    fine = quantise(start, TASK, Precision.parse("8bit, state=10, output=10"))
+    coarse = quantise(start, TASK, Precision.parse("8bit, state=2, output=2"))
+    assert start.test_accuracy > 0.95
+    assert fine.test_accuracy > start.test_accuracy - 0.02
+    assert coarse.test_accuracy < fine.test_accuracy
+
+
+def test_a_model_that_loses_its_state_loses_the_task() -> None:
+    model = train_float(TASK, CONFIG.model_copy(update={"full": Stage(epochs=12, rate=8e-3, pole_share=0.2)}))
+    assert model.test_accuracy > 0.95
+    assert accuracy(without_state(model.network), TASK.test) < 0.7
+
+
+def test_pruning_drops_what_counts_least_and_training_mends_the_rest() -> None:
+    model = train_float(TASK, CONFIG.model_copy(update={"full": Stage(epochs=12, rate=8e-3, pole_share=0.2)}))
+    layer = model.network.layer(0)
+    with torch.no_grad():
+        layer.c[:, 0] = 0.0  # state 0 of every kernel says nothing
+        model.network.head.weight[:, 3] = 0.0  # and nobody listens to channel 3
+        model.network.mixes[0].weight[:, 3] = 0.0
+        model.network.layer(1).c[:, 1] = 0.0
+    exact = accuracy(model.network, TASK.test)
+    slim = prune(model, TASK, states=1)
+    assert slim.test_accuracy == pytest.approx(exact, abs=0.006)
+    assert slim.config.states == 1
+    narrow = prune(model, TASK, channels=4)
+    assert narrow.network.architecture.channels == 4
+    again = train_quantised(narrow, TASK, Precision.parse("4bit"), stage=Stage(epochs=8, rate=8e-3, pole_share=0.2))
+    assert again.test_accuracy > 0.9
+    assert kernel_cells(8, 2, 2) == 16 * 50
+    assert kernel_cells(4, 1, 2) == 8 * 18
+
+
+def test_pruning_refuses_what_cannot_be() -> None:
+    model = train_float(TASK, CONFIG)
+    with pytest.raises(ConfigError, match="has 2; ask for 1 to 2"):
+        prune(model, TASK, states=3)
+    with pytest.raises(ConfigError, match="prune first"):
+        prune(quantise(model, TASK, Precision.parse("ternary")), TASK, states=1)
+
+
+def test_augmentation_varies_what_the_task_allows_and_no_more() -> None:
+    inputs = torch.arange(24.0).reshape(2, 4, 3)
+    rng = torch.Generator().manual_seed(0)
+    assert torch.equal(augment(inputs, Augmentation(), True, rng), inputs)
+    moved = augment(inputs, Augmentation(shift_steps=(1, 1)), True, rng)
+    assert torch.equal(moved, inputs.roll(1, 1))
+    assert torch.equal(augment(inputs, Augmentation(shift_steps=(1, 3), shift_inputs=2), False, rng), inputs)
+    louder = augment(inputs + 1, Augmentation(gain=(0.7, 1.3)), True, rng) / (inputs + 1)
+    assert torch.allclose(louder, louder[:, :1, :1].expand_as(louder))
+    assert 0.7 <= louder.min() < louder.max() <= 1.3
+
+
+def test_the_curve_as_csv(tmp_path: Path) -> None:
+    history = train_float(TASK, CONFIG).history
+    write_history(history, tmp_path / "history.csv")
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0] == "stage,epoch,loss,validation_accuracy"
+    assert len(lines) == 4
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_history(history, tmp_path / "history.csv")
+
+
+def test_a_sweep_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "points.jsonl"
+    short = {"full": Stage(epochs=2, rate=8e-3, pole_share=0.2), "channels": 6, "states": 1}
+
+    def make(seed: int):
+        return digits_first(seed, 128, 64, 64)
+
+    made = sweep_bits("digits-first", make, ["float", "ternary"], [0, 1], store=store, changes=short)
+    assert [(point.precision, point.seed) for point in made] == [
+        ("float", 0),
+        ("float", 1),
+        ("ternary", 0),
+        ("ternary", 1),
+    ]
+    assert made[0].cells == 2 * 6 * 2 * 9
+    assert made[0].rounded == made[0].trained
+    monkeypatch.setattr(sweep, "train_float", None)  # nothing is trained again
+    assert sweep_bits("digits-first", make, ["float", "ternary"], [0, 1], store=store, changes=short) == made
+    with pytest.raises(ConfigError, match="points of digits-first, not of fsdd-order"):
+        sweep_bits("fsdd-order", make, ["float"], [0], store=store)
+
+
+def test_settings_refuse_unknown_words() -> None:
+    with pytest.raises(ValueError, match="chanels"):
+        TrainingConfig.model_validate(
+            {"chanels": 3, "full": {"epochs": 1, "rate": 1, "pole_share": 1}, "quantised": None}
+        )
