@@ -6,13 +6,15 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check measure-loop clean
+.PHONY: help env demo test check measure-loop measure-s4d measure-twin clean
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
 	@echo "make test [ARGS=...]   the tests"
 	@echo "make check             ruff, mypy, import layers, tests: what CI runs"
 	@echo "make measure-loop      every bar of the whole loop, measured beside required"
+	@echo "make measure-s4d       the same for models, quantisation and tasks (needs speech data, 25 minutes)"
+	@echo "make measure-twin      the same for the twin's physics and its fits (needs measured data)"
 	@echo "make env               only make the environment in $(VENV)"
 	@echo "make clean             remove the environment and all caches"
 
@@ -44,8 +46,8 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-measure-loop: $(STAMP)
-	$(BIN)/python -m benchmarks.measure_loop $(ARGS)
+measure-loop measure-s4d measure-twin: measure-%: $(STAMP)
+	$(BIN)/python -m benchmarks.measure_$* $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .make

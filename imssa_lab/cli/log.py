@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +16,13 @@ from imssa_lab.errors import LogError, ReplayMismatch
 if TYPE_CHECKING:
     from imssa_lab.cli.session import Stages
     from imssa_lab.log import Run
+    from imssa_lab.log.follow import Seen
     from imssa_lab.s4d.bundle import KernelBundle
 
-log = typer.Typer(no_args_is_help=True, help="Look into a run file, and replay it.")
+log = typer.Typer(no_args_is_help=True, help="Look into run files, check, mend, follow, compare and replay them.")
 File = Annotated[Path, typer.Argument(help="Run file, for example imssa-demo/run.h5.")]
+Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out instead of stopping.")]
+_POLL = 0.1
 
 
 @log.command()
@@ -38,16 +43,154 @@ def show(file: File) -> None:
 
 
 @log.command()
-def replay(file: File) -> None:
+def verify(file: File) -> None:
+    """Check every checksum, member, unit and record; exit code 1 when something is wrong."""
+    from imssa_lab.log.verify import verify as check
+
+    result = check(file)
+    for finding in result.findings:
+        console().print(f"{'WRONG' if finding.serious else 'note '} {finding}", markup=False)
+    said = (
+        f"{result.records} records, {result.chunks} chunks, {result.bytes / 1e6:.1f} MB held against their checksums"
+    )
+    console().print(f"{'good' if result.good else 'DAMAGED'}: {said}", markup=False)
+    if not result.good:
+        raise typer.Exit(1)
+
+
+@log.command()
+def repair(
+    file: File,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the file as it was beside it.")] = False,
+) -> None:
+    """Make a file that a crash cut off plain-readable, in place; exit code 1 when damage remains."""
+    from imssa_lab.log.repair import repair as mend
+
+    result = mend(file, keep=keep)
+    console().print(f"{file}: {result}", markup=False)
+    for taken in result.taken_back:
+        console().print(f"taken back, was being written: {taken}", markup=False)
+    if result.verification is not None and not result.verification.good:
+        for finding in result.verification.findings:
+            console().print(f"WRONG {finding}", markup=False)
+        console().print(f"the file as it was: {result.original}", markup=False)
+        raise typer.Exit(1)
+
+
+@log.command()
+def export(
+    file: File,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    table: Annotated[list[str] | None, typer.Option(help="Table, several times if you like; all without.")] = None,
+    kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    skip_damaged: Skip = False,
+) -> None:
+    """Write tables as CSV or Parquet: one file a table, and one with the touched cells of its maps. SI units."""
+    from imssa_lab.log import open_run
+    from imssa_lab.log.schema import TABLES
+    from imssa_lab.log.tables import export as write
+
+    with open_run(file) as run:
+        for path in write(run, out, kind, table or list(TABLES), skip_damaged=skip_damaged):
+            console().print(str(path), markup=False)
+
+
+@log.command(name="list")
+def list_runs(
+    folder: Annotated[Path, typer.Argument(help="Folder with run files, also in folders below it.")],
+    chip: Annotated[str, typer.Option(help="Part of the name or serial of a chip.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="Runs that began then or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Runs that began then or earlier.")] = None,
+) -> None:
+    """List the runs of a folder, oldest first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from imssa_lab.log.catalogue import catalogue
+
+    shown = Table("began", "records", "state", "chips", "file", "command", box=None)
+    for entry in catalogue(folder, chip=chip, since=since, until=until):
+        began = entry.created.astimezone().isoformat(" ", "seconds")[:19] if entry.created else "?"
+        chips = ", ".join(dict.fromkeys(entry.chips))
+        row = (began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path))
+        shown.add_row(*(Text(text) for text in row), Text(entry.problem or entry.command))
+    console().print(shown)
+
+
+@log.command()
+def tail(
+    file: File,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Records to begin with.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the writer closes the file.")] = False,
+) -> None:
+    """Show the last records of a run, also of one that another process is writing."""
+    from imssa_lab.log.follow import Follower
+
+    with Follower(file, last=lines) as follower:
+        _print(follower.new()[-lines:] if lines else [])
+        while follow and not follower.ended:
+            time.sleep(_POLL)
+            _print(follower.new())
+        if follow:
+            _print(follower.new())
+
+
+def _print(records: list[Seen]) -> None:
+    for record in records:
+        clock = datetime.fromtimestamp(record.wall_time).isoformat(sep=" ", timespec="milliseconds")
+        console().print(f"{clock}  {record.seq:>8}  {record.table:<17}  {record.text}", markup=False)
+
+
+@log.command()
+def stats(file: File) -> None:
+    """A run in numbers."""
+    from imssa_lab.log import open_run
+    from imssa_lab.log.compare import statistics
+
+    with open_run(file) as run:
+        table = facts_table(str(file))
+        for name, value in statistics(run).items():
+            table.add_row(name, f"{value:.6g}")
+    console().print(table)
+
+
+@log.command()
+def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold against it.")]) -> None:
+    """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from imssa_lab.log import open_run
+    from imssa_lab.log.compare import differences
+
+    with open_run(file) as one, open_run(other) as two:
+        found = list(differences(one, two))
+    if not found:
+        console().print("the runs do not differ")
+        return
+    table = Table("part", "what", str(file), str(other), box=None)
+    for row in found:
+        table.add_row(*map(Text, row))
+    console().print(table)
+    raise typer.Exit(1)
+
+
+@log.command()
+def replay(
+    file: File,
+    tolerant: Annotated[
+        bool, typer.Option("--tolerant", help="Reads may come in another order than recorded, or not at all.")
+    ] = False,
+) -> None:
     """Deploy again on the recorded arrays: every request and every result must be the same, bit for bit."""
     from imssa_lab.log import open_run
 
     with open_run(file) as run, stages() as told:
-        calls = replay_run(run, told)
+        calls = replay_run(run, told, tolerant=tolerant)
     console().print(f"replays bit for bit: {calls} calls")
 
 
-def replay_run(run: Run, told: Stages) -> int:
+def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
     """Replay the deployment that a run recorded; the number of calls that agreed.
 
     Raises:
@@ -60,10 +203,10 @@ def replay_run(run: Run, told: Stages) -> int:
     if not recorded:
         raise LogError(f"{run.path} holds no result; the run was cut off, or was no deployment by `imssa deploy`")
     bundle, sequences = _inputs(run)
-    arrays = run.arrays()
+    arrays = run.arrays(tolerant=tolerant)
     outcome = sequences.deploy(bundle, arrays, told)
     for number, array in enumerate(arrays):
-        if array.calls_left:
+        if array.calls_left and not tolerant:
             raise ReplayMismatch(
                 f"array {number}: the log holds {array.calls_left} of {array.calls} calls that nothing asked for"
             )

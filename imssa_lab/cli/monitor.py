@@ -1,0 +1,105 @@
+"""`imssa monitor`: a running log as a picture on the terminal, from a second process."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.session import console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from imssa_lab.log.follow import Follower, Seen
+
+_SPAN = 10.0  # s over which rates are taken
+_EVENTS = 8
+
+
+def monitor(
+    file: Annotated[Path, typer.Argument(help="Run file that another process is writing.")],
+    once: Annotated[bool, typer.Option("--once", help="Show the state once and end.")] = False,
+    period: Annotated[float, typer.Option(min=0.1, help="Time between two looks, s.")] = 0.5,
+) -> None:
+    """Watch a run: how many calls of each kind and how fast, what was programmed, the last events."""
+    from rich.live import Live
+
+    from imssa_lab.log.follow import Follower
+
+    with Follower(file) as follower:
+        view = View(follower)
+        if once:
+            view.look()
+            console().print(view.picture())
+            return
+        with Live(view.picture(), console=console(), refresh_per_second=4) as live:
+            while True:
+                view.look()
+                live.update(view.picture())
+                if follower.ended:
+                    break
+                time.sleep(period)
+
+
+class View:
+    """What is shown of a run, brought up to date by `look`."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._counts: Counter[str] = Counter()
+        self._recent: deque[Seen] = deque()
+        self._events: deque[Seen] = deque(maxlen=_EVENTS)
+        self._device_time = 0.0
+        self._last: Seen | None = None
+
+    def look(self) -> None:
+        """Take in what is new."""
+        for record in self._follower.new():
+            self._counts[record.table] += 1
+            self._recent.append(record)
+            if record.table == "events":
+                self._events.append(record)
+            else:
+                self._device_time = record.device_time
+            self._last = record
+        now = time.time()
+        while self._recent and self._recent[0].wall_time < now - _SPAN:
+            self._recent.popleft()
+
+    def picture(self) -> RenderableType:
+        """All of it for the terminal."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        run = self._follower.run
+        chips = ", ".join(dict.fromkeys(f"{info.name} ({info.serial})" for info in run.infos))
+        state = "closed" if run.closed_cleanly else "repaired" if run.repaired else "running, or cut off"
+        head = Text(f"{run.path}: {chips}; {state}; device time {self._device_time:.3f} s")
+        fast = Counter(record.table for record in self._recent)
+        calls = Table("call", "records", f"in the last {_SPAN:g} s, 1/s", box=None)
+        for table, count in self._counts.most_common():
+            calls.add_row(table, str(count), f"{fast[table] / _SPAN:.1f}")
+        calls.add_row("wire", f"{run.records('wire')} messages", "")
+        lines = [Text(self._programmed())]
+        lines += [Text(f"{time.strftime('%H:%M:%S', time.localtime(e.wall_time))}  {e.text}") for e in self._events]
+        if self._last is not None:
+            lines.append(Text(f"last: record {self._last.seq}, {self._last.table}, {self._last.text}"))
+        return Group(head, calls, *lines)
+
+    def _programmed(self) -> str:
+        import numpy as np
+
+        run = self._follower.run
+        rows = run.records("program")
+        if not rows:
+            return "nothing programmed yet"
+        last = {name: run.column("program", name, rows - 1) for name in ("target", "achieved", "tolerance", "mask")}
+        chosen = last["mask"] != 0
+        error = np.abs(last["achieved"] - last["target"])[chosen]
+        share = 100 * float(np.mean(error <= last["tolerance"])) if error.size else 100.0
+        return f"last programming: {chosen.sum()} cells, {share:.1f} % within tolerance by re-read"
