@@ -58,8 +58,11 @@ def sweep_bits(
 def _print(points: Sequence[SweepPoint], task: str) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{task}: test accuracy in %, mean (lowest to highest seed)")
-    for name in ("precision", "trained for it (QAT)", "only rounded (PTQ)", "cells of the kernels", "processor s"):
+    table = Table(
+        title=f"{task}: test accuracy in %, mean (lowest to highest seed)",
+        caption="QAT: trained for the precision. PTQ: only rounded to it. cells: of the kernels.",
+    )
+    for name in ("precision", "QAT", "PTQ", "cells", "processor s"):
         table.add_column(name)
     for word in dict.fromkeys(point.precision for point in points):
         same = [point for point in points if point.precision == word]

@@ -114,9 +114,18 @@ def read_options(texts: list[str]) -> dict[str, object]:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--option {text!r}: write name=value, for example speaker=theo")
-        parts = [int(part) if part.isdigit() else part for part in value.split(",")]
+        parts = [_number(part) for part in value.split(",")]
         options[name] = tuple(parts) if len(parts) > 1 else parts[0]
     return options
+
+
+def _number(text: str) -> int | float | str:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
 
 
 def with_epochs(config: TrainingConfig, full: int | None, quantised: int | None) -> TrainingConfig:

@@ -1,0 +1,117 @@
+"""`imssa train` and `imssa sweep-bits`, on trainings of a second."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+from imssa_lab.cli.train import read_options
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.fit import Fit
+
+SMALL = ["--option", "pairs_train=128", "--option", "pairs_val=64", "--option", "pairs_test=64"]
+
+
+def imssa(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def train(folder, *more):
+    return imssa("train", "--out", folder / "bundle.safetensors", "--epochs-float", 2, *SMALL, *more)
+
+
+def test_train_writes_bundle_sequences_and_curve(tmp_path):
+    result = train(tmp_path, "--epochs-quantised", 1, "--precision", "ternary, head=8")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.safetensors", "history.csv", "sequences.npz"]
+    assert KernelBundle.load(tmp_path / "bundle.safetensors").precision == "ternary, head=8"
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 1 + 2 + 1
+    assert "null control without memory" in result.output
+    again = train(tmp_path)
+    assert again.exit_code == 1
+    assert "nothing was overwritten" in again.output
+
+
+def test_a_float_model_is_a_bundle_too(tmp_path):
+    result = train(tmp_path, "--precision", "float", "--no-null")
+    assert result.exit_code == 0, result.output
+    assert KernelBundle.load(tmp_path / "bundle.safetensors").activation_bits is None
+
+
+def test_a_cut_training_is_named_and_goes_on(tmp_path, monkeypatch):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert train(whole, "--epochs-quantised", 2, "--no-null").exit_code == 0
+    epoch = Fit._epoch
+
+    def cut(fit, number):
+        if fit._name == "ternary" and number == 2:
+            raise KeyboardInterrupt
+        return epoch(fit, number)
+
+    monkeypatch.setattr(Fit, "_epoch", cut)
+    assert train(tmp_path, "--epochs-quantised", 2, "--no-null").exit_code == 130
+    monkeypatch.undo()
+    assert "cut off; add --resume" in train(tmp_path, "--epochs-quantised", 2, "--no-null").output
+    assert "another task, seed or configuration" in train(tmp_path, "--seed", 1, "--resume", "--no-null").output
+    resumed = train(tmp_path, "--epochs-quantised", 2, "--resume", "--no-null")
+    assert resumed.exit_code == 0, resumed.output
+    digests = {KernelBundle.load(folder / "bundle.safetensors").digest() for folder in (whole, tmp_path)}
+    assert len(digests) == 1
+    assert not (tmp_path / "bundle.checkpoint").exists()
+    assert "no" in train(whole, "--resume").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--precision", "9bit"], "choose float, ternary or 2bit to 8bit"),
+        (["--task", "digits"], "no such task; choose one of digits-first"),
+        (["--option", "pairs"], "write name=value"),
+        (["--option", "speaker=theo"], "no option 'speaker'"),
+        (["--resume"], "there is no"),
+        (["--out", "nowhere/model"], "does not exist"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, arguments, says):
+    result = imssa("train", "--out", tmp_path / "bundle", *arguments)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_a_task():
+    assert read_options(["a=3", "b=0.5", "c=theo", "d=1,2", "e="]) == {
+        "a": 3,
+        "b": 0.5,
+        "c": "theo",
+        "d": (1, 2),
+        "e": "",
+    }
+
+
+def test_sweep_bits_prints_draws_and_keeps_its_points(tmp_path, monkeypatch):
+    monkeypatch.setattr("imssa_lab.s4d.sweep.recipe", short_recipe)
+    arguments = ["sweep-bits", "--out", tmp_path, "--precisions", "float;4bit", "--seeds", 2, *SMALL]
+    result = imssa(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "PTQ" in result.output
+    points = [json.loads(line) for line in (tmp_path / "points.jsonl").read_text().splitlines()]
+    assert [(point["precision"], point["seed"]) for point in points] == [
+        ("float", 0),
+        ("4bit", 0),
+        ("float", 1),
+        ("4bit", 1),
+    ]
+    assert (tmp_path / "bits.svg").read_text().startswith("<?xml")
+    assert imssa(*arguments).output == result.output
+    assert "names none" in imssa("sweep-bits", "--out", tmp_path, "--precisions", " ;").output
+
+
+def short_recipe(task, precision, seed):
+    from imssa_lab.s4d.recipes import recipe
+
+    config = recipe(task, precision, seed)
+    stages = {name: getattr(config, name).model_copy(update={"epochs": 1}) for name in ("full", "quantised")}
+    return config.model_copy(update={"channels": 4, "states": 1, **stages})
