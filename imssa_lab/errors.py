@@ -70,5 +70,9 @@ class TrainingError(ImssaError):
     """A training that diverged or was given data it cannot learn from."""
 
 
+class NotConverged(ImssaError):
+    """A solver that stopped short of the residual it promises."""
+
+
 class DeploymentError(ImssaError):
     """A bundle that cannot be put on the arrays given."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import data, demo, deploy, log, sweep, train
+from imssa_lab.cli import data, demo, deploy, log, monitor, sweep, train
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
@@ -41,6 +41,7 @@ app.command("sweep-bits")(sweep.sweep_bits)
 app.add_typer(data.data, name="data")
 app.command()(deploy.deploy)
 app.add_typer(log.log, name="log")
+app.command()(monitor.monitor)
 
 
 def main() -> None:

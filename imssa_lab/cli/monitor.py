@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 8
+_LOOK_BACK = 1000  # records of each kind that the first look takes in
 
 
 def monitor(
@@ -30,7 +31,7 @@ def monitor(
 
     from imssa_lab.log.follow import Follower
 
-    with Follower(file) as follower:
+    with Follower(file, last=_LOOK_BACK) as follower:
         view = View(follower)
         if once:
             view.look()
@@ -50,7 +51,6 @@ class View:
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
-        self._counts: Counter[str] = Counter()
         self._recent: deque[Seen] = deque()
         self._events: deque[Seen] = deque(maxlen=_EVENTS)
         self._device_time = 0.0
@@ -59,7 +59,6 @@ class View:
     def look(self) -> None:
         """Take in what is new."""
         for record in self._follower.new():
-            self._counts[record.table] += 1
             self._recent.append(record)
             if record.table == "events":
                 self._events.append(record)
@@ -76,14 +75,18 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
+        from imssa_lab.log.schema import TABLES
+
         run = self._follower.run
         chips = ", ".join(dict.fromkeys(f"{info.name} ({info.serial})" for info in run.infos))
         state = "closed" if run.closed_cleanly else "repaired" if run.repaired else "running, or cut off"
         head = Text(f"{run.path}: {chips}; {state}; device time {self._device_time:.3f} s")
         fast = Counter(record.table for record in self._recent)
         calls = Table("call", "records", f"in the last {_SPAN:g} s, 1/s", box=None)
-        for table, count in self._counts.most_common():
-            calls.add_row(table, str(count), f"{fast[table] / _SPAN:.1f}")
+        for table in TABLES:
+            count = run.records(table)
+            if count and table != "wire":
+                calls.add_row(table, str(count), f"{fast[table] / _SPAN:.1f}")
         calls.add_row("wire", f"{run.records('wire')} messages", "")
         lines = [Text(self._programmed())]
         lines += [Text(f"{time.strftime('%H:%M:%S', time.localtime(e.wall_time))}  {e.text}") for e in self._events]

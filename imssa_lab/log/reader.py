@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from imssa_lab.array_types import ArrayInfo, ColumnCalibration, Readout
 from imssa_lab.errors import LogError
-from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES, parts
+from imssa_lab.log.chunks import without_unfinished
+from imssa_lab.log.header import sha256
+from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, NO_RECORD, TABLES, commit_column, parts
 
 if TYPE_CHECKING:
+    import xarray
+
     from imssa_lab.log.replayed import Replayed
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OPEN_FOR_WRITING = 0b101  # consistency flags of the superblock: being written, by a SWMR writer
+BEING_CHANGED = 0b001
+_LOOK_BACK = 256
+_PATIENCE = 2.0  # s for a writer that is just making or closing the file
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 
 
@@ -30,11 +40,34 @@ class Run:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self._file = file
+        self._held: dict[tuple[str, str], NDArray[Any] | None] = {}
+        self._exact = bool(file.attrs["closed_cleanly"])
+
+    @property
+    def file(self) -> h5py.File:
+        """The HDF5 file, to read what has no method of its own.
+
+        Raises:
+            LogError: it was closed.
+        """
+        if not self._file:
+            raise LogError(f"{self.path} is closed; open it again with open_run")
+        return self._file
 
     @property
     def provenance(self) -> dict[str, str]:
         """What the caller recorded about the run."""
-        return dict(json.loads(self._text("/", "provenance")))
+        return dict(json.loads(self._long_text("/", "provenance")))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the computer knew of itself when the run began; empty in old files."""
+        return dict(json.loads(self._text("/", "environment"))) if "environment" in self._file.attrs else {}
+
+    @property
+    def repaired(self) -> str:
+        """What a repair said about the run; empty without one."""
+        return self._text("/", "repaired") if "repaired" in self._file.attrs else ""
 
     @property
     def closed_cleanly(self) -> bool:
@@ -50,7 +83,7 @@ class Run:
         """
         try:
             return [
-                ArrayInfo.model_validate_json(self._text(f"arrays/{index}", "info"))
+                ArrayInfo.model_validate_json(self._long_text(f"arrays/{index}", "info"))
                 for index in range(len(self._file["arrays"]))
             ]
         except ValidationError as error:
@@ -72,8 +105,17 @@ class Run:
         return float(self._file[f"arrays/{index}"].attrs["device_time"])
 
     def records(self, table: str) -> int:
-        """How many records a table holds; of a running log, up to now."""
-        return int(self._dataset(table, "seq").shape[0]) if "seq" in TABLES[table] else 0
+        """How many records (messages of the wire) a table holds; of a running log, up to now."""
+        end = int(self._dataset(table, commit_column(table)).shape[0])
+        if self._exact:
+            return end
+        while end > 0:  # datasets grow by steps: behind the last record stands NO_RECORD
+            start = max(end - _LOOK_BACK, 0)
+            there = np.count_nonzero(self._read(table, commit_column(table), slice(start, end)) != NO_RECORD)
+            if there:
+                return start + int(there)
+            end = start
+        return 0
 
     def column(self, table: str, name: str, rows: slice | int | None = None) -> Any:
         """Rows of one dataset as numpy; None for all that belong to whole records.
@@ -81,18 +123,106 @@ class Run:
         Raises:
             LogError: the stored bytes are damaged or cut off; the dataset and the first bad row are named.
         """
+        if isinstance(rows, int) and rows >= 0 and self._file:
+            held = self._hold(table, name, rows)
+            if held is not None:
+                return held[rows]
+        return self._read(table, name, slice(0, self.rows(table, name)) if rows is None else rows)
+
+    def _mended(self, table: str, name: str, rows: slice | int) -> Any:
+        """The rows of a file that a kill cut off in the middle of a chunk; None if there is more wrong than that."""
         dataset = self._dataset(table, name)
-        if rows is None:
-            rows = slice(0, self._whole(table, name))
-        if isinstance(rows, slice) and rows.stop is not None and rows.stop > dataset.shape[0]:
-            raise LogError(f"{self.path}: /{table}/{name} ends at row {dataset.shape[0]}, {rows.stop} are announced")
-        try:
-            return dataset[rows]
-        except _HDF5_ERRORS as error:
-            raise LogError(
-                f"{self.path}: /{table}/{name}, row {_first_bad(dataset, rows)}: damaged ({error}); "
-                "the rest of the file stays readable"
-            ) from error
+        if isinstance(rows, int):
+            rows = rows + dataset.shape[0] if rows < 0 else rows
+            block = self._mended(table, name, slice(rows, rows + 1))
+            return None if block is None else block[0]
+        commit = name == commit_column(table)
+        start, stop, _ = rows.indices(dataset.shape[0])
+        pieces, per = [], dataset.chunks[0]
+        while start < stop:
+            first = start // per * per
+            end = min(first + per, stop)
+            try:
+                pieces.append(dataset[start:end])
+            except _HDF5_ERRORS:
+                info = dataset.id.get_chunk_info_by_coord((first, *(0,) * (dataset.ndim - 1)))
+                with self.path.open("rb") as raw:
+                    raw.seek(info.byte_offset)
+                    stored = raw.read(info.size)
+                whole = None if commit else self.rows(table, name) - first
+                chunk = without_unfinished(dataset, stored, None if whole is None else min(whole, per))
+                if chunk is None:
+                    return None
+                data = np.frombuffer(chunk[:-4], dtype=dataset.dtype).reshape(dataset.chunks)
+                pieces.append(data[start - first : end - first])
+            start = end
+        return np.concatenate(pieces) if pieces else None
+
+    def _hold(self, table: str, name: str, row: int) -> NDArray[Any] | None:
+        """A column of plain numbers, read once: a replay asks for them row by row. None if it cannot be kept."""
+        column, running = TABLES[table][name], self._file.swmr_mode
+        if column.per != "call" or column.dims or (running and table == "pulses" and name in ("done", "device_time")):
+            return None
+        held = self._held.get((table, name))
+        if (table, name) not in self._held or (running and held is not None and row >= len(held)):
+            try:
+                held = self._read(table, name, slice(0, self.rows(table, name)))
+            except LogError:
+                held = None
+            self._held[table, name] = held
+        return held if held is not None and row < len(held) else None
+
+    def _read(self, table: str, name: str, rows: slice | int) -> Any:
+        for patience in (0.001, 0.003, 0.01, 0.03, 0.0):
+            dataset = self._dataset(table, name)
+            if isinstance(rows, slice) and rows.stop is not None and rows.stop > dataset.shape[0]:
+                raise LogError(
+                    f"{self.path}: /{table}/{name} ends at row {dataset.shape[0]}, {rows.stop} are announced"
+                )
+            try:
+                return dataset[rows]
+            except _HDF5_ERRORS as error:
+                if self._file.swmr_mode and patience:  # met the writer in the middle of a chunk
+                    time.sleep(patience)
+                    continue
+                mended = self._mended(table, name, rows) if self._file.swmr_mode else None
+                if mended is not None:
+                    return mended
+                raise LogError(
+                    f"{self.path}: /{table}/{name}, row {_first_bad(dataset, rows)}: damaged ({error}); "
+                    "the rest of the file stays readable"
+                ) from error
+        raise AssertionError("the last round returns or raises")
+
+    @property
+    def uuid(self) -> str:
+        """What tells this run from all others."""
+        return self._text("/", "uuid")
+
+    @property
+    def created(self) -> datetime:
+        """When the run began, UTC."""
+        return datetime.fromisoformat(self._text("/", "created"))
+
+    @property
+    def read_mvm(self) -> xarray.Dataset:
+        """The products as xarray: voltages, codes, and currents in A; see `table`."""
+        return self.table("read_mvm")
+
+    @property
+    def read_conductances(self) -> xarray.Dataset:
+        """The reads of single cells as xarray: codes, and currents in A; see `table`."""
+        return self.table("read_conductances")
+
+    def table(self, name: str, *, skip_damaged: bool = False) -> xarray.Dataset:
+        """A table as xarray, with units and coordinates, read as it is used; needs the extra `tables`.
+
+        Args:
+            skip_damaged: leave damaged records out; without it, using one raises LogError.
+        """
+        from imssa_lab.log.tables import to_xarray
+
+        return to_xarray(self, name, skip_damaged=skip_damaged)
 
     def readout(self, table: str, row: int, adc: bool) -> Readout:
         """What the converter gave for record `row` of read_mvm or read_conductances."""
@@ -120,11 +250,11 @@ class Run:
                 found.append((int(seq), label.decode(), text.decode()))
         return found
 
-    def arrays(self) -> list[Replayed]:
-        """Every array of the run as a `Replayed` one."""
+    def arrays(self, *, tolerant: bool = False) -> list[Replayed]:
+        """Every array of the run as a `Replayed` one; `tolerant` as there."""
         from imssa_lab.log.replayed import Replayed
 
-        return [Replayed(self, index) for index in range(len(self.infos))]
+        return [Replayed(self, index, tolerant=tolerant) for index in range(len(self.infos))]
 
     def summary(self) -> dict[str, str]:
         """The run in words: identity, arrays, how many records of each kind, how it ended."""
@@ -142,8 +272,13 @@ class Run:
             "pulses not known to be complete": str(int(np.count_nonzero(sent == 0))),
             "last device time": f"{last:.3f} s",
             "closed cleanly": "yes" if self.closed_cleanly else "no: still running, or cut off",
+            **({"repaired": self.repaired} if self.repaired else {}),
             **{key: value if len(value) < 200 else value[:197] + "..." for key, value in self.provenance.items()},
         }
+
+    def marks(self) -> int:
+        """The consistency flags that the file carries now: 0 none, 5 SWMR writer (or its kill), 1 being closed."""
+        return _marks(self.path)
 
     def close(self) -> None:
         """Close the file; its arrays cannot answer any more."""
@@ -158,30 +293,37 @@ class Run:
         self.close()
 
     def _dataset(self, table: str, name: str) -> h5py.Dataset:
-        if not self._file:
-            raise LogError(f"{self.path} is closed; open it again with open_run")
+        file = self.file
         try:
-            dataset = self._file[table][name]
+            dataset = file[table][name]
             if self._file.swmr_mode:
                 dataset.refresh()
         except _HDF5_ERRORS as error:
             raise LogError(f"{self.path}: /{table}/{name}: missing or damaged ({error})") from error
         return dataset
 
-    def _whole(self, table: str, name: str) -> int:
-        """Rows that belong to whole records: `seq` is written last, so a kill may leave more of the others."""
-        records = self.records(table)
-        if TABLES[table][name].per != parts(table):
-            return records if "seq" in TABLES[table] else int(self._dataset(table, name).shape[0])
-        if records == 0:
-            return 0
-        return int(self.column(table, "first", records - 1)) + int(self.column(table, "count", records - 1))
+    def rows(self, table: str, name: str) -> int:
+        """Rows of a dataset that belong to whole records: the number of a record is written last."""
+        records, per = self.records(table), TABLES[table][name].per
+        if per not in (parts(table), "byte") or records == 0:
+            return records
+        first, count = ("offset", "length") if per == "byte" else ("first", "count")
+        return int(self.column(table, first, records - 1)) + int(self.column(table, count, records - 1))
 
     def _text(self, group: str, name: str) -> str:
         try:
             return bytes(self._file[group].attrs[name]).decode()
+        except UnicodeDecodeError as error:
+            raise LogError(f"{self.path}: attribute {name} of {group} is damaged ({error})") from error
         except _HDF5_ERRORS as error:
             raise LogError(f"{self.path}: attribute {name} of {group} is missing or damaged ({error})") from error
+
+    def _long_text(self, group: str, name: str) -> str:
+        """A text that HDF5 may keep outside its checksummed headers, and that has a checksum of its own."""
+        text = self._text(group, name)
+        if f"{name}_sha256" in self._file[group].attrs and sha256(text) != self._text(group, f"{name}_sha256"):
+            raise LogError(f"{self.path}: attribute {name} of {group} is damaged: its sha256 does not agree")
+        return text
 
 
 def open_run(path: str | Path) -> Run:
@@ -191,18 +333,25 @@ def open_run(path: str | Path) -> Run:
         LogError: no such file, not HDF5, truncated, not a run, another format version, or tables missing.
     """
     where = Path(path)
-    try:
-        with where.open("rb") as raw:
-            start = raw.read(12)
-    except OSError as error:
-        raise LogError(f"{where} cannot be read: {error.strerror}") from error
-    if not start.startswith(_SIGNATURE):
-        raise LogError(f"{where}: not an HDF5 file, so not a log either")
-    unfinished = len(start) == 12 and bool(start[11] & _OPEN_FOR_WRITING)
-    try:
-        file = h5py.File(where, "r", swmr=unfinished)
-    except OSError as error:
-        raise LogError(f"{where}: HDF5 cannot open it ({error}); truncated or damaged: use a copy") from error
+    until = time.monotonic() + _PATIENCE
+    while True:
+        marks = _marks(where)
+        try:
+            if marks == BEING_CHANGED:  # by a writer that makes or closes it just now
+                raise BlockingIOError("marked as being changed")
+            file = h5py.File(where, "r", swmr=bool(marks))
+            break
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise LogError(
+                    f"{where}: another program is changing it, or was killed while it closed it ({error}); "
+                    "wait for it, or `imssa log repair`"
+                ) from error
+            time.sleep(0.02)
+        except OSError as error:
+            raise LogError(
+                f"{where}: HDF5 cannot open it ({error}); truncated or damaged: use a copy, or `imssa log repair`"
+            ) from error
     try:
         problem = _problem(file)
     except _HDF5_ERRORS as error:
@@ -211,6 +360,17 @@ def open_run(path: str | Path) -> Run:
         file.close()
         raise LogError(f"{where}: {problem}")
     return Run(where, file)
+
+
+def _marks(path: Path) -> int:
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(12)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror}") from error
+    if not start.startswith(_SIGNATURE):
+        raise LogError(f"{path}: not an HDF5 file, so not a log either")
+    return start[11] & _OPEN_FOR_WRITING if len(start) == 12 else 0
 
 
 def _problem(file: h5py.File) -> str:
@@ -222,7 +382,10 @@ def _problem(file: h5py.File) -> str:
             f"format version {version}, this imssa_lab understands {FORMAT_VERSION} only; "
             "open it with the imssa_lab that wrote it (attribute imssa_lab)"
         )
-    wanted = ["arrays", *(f"{table}/{name}" for table, columns in TABLES.items() for name in columns)]
+    wanted = [
+        "arrays",
+        *(f"{table}/{name}" for table, columns in TABLES.items() for name in columns if columns[name].required),
+    ]
     missing = [name for name in wanted if name not in file]
     return f"missing: {', '.join(missing)}; the file was cut off while it was made" if missing else ""
 

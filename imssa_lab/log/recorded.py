@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imssa_lab.errors import InstrumentError, LogError
+from imssa_lab.errors import ImssaError, InstrumentError, LogError
 from imssa_lab.hal import (
     BoolArray,
     ColumnCalibration,
@@ -25,6 +26,8 @@ from imssa_lab.hal import (
 from imssa_lab.log.schema import PULSE_KINDS
 from imssa_lab.log.writer import RunLog
 
+_log = logging.getLogger(__name__)
+
 # A decorator of the contract acts on the backend half of the array inside it.
 # ruff: noqa: SLF001
 
@@ -34,7 +37,8 @@ class Recorded(CrossbarArray):
 
     `time` is the device time noted with the last recorded call, not the running clock: so a replay, which knows
     only the record, gives the same. A call that fails is an event of kind "failed". Once a record could not be
-    written, every further call but `make_safe` and `close` raises `LogError` and sends nothing.
+    written, the array is made safe, and every further call but `make_safe` and `close` raises `LogError` and sends
+    nothing.
     """
 
     def __init__(self, array: CrossbarArray, log: RunLog, index: int = 0) -> None:
@@ -78,12 +82,27 @@ class Recorded(CrossbarArray):
         return report
 
     def _append(self, table: str, values: Mapping[str, Any], device_time: float) -> int:
-        return self._log.append(table, {"array": self._index, "device_time": device_time, **values})
+        try:
+            return self._log.append(table, {"array": self._index, "device_time": device_time, **values})
+        except LogError:
+            self._retreat()
+            raise
+
+    def _retreat(self) -> None:
+        """Outputs to zero when nothing can be recorded any more; the error that is under way says why."""
+        try:
+            self._array._make_safe()
+        except ImssaError as error:
+            _log.error("%s could not be made safe: %s", self._info.name, error)
 
     @contextmanager
     def _measured(self, call: str) -> Iterator[None]:
         """Around a call to the array inside and its record: a signal waits until both are done."""
-        self._log.check()
+        try:
+            self._log.check()
+        except LogError:
+            self._retreat()
+            raise
         with self._array._call():
             try:
                 yield
@@ -129,7 +148,11 @@ class Recorded(CrossbarArray):
             seq = self._append("pulses", {**asked, "done": 0}, self._clock)
             self._array._apply_pulses(pulses)
             now = self._array._time()
-            self._log.mark_done(seq, now)
+            try:
+                self._log.mark_done(seq, now)
+            except LogError:
+                self._retreat()
+                raise
             self._clock = now
 
     def _default_programmer(self) -> Programmer:

@@ -21,8 +21,20 @@ from imssa_lab.hal import (
     Pulses,
     Readout,
 )
+from imssa_lab.log.divergence import columns, mismatch, payload
 from imssa_lab.log.reader import Run, open_run
-from imssa_lab.log.schema import PULSE_KINDS, REQUESTS
+from imssa_lab.log.schema import PULSE_KINDS, REQUESTS, TABLES
+
+_READS = ("read_mvm", "read_conductances")
+# What a call asked for, to be shown where it is not what the script asks for.
+_PAYLOADS = {
+    "read_mvm": ("voltage",),
+    "read_conductances": ("count", "mask"),
+    "pulses": ("kind", "width", "voltage", "gate"),
+    "waits": ("seconds",),
+    "calibrations": ("cleared", "gain", "offset"),
+    "program": ("default", "mask", "target"),
+}
 
 
 class _Entry(NamedTuple):
@@ -42,14 +54,20 @@ class Replayed(CrossbarArray):
     answer is damaged (`LogError`). A call that failed when it was recorded fails again.
     """
 
-    def __init__(self, run: Run, index: int = 0, owns_run: bool = False) -> None:
-        """`owns_run`: close the run file together with this array."""
+    def __init__(self, run: Run, index: int = 0, owns_run: bool = False, *, tolerant: bool = False) -> None:
+        """Args for how it behaves.
+
+        `owns_run`: close the run file together with this array. `tolerant`: for a changed analysis, reads of one
+        kind may come in another order or be left out, as long as nothing that changes the chip or its clock lies
+        between; what is asked must still have been recorded, byte for byte.
+        """
         infos = run.infos
         if not 0 <= index < len(infos):
             raise ConfigError(f"{run.path} holds arrays 0 to {len(infos) - 1}, asked for {index}")
         super().__init__(infos[index], run.calibration(index))
         self._run = run
         self._owns_run = owns_run
+        self._tolerant = tolerant
         self._clock = run.opened_at(index)
         self._entries = _entries(run, index)
         self._next = 0
@@ -83,64 +101,72 @@ class Replayed(CrossbarArray):
 
     # ---- the record against the request
 
-    def _upcoming(self, table: str) -> _Entry:
+    def _upcoming(self, table: str, asked: Mapping[str, Any]) -> _Entry:
         """The next record, which must be of this kind and not one of a failed call."""
+        if self._tolerant:
+            self._look_ahead(table, asked)
         if self._next == len(self._entries):
             raise ReplayMismatch(
                 f"{self._info.name}: the log ends after {len(self._entries)} calls, the script asks for {table}"
             )
         entry = self._entries[self._next]
         if entry.table != table:
+            both = [("", entry.table, table), ("", self._payload(entry), payload(asked))]
             raise ReplayMismatch(
-                f"{self._info.name}, call {entry.seq}: the log holds {entry.table}, the script asks for {table}"
+                f"{self._info.name}, call {entry.seq}: the log holds {entry.table}, the script asks for {table}\n"
+                f"{columns([('', 'log', 'script'), *both])}"
             )
         if entry.failure is not None:
             self._next += 1
             raise _error(entry.failure)
         return entry
 
+    def _look_ahead(self, table: str, asked: Mapping[str, Any]) -> None:
+        """Bring the read that is asked for to the front; leave out reads before anything else that is asked for."""
+        if table not in _READS:
+            while self._next < len(self._entries) and self._entries[self._next].table in _READS:
+                self._next += 1
+            return
+        for number in range(self._next, len(self._entries)):
+            entry = self._entries[number]
+            if entry.table not in _READS:
+                return
+            if entry.table != table or entry.failure is not None:
+                continue
+            if not any(mismatch("", self._recorded(entry, name), value) for name, value in asked.items()):
+                self._entries.insert(self._next, self._entries.pop(number))
+                return
+
     def _check(self, table: str, asked: Mapping[str, Any]) -> int:
         """Compare the next record with what is asked, column by column, and move on; gives its row."""
-        entry = self._upcoming(table)
+        entry = self._upcoming(table, asked)
         for name, value in asked.items():
-            self._agree(entry.seq, f"{table} {name}", self._run.column(table, name, entry.row), value)
-        self._move(entry)
-        return entry.row
-
-    def _move(self, entry: _Entry) -> None:
+            self._agree(entry.seq, f"{table} {name}", self._recorded(entry, name), value)
         self._clock = float(self._run.column(entry.table, "device_time", entry.row))
         self._next += 1
+        return entry.row
+
+    def _recorded(self, entry: _Entry, name: str) -> Any:
+        if TABLES[entry.table][name].per == "call":
+            return self._run.column(entry.table, name, entry.row)
+        first, count = (int(self._run.column(entry.table, part, entry.row)) for part in ("first", "count"))
+        return self._run.column(entry.table, name, slice(first, first + count))
+
+    def _payload(self, entry: _Entry) -> str:
+        if entry.failure is not None:
+            return f"failed: {entry.failure['text']}"
+        return payload({name: self._recorded(entry, name) for name in _PAYLOADS[entry.table]})
 
     def _agree(self, seq: int, what: str, recorded: Any, asked: Any) -> None:
-        logged, wanted = np.asarray(recorded), np.asarray(asked)
-        place = f"{self._info.name}, call {seq}: {what}"
-        if logged.shape != wanted.shape:
-            raise ReplayMismatch(f"{place} has shape {logged.shape} in the log, the script gives {wanted.shape}")
-        if wanted.dtype.kind != "f" and not np.array_equal(logged, wanted):
-            differs = np.atleast_1d(logged != wanted)
-        else:  # bytes, so that NaN equals NaN and -0.0 is not 0.0
-            both = (np.atleast_1d(np.ascontiguousarray(side, dtype=logged.dtype)) for side in (logged, wanted))
-            one, other = (side.view(f"V{logged.dtype.itemsize}") for side in both)
-            differs = one != other
-        if not differs.any():
-            return
-        where = tuple(int(i) for i in np.argwhere(differs)[0])
-        index = f"[{', '.join(map(str, where))}]" if logged.ndim else ""
-        raise ReplayMismatch(
-            f"{place}{index} is {np.atleast_1d(logged)[where]!s} in the log, the script gives "
-            f"{np.atleast_1d(wanted)[where]!s} ({np.count_nonzero(differs)} of {differs.size} values differ)"
-        )
+        text = mismatch(f"{self._info.name}, call {seq}: {what}", recorded, asked)
+        if text:
+            raise ReplayMismatch(text)
 
     # ---- the backend half of the contract
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        entry = self._upcoming("read_mvm")
-        first, count = (int(self._run.column("read_mvm", name, entry.row)) for name in ("first", "count"))
-        recorded = self._run.column("read_mvm", "voltage", slice(first, first + count))
-        self._agree(entry.seq, "read_mvm voltage", recorded, voltages)
-        readout = self._run.readout("read_mvm", entry.row, self._info.adc is not None)
-        self._move(entry)
-        return readout
+        row = self._check("read_mvm", {"voltage": voltages})
+        return self._run.readout("read_mvm", row, self._info.adc is not None)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         row = self._check("read_conductances", {"count": averages, "mask": mask})
@@ -152,7 +178,9 @@ class Replayed(CrossbarArray):
         self._check("pulses", asked)
         following = self._entries[self._next] if self.calls_left else None
         if following is not None and following.table == "pulses" and following.failure is not None:
-            self._upcoming("pulses")  # raises: they were recorded before they were sent, and the sending failed
+            self._upcoming(
+                "pulses", asked
+            )  # raises: they were recorded before they were sent, and the sending failed
 
     def _wait(self, seconds: float) -> None:
         self._check("waits", {"seconds": seconds})
@@ -231,20 +259,22 @@ def _error(told: Mapping[str, Any]) -> ImssaError:
 
 
 def open_replay(address: str, options: Mapping[str, str]) -> Replayed:
-    """The driver behind ``replay:FILE?array=N``.
+    """The driver behind ``replay:FILE?array=N&tolerant=yes``.
 
     Raises:
         ConfigError: an unknown option or array; LogError: not a run file.
     """
-    unknown = set(options) - {"array"}
+    unknown = set(options) - {"array", "tolerant"}
     if unknown:
-        raise ConfigError(f"replay:{address}: unknown option {sorted(unknown)[0]!r}; a replay takes array")
+        raise ConfigError(f"replay:{address}: unknown option {sorted(unknown)[0]!r}; a replay takes array, tolerant")
+    if options.get("tolerant", "no") not in ("yes", "no"):
+        raise ConfigError(f"replay:{address}: tolerant={options['tolerant']!r}, must be yes or no")
     number = options.get("array", "0")
     if not (number.isascii() and number.isdigit()):
         raise ConfigError(f"replay:{address}: array={number!r} is not a number; write for example ?array=0")
     run = open_run(address)
     try:
-        return Replayed(run, int(number), owns_run=True)
+        return Replayed(run, int(number), owns_run=True, tolerant=options.get("tolerant") == "yes")
     except ImssaError:
         run.close()
         raise

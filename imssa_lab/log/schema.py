@@ -8,6 +8,8 @@ FORMAT = "imssa_lab run"
 FORMAT_VERSION = 1
 LIBVER = ("v110", "v110")
 TEXT_BYTES = 512
+# What stands in `seq` and `t_ns` where no record is yet: datasets grow by steps, beyond the last one.
+NO_RECORD = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Column:
         dims: dimensions after the first: "row" (word lines), "col" (bit lines).
         per: what the first dimension counts: "call", or "vector", "read", "message", "byte" for parts of one.
         meaning: what the numbers of a code stand for.
+        fill: what a chunk that was never written reads as.
+        required: a file without it is no run; the others came later and may be missing in old files.
     """
 
     dtype: str
@@ -27,18 +31,20 @@ class Column:
     dims: tuple[str, ...] = ()
     per: str = "call"
     meaning: str = ""
+    fill: int = 0
+    required: bool = True
 
 
 PULSE_KINDS = ("SET", "RESET", "FORM")
 _CALL = {
-    "seq": Column("u8", meaning="number of the call, one count over all tables and arrays"),
+    "seq": Column("u8", meaning="number of the call, one count over all tables and arrays", fill=NO_RECORD),
     "array": Column("u2", meaning="index into /arrays"),
     "device_time": Column("f8", "s", meaning="the array's own time after the call"),
     "wall_time": Column("f8", "s", meaning="seconds since 1970, UTC"),
 }
 _PARTS = {
     "first": Column("u8", meaning="first row of this call in the datasets that hold several rows a call"),
-    "count": Column("u4", meaning="how many rows there are"),
+    "count": Column("u4", meaning="how many rows there are", fill=1),
 }
 _MAP = ("row", "col")
 _YES_NO = "0 no, 1 yes"
@@ -55,7 +61,7 @@ TABLES: dict[str, dict[str, Column]] = {
     "read_conductances": {
         **_CALL,
         **_PARTS,
-        "mask": Column("u1", "1", _MAP, meaning=_YES_NO),
+        "mask": Column("u1", "1", _MAP, meaning=_YES_NO, fill=1),
         "read_call": Column("u8", per="read", meaning="seq of the call that a read belongs to"),
         "value": Column("code", "1", _MAP, per="read"),
         "range": Column("u1", "1", _MAP, per="read", meaning="index into the scale and offset of the ADC"),
@@ -100,8 +106,11 @@ TABLES: dict[str, dict[str, Column]] = {
         "text": Column(f"S{TEXT_BYTES}", meaning="UTF-8, joined over the parts before decoding"),
     },
     "wire": {
-        "t_ns": Column("u8", "ns", per="message", meaning="since the start of the run"),
+        "t_ns": Column("u8", "ns", per="message", meaning="since the attribute started of the root", fill=NO_RECORD),
         "direction": Column("u1", per="message", meaning="0 to the instrument, 1 from it"),
+        "link": Column(
+            "u2", per="message", meaning="the event of kind link with this number names it", required=False
+        ),
         "offset": Column("u8", per="message", meaning="first byte of the message in data"),
         "length": Column("u8", per="message"),
         "data": Column("u1", per="byte"),
@@ -109,7 +118,41 @@ TABLES: dict[str, dict[str, Column]] = {
 }
 # The dimension that a dataset's first axis has, by what it counts: its scale is the dataset of that name.
 SCALES = {"call": "seq", "vector": "vector_call", "read": "read_call", "message": "t_ns"}
+# The dataset that a viewer shows first in each table, for NeXus.
+SIGNALS = {
+    "read_mvm": "value",
+    "read_conductances": "value",
+    "pulses": "voltage",
+    "waits": "seconds",
+    "calibrations": "gain",
+    "program": "achieved",
+    "wire": "data",
+}
+DEFAULT_TABLE = "read_conductances"
+# Attributes of the root: whether a file without them is no run.
+ROOT_ATTRIBUTES = {
+    "format": True,
+    "format_version": True,
+    "uuid": True,
+    "created": True,
+    "imssa_lab": True,
+    "python": True,
+    "numpy": True,
+    "h5py": True,
+    "provenance": True,
+    "closed_cleanly": True,
+    "started": False,
+    "environment": False,
+    "repaired": False,
+    "provenance_sha256": False,
+    "default": False,
+}
 REQUESTS = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program")
+
+
+def commit_column(table: str) -> str:
+    """The dataset that is written last: a record of this table is there once its row in it is."""
+    return "seq" if "seq" in TABLES[table] else "t_ns"
 
 
 def parts(table: str) -> str | None:

@@ -1,12 +1,20 @@
 """`RunLog`: one HDF5 file a run, written so that a kill loses nothing that was acknowledged.
 
-SWMR from the start, everything created before, every record flushed before the call returns. `seq` is written
-last and on its own: a record exists once its number does, so that a kill in the middle of one leaves no half.
+SWMR from the start, everything created before, every record in the operating system's hands before the call returns.
+`seq` is written last and on its own: a record exists once its number does, so that a kill in the middle of one
+leaves no half. Nothing here makes a group, a dataset or an attribute while the file is written: HDF5 would take it,
+and a kill would then cost the file.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
+import operator
+import os
+import shutil
+import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,11 +27,18 @@ import numpy as np
 
 from imssa_lab.errors import LogError
 from imssa_lab.hal import CrossbarArray
-from imssa_lab.log.header import create_tables, write_header
+from imssa_lab.log.growing import GrowingDataset
+from imssa_lab.log.header import create_tables, trim, write_header
 from imssa_lab.log.schema import LIBVER, TABLES, TEXT_BYTES, parts
+from imssa_lab.log.wire import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError)
+_NUMBERS: Any = (float, int, np.number, np.bool_)
+# HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
+_RESERVE = 1 << 22
+_PATIENCE = 5.0  # s that `close` waits for another program to let the file go
+_SPACE_EVERY = 1 << 20  # bytes written between two looks at the free space
 
 
 class RunLog:
@@ -34,27 +49,45 @@ class RunLog:
     """
 
     def __init__(
-        self, path: Path, file: h5py.File, datasets: dict[str, dict[str, h5py.Dataset]], opened_at: list[float]
+        self,
+        path: Path,
+        file: h5py.File,
+        datasets: dict[str, dict[str, h5py.Dataset]],
+        opened_at: list[float],
+        *,
+        fsync: bool = False,
     ) -> None:
         self.path = path
         self.opened_at = opened_at
         self._file: h5py.File | None = file
-        self._datasets = datasets
+        self._started = float(file.attrs["started"])
+        self._handle = _hold(path)
+        self._inode = os.fstat(self._handle).st_ino
+        self._columns = {
+            table: {name: GrowingDataset(dataset, self._handle) for name, dataset in columns.items()}
+            for table, columns in datasets.items()
+        }
         self._seq = 0
         # Written to the end, by what a dataset counts. What an interrupt leaves beyond is overwritten.
         self._rows = {table: dict.fromkeys((c.per for c in TABLES[table].values()), 0) for table in TABLES}
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
+        self._wires: list[WireLog] = []
         self._failure = ""
         self._lock = threading.RLock()
+        self._fsync = fsync
+        self._unchecked = _SPACE_EVERY
 
     @classmethod
-    def create(cls, path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, str]) -> RunLog:
+    def create(
+        cls, path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, str], *, fsync: bool = False
+    ) -> RunLog:
         """A new log for runs on `arrays`, which must be of one shape.
 
         Args:
             path: the new file; it must not exist, its folder must.
             arrays: their `info`, present `calibration` and `time` go into the file.
-            provenance: what else to keep, as text: command, chip, bundle, git state ...
+            provenance: what else to keep, as text: command, chip, bundle, station, seeds ...
+            fsync: wait for the disk at every record, so that a power cut loses nothing either; some ms each.
 
         Raises:
             LogError: the file exists, its folder does not, or the arrays differ in shape.
@@ -83,7 +116,7 @@ class RunLog:
             if isinstance(error, _HDF5_ERRORS):
                 raise LogError(f"{where} cannot be written: {error}; check the disk") from error
             raise
-        return cls(where, file, datasets, opened_at)
+        return cls(where, file, datasets, opened_at, fsync=fsync)
 
     @property
     def next_seq(self) -> int:
@@ -94,12 +127,23 @@ class RunLog:
         """To be called before anything is sent to hardware.
 
         Raises:
-            LogError: the log is closed, or an earlier record could not be written.
+            LogError: the log is closed, an earlier record could not be written, the file was moved, or the disk
+                is full or gone.
         """
         if self._failure:
             raise LogError(self._failure)
         if self._file is None:
             raise LogError(f"{self.path}: the log is closed, so the array must not be used; open a new log")
+        try:
+            if os.stat(self.path).st_ino != self._inode:
+                raise FileNotFoundError("another file has taken its place")
+            if self._unchecked >= _SPACE_EVERY:
+                free = shutil.disk_usage(self.path.parent).free
+                if free < _RESERVE:
+                    raise OSError(f"{free} bytes are left on the disk, {_RESERVE} are kept free")
+                self._unchecked = 0
+        except OSError as error:
+            raise self._failed(error) from error
 
     def append(self, table: str, values: Mapping[str, Any]) -> int:
         """Write one record and flush it.
@@ -122,21 +166,29 @@ class RunLog:
             count = 1
             if several is not None:
                 count = len(record["value"])
-                record |= {"first": rows[several], "count": count, f"{several}_call": np.full(count, seq)}
-            columns = {
-                name: self._fit(table, name, record[name] if column.per == several else [record[name]])
+                record |= {
+                    "first": rows[several],
+                    "count": count,
+                    f"{several}_call": np.full(count, seq, dtype=np.uint64),
+                }
+            columns = self._columns[table]
+            data = {
+                name: self._fit(columns[name], record[name], column.per == several)
                 for name, column in TABLES[table].items()
                 if name != "seq"
             }
             try:
-                for name, data in columns.items():
-                    _put(self._datasets[table][name], rows[TABLES[table][name].per], data)
-                if self._file is not None:
-                    self._file.flush()
-                _put(self._datasets[table]["seq"], rows["call"], np.array([seq], dtype=np.uint64))
-                self._datasets[table]["seq"].flush()
+                for name, encoded in data.items():
+                    _put(columns[name], rows[TABLES[table][name].per], encoded)
+                for name in data:
+                    columns[name].flush()
+                _put(columns["seq"], rows["call"], struct.pack("<Q", seq))
+                columns["seq"].flush()
+                if self._fsync:
+                    os.fsync(self._handle)
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
+            self._unchecked += sum(map(len, data.values()))
             if table == "pulses":
                 self._unfinished[seq] = rows["call"]
             self._seq += 1
@@ -154,11 +206,10 @@ class RunLog:
         with self._lock:
             self.check()
             try:
-                datasets = self._datasets["pulses"]
                 row = self._unfinished.pop(seq)
-                for name, value in (("device_time", device_time), ("done", 1)):
-                    datasets[name][row] = value
-                    datasets[name].flush()
+                for name, encoded in (("device_time", struct.pack("<d", device_time)), ("done", b"\1")):
+                    _put(self._columns["pulses"][name], row, encoded)
+                    self._columns["pulses"][name].flush()
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
 
@@ -184,12 +235,59 @@ class RunLog:
         except LogError as error:
             _log.warning("not in the log: %s %s (%s)", kind, text, error)
 
+    def wire(self, name: str) -> WireLog:
+        """Where a link called `name` puts the bytes that it sends and receives; closes together with the log.
+
+        Raises:
+            LogError: the log is closed or cannot be written.
+        """
+        with self._lock:
+            wire = WireLog(self, len(self._wires))
+            self.event("link", json.dumps({"link": wire.link, "name": name}))
+            self._wires.append(wire)
+        return wire
+
+    def append_wire(self, messages: Sequence[WireMessage]) -> None:
+        """Write messages in the order given, and flush once; for `WireLog`, from its own thread.
+
+        Raises:
+            LogError: the file cannot take them.
+        """
+        with self._lock:
+            self.check()
+            rows, columns = self._rows["wire"], self._columns["wire"]
+            lengths = np.array([len(message.data) for message in messages], dtype=np.uint64)
+            ends = np.cumsum(lengths, dtype=np.uint64) + np.uint64(rows["byte"])
+            times = np.array([message.time for message in messages]) - self._started
+            data = {
+                "data": b"".join([message.data for message in messages]),
+                "direction": bytes(message.direction for message in messages),
+                "link": np.array([message.link for message in messages], dtype="<u2").tobytes(),
+                "offset": (ends - lengths).tobytes(),
+                "length": lengths.tobytes(),
+                "t_ns": np.maximum(np.rint(times * 1e9), 0).astype(np.uint64).tobytes(),
+            }
+            try:
+                for name, encoded in data.items():
+                    if name == "t_ns":
+                        for written in columns.values():
+                            written.flush()
+                    _put(columns[name], rows[TABLES["wire"][name].per], encoded)
+                columns["t_ns"].flush()
+            except _HDF5_ERRORS as error:
+                raise self._failed(error) from error
+            self._unchecked += len(data["data"])
+            rows["message"] += len(messages)
+            rows["byte"] += len(data["data"])
+
     def close(self) -> None:
         """End the run and mark the file as closed cleanly; a second call does nothing.
 
         Raises:
             LogError: the file cannot be written to the end; what was acknowledged is safe.
         """
+        for wire in self._wires:
+            wire.close()
         with self._lock:
             if self._file is None:
                 return
@@ -197,11 +295,27 @@ class RunLog:
             try:
                 file.close()
                 if not self._failure:
-                    with h5py.File(self.path, "r+", libver=LIBVER) as again:
-                        self._trim(again)
-                        again.attrs["closed_cleanly"] = True
+                    self._finish()
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
+            finally:
+                os.close(self._handle)
+
+    def _finish(self) -> None:
+        """Cut all datasets to what was written and mark the file as closed; waits for programs that are reading."""
+        fcntl.flock(self._handle, fcntl.LOCK_UN)
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with h5py.File(self.path, "r+", libver=LIBVER) as again:
+                    again.attrs["closed_cleanly"] = not trim(again, self._rows)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise OSError(
+                        "every record is in it, but another program holds the file; close that and `imssa log repair`"
+                    ) from error
+                time.sleep(0.02)
 
     def __enter__(self) -> Self:
         return self
@@ -211,33 +325,35 @@ class RunLog:
     ) -> None:
         self.close()
 
-    def _fit(self, table: str, name: str, value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    def _fit(self, column: GrowingDataset, value: Any, several: bool) -> bytes:
         """`value` as this dataset stores it; HDF5 itself would cut what is too large, without a word."""
-        dataset = self._datasets[table][name]
-        given = np.asarray(value)
-        if given.dtype == dataset.dtype:
+        if not several and not column.shape:
+            try:
+                if column.pack is not None and isinstance(value, _NUMBERS):
+                    return column.pack(float(value) if column.dtype.kind == "f" else operator.index(value))
+            except (struct.error, TypeError):
+                pass  # refused below, with all the facts
+        given = np.asarray(value if several else [value])
+        if given.dtype == column.dtype:
             fits, data = True, given
+        elif given.dtype == np.bool_ and column.dtype == np.uint8:
+            fits, data = True, given.view(np.uint8)
         elif given.dtype.kind == "S":
-            fits, data = given.dtype.itemsize <= dataset.dtype.itemsize, given
+            fits, data = given.dtype.itemsize <= column.dtype.itemsize, given.astype(column.dtype)
         else:
             with np.errstate(invalid="ignore"):
-                data = given.astype(dataset.dtype)
+                data = given.astype(column.dtype)
             fits = bool(np.array_equal(data, given, equal_nan=given.dtype.kind == "f"))
-        if not fits or data.shape[1:] != dataset.shape[1:]:
+        if not fits or data.shape[1:] != column.shape:
             text = (
-                f"{self.path}: /{table}/{name} holds {dataset.dtype} of shape {dataset.shape[1:]} and cannot keep "
+                f"{self.path}: {column.name} holds {column.dtype} of shape {column.shape} and cannot keep "
                 f"{given.dtype} of shape {given.shape[1:]} unchanged"
             )
-            if name in ("value", "range"):  # it was measured and is lost: the record has a hole from here on
+            # it was measured and is lost: the record has a hole from here on
+            if column.name.endswith(("/value", "/range")):
                 self._failure = text = f"{text}; the array's info is wrong about its ADC, nothing more is sent"
             raise LogError(text)
-        return data
-
-    def _trim(self, file: h5py.File) -> None:
-        for table, columns in TABLES.items():
-            for name, column in columns.items():
-                if file[table][name].shape[0] > self._rows[table][column.per]:
-                    file[table][name].resize(self._rows[table][column.per], axis=0)
+        return data.tobytes()
 
     def _failed(self, error: Exception) -> LogError:
         self._failure = (
@@ -247,10 +363,18 @@ class RunLog:
         return LogError(self._failure)
 
 
-def _put(dataset: h5py.Dataset, row: int, data: np.ndarray[Any, np.dtype[Any]]) -> None:
-    if dataset.shape[0] < row + len(data):
-        dataset.resize(row + len(data), axis=0)
-    dataset[row : row + len(data)] = data
+def _hold(path: Path) -> int:
+    """A shared lock on the file while it is written: SWMR readers share it, a second writer is refused."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        _log.warning("%s: this folder takes no locks (%s); let no second program write the file", path, error)
+    return handle
+
+
+def _put(column: GrowingDataset, row: int, data: bytes) -> None:
+    column.put(row, data)
 
 
 def _code_dtype(arrays: Sequence[CrossbarArray]) -> str:

@@ -103,7 +103,7 @@ def test_not_a_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "name"), [("read_mvm", "value"), ("read_conductances", "range"), ("pulses", "gate")]
+    ("table", "name"), [("read_mvm", "value"), ("read_conductances", "mask"), ("pulses", "gate")]
 )
 def test_a_flipped_bit_is_not_silent(finished: Finished, table: str, name: str) -> None:
     with h5py.File(finished[0]) as file:

@@ -1,0 +1,73 @@
+"""The chunks of a dataset as they lie in the file, each held against its checksum without HDF5's help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from imssa_lab.log.checksum import intact
+from imssa_lab.log.schema import NO_RECORD
+
+_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk: the rows it holds (some may lie beyond the end), where its bytes are, and whether they agree."""
+
+    first: int
+    stop: int
+    byte_offset: int
+    size: int
+    intact: bool
+
+
+def scan(dataset: h5py.Dataset, handle: int) -> Iterator[Chunk]:
+    """All chunks of a dataset that are on disk, in order of rows; `handle` is a file descriptor of the same file."""
+    found: list[tuple[int, int, int]] = []
+
+    def keep(info: h5py.h5d.StoreInfo) -> None:
+        found.append((int(info.chunk_offset[0]), int(info.byte_offset), int(info.size)))
+
+    dataset.id.chunk_iter(keep)
+    rows = int(dataset.chunks[0])
+    for first, byte_offset, size in sorted(found):
+        good = any(intact(os.pread(handle, size, byte_offset)) for _ in range(_RETRIES))
+        yield Chunk(first, first + rows, byte_offset, size, good)
+
+
+def without_unfinished(dataset: h5py.Dataset, stored: bytes, rows: int | None) -> bytes | None:
+    """A chunk that a kill left half written over, as it was before; None if it does not agree with its checksum so.
+
+    Only what comes behind the whole records is taken back, and only if the checksum, which is written last, then
+    agrees: nothing is made up.
+
+    Args:
+        rows: rows of the chunk that belong to whole records; None in the column that counts them.
+    """
+    shape = dataset.chunks
+    plain = int(np.prod(shape)) * dataset.dtype.itemsize
+    if len(stored) != plain + 4:
+        return None
+    data = np.frombuffer(stored[:plain], dtype=dataset.dtype).reshape(shape).copy()
+    if rows is None:
+        (there,) = np.nonzero(data != NO_RECORD)
+        rows = int(there[-1]) if there.size else 0
+    if not 0 <= rows <= len(data):
+        return None
+    data[rows:] = dataset.fillvalue
+    mended = data.tobytes() + stored[plain:]
+    if intact(mended):
+        return mended
+    if str(dataset.name).endswith("/done") and rows:  # set last of all, in a row that is whole already
+        for row in np.flatnonzero(data[:rows]).tolist()[::-1]:
+            data[row] = 0
+            mended = data.tobytes() + stored[plain:]
+            if intact(mended):
+                return mended
+            data[row] = 1
+    return None

@@ -1,0 +1,157 @@
+"""A dataset that grows by rows, written chunk by chunk past HDF5's filters, with their checksum.
+
+HDF5's own path costs a read, a filter run and a metadata flush a record. Here a chunk that several rows share is laid
+down once and then written over in place, which touches no metadata and needs no HDF5; a map has a chunk of its own,
+packed where that pays. The extent grows by steps. What is written stays plain HDF5: the filters are those of the
+dataset, left out chunk by chunk through the filter mask that HDF5 keeps with each.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from typing import Any
+
+import h5py
+import numpy as np
+
+from imssa_lab.log.checksum import digest, sums, with_checksum
+
+_STEP_BYTES = 1 << 18
+_MAX_STEP = 4096
+_UNPACKED = 0b011  # filter mask: shuffle and deflate left out, fletcher32 kept
+_PACK_LEVEL = 1
+_CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
+
+
+class GrowingDataset:
+    """Rows of one dataset of a table; `handle` is a descriptor of the same file, open for writing.
+
+    Attributes:
+        dtype: numpy dtype; shape: shape of a row; row_bytes: bytes of a row.
+        name: path in the file.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
+        self.name = str(dataset.name)
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.shape = tuple(int(size) for size in dataset.shape[1:])
+        self.row_bytes = int(self.dtype.itemsize * np.prod(self.shape, dtype=int))
+        self._id = dataset.id
+        self._handle = handle
+        self._dataset = dataset  # keeps the id open
+        # how one number of a row without dimensions is stored; None for the others
+        code = None if self.shape else _CODES.get(self.dtype.str[1:])
+        self.pack = None if code is None else struct.Struct(code).pack
+        self._per_chunk = int(dataset.chunks[0])
+        self._packed = dataset.compression is not None
+        self._tail = (0,) * len(self.shape)
+        step = min(max(_STEP_BYTES // self.row_bytes, 16), _MAX_STEP)
+        self._step = -(-step // self._per_chunk) * self._per_chunk
+        self._extent = int(dataset.shape[0])
+        self._empty = np.full((self._per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
+        self._empty_sums = sums(self._empty)
+        self._pending = False
+        # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, and where
+        # it lies in the file (None: not there yet)
+        self._chunk = -1
+        self._buffer = bytearray()
+        self._sums = (0, 0)
+        self._place: int | None = None
+        self._touched = 0  # chunks below this number may be on disk
+        self._last_packed = (b"", b"")
+
+    def put(self, row: int, data: bytes) -> None:
+        """Write whole rows from `row` on; on disk, but to be found only after `flush`."""
+        end = row + len(data) // self.row_bytes
+        if end > self._extent:
+            extent = -(-end // self._step) * self._step
+            self._pending = True
+            self._id.set_extent((extent, *self.shape))
+            self._extent = extent
+        if self._per_chunk == 1:
+            for number in range(row, end):
+                at = (number - row) * self.row_bytes
+                self._put_alone(number, data if end - row == 1 else data[at : at + self.row_bytes])
+            return
+        at, size = 0, self.row_bytes
+        while row < end:
+            number, inside = divmod(row, self._per_chunk)
+            count = min(self._per_chunk - inside, end - row)
+            self._put_shared(number, inside * size, data[at : at + count * size] if at or row + count < end else data)
+            row, at = row + count, at + count * size
+
+    def flush(self) -> None:
+        """Make what was `put` findable for another process."""
+        if self._pending:
+            self._id.flush()
+            self._pending = False
+
+    def _put_shared(self, number: int, at: int, piece: bytes) -> None:
+        if number != self._chunk:
+            self._load(number)
+        place = self._place
+        if place is None and piece == self._empty[: len(piece)]:
+            return  # every row of an empty chunk is alike; one that was never written reads the same
+        size, end = len(self._empty), at + len(piece)
+        self._chunk = -1  # until all is done: an interrupt in between has the chunk read again
+        low, high = at & ~1, (end + 1) & ~1
+        buffer = self._buffer
+        old_first, old_second = sums(buffer[low:high])
+        buffer[at:end] = piece
+        new_first, new_second = sums(buffer[low:high])
+        more = new_first - old_first
+        first = self._sums[0] + more
+        second = self._sums[1] + new_second - old_second + (size - high) // 2 * more
+        struct.pack_into("<I", buffer, size, digest(first, second))
+        if place is None:
+            self._pending = True
+            self._touched = max(self._touched, number + 1)
+            coordinates = (number * self._per_chunk, *self._tail)
+            self._id.write_direct_chunk(coordinates, buffer, 0)
+            self._place = int(self._id.get_chunk_info_by_coord(coordinates).byte_offset)
+        else:
+            written = os.pwrite(self._handle, memoryview(buffer)[at:], place + at)
+            if written != size + 4 - at:
+                raise OSError(f"{written} of {size + 4 - at} bytes written to {self.name}")
+        self._sums, self._chunk = (first, second), number
+
+    def _load(self, number: int) -> None:
+        self._chunk = -1
+        coordinates = (number * self._per_chunk, *self._tail)
+        place = self._id.get_chunk_info_by_coord(coordinates).byte_offset if number < self._touched else None
+        if place is not None:
+            self._buffer = bytearray(os.pread(self._handle, len(self._empty) + 4, place))
+            self._sums = sums(self._buffer[:-4])
+        else:
+            self._buffer = bytearray(self._empty + b"\0\0\0\0")
+            self._sums = self._empty_sums
+        self._place, self._chunk = place, number
+
+    def _put_alone(self, row: int, data: bytes) -> None:
+        if row >= self._touched and data == self._empty:
+            return
+        payload, mask = (with_checksum(data), 0) if not self._packed else self._encode(data)
+        self._touched = max(self._touched, row + 1)
+        self._pending = True
+        self._id.write_direct_chunk((row, *self._tail), payload, mask)
+
+    def _encode(self, data: bytes) -> tuple[bytes, int]:
+        """A map as its chunk stores it, and the filters left out: masks and sparse maps are packed, noise is not."""
+        if data == self._last_packed[0]:
+            return self._last_packed[1], 0
+        size = self.dtype.itemsize
+        if size > 1:
+            cells = np.frombuffer(data, dtype=f"V{size}" if size > 8 else f"u{size}")
+            if 2 * np.count_nonzero(cells != cells[0]) > len(cells):
+                return with_checksum(data), _UNPACKED
+            shuffled = np.frombuffer(data, dtype="u1").reshape(-1, size).T.tobytes()
+        else:
+            shuffled = data
+        packed = zlib.compress(shuffled, _PACK_LEVEL)
+        if len(packed) >= len(data):
+            return with_checksum(data), _UNPACKED
+        payload = with_checksum(packed)
+        self._last_packed = (data, payload)
+        return payload, 0

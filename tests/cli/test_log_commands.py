@@ -1,0 +1,77 @@
+"""The commands around run files: what they print, and their exit codes."""
+
+import io
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+from imssa_lab.cli.monitor import View
+from imssa_lab.log import record
+from imssa_lab.log.follow import Follower
+from tests.log.conftest import Chip, session
+
+
+def imssa(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    with record(tmp_path / "run.h5", [Chip()], {"command": "bench"}) as (array,), array:
+        session(array)
+    return tmp_path / "run.h5"
+
+
+def test_verify_says_good_and_damaged_by_exit_code(run):
+    good = imssa("log", "verify", run)
+    assert good.exit_code == 0
+    assert "good: 34 records" in good.stdout
+    data = run.read_bytes()
+    at = data.index(b"x" * 1000)
+    run.write_bytes(data[:at] + b"y" + data[at + 1 :])
+    bad = imssa("log", "verify", run)
+    assert bad.exit_code == 1
+    assert "DAMAGED" in bad.stdout
+
+
+def test_repair_of_a_whole_file_does_nothing(run):
+    before = run.read_bytes()
+    assert "whole already" in imssa("log", "repair", run).stdout
+    assert run.read_bytes() == before
+
+
+def test_list_tail_stats_and_export(run, tmp_path):
+    assert "bench" in imssa("log", "list", tmp_path, "--chip", "chip 1", "--since", "2020-01-01").stdout
+    assert "bench" not in imssa("log", "list", tmp_path, "--since", "2999-01-01").stdout
+    assert len(imssa("log", "tail", run, "-n", "3").stdout.splitlines()) == 3
+    assert "cells within tolerance" in imssa("log", "stats", run).stdout
+    assert imssa("log", "export", run, "--out", tmp_path / "out", "--table", "waits").exit_code == 0
+    assert (tmp_path / "out" / "waits.csv").read_text().startswith("seq,")
+    assert (
+        "nothing was overwritten" in imssa("log", "export", run, "--out", tmp_path / "out", "--table", "waits").stderr
+    )
+
+
+def test_diff_has_an_exit_code(run, tmp_path):
+    assert imssa("log", "diff", run, run).exit_code == 0
+    with record(tmp_path / "other.h5", [Chip()], {}) as (array,):
+        array.wait(1)
+    differs = imssa("log", "diff", run, tmp_path / "other.h5")
+    assert differs.exit_code == 1
+    assert "waits" in differs.stdout
+
+
+def test_monitor_shows_what_is_there(run):
+    from rich.console import Console
+
+    with Follower(run) as follower:
+        view = View(follower)
+        view.look()
+        screen = Console(file=io.StringIO(), width=120)
+        with screen.capture() as captured:
+            screen.print(view.picture())
+    text = captured.get()
+    assert "chip 1 (7)" in text
+    assert "within tolerance by re-read" in text
