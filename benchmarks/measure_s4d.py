@@ -41,7 +41,7 @@ TASKS: Mapping[str, Sequence[str]] = {
     "fsdd-t10": ("8bit", "4bit", "ternary"),
     "fsdd-t2-raw": ("4bit", "ternary"),
 }
-FLOORS = {
+FLOORS: Mapping[str, Mapping[str, float]] = {
     "fsdd-order": {"float": 99, "4bit": 99, "ternary": 97.5},
     "fsdd-first10": {"float": 98, "4bit": 98.5, "ternary": 96},
     "fsdd-t10": {"float": 99, "8bit": 99, "4bit": 99, "ternary": 98},

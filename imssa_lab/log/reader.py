@@ -137,8 +137,7 @@ class Run:
             block = self._mended(table, name, slice(rows, rows + 1))
             return None if block is None else block[0]
         commit = name == commit_column(table)
-        start, stop, _ = rows.indices(dataset.shape[0])
-        pieces, per = [], dataset.chunks[0]
+        (start, stop, _), pieces, per = rows.indices(dataset.shape[0]), [], dataset.chunks[0]
         while start < stop:
             first = start // per * per
             end = min(first + per, stop)
@@ -175,10 +174,9 @@ class Run:
     def _read(self, table: str, name: str, rows: slice | int) -> Any:
         for patience in (0.001, 0.003, 0.01, 0.03, 0.0):
             dataset = self._dataset(table, name)
-            if isinstance(rows, slice) and rows.stop is not None and rows.stop > dataset.shape[0]:
-                raise LogError(
-                    f"{self.path}: /{table}/{name} ends at row {dataset.shape[0]}, {rows.stop} are announced"
-                )
+            end = rows.stop if isinstance(rows, slice) else None
+            if end is not None and end > dataset.shape[0]:
+                raise LogError(f"{self.path}: /{table}/{name} ends at row {dataset.shape[0]}, {end} are announced")
             try:
                 return dataset[rows]
             except _HDF5_ERRORS as error:
@@ -296,7 +294,7 @@ class Run:
         file = self.file
         try:
             dataset = file[table][name]
-            if self._file.swmr_mode:
+            if file.swmr_mode:
                 dataset.refresh()
         except _HDF5_ERRORS as error:
             raise LogError(f"{self.path}: /{table}/{name}: missing or damaged ({error})") from error
