@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from imssa_lab.errors import ConfigError
 from imssa_lab.hal import (
     ArrayInfo,
     BoolArray,
-    CellOutcome,
     CrossbarArray,
     FloatArray,
     Programmer,
@@ -20,9 +19,18 @@ from imssa_lab.hal import (
 )
 from protocols.write_verify import WriteVerify
 from twin.cells import Cells
-from twin.noise import WhiteNoise
-from twin.periphery import ColumnAmplifiers, adc_ranges, convert, dac_voltage
+from twin.converter import Converters, adc_ranges
+from twin.inputs import pulse_trains, weighted_sum
+from twin.noise import CellNoise
+from twin.periphery import ColumnAmplifiers, Sag
+from twin.products import ExactProduct
 from twin.profile import TwinProfile
+from twin.programming import programming_report
+from twin.relaxation import RelaxingCells
+from twin.wires import WiredCells, WiredView
+
+_VECTORS_AT_ONCE = 128
+"""What fits the processor's cache; larger blocks take longer per vector."""
 
 
 class DigitalTwin(CrossbarArray):
@@ -51,54 +59,129 @@ class DigitalTwin(CrossbarArray):
                 window=p.window,
                 limits=p.limits,
                 read_voltage=p.read_voltage,
-                input_coding="analog",
+                input_coding=p.inputs.coding,
                 input_bits=p.inputs.bits,
-                input_signed=True,
-                adc=None if p.adc is None else adc_ranges(p.adc),
+                input_signed=p.inputs.signed,
+                adc=None if p.adc is None or len(p.inputs.weights) > 1 else adc_ranges(p.adc),
                 provenance={"profile": p.model_dump_json(), "seed": str(seed)},
             )
         )
         devices, cycles, reads = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
         self.columns = ColumnAmplifiers(p.columns, shape[1], devices)
-        self.noise = WhiteNoise(p.read_noise, shape, devices, reads)
-        self.cells = Cells(p.fresh, p.set, p.reset, p.stuck, shape, devices, cycles)
+        self._converters = Converters(p.adc, shape[1], devices)
+        self._sag = Sag(p.read_rate)
+        self.noise = CellNoise(p.read_noise, shape, devices, reads)
+        self.cells = Cells(p, shape, devices, cycles)
+        self._wired = None if p.wires is None else WiredCells(p.wires)
+        self._product = ExactProduct(self.cells.conductance, p.limits.read_voltage)
+        self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
         self._clock = 0.0
+        self._relaxing: RelaxingCells | None = None
+        if p.relaxation is not None:
+            ages = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(100,)))
+            self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        driven = dac_voltage(voltages, self.profile.inputs)
-        current = driven @ self.cells.conductance + self.noise.of_mvm(driven, self.cells.conductance)
-        self._clock += self.profile.timing.mvm * len(voltages)
-        return convert(self.columns.apply(current), self._info.adc)
+        inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
+        driven = pulse_trains(voltages, inputs)
+        parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
+        left = self._sag.left(start, len(driven), period, self._clock)
+        current = left[:, None] * self.columns.apply(np.concatenate(parts))
+        if len(inputs.weights) > 1:
+            return Readout(weighted_sum(self._converters.amperes(current), inputs))
+        return self._converters.convert(current)
 
-    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        conductance = self.cells.conductance + self.noise.of_cells(averages, self.cells.conductance)
-        self._clock += self.profile.timing.cell_read * averages * np.count_nonzero(mask)
-        return convert(conductance * self.profile.read_voltage, self._info.adc)
-
-    def _apply_pulses(self, pulses: Pulses) -> None:
-        self.cells.apply(pulses)
-        self._clock += (self.profile.timing.pulse + pulses.width) * np.count_nonzero(pulses.mask)
-
-    def _default_programmer(self) -> Programmer:
-        if self.profile.exact_programming:
-            return self._write_exactly
-        return WriteVerify.model_validate(self.profile.recipe.model_dump())
-
-    def _write_exactly(self, array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
-        """The programmer of a perfect array: cells take their targets as they are."""
-        self.cells.conductance = np.where(mask, target, self.cells.conductance)
-        return ProgrammingReport(
-            target=target,
-            achieved=array.read_conductances(mask),
-            pulses=np.zeros(mask.shape, dtype=np.int32),
-            outcome=np.where(mask, CellOutcome.REACHED, CellOutcome.NOT_SELECTED).astype(np.uint8),
-            tolerance=self.profile.recipe.tolerance_out,
-            seconds=0.0,
-            reads=1,
+    def _products(self, driven: FloatArray, times: FloatArray) -> FloatArray:
+        """Bit-line currents in A, (n, cols), of the cells as they are now, read at `times` (n,)."""
+        view = None if self._wired is None else self._wired.view(self.cells.conductance)
+        matrix = self.cells.conductance if view is None else view.matrix
+        if not self._product.is_of(matrix):
+            self._product = ExactProduct(matrix, self.profile.limits.read_voltage)
+        blocks = [slice(start, start + _VECTORS_AT_ONCE) for start in range(0, len(driven), _VECTORS_AT_ONCE)]
+        return np.concatenate(
+            [
+                self._product.of(driven[block]) + self._noise_of_mvm(driven[block], times[block], view)
+                for block in blocks
+            ]
         )
 
+    def _noise_of_mvm(self, driven: FloatArray, times: FloatArray, view: WiredView | None) -> FloatArray:
+        if view is None:
+            return self.noise.of_mvm(self.cells.conductance, driven, times)
+        return view.bit_share * self.noise.of_mvm(self.cells.conductance, driven * view.word_share, times)
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        cells, period, start = int(np.count_nonzero(mask)), self.profile.timing.cell_read, self._clock
+        seconds = period * cells
+        parts = [self._reads_of_cells(times) for _, times in self._steady(averages, seconds)]
+        left = np.ones((averages, *mask.shape))
+        left[:, mask] = self._sag.left(start, averages * cells, period, self._clock).reshape(averages, cells)
+        current = left * np.concatenate(parts) * self.profile.read_voltage
+        if self._info.adc is None:
+            return Readout(self._converters.amperes(current))
+        return self._converters.convert(current)
+
+    def _reads_of_cells(self, times: FloatArray) -> FloatArray:
+        """Conductances in S that reads at `times` (n,) take the cells to have, (n, rows, cols)."""
+        noise = self.noise.of_cells(self.cells.conductance, self.profile.read_voltage, times)
+        if self._wired is None:
+            return self.cells.conductance + noise
+        view = self._wired.view(self.cells.conductance)
+        return view.cells + view.cell_share * noise
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        self._relax()
+        self.cells.apply(pulses)
+        self._clock += (self.profile.timing.pulse + pulses.width) * np.count_nonzero(pulses.mask)
+        self._see_new_conductances()
+
+    def _default_programmer(self) -> Programmer:
+        if self.profile.programming is not None:
+            return self._write_by_statistics
+        return WriteVerify.model_validate(self.profile.recipe.model_dump())
+
+    def _write_by_statistics(self, array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        """The programmer of chips of which only the result of programming is known: no pulses."""
+        assert self.profile.programming is not None
+        started = self._clock
+        self._relax()
+        moved = mask & ~self.cells.stuck
+        written = self.profile.programming.draw(np.where(moved, target, 0.0), self._writes)
+        self.cells.conductance = np.where(moved, written, self.cells.conductance)
+        return programming_report(array, target, mask, self.profile.recipe.tolerance_out, started)
+
     def _wait(self, seconds: float) -> None:
+        self._see_new_conductances()
         self._clock += seconds
+        self._relax()
+
+    def _steady(self, reads: int, seconds: float) -> Iterator[tuple[slice, FloatArray]]:
+        """Parts of so many reads, `seconds` each, in which no conductance moves, and when each read begins, s.
+
+        The clock goes with them. Adding up the seconds one by one makes the clock, and with it every bit, the same
+        for any batch size.
+        """
+        self._see_new_conductances()
+        clock = np.cumsum(np.concatenate([[self._clock], np.full(reads, seconds)]))
+        done = 0
+        while done < reads:
+            end = reads
+            if self._relaxing is not None:
+                end = done + self._relaxing.steady(clock[done:-1])
+                self.cells.conductance = self._relaxing.conductance
+            yield slice(done, end), clock[done:end]
+            done = end
+            self._clock = float(clock[done])
+
+    def _see_new_conductances(self) -> None:
+        if self._relaxing is not None:
+            self._relaxing.notice(self.cells.conductance, self.cells.stuck, self._clock)
+
+    def _relax(self) -> None:
+        if self._relaxing is not None:
+            self._see_new_conductances()
+            self._relaxing.advance(self._clock)
+            self.cells.conductance = self._relaxing.conductance
 
     def _time(self) -> float:
         return self._clock

@@ -1,16 +1,20 @@
-"""Pulse response of a 1T1R array: gate-limited SET, staircase RESET, stuck cells.
+"""The cells of an array: one state, the conductance, moved by pulses.
 
-One state, the conductance, moved by pulses. Device-to-device spread is drawn once when the array is made,
-cycle-to-cycle spread at every pulse.
+Device-to-device spread and faults are drawn once when the array is made, cycle-to-cycle spread at every pulse.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from imssa_lab.hal import BoolArray, FloatArray, PulseKind, Pulses
+from twin.device_spread import DeviceSpread
+from twin.faults import DeadLines, Faults, StuckCells, WeakCells
+from twin.pulse_response import Forming, Overdrive, ResetResponse, SetResponse
 from twin.section import Section
+
+__all__ = ["CellSections", "Cells", "FreshCells", "Nonlinearity", "ResetResponse", "SetResponse", "StuckCells"]
 
 
 class FreshCells(Section):
@@ -20,116 +24,109 @@ class FreshCells(Section):
     spread: float = Field(ge=0, description="sd of ln G")
 
 
-class SetResponse(Section):
-    """SET: the gate limits what a pulse can reach, the voltage how much of that it does reach.
+class Nonlinearity(Section):
+    """I-V law of a cell in reads, I = G V (1 + b V^2), with b = cubic * (G / reference)^-exponent."""
 
-    G_after = max(G, limit * (1 - exp(-(V - v_threshold)/v_scale))), limit = slope * (V_gate - gate_threshold).
-    """
-
-    slope: float = Field(gt=0, description="S of compliance conductance per V of gate")
-    gate_threshold: float = Field(description="gate voltage at which the compliance conductance is zero, V")
-    v_threshold: float = Field(gt=0, description="voltage below which nothing happens, V")
-    v_scale: float = Field(gt=0, description="V over which the response saturates")
-    device_spread: float = Field(ge=0, description="sd of v_threshold from cell to cell, V")
-    slope_spread: float = Field(ge=0, description="sd of ln slope from cell to cell")
-    cycle_spread: float = Field(ge=0, description="sd of ln limit from pulse to pulse")
+    cubic: float = Field(ge=0, description="b at the reference, 1/V^2")
+    reference: float = Field(gt=0, description="S")
+    exponent: float = Field(default=0.0, ge=0, description="b falls as (G / reference) to minus this power")
 
 
-class ResetResponse(Section):
-    """RESET: a pulse brings a cell down to a conductance that falls exponentially with voltage.
+class CellSections(Section):
+    """The sections of a profile that describe cells."""
 
-    G_after = min(G, g_at_1v * exp(-(V + v_per_decade log10(width/width_reference) - 1 V)/v_scale)), never below the
-    cell's own floor; nothing happens below v_threshold or below gate_on.
-    """
-
-    g_at_1v: float = Field(gt=0, description="S left after a pulse of 1 V and the reference width")
-    v_scale: float = Field(gt=0, description="V per factor e")
-    v_threshold: float = Field(gt=0, description="V")
-    v_per_decade: float = Field(ge=0, description="V of extra effect per decade of width")
-    width_reference: float = Field(gt=0, description="s")
-    gate_on: float = Field(gt=0, description="gate voltage from which the transistor is fully on, V")
-    floor: float = Field(ge=0, description="median of the lowest conductance of a cell, S")
-    floor_spread: float = Field(ge=0, description="sd of ln floor from cell to cell")
-    device_spread: float = Field(ge=0, description="sd of an offset of the pulse voltage from cell to cell, V")
-    cycle_spread: float = Field(ge=0, description="sd of ln G from pulse to pulse")
-
-
-class StuckCells(Section):
-    """Cells that no pulse moves: fraction stuck on and off, and where they stick."""
-
-    on_fraction: float = Field(ge=0, le=1)
-    off_fraction: float = Field(ge=0, le=1)
-    on_conductance: float = Field(gt=0, description="S")
-    off_conductance: float = Field(ge=0, description="S")
-
-    @model_validator(mode="after")
-    def _at_most_all(self) -> StuckCells:
-        if self.on_fraction + self.off_fraction > 1:
-            raise ValueError("stuck: on_fraction + off_fraction exceed 1")
-        return self
+    fresh: FreshCells
+    set: SetResponse
+    reset: ResetResponse
+    stuck: StuckCells
+    devices: DeviceSpread = Field(default=DeviceSpread(), description="joint law of the device-to-device spreads")
+    weak: WeakCells | None = Field(default=None, description="None: no limited and no slow cells")
+    lines: DeadLines | None = Field(default=None, description="None: all lines work")
+    forming: Forming | None = Field(default=None, description="None: all cells come formed")
+    overdrive: Overdrive | None = Field(default=None, description="None: no RESET sticks a cell")
+    nonlinearity: Nonlinearity | None = Field(default=None, description="None: cells are linear")
 
 
 class Cells:
     """The cells of one array.
 
+    Args:
+        kind: what chips of this kind are like; shape: (rows, cols).
+        devices: draws what differs from cell to cell; cycles: what differs from pulse to pulse.
+
     Attributes:
-        conductance: S, (rows, cols).
-        stuck: True where no pulse moves the cell.
+        conductance: small-signal conductance in S, (rows, cols).
+        stuck: True where no pulse moves the cell; cells of dead lines are among them.
+        formed: False where a cell waits for its forming pulse.
+        faults: what was wrong from the start.
     """
 
     def __init__(
-        self,
-        fresh: FreshCells,
-        set_: SetResponse,
-        reset: ResetResponse,
-        stuck: StuckCells,
-        shape: tuple[int, int],
-        devices: np.random.Generator,
-        cycles: np.random.Generator,
+        self, kind: CellSections, shape: tuple[int, int], devices: np.random.Generator, cycles: np.random.Generator
     ) -> None:
-        self._set, self._reset = set_, reset
-        self._cycles = cycles
-        self._set_threshold = set_.v_threshold + set_.device_spread * devices.standard_normal(shape)
-        self._set_slope = set_.slope * np.exp(set_.slope_spread * devices.standard_normal(shape))
-        self._reset_shift = reset.device_spread * devices.standard_normal(shape)
-        self._floor = reset.floor * np.exp(reset.floor_spread * devices.standard_normal(shape))
-        start = fresh.median * np.exp(fresh.spread * devices.standard_normal(shape))
-        lot = devices.random(shape)
-        stuck_on = lot < stuck.on_fraction
-        stuck_off = ~stuck_on & (lot < stuck.on_fraction + stuck.off_fraction)
-        self.stuck: BoolArray = stuck_on | stuck_off
-        self.conductance: FloatArray = np.where(
-            stuck_on,
-            stuck.on_conductance,
-            np.where(stuck_off, stuck.off_conductance, np.maximum(start, self._floor)),
+        self._kind, self._cycles = kind, cycles
+        set_, reset, deviation = kind.set, kind.reset, kind.devices.draw(shape, devices)
+        self._set_threshold = set_.v_threshold + set_.device_spread * deviation["set_threshold"]
+        self._set_slope = set_.slope * np.exp(set_.slope_spread * deviation["set_slope"])
+        self._reset_shift = reset.device_spread * deviation["reset_shift"]
+        self._floor = reset.floor * np.exp(reset.floor_spread * deviation["floor"])
+        start = np.maximum(
+            kind.fresh.median * np.exp(kind.fresh.spread * devices.standard_normal(shape)), self._floor
         )
+        self.faults = Faults.draw(kind.stuck, kind.weak, kind.lines, shape, devices)
+        self._ceiling, self._share = np.full(shape, np.inf), np.ones(shape)
+        if kind.weak is not None:
+            self._floor = np.where(self.faults.limited, kind.weak.limited_low, self._floor)
+            self._ceiling = np.where(self.faults.limited, kind.weak.limited_high, self._ceiling)
+            self._share = np.where(self.faults.slow, kind.weak.slow_share, self._share)
+            start = np.clip(start, self._floor, self._ceiling)
+        self.formed: BoolArray = np.ones(shape, dtype=np.bool_)
+        if kind.forming is not None:
+            self.formed = devices.random(shape) < kind.forming.formed_fraction
+            spread = np.exp(kind.forming.spread * devices.standard_normal(shape))
+            self._forming_voltage = kind.forming.voltage * spread
+            start = np.where(self.formed, start, kind.forming.pristine)
+        self.stuck: BoolArray = self.faults.stuck
+        self.conductance: FloatArray = np.where(self.stuck, self.faults.at, start)
+
+    @property
+    def cubic(self) -> FloatArray | None:
+        """b of I = G V (1 + b V^2) of every cell as it is now, 1/V^2, (rows, cols); None for linear cells."""
+        law = self._kind.nonlinearity
+        if law is None:
+            return None
+        with np.errstate(divide="ignore"):
+            return np.asarray(law.cubic * (self.conductance / law.reference) ** -law.exponent)
 
     def apply(self, pulses: Pulses) -> None:
-        """Move the cells that `pulses` selects; stuck ones stay."""
+        """Move the cells that `pulses` selects.
+
+        Stuck cells stay. A cell that is not formed is moved by a FORM pulse that reaches its forming voltage and by
+        no other; on a formed cell FORM acts as SET.
+        """
         mask = pulses.mask & ~self.stuck
         voltage, gate = np.where(mask, pulses.voltage, 0.0), np.where(mask, pulses.gate, 0.0)
-        scatter = self._cycles.standard_normal(mask.shape)
+        scatter, lot = self._cycles.standard_normal(mask.shape), self._cycles.random(mask.shape)
+        if pulses.kind is PulseKind.FORM and self._kind.forming is not None:
+            self.formed = self.formed | (mask & (voltage >= self._forming_voltage))
+        moved = mask & self.formed
         if pulses.kind is PulseKind.RESET:
-            after = self._after_reset(voltage, gate, pulses.width, scatter)
+            aim = self._after_reset(voltage, gate, pulses.width, scatter)
+            moved &= self._kind.reset.works(voltage, gate)
         else:
-            after = self._after_set(voltage, gate, scatter)
-        self.conductance = np.where(mask, after, self.conductance)
+            reached = self._kind.set.reached(voltage, gate, self._set_threshold, self._set_slope, scatter)
+            aim = np.maximum(self.conductance, np.minimum(reached, self._ceiling))
+        after = self.conductance + self._share * (aim - self.conductance)
+        self.conductance = np.where(moved, np.where(self._share == 1.0, aim, after), self.conductance)
+        overdrive = self._kind.overdrive
+        if overdrive is not None and pulses.kind is PulseKind.RESET:
+            self.stick(moved & (lot < overdrive.chance(voltage)), overdrive.conductance)
 
     def stick(self, mask: BoolArray, conductance: float) -> None:
         """Break the cells of `mask` so that they stay at `conductance` (S): what a bad night does to a chip."""
         self.stuck = self.stuck | mask
         self.conductance = np.where(mask, conductance, self.conductance)
 
-    def _after_set(self, voltage: FloatArray, gate: FloatArray, scatter: FloatArray) -> FloatArray:
-        p = self._set
-        limit = self._set_slope * np.maximum(gate - p.gate_threshold, 0.0) * np.exp(p.cycle_spread * scatter)
-        share = -np.expm1(-np.maximum(voltage - self._set_threshold, 0.0) / p.v_scale)
-        return np.maximum(self.conductance, limit * share)
-
     def _after_reset(self, voltage: FloatArray, gate: FloatArray, width: float, scatter: FloatArray) -> FloatArray:
-        p = self._reset
-        effective = voltage + self._reset_shift + p.v_per_decade * np.log10(width / p.width_reference)
-        left = p.g_at_1v * np.exp(-(effective - 1.0) / p.v_scale + p.cycle_spread * scatter)
-        lowered = np.minimum(self.conductance, np.maximum(left, self._floor))
-        works = (voltage > p.v_threshold) & (gate >= p.gate_on)
-        return np.where(works, lowered, self.conductance)
+        left = self._kind.reset.left(voltage, width, self._reset_shift, scatter)
+        return np.minimum(self.conductance, np.maximum(left, self._floor))

@@ -1,47 +1,268 @@
-"""Read noise of the cells."""
+"""Read noise of the cells in time: white, 1/f, telegraph, thermal and shot.
+
+All noise is a zero-mean fluctuation of a cell's conductance. What differs from read to read is drawn per output from
+its exact variance; what lasts from one read to the next is a fluctuation of every cell that moves with device time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
+from scipy.constants import elementary_charge, k
 
 from imssa_lab.hal import FloatArray
+from twin.fluctuators import Changes, Fluctuators, IntArray
+from twin.products import grid_below, on_grid
 from twin.section import Section
+
+_PER_DECADE = 2
+"""Lorentzians per decade: the spectrum then ripples by less than 1 % about 1/f."""
+
+_VOLT_GRID, _SIEMENS_GRID = 2.0**-18, 2.0**-44
+"""4 uV and 0.06 pS: fine beside any noise, and exact in sums over 1,024 word lines (see `twin.products`)."""
+
+_EVENTS_AT_ONCE = 256
+
+
+class Flicker(Section):
+    """1/f noise: every e-fold of time constants between `fastest` and `slowest` adds the same variance, sd(G)^2.
+
+    One-sided spectrum S_G(f) = sd(G)^2 / f between 1/(2 pi slowest) and 1/(2 pi fastest).
+    sd(G) = sd (G / reference)^exponent, or sd ln(G / vanishes_at) / ln(reference / vanishes_at), at least zero.
+    """
+
+    sd: float = Field(ge=0, description="S per square root of an e-fold, at the reference, median of cells")
+    spread: float = Field(ge=0, description="sd of ln sd from cell to cell")
+    exponent: float | None = Field(default=None, description="power of G; leave out where vanishes_at is given")
+    vanishes_at: float | None = Field(default=None, gt=0, description="S, where a logarithmic growth with G begins")
+    fastest: float = Field(gt=0, description="shortest time constant, s")
+    resolved: float = Field(gt=0, description="s; what is faster than this is drawn afresh at every read")
+    slowest: float = Field(gt=0, description="longest time constant, s")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Flicker:
+        if not self.fastest <= self.resolved < self.slowest:
+            raise ValueError("flicker: fastest <= resolved < slowest is needed")
+        if (self.exponent is None) == (self.vanishes_at is None):
+            raise ValueError("flicker: give either exponent or vanishes_at")
+        return self
+
+    def growth(self, conductance: FloatArray, reference: float) -> FloatArray:
+        """sd(G) beside that at the reference."""
+        if self.vanishes_at is not None:
+            above = np.maximum(conductance / self.vanishes_at, 1.0)
+            return np.asarray(np.log(above) / np.log(reference / self.vanishes_at))
+        return np.asarray((conductance / reference) ** (self.exponent or 0.0))
+
+
+class Telegraph(Section):
+    """Random telegraph noise: a trap takes a cell from G to G exp(-step) and back, with exponential dwell times.
+
+    step = depth (G / reference)^-exponent: larger at low conductance.
+    """
+
+    fraction: float = Field(ge=0, le=1, description="of cells with a trap")
+    depth: float = Field(ge=0, description="ln of the conductance ratio at the reference, median of such cells")
+    spread: float = Field(ge=0, description="sd of ln depth from cell to cell")
+    exponent: float = Field(ge=0, description="the depth falls as (G / reference) to minus this power")
+    capture: tuple[float, float] = Field(description="shortest and longest mean time to capture, s, log-uniform")
+    emission: tuple[float, float] = Field(description="shortest and longest mean time to emission, s, log-uniform")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Telegraph:
+        for name, (low, high) in (("capture", self.capture), ("emission", self.emission)):
+            if not 0 < low <= high:
+                raise ValueError(f"telegraph: {name} needs 0 < shortest <= longest")
+        return self
+
+
+class Electronic(Section):
+    """Thermal and shot noise of the current, sigma_I^2 = (4 k_B T G + 2 e |I|) bandwidth."""
+
+    temperature: float = Field(gt=0, description="K")
+    bandwidth: float = Field(gt=0, description="Hz")
+
+    def variance(self, conductance: FloatArray, voltage: float | FloatArray) -> FloatArray:
+        """Variance of the current of cells at a voltage (V) across them, A^2."""
+        thermal = 4 * k * self.temperature * conductance
+        return np.asarray((thermal + 2 * elementary_charge * np.abs(voltage) * conductance) * self.bandwidth)
 
 
 class ReadNoise(Section):
-    """White noise of a cell from read to read; its sd is lognormal over the cells and grows with conductance."""
+    """Noise of reads. White noise is Gaussian from read to read; its sd is lognormal over the cells."""
 
-    sd_median: float = Field(ge=0, description="S, of a cell at the reference conductance")
-    sd_spread: float = Field(ge=0, description="sd of ln sd from cell to cell")
-    reference: float = Field(gt=0, description="S")
-    exponent: float = Field(ge=0, description="sd grows as (G / reference) to this power")
+    reference: float = Field(gt=0, description="S, the conductance at which amplitudes are given")
+    sd_median: float = Field(ge=0, description="S, of the white part at the reference, median of cells")
+    sd_spread: float = Field(ge=0, description="sd of ln of the white sd from cell to cell")
+    exponent: float = Field(ge=0, description="the white sd grows as (G / reference) to this power")
+    flicker: Flicker | None = None
+    telegraph: Telegraph | None = None
+    electronic: Electronic | None = None
 
 
-class WhiteNoise:
-    """White noise with a standard deviation of its own for every cell, growing with its conductance.
+class CellNoise:
+    """The noise of the cells of one array, at a device time that only moves forward.
 
-    sd_ij(G) = a_ij (G / G_ref)^exponent, a lognormal over the array. The noise of a matrix-vector product is drawn
-    per output from its exact variance, sum_i V_i^2 sd_ij^2: the same law as noise drawn cell by cell.
+    Read noise follows the conductance: after programming the same traps act on the new conductances.
+
+    Args:
+        noise: the laws; shape: (rows, cols).
+        devices: draws each cell's amplitudes and traps; reads: draws what happens in time.
     """
 
     def __init__(
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:
-        self._noise = noise
+        self._noise, self._shape = noise, shape
+        self._white, in_time = reads.spawn(2)
         self._at_reference = noise.sd_median * np.exp(noise.sd_spread * devices.standard_normal(shape))
-        self._rng = reads
+        cells = np.arange(shape[0] * shape[1])
+        rates: list[FloatArray] = []
+        self._flicker, self._constants = np.zeros(shape), np.zeros(0)
+        if noise.flicker is not None:
+            self._flicker = noise.flicker.sd * np.exp(noise.flicker.spread * devices.standard_normal(shape))
+            self._constants = time_constants(noise.flicker)
+            rates = [np.full(cells.size, 1.0 / constant) for constant in self._constants]
+        self._traps, self._depth, occupancy = cells[:0], np.zeros(0), np.zeros(0)
+        if noise.telegraph is not None:
+            self._traps = np.flatnonzero(devices.random(cells.size) < noise.telegraph.fraction)
+            self._depth = noise.telegraph.depth * np.exp(
+                noise.telegraph.spread * devices.standard_normal(self._traps.size)
+            )
+            capture, emission = (
+                low * (high / low) ** devices.random(self._traps.size)
+                for low, high in (noise.telegraph.capture, noise.telegraph.emission)
+            )
+            rates.append(1.0 / capture + 1.0 / emission)
+            occupancy = emission / (capture + emission)
+        self._cell = np.concatenate([np.tile(cells, self._constants.size), self._traps])
+        gaussian = np.full(self._constants.size * cells.size, np.nan)
+        self._states = Fluctuators(
+            np.concatenate([np.zeros(0), *rates]), np.concatenate([gaussian, occupancy]), in_time
+        )
+        self._conductance = np.full(shape, np.nan)
 
-    def sd(self, conductance: FloatArray) -> FloatArray:
-        """Standard deviation of a cell read in S, (rows, cols), at these conductances."""
-        growth = (conductance / self._noise.reference) ** self._noise.exponent
-        return np.asarray(self._at_reference * growth)
+    @property
+    def trapped(self) -> FloatArray:
+        """Probability that a cell's trap is taken, (rows, cols); NaN where a cell has none."""
+        return self._by_trap(self._states.occupancy[self._constants.size * self._at_reference.size :])
 
-    def of_mvm(self, voltages: FloatArray, conductance: FloatArray) -> FloatArray:
-        """Noise current in A, (n, cols), for word-line voltages (n, rows)."""
-        sd = np.sqrt(voltages**2 @ self.sd(conductance) ** 2)
-        return np.asarray(sd * self._rng.standard_normal(sd.shape))
+    def of_cells(self, conductance: FloatArray, voltage: float, times: FloatArray) -> FloatArray:
+        """Fluctuation of every cell's conductance in reads at `voltage` (V) at `times` (n,): S, (n, rows, cols)."""
+        self._follow_conductance(conductance)
+        variance = self._variance
+        if self._noise.electronic is not None:
+            variance = variance + self._noise.electronic.variance(conductance, voltage) / voltage**2
+        drawn = self._white.standard_normal((len(times), *self._shape)) * np.sqrt(variance)
+        if self._cell.size:
+            for i, now in enumerate(times):
+                self._advance(float(now))
+                drawn[i] += self._slow
+        return drawn
 
-    def of_cells(self, averages: int, conductance: FloatArray) -> FloatArray:
-        """Noise conductance in S, (averages, rows, cols)."""
-        return np.asarray(self.sd(conductance) * self._rng.standard_normal((averages, *conductance.shape)))
+    def of_mvm(self, conductance: FloatArray, voltages: FloatArray, times: FloatArray) -> FloatArray:
+        """Noise currents in A, (n, cols), for word-line voltages (n, rows) in V at `times` (n,), s."""
+        self._follow_conductance(conductance)
+        squares = on_grid(voltages * voltages, 2.0**-25) @ self._variance_on_grid
+        if self._noise.electronic is not None:
+            squares = squares + self._electronic_variance(self._noise.electronic, conductance, voltages)
+        drawn = self._white.standard_normal(squares.shape) * np.sqrt(squares)
+        if self._cell.size:
+            drawn += self._slow_mvm(on_grid(voltages, _VOLT_GRID), times)
+        return np.asarray(drawn)
+
+    def white_sd(self, conductance: FloatArray) -> FloatArray:
+        """Standard deviation from read to read in S, (rows, cols), of all that does not last until the next read."""
+        self._follow_conductance(conductance)
+        return np.sqrt(self._variance)
+
+    def _electronic_variance(self, law: Electronic, conductance: FloatArray, voltages: FloatArray) -> FloatArray:
+        thermal = law.variance(conductance, 0.0).sum(axis=0)
+        shot = law.variance(conductance, 1.0) - law.variance(conductance, 0.0)
+        grid = grid_below(float(shot.sum(axis=0).max()) or 1.0, 30)
+        return np.asarray(thermal + on_grid(np.abs(voltages), 2.0**-20) @ on_grid(shot, grid))
+
+    def _follow_conductance(self, conductance: FloatArray) -> None:
+        """Amplitudes belong to conductances: work them out anew where these have changed."""
+        if np.array_equal(conductance, self._conductance):
+            return
+        noise = self._noise
+        self._conductance = conductance.copy()
+        variance = (self._at_reference * (conductance / noise.reference) ** noise.exponent) ** 2
+        parts = []
+        if noise.flicker is not None:
+            each = (self._flicker * noise.flicker.growth(conductance, noise.reference)) ** 2
+            variance = variance + each * np.log(noise.flicker.resolved / noise.flicker.fastest)
+            folds = np.log(noise.flicker.slowest / noise.flicker.resolved) / self._constants.size
+            parts.append(np.tile(np.sqrt(each * folds).ravel(), self._constants.size))
+        if noise.telegraph is not None:
+            at = conductance.ravel()[self._traps]
+            with np.errstate(divide="ignore"):
+                step = self._depth * (at / noise.reference) ** -noise.telegraph.exponent
+            parts.append(at * np.expm1(-step))
+        self._variance = variance
+        self._variance_on_grid = on_grid(variance, grid_below(float(variance.sum(axis=0).max()) or 1.0, 29))
+        self._amplitude = np.concatenate([np.zeros(0), *parts])
+        held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
+        self._slow = np.bincount(self._cell, held, minlength=conductance.size).reshape(self._shape)
+
+    def _advance(self, now: float) -> None:
+        changes = self._states.advance(now)
+        if changes is None:
+            held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
+            self._slow = np.bincount(self._cell, held, minlength=self._slow.size).reshape(self._shape)
+        elif changes.which.size:
+            np.add.at(self._slow.reshape(-1), self._cell[changes.which], self._step(changes))
+
+    def _step(self, changes: Changes) -> FloatArray:
+        """Change of the cell's conductance at each of these changes, S, on the grid."""
+        amplitude = self._amplitude[changes.which]
+        return on_grid(amplitude * changes.after, _SIEMENS_GRID) - on_grid(amplitude * changes.before, _SIEMENS_GRID)
+
+    def _slow_mvm(self, voltages: FloatArray, times: FloatArray) -> FloatArray:
+        """Currents of what lasts between reads; all sums are of numbers on a grid, so their order does not matter."""
+        if len(times) == 1 or not self._states.is_quick(times):
+            current = np.empty((len(times), self._shape[1]))
+            for i, now in enumerate(times):
+                self._advance(float(now))
+                current[i] = voltages[i] @ self._slow
+            return current
+        changes = self._states.follow(times)
+        if not changes.which.size:
+            return np.asarray(voltages @ self._slow)
+        step, cell = self._step(changes), self._cell[changes.which]
+        rows, cols = np.divmod(cell, self._shape[1])
+        slow, pieces = self._slow.reshape(-1), []
+        for vectors, events in _in_pieces(changes.at, len(times)):
+            seen = voltages[vectors]
+            current = seen @ self._slow
+            if events.stop > events.start:
+                already = np.arange(vectors.start, vectors.stop)[:, None] >= changes.at[events]
+                by_column = np.zeros((events.stop - events.start, self._shape[1]))
+                by_column[np.arange(len(by_column)), cols[events]] = step[events]
+                current += (seen[:, rows[events]] * already) @ by_column
+                np.add.at(slow, cell[events], step[events])
+            pieces.append(current)
+        return np.concatenate(pieces)
+
+    def _by_trap(self, values: FloatArray) -> FloatArray:
+        by_cell = np.full(self._at_reference.size, np.nan)
+        by_cell[self._traps] = values
+        return by_cell.reshape(self._shape)
+
+
+def time_constants(flicker: Flicker) -> FloatArray:
+    """Time constants of the Lorentzians from `resolved` to `slowest`, s: the middles of equal parts in ln time."""
+    span = np.log(flicker.slowest / flicker.resolved)
+    count = max(1, int(np.ceil(span / np.log(10) * _PER_DECADE)))
+    return np.asarray(flicker.resolved * np.exp((np.arange(count) + 0.5) / count * span))
+
+
+def _in_pieces(at: IntArray, vectors: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of the vectors and of the changes that happen during them, about `_EVENTS_AT_ONCE` of these a piece."""
+    cuts = [0, *(int(cut) for cut in np.unique(at[_EVENTS_AT_ONCE::_EVENTS_AT_ONCE]) if cut > 0), vectors]
+    marks = np.searchsorted(at, cuts, side="left")
+    for i in range(len(cuts) - 1):
+        yield slice(cuts[i], cuts[i + 1]), slice(int(marks[i]), int(marks[i + 1]))

@@ -1,32 +1,17 @@
-"""What stands between numbers and cells: word-line DAC, bit-line amplifier and ADC, column gain and offset."""
+"""What stands between cells and converters: column gain and offset, and readings that sag with their rate."""
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import Field, model_validator
+import math
 
-from imssa_lab.hal import AdcRanges, FloatArray, Readout
+import numpy as np
+from pydantic import Field
+
+from imssa_lab.hal import FloatArray
+from twin.inputs import Inputs
 from twin.section import Section
 
-
-class Inputs(Section):
-    """The word-line DAC: signed analog voltages, `bits` None for continuous, full scale in V."""
-
-    bits: int | None = Field(default=None, ge=2, le=16)
-    full_scale: float = Field(gt=0)
-
-
-class Adc(Section):
-    """The bit-line converter: signed codes of `bits`; the amplifier takes the smallest range that holds."""
-
-    bits: int = Field(ge=2, le=16)
-    full_scales: tuple[float, ...] = Field(min_length=1, description="A, ascending")
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Adc:
-        if list(self.full_scales) != sorted(set(self.full_scales)) or self.full_scales[0] <= 0:
-            raise ValueError("adc: full_scales must ascend and be above zero")
-        return self
+__all__ = ["ColumnAmplifiers", "Columns", "Inputs", "ReadRate", "Sag"]
 
 
 class Columns(Section):
@@ -37,34 +22,14 @@ class Columns(Section):
     offset_spread: float = Field(ge=0, description="sd, A")
 
 
-def dac_voltage(voltage: FloatArray, inputs: Inputs) -> FloatArray:
-    """The voltage that the DAC really puts out for the one asked, V, same shape."""
-    if inputs.bits is None:
-        return voltage
-    step = inputs.full_scale / (2 ** (inputs.bits - 1) - 1)
-    return np.asarray(np.rint(voltage / step) * step)
+class ReadRate(Section):
+    """Readings sag where reads follow each other too fast, as when a reference is drained and recharges.
 
+    Every read takes the share `drain` of what is left; between reads the loss heals as exp(-t/recovery).
+    """
 
-def adc_ranges(adc: Adc) -> AdcRanges:
-    """Scale (A per code) and offset of every range, for `ArrayInfo`."""
-    top = 2 ** (adc.bits - 1) - 1
-    return AdcRanges(
-        bits=adc.bits,
-        scale=tuple(full_scale / top for full_scale in adc.full_scales),
-        offset=tuple(0.0 for _ in adc.full_scales),
-    )
-
-
-def convert(current: FloatArray, ranges: AdcRanges | None) -> Readout:
-    """Codes of currents (A) in the smallest range that holds each; beyond the largest the converter saturates."""
-    if ranges is None:
-        return Readout(current)
-    top = 2 ** (ranges.bits - 1) - 1
-    scale = np.asarray(ranges.scale)
-    chosen = np.searchsorted(scale * top, np.abs(current))
-    chosen = np.minimum(chosen, len(scale) - 1)
-    codes = np.rint(current / scale[chosen])
-    return Readout(np.clip(codes, -top, top).astype(np.int16), chosen.astype(np.uint8))
+    drain: float = Field(ge=0, lt=1, description="share of a reading that one read takes from the next")
+    recovery: float = Field(gt=0, description="s")
 
 
 class ColumnAmplifiers:
@@ -77,3 +42,32 @@ class ColumnAmplifiers:
     def apply(self, current: FloatArray) -> FloatArray:
         """What leaves the amplifiers for currents (..., cols), A."""
         return self.gain * current + self.offset
+
+
+class Sag:
+    """How much of every reading is left, on one chip.
+
+    Args:
+        rate: None where the rate does not matter.
+    """
+
+    def __init__(self, rate: ReadRate | None) -> None:
+        self._rate = rate
+        self._lost = 0.0
+        self._until = 0.0
+
+    def left(self, start: float, reads: int, period: float, end: float) -> FloatArray:
+        """Factors of so many readings, (reads,), `period` long each, from device time `start` to `end`, s."""
+        factors = np.ones(reads)
+        if self._rate is None:
+            return factors
+        lost = self._lost * math.exp(-(start - self._until) / self._rate.recovery)
+        healed = math.exp(-period / self._rate.recovery)
+        for i in range(reads):
+            factors[i] = 1.0 - lost
+            lost, before = (lost + self._rate.drain * (1.0 - lost)) * healed, lost
+            if lost == before:
+                factors[i:] = factors[i]
+                break
+        self._lost, self._until = lost, end
+        return factors

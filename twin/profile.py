@@ -1,6 +1,7 @@
 """`TwinProfile`: every parameter of a digital twin, with unit and meaning, as TOML.
 
-Conductances are in S, voltages in V, times in s. A key that is not listed here is an error.
+Conductances are in S, voltages in V, times in s. A key that is not listed here is an error. A profile may say
+`extends = "supert-a0"` (a preset, or a .toml file beside it) and then only what differs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from pydantic import BaseModel, Field, ValidationError
 
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import Limits, Window
-from twin.cells import FreshCells, ResetResponse, SetResponse, StuckCells
+from twin.cells import CellSections
+from twin.converter import Adc
+from twin.inputs import Inputs
 from twin.noise import ReadNoise
-from twin.periphery import Adc, Columns, Inputs
+from twin.periphery import Columns, ReadRate
+from twin.programming import ProgrammingError
+from twin.relaxation import Relaxation
 from twin.section import Section
+from twin.wires import Wires
 
 
 class Timing(Section):
@@ -45,52 +51,78 @@ class Recipe(Section):
     max_retries: int = Field(ge=0)
 
 
-class TwinProfile(Section):
-    """All parameters of a digital twin. `exact_programming` writes targets as they are, without pulses."""
+class TwinProfile(CellSections):
+    """All parameters of a digital twin."""
 
     name: str
     source: str = Field(description="where the numbers come from")
     read_voltage: float = Field(gt=0, description="V at which single cells are read")
     window: Window
     limits: Limits
-    fresh: FreshCells
-    set: SetResponse
-    reset: ResetResponse
-    stuck: StuckCells
     read_noise: ReadNoise
     inputs: Inputs
     adc: Adc | None = None
     columns: Columns
+    read_rate: ReadRate | None = Field(default=None, description="None: readings do not depend on the rate")
+    wires: Wires | None = Field(default=None, description="None: lines without resistance")
+    relaxation: Relaxation | None = Field(default=None, description="None: cells keep what pulses gave them")
     timing: Timing
     recipe: Recipe
-    exact_programming: bool = False
+    programming: ProgrammingError | None = Field(default=None, description="None: the recipe brings cells by pulses")
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> TwinProfile:
         """A preset by its name, or a profile from a TOML file (anything ending in .toml).
 
         Raises:
-            ConfigError: no such preset or file, not TOML, or a key or value that a profile cannot have.
+            ConfigError: no such preset or file, not TOML, profiles that extend each other, or a key or value that a
+                profile cannot have.
         """
-        path = Path(name_or_path)
-        if path.suffix == ".toml":
-            if not path.is_file():
-                raise ConfigError(f"profile {path}: no such file")
-            text = path.read_text(encoding="utf-8")
-        else:
-            preset = files("twin") / "presets" / f"{name_or_path}.toml"
-            if not preset.is_file():
-                raise ConfigError(
-                    f"profile {str(name_or_path)!r}: no such preset; there are {', '.join(preset_names())}, "
-                    "or give the path of a .toml file"
-                )
-            text = preset.read_text(encoding="utf-8")
         try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"profile {name_or_path}: not TOML: {error}") from error
+            return cls.model_validate(_tables(str(name_or_path)))
         except ValidationError as error:
             raise ConfigError(f"profile {name_or_path}: {_explain(cls, error)}") from error
+
+
+def _tables(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The tables of a profile over those of the profile that it extends."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(f"profile {path}: no such file")
+        text = path.read_text(encoding="utf-8")
+    else:
+        preset = files("twin") / "presets" / f"{name_or_path}.toml"
+        if not preset.is_file():
+            raise ConfigError(
+                f"profile {name_or_path!r}: no such preset; there are {', '.join(preset_names())}, "
+                "or give the path of a .toml file"
+            )
+        text = preset.read_text(encoding="utf-8")
+    try:
+        own = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"profile {name_or_path}: not TOML: {error}") from error
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    if not isinstance(base, str):
+        raise ConfigError(f"profile {name_or_path}: extends = {base!r}; give the name of one preset or .toml file")
+    if base.endswith(".toml"):
+        base = str((path.parent / base).resolve())
+    chain = (*above, str(path.resolve()) if path.suffix == ".toml" else name_or_path)
+    if base in chain:
+        raise ConfigError(f"profile {name_or_path}: extends {base}, which extends it in turn; break the circle")
+    return _merged(_tables(base, chain), own)
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Tables merge key by key; anything else, and a table that names its kind, replaces what was there."""
+    merged = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and "kind" not in value
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
 
 
 def preset_names() -> list[str]:

@@ -1,7 +1,7 @@
 """The command `imssa`.
 
-Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 deployed, but a verification level failed;
-130 stopped by Ctrl-C.
+Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 deployed, but a verification level failed,
+or twin and chip differ;130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import data, demo, deploy, log, monitor, sweep, train
+from imssa_lab.cli import data, demo, deploy, fit, log, monitor, sweep, train, twin_check
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
@@ -33,13 +33,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     help="Trained S4D kernels on memristor crossbar arrays, real or simulated.",
-    epilog="Exit codes: 0 good, 1 error, 2 usage, 3 deployed but a verification level failed, 130 Ctrl-C.",
+    epilog="Exit codes: 0 good, 1 error, 2 usage, 3 a verification level failed or twin and chip differ, 130 Ctrl-C.",
 )
 app.command()(demo.demo)
 app.command()(train.train)
 app.command("sweep-bits")(sweep.sweep_bits)
 app.add_typer(data.data, name="data")
 app.command()(deploy.deploy)
+app.command()(fit.fit)
+app.command("twin-check")(twin_check.twin_check)
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
 

@@ -28,6 +28,7 @@ def train(
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
     epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
     epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
+    harden: Annotated[str | None, typer.Option(help="Train against this twin profile's programming errors.")] = None,
     null: Annotated[bool, typer.Option(help="Train the control without memory.")] = True,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
 ) -> None:
@@ -48,7 +49,7 @@ def train(
         raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
     with stages() as told:
         data, config = settings(task, seed, precision, option or [], told=told)
-        config = with_epochs(config, epochs_float, epochs_quantised)
+        config = hardened(with_epochs(config, epochs_float, epochs_quantised), harden)
         model, sequences = train_model(data, config, told=told, null=null, checkpoint=checkpoint)
         bundle = exported(model, data, told=told)
     from imssa_lab.s4d.training import write_history
@@ -136,6 +137,35 @@ def with_epochs(config: TrainingConfig, full: int | None, quantised: int | None)
         if epochs is not None
     }
     return config.model_copy(update=changes)
+
+
+def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
+    """The same settings with the programming errors and stuck cells of a twin profile in the quantised training.
+
+    Args:
+        profile: name of a preset or path of a TOML file; None leaves what the recipe says.
+
+    Raises:
+        ConfigError: no such profile.
+    """
+    if profile is None:
+        return config
+    import numpy as np
+
+    from imssa_lab.s4d.cell_errors import CellErrors
+    from twin import TwinProfile
+    from twin.expected_errors import programming_sd
+
+    chip = TwinProfile.load(profile)
+    levels = np.linspace(chip.window.low, chip.window.high, 17)
+    errors = CellErrors(
+        conductance=tuple(levels.tolist()),
+        sigma=tuple(programming_sd(chip, levels).tolist()),
+        window=(chip.window.low, chip.window.high),
+        stuck_on=chip.stuck.on_fraction,
+        stuck_off=chip.stuck.off_fraction,
+    )
+    return config.model_copy(update={"quantised": config.quantised.model_copy(update={"cell_errors": errors})})
 
 
 def train_model(

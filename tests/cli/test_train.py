@@ -6,9 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.train import read_options
+from imssa_lab.cli.train import hardened, read_options
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.fit import Fit
+from imssa_lab.s4d.precision import Precision
+from imssa_lab.s4d.recipes import recipe
+from twin import TwinProfile
 
 SMALL = ["--option", "pairs_train=128", "--option", "pairs_val=64", "--option", "pairs_test=64"]
 
@@ -81,6 +84,18 @@ def test_mistakes_are_named(tmp_path, arguments, says):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_hardening_takes_errors_and_stuck_cells_from_the_profile():
+    config = recipe("fsdd-order", Precision.parse("ternary"), 0)
+    errors = hardened(config, "supert-a0").quantised.cell_errors
+    chip = TwinProfile.load("supert-a0")
+    assert errors.window == (chip.window.low, chip.window.high)
+    assert errors.sigma[0] == pytest.approx(chip.recipe.tolerance_in / 3**0.5)
+    assert (errors.stuck_on, errors.stuck_off) == (chip.stuck.on_fraction, chip.stuck.off_fraction)
+    falcone = hardened(config, "hfox-cmo").quantised.cell_errors
+    assert falcone.sigma[-1] > 5 * falcone.sigma[0], "the published sd grows with conductance"
+    assert hardened(config, None) == config
+
+
 def test_options_of_a_task():
     assert read_options(["a=3", "b=0.5", "c=theo", "d=1,2", "e="]) == {
         "a": 3,
@@ -110,8 +125,6 @@ def test_sweep_bits_prints_draws_and_keeps_its_points(tmp_path, monkeypatch):
 
 
 def short_recipe(task, precision, seed):
-    from imssa_lab.s4d.recipes import recipe
-
     config = recipe(task, precision, seed)
     stages = {name: getattr(config, name).model_copy(update={"epochs": 1}) for name in ("full", "quantised")}
     return config.model_copy(update={"channels": 4, "states": 1, **stages})

@@ -47,7 +47,7 @@ class TestContract:
             rng = np.random.default_rng(1)
             array.program_conductances(rng.uniform(20e-6, 120e-6, array.info.shape), programmer=RECIPE)
             conductance = array.read_conductances(averages=32)
-            voltages = rng.uniform(-0.2, 0.2, (400, 12))
+            voltages = rng.uniform(-0.2 if array.info.input_signed else 0.0, 0.2, (400, 12))
             return voltages @ conductance, array.read_mvm(voltages)
 
         ideal, measured = run(script)

@@ -10,8 +10,8 @@ from imssa_lab.errors import ConfigError
 from imssa_lab.hal import PulseKind, Pulses
 from twin import DigitalTwin, TwinProfile, open_twin, preset_names
 from twin.cells import Cells
-from twin.periphery import adc_ranges, convert, dac_voltage
-from twin.profile import Adc, Inputs
+from twin.converter import Adc, Converters, adc_ranges
+from twin.inputs import Inputs, dac_voltage
 
 PROFILE = TwinProfile.load("supert-a0")
 
@@ -25,11 +25,11 @@ def typical_cell(profile: TwinProfile = PROFILE) -> Cells:
                 update={"device_spread": 0.0, "floor_spread": 0.0, "cycle_spread": 0.0}
             ),
             "stuck": profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0}),
+            "weak": None,
+            "lines": None,
         }
     )
-    return Cells(
-        bare.fresh, bare.set, bare.reset, bare.stuck, (1, 1), np.random.default_rng(0), np.random.default_rng(1)
-    )
+    return Cells(bare, (1, 1), np.random.default_rng(0), np.random.default_rng(1))
 
 
 def sweep(start: float, kind: PulseKind, voltages: list[float], gate: float, width: float) -> np.ndarray:
@@ -81,28 +81,6 @@ def test_stuck_cells_do_not_move_and_are_as_many_as_asked() -> None:
     assert still[~twin.cells.stuck].mean() < 0.001
 
 
-def test_read_noise_population_is_the_published_one() -> None:
-    """Published for an array programmed to a gradient of 0.8 to 98 uS: median 0.65, p90 2.4, p95 4.7 uS.
-
-    The first twin has one lognormal; its far tail is the calibration's business.
-    """
-    twin = DigitalTwin("supert-a0", seed=4)
-    twin.cells.conductance = np.tile(np.linspace(0.8e-6, 98e-6, 64), (64, 1))
-    reads = twin.noise.of_cells(200, twin.cells.conductance)
-    sd = reads.std(axis=0)
-    assert np.median(sd) == pytest.approx(0.65e-6, rel=0.15)
-    assert np.quantile(sd, 0.9) == pytest.approx(2.4e-6, rel=0.15)
-
-
-def test_noise_of_a_product_has_the_variance_of_cellwise_noise() -> None:
-    twin = DigitalTwin("supert-a0", (16, 4), seed=6)
-    voltages = np.random.default_rng(0).uniform(-0.2, 0.2, 16)
-    conductance = np.random.default_rng(1).uniform(2e-6, 150e-6, (16, 4))
-    drawn = twin.noise.of_mvm(np.tile(voltages, (40_000, 1)), conductance)
-    cellwise = np.einsum("i,nij->nj", voltages, twin.noise.of_cells(40_000, conductance))
-    assert drawn.std(axis=0) == pytest.approx(cellwise.std(axis=0), rel=0.03)  # 4 standard errors of the ratio
-
-
 def test_dac_steps() -> None:
     inputs = Inputs(bits=8, full_scale=0.2)
     voltages = np.linspace(-0.2, 0.2, 1001)
@@ -113,11 +91,13 @@ def test_dac_steps() -> None:
 
 
 def test_adc_takes_the_smallest_range_and_saturates_beyond_the_last() -> None:
-    ranges = adc_ranges(Adc(bits=10, full_scales=(1e-6, 1e-5, 1e-4)))
-    readout = convert(np.array([0.9e-6, -1.1e-6, 5e-5, 3e-4, -3e-4]), ranges)
+    adc = Adc(bits=10, full_scales=(1e-6, 1e-5, 1e-4))
+    ranges = adc_ranges(adc)
+    currents = np.array([[0.9e-6, -1.1e-6, 5e-5, 3e-4, -3e-4]])
+    readout = Converters(adc, 5, np.random.default_rng(0)).convert(currents)
     assert readout.ranges is not None
-    assert readout.ranges.tolist() == [0, 1, 2, 2, 2]
-    current = readout.current(ranges)
+    assert readout.ranges.tolist() == [[0, 1, 2, 2, 2]]
+    (current,) = readout.current(ranges)
     assert current[:3] == pytest.approx([0.9e-6, -1.1e-6, 5e-5], rel=0.02)
     assert current[3:] == pytest.approx([1e-4, -1e-4])
 

@@ -1,0 +1,1 @@
+"""`make measure-twin`: every bar of the calibrated twin that a machine can measure."""

@@ -1,0 +1,60 @@
+"""`imssa twin-check`: a twin of the same kind agrees with a recorded chip, one of another kind does not."""
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from imssa_lab.cli.twin_check import twin_check
+from imssa_lab.errors import LogError
+from imssa_lab.log import open_run, record
+from twin import DigitalTwin, TwinProfile
+from twin.fitting.comparison import compare, differs
+
+app = typer.Typer()
+app.command()(twin_check)
+
+
+def profile(**changes):
+    base = TwinProfile.load("ideal")
+    noise = base.read_noise.model_copy(update={"sd_median": 1e-6, "sd_spread": 0.5} | changes)
+    columns = base.columns.model_copy(update={"gain_spread": 0.1, "offset_spread": 1e-7})
+    return base.model_copy(update={"read_noise": noise, "columns": columns})
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A run of a chip that was programmed, read ten times and multiplied with."""
+    path = tmp_path_factory.mktemp("check") / "run.h5"
+    chip = DigitalTwin(profile(), (24, 24), seed=99)
+    rng = np.random.default_rng(0)
+    with record(path, [chip], {}) as (array,):
+        array.program_conductances(rng.uniform(10e-6, 100e-6, (24, 24)))
+        array.read_conductances(averages=10)
+        array.wait(5.0)
+        array.read_mvm(rng.uniform(-0.2, 0.2, (64, 24)))
+    return path
+
+
+def test_a_twin_of_the_same_kind_agrees_and_a_noisier_one_is_told_by_name(session):
+    with open_run(session) as run:
+        same = compare(run, profile(), (0, 1, 2))
+        noisy = compare(run, profile(sd_median=1.4e-6), (0, 1, 2))
+    assert {one.name for one in same} >= {"programming error", "read sd per cell", "gain of bit lines"}
+    assert differs(same) == []
+    assert "read sd per cell" in {one.name for one in differs(noisy)}
+    assert "gain of bit lines" not in {one.name for one in differs(noisy)}
+
+
+def test_the_command_says_what_differs_and_exits_with_3(session):
+    result = CliRunner().invoke(app, [str(session), "ideal"])
+    assert result.exit_code == 3
+    assert "read sd per cell" in result.output
+    assert "DIFFERS" in result.output
+
+
+def test_a_session_with_nothing_to_compare_is_refused(tmp_path):
+    with record(tmp_path / "run.h5", [DigitalTwin("ideal", (4, 4))], {}) as (array,):
+        array.wait(1.0)
+    with open_run(tmp_path / "run.h5") as run, pytest.raises(LogError, match="too few"):
+        compare(run, profile(), (0,))

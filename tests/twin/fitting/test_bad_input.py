@@ -1,0 +1,125 @@
+"""Data that cannot be right are refused or named with their rows, never fitted in silence."""
+
+import numpy as np
+import pytest
+
+from imssa_lab.errors import ConfigError, DataError
+from tests.twin.fitting.conftest import relaxed, table
+from twin.fitting.dispatch import quantity_of
+from twin.fitting.relaxation import fit_relaxation
+from twin.fitting.tables import Reading, read_table
+
+HEAD = "cell,time,initial,conductance\n"
+
+
+def written(tmp_path, text, name="data.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
+    path = written(tmp_path, "cell,g\n1,2e-5\n")
+    with pytest.raises(DataError, match=r"no column 'conductanc' for conductance; there are cell, g"):
+        read_table(path, Reading(columns={"conductance": "conductanc"}))
+    with pytest.raises(ConfigError, match="'colour' is no column"):
+        read_table(path, Reading(columns={"colour": "g"}))
+    with pytest.raises(DataError, match="tell no quantity"):
+        quantity_of(read_table(path, Reading(columns={"conductance": "g"})))
+
+
+def test_microsiemens_taken_for_siemens_are_refused_with_the_cure(tmp_path):
+    path = written(tmp_path, HEAD + "1,1,50,49\n")
+    with pytest.raises(DataError, match=r"initial of 50 S in row 2 .* --unit initial=uS"):
+        read_table(path, Reading())
+    table_ = read_table(path, Reading(units={"initial": "uS", "conductance": "uS"}))
+    assert table_["initial"][0] == pytest.approx(50e-6)
+    with pytest.raises(ConfigError, match="unit 'furlong'"):
+        read_table(path, Reading(units={"initial": "furlong"}))
+
+
+def test_words_in_a_column_are_named_by_row(tmp_path):
+    path = written(tmp_path, HEAD + "1,1,5e-5,4e-5\n2,1,5e-5,oops\n3,1,5e-5,4e-5\n")
+    found = read_table(path, Reading())
+    assert found.size == 2
+    assert found.remarks[0].rows == (3,)
+
+
+def test_negative_conductances_few_are_named_many_are_refused():
+    data = relaxed(800, times=(1.0,))
+    data["conductance"][7] = -1e-6
+    outcome = fit_relaxation(data, np.random.default_rng(0))
+    assert any("zero or negative" in remark.what and remark.rows == (9,) for remark in outcome.remarks)
+    data["conductance"][:100] = -1e-6
+    with pytest.raises(DataError, match=r"negative in 100 of 800 rows, from row 2"):
+        fit_relaxation(data, np.random.default_rng(0))
+
+
+def test_too_few_cells_are_refused():
+    with pytest.raises(DataError, match="20 cells, relaxation needs 40"):
+        fit_relaxation(relaxed(20), np.random.default_rng(0))
+
+
+def test_times_out_of_order_and_negative_times():
+    data = relaxed(800, times=(1.0, 10.0))
+    swapped = data["time"].copy()
+    swapped[[5, 805]] = swapped[[805, 5]]
+    columns = dict(data.columns) | {"time": swapped}
+    outcome = fit_relaxation(table(**columns), np.random.default_rng(0))
+    assert any("out of order" in remark.what and remark.rows == (807,) for remark in outcome.remarks)
+    columns["time"] = swapped - 5
+    with pytest.raises(DataError, match="negative times, first in row"):
+        fit_relaxation(table(**columns), np.random.default_rng(0))
+
+
+def test_a_level_with_three_cells_is_named():
+    data = relaxed(800, times=(1.0,))
+    level = np.zeros(800)
+    level[[3, 4, 5]] = 7
+    outcome = fit_relaxation(table(**data.columns, level=level), np.random.default_rng(0))
+    assert any("level 7 has only 3 cells" in remark.what and remark.rows == (5, 6, 7) for remark in outcome.remarks)
+
+
+def test_all_values_the_same_are_refused():
+    data = dict(relaxed(800, times=(1.0,)).columns)
+    data["conductance"] = data["initial"]
+    with pytest.raises(DataError, match=r"all .* values are the same"):
+        fit_relaxation(table(**data), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "parquet", "xlsx", "nc"])
+def test_every_form_reads_the_same(tmp_path, ending):
+    import pandas
+
+    frame = pandas.DataFrame({"cell": [1, 2], "conductance": [2e-5, 3e-5]})
+    path = tmp_path / f"data.{ending}"
+    if ending == "parquet":
+        frame.to_parquet(path)
+    elif ending == "xlsx":
+        frame.to_excel(path, index=False)
+    elif ending == "nc":
+        frame.to_xarray().to_netcdf(path, engine="h5netcdf")
+    else:
+        frame.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+    found = read_table(path, Reading())
+    assert np.allclose(found["conductance"], [2e-5, 3e-5])
+
+
+def test_a_file_without_header_and_one_that_is_no_table(tmp_path):
+    bare = written(tmp_path, "1\t25000\n2\t50000\n", "bare.tsv")
+    found = read_table(bare, Reading(names=("addr", "R"), columns={"cell": "addr", "resistance": "R"}))
+    assert np.allclose(found["conductance"], [4e-5, 2e-5])
+    assert list(found.rows) == [1, 2]
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(written(tmp_path, "no workbook", "x.xlsx"), Reading())
+    with pytest.raises(ConfigError, match="not a form that is known"):
+        read_table(written(tmp_path, "x", "x.docx"), Reading())
+    with pytest.raises(ConfigError, match="no such file"):
+        read_table(tmp_path / "no.csv", Reading())
+
+
+def test_headers_that_are_levels(tmp_path):
+    path = written(tmp_path, "Target_100uS,Target_150uS\n99,151\n101,149\n")
+    found = read_table(path, Reading(melt="target", units={"target": "uS", "conductance": "uS"}))
+    assert np.allclose(found["target"], [100e-6, 100e-6, 150e-6, 150e-6])
+    assert np.unique(found["cell"]).size == 4

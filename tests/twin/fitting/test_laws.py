@@ -1,0 +1,93 @@
+"""The law's derivatives, its likelihood, and parameters got back from data that it drew."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.twin.fitting.conftest import relaxed, table
+from twin.fitting.goodness import anderson_darling, anderson_p
+from twin.fitting.programming import fit_programming
+from twin.fitting.relaxation import fit_relaxation
+from twin.fitting.tailed_law import fit_levels, log_density, normal_scores, slopes
+from twin.relaxation import displacement, tailed
+
+P = np.array([[-0.2], [0.5], [3.0], [0.3], [2.0], [0.1]])
+
+
+def test_derivatives_agree_with_differences():
+    z, step = np.linspace(-5, 5, 41), 1e-5
+    at = slopes(z, P)
+    assert np.allclose(at.value, tailed(z, P[0], P[1], tuple(P[2:])), rtol=1e-12)
+    ahead, behind = slopes(z + step, P), slopes(z - step, P)
+    assert np.allclose(at.by_z, (ahead.value - behind.value) / (2 * step), rtol=1e-6)
+    assert np.allclose(at.by_zz, (ahead.by_z - behind.by_z) / (2 * step), rtol=1e-5, atol=1e-7)
+    for i in range(6):
+        moved = P.copy()
+        moved[i] += step
+        difference = (slopes(z, moved).value - at.value) / step
+        assert np.allclose(at.by_p[i], difference, rtol=1e-3, atol=1e-4)
+        assert np.allclose(at.by_zp[i], (slopes(z, moved).by_z - at.by_z) / step, rtol=1e-3, atol=1e-4)
+
+
+def test_density_integrates_to_one_and_scores_invert():
+    d = np.linspace(-60, 40, 40001)
+    assert np.trapezoid(np.exp(log_density(d, np.repeat(P, d.size, axis=1))), d) == pytest.approx(1.0, abs=1e-4)
+    z = np.linspace(-6, 6, 101)
+    found = normal_scores(slopes(z, P).value, np.repeat(P, z.size, axis=1))
+    assert np.allclose(found, z, atol=1e-6)
+
+
+def test_known_parameters_come_back_within_their_own_errors():
+    data = relaxed(4000, seed=3, times=(1.0,))
+    knots = np.array([5e-6, 100e-6])
+    moved = displacement(data["initial"], data["conductance"], 1.0)
+    law = fit_levels(data["initial"], moved, knots, np.random.default_rng(0))
+    true = np.array([-0.2e-6, 0.5e-6, 3e-6, 0.3, 2e-6, 0.1])[:, np.newaxis]
+    assert law.converged
+    assert np.all(np.abs(law.table - true) < 3.5 * law.error)
+    assert np.all(law.error[1] < 0.15e-6)  # and those errors are small enough to mean something
+
+
+def test_anderson_darling_at_the_known_critical_values():
+    """A^2 of 2.492 has p = 0.05, 3.878 has p = 0.01 under a fully known law (Anderson and Darling, 1954)."""
+    assert anderson_p(2.492) == pytest.approx(0.05, abs=5e-4)
+    assert anderson_p(3.878) == pytest.approx(0.01, abs=2e-4)
+    draws = np.random.default_rng(0).random((2000, 50))
+    p = [anderson_p(anderson_darling(u)) for u in draws]
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def test_tails_win_where_there_are_and_a_gaussian_then_fails():
+    data = relaxed(3000)
+    best = fit_relaxation(data, np.random.default_rng(0), crossed=True)
+    assert best.chosen == "tailed"
+    assert best.levels_passed >= 0.9
+    assert 0.88 <= best.coverage <= 0.92
+    forced = fit_relaxation(data, np.random.default_rng(0), crossed=True, model="gaussian")
+    assert forced.levels_passed < 0.3
+
+
+def test_correlation_between_times_comes_back():
+    outcome = fit_relaxation(relaxed(2000), np.random.default_rng(0))
+    assert outcome.sections["relaxation"]["correlation"][0] == pytest.approx(0.6, abs=0.08)
+
+
+def test_a_broken_trajectory_gives_no_correlation_and_says_so():
+    outcome = fit_relaxation(relaxed(1000, times=(0.1, 10.0, 1000.0)), np.random.default_rng(0), broken_at=(1000.0,))
+    first, second = outcome.sections["relaxation"]["correlation"]
+    assert second == first
+    assert any("not the same trajectories" in text for text in outcome.undetermined)
+
+
+def test_window_residue_is_told_from_a_gaussian():
+    rng = np.random.default_rng(0)
+    target = np.repeat(np.linspace(20e-6, 120e-6, 6), 200)
+    cell = np.arange(target.size)
+    window = table(cell=cell, target=target, conductance=target + rng.uniform(-5e-6, 5e-6, target.size))
+    found = fit_programming(window, np.random.default_rng(1))
+    assert found.chosen == "window"
+    assert found.sections["programming"]["sd"][0] == pytest.approx(5e-6 / np.sqrt(3), rel=0.03)
+    normal = table(cell=cell, target=target, conductance=target + 3e-6 * rng.standard_normal(target.size))
+    other = fit_programming(normal, np.random.default_rng(1))
+    assert other.chosen != "window"
+    assert np.polyval(other.sections["programming"]["sd"][::-1], 0.5) == pytest.approx(3e-6, rel=0.15)

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import stats
+
+from twin import DigitalTwin, TwinProfile
+from twin.relaxation import LogTimeRelaxation, PowerLawDrift, RelaxingCells, displacement, fallen
+
+LAW = {
+    "kind": "log-time",
+    "t0": 1e-3,
+    "levels": (5e-6, 50e-6, 120e-6),
+    "times": (0.01, 1.0, 1e4),
+    "shift": ((0.0,) * 3, (-0.1e-6, -0.4e-6, 0.0), (0.2e-6, -1e-6, 0.0)),
+    "core": ((0.4e-6,) * 3, (0.5e-6,) * 3, (0.7e-6, 0.9e-6, 0.8e-6)),
+    "down": ((0.5e-6, 4e-6, 0.5e-6), (1e-6, 8e-6, 0.8e-6), (2e-6, 15e-6, 1e-6)),
+    "down_share": ((0.2,) * 3, (0.3,) * 3, (0.4,) * 3),
+    "up": ((0.5e-6, 3e-6, 0.5e-6),) * 3,
+    "up_share": ((0.1,) * 3,) * 3,
+    "correlation": (0.5, 0.7),
+    "knee": 1.0,
+}
+# Falcone et al. 2025 (arXiv 2502.04524): mean -0.08900206 ln t uS, sd 0.04201137 ln t + 0.41183342 uS
+CMO_TIMES = (1.0, 1e9)
+CMO = {
+    "kind": "log-time",
+    "t0": 1e-4,
+    "levels": (50e-6,),
+    "times": CMO_TIMES,
+    "shift": tuple((-0.08900206e-6 * np.log(t),) for t in CMO_TIMES),
+    "core": tuple(((0.04201137 * np.log(t) + 0.41183342) * 1e-6,) for t in CMO_TIMES),
+}
+
+
+def after(law, start, waits, cells=20000, seed=1):
+    """Conductances of cells left at `start`, S, after waits in s one after another."""
+    state = RelaxingCells(
+        LogTimeRelaxation.model_validate(law), np.full((1, cells), 1e-6), np.random.default_rng(seed)
+    )
+    state.notice(np.full((1, cells), start), np.zeros((1, cells), dtype=bool), 0.0)
+    now = 0.0
+    for wait in waits:
+        now += wait
+        state.advance(now)
+    return state.conductance.ravel()
+
+
+@pytest.mark.parametrize("start", [5e-6, 45e-6])
+def test_ten_and_ninety_seconds_are_a_hundred(start):
+    # 20,000 cells a side: a shift of 3 % of an sd is found 9 times in 10 at this level
+    together, parted = after(LAW, start, [100.0]), after(LAW, start, [10.0, 90.0], seed=2)
+    assert stats.ks_2samp(together, parted).pvalue > 0.01
+
+
+def test_forgetting_the_past_between_two_waits_would_be_found():
+    """Null control: adding a second, independent relaxation of 90 s spreads cells too far."""
+    first, second = after(LAW, 45e-6, [10.0]), after(LAW, 45e-6, [90.0], seed=2)
+    assert stats.ks_2samp(after(LAW, 45e-6, [100.0], seed=3), first + second - 45e-6).pvalue < 1e-6
+
+
+def test_published_mean_and_sd_of_cmo():
+    error = 1e6 * (after(CMO, 50e-6, [3600.0], cells=200_000) - 50e-6)
+    assert error.mean() == pytest.approx(-0.729, abs=0.01)
+    assert error.std() == pytest.approx(0.756, rel=0.01)
+
+
+def test_neighbouring_times_correlate_as_the_law_says():
+    state = RelaxingCells(
+        LogTimeRelaxation.model_validate(CMO | {"correlation": (0.6,)}),
+        np.full((1, 20000), 1e-6),
+        np.random.default_rng(0),
+    )
+    state.notice(np.full((1, 20000), 50e-6), np.zeros((1, 20000), dtype=bool), 0.0)
+    state.advance(1.0)
+    early = state.conductance.ravel()
+    state.advance(1e9)
+    assert np.corrcoef(early, state.conductance.ravel())[0, 1] == pytest.approx(0.6, abs=0.02)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    start=st.floats(1e-7, 2e-4), moved=st.floats(-2e-3, 2e-3), knee=st.floats(0.05, 1.0), more=st.floats(1e-9, 1e-4)
+)
+def test_no_conductance_reaches_zero_and_the_map_rises_and_inverts(start, moved, knee, more):
+    low, high = (fallen(np.array(start), np.array(d), knee) for d in (moved, moved + more))
+    assert low >= 0
+    assert high >= low
+    if low > 1e-12:
+        assert displacement(np.array(start), low, knee) == pytest.approx(moved, rel=1e-6, abs=1e-12)
+
+
+def test_without_the_law_of_falls_low_cells_would_go_below_zero():
+    wide = LAW | {"down": ((40e-6,) * 3,) * 3}
+    assert after(wide, 5e-6, [1e4]).min() > 0
+    state = LogTimeRelaxation.model_validate(wide)
+    plain = 5e-6 + displacement(np.array(5e-6), after(wide, 5e-6, [1e4]), state.knee)
+    assert plain.min() < 0
+
+
+def test_power_law_drifts_as_published():
+    """Nandakumar et al., ICECS 2019: ln G falls by nu ln(1 + t/t0)."""
+    law = PowerLawDrift(kind="power-law", t0=20.0, levels=(10e-6,), exponent_mean=(0.06,), exponent_sd=(0.02,))
+    state = RelaxingCells(law, np.full((1, 50000), 1e-6), np.random.default_rng(0))
+    state.notice(np.full((1, 50000), 10e-6), np.zeros((1, 50000), dtype=bool), 0.0)
+    state.advance(3600.0)
+    exponent = -np.log(state.conductance.ravel() / 10e-6) / np.log1p(180.0)
+    assert exponent.mean() == pytest.approx(0.06, rel=0.01)
+    assert exponent.std() == pytest.approx(0.02, rel=0.02)
+
+
+def twin(**changes):
+    profile = TwinProfile.load("ideal")
+    return DigitalTwin(
+        profile.model_copy(update={"relaxation": LogTimeRelaxation.model_validate(LAW)} | changes), (8, 8), 3
+    )
+
+
+def test_same_bits_whatever_the_batch_of_reads():
+    volts = np.random.default_rng(0).uniform(-0.2, 0.2, (400, 8))
+    target = np.full((8, 8), 40e-6)
+    whole, single = twin(), twin()
+    for chip in (whole, single):
+        chip.program_conductances(target)
+    at_once = whole.read_mvm(volts)
+    one_by_one = np.stack([single.read_mvm(v) for v in volts])
+    assert np.array_equal(at_once, one_by_one)
+    assert whole.time == single.time
+    assert not np.allclose(at_once[0] / volts[0].sum(), at_once[-1] / volts[-1].sum())  # it did relax meanwhile
+
+
+def test_only_cells_that_were_written_relax_and_a_new_write_starts_anew():
+    chip = twin()
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[:4] = True
+    chip.program_conductances(np.where(mask, 40e-6, np.nan), mask)
+    before = chip.cells.conductance.copy()
+    chip.wait(1e4)
+    moved = chip.cells.conductance != before
+    assert np.array_equal(moved, mask)
+    again = chip.program_conductances(np.where(mask, 40e-6, np.nan), mask)
+    assert np.allclose(again.achieved[mask], 40e-6)
+
+
+def test_stuck_cells_do_not_relax():
+    chip = twin()
+    chip.program_conductances(np.full((8, 8), 40e-6))
+    broken = np.eye(8, dtype=bool)
+    chip.cells.stick(broken, 90e-6)
+    chip.wait(100.0)
+    assert np.array_equal(chip.cells.conductance[broken], np.full(8, 90e-6))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"times": (1.0, 0.1, 1e4)}, "times must be above zero and rise"),
+        ({"core": ((1e-6,) * 3,) * 2}, "core needs 3 rows"),
+        ({"core": ((-1e-6,) * 3,) * 3}, "cannot be negative"),
+        ({"down_share": None}, "belong together"),
+        ({"correlation": (0.5,)}, "correlation needs 2 values"),
+        ({"correlation": (0.5, 0.0)}, "lies above 0"),
+    ],
+)
+def test_a_law_that_does_not_fit_together_is_refused(change, says):
+    with pytest.raises(ValidationError, match=says):
+        LogTimeRelaxation.model_validate(LAW | change)

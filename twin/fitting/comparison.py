@@ -1,0 +1,178 @@
+"""Twin against chip: a recorded session repeated on a twin, and every statistic of both side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from imssa_lab.array_types import ArrayInfo, ProgrammingReport
+from imssa_lab.errors import LogError
+from imssa_lab.hal import ColumnCalibration, FloatArray, Pulses
+from imssa_lab.log import Run
+from imssa_lab.log.schema import PULSE_KINDS
+from twin.array import DigitalTwin
+from twin.profile import TwinProfile
+
+_FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One statistic of a session, from the chip and from the twin.
+
+    Attributes:
+        chip, twin: its median over the cells, bit lines or calls, in SI. unit: of both.
+        samples: values on each side. distance: KS statistic between the two. p: chance of a larger one.
+    """
+
+    name: str
+    chip: float
+    twin: float
+    unit: str
+    samples: int
+    distance: float
+    p: float
+
+
+def compare(run: Run, profile: TwinProfile, seeds: tuple[int, ...]) -> list[Statistic]:
+    """Ask twins of `profile` for what the run asked its arrays, one twin per array and seed, and compare.
+
+    The twins are other chips of the same kind, so single cells do not agree; distributions must.
+
+    Raises:
+        LogError: the run holds no call that can be compared. LimitError: the profile does not allow a request.
+    """
+    chip: dict[str, list[FloatArray]] = {}
+    twin: dict[str, list[FloatArray]] = {}
+    for number, info in enumerate(run.infos):
+        _collect(_recorded(run, number, info), chip)
+        for seed in seeds:
+            array = DigitalTwin(profile, info.shape, seed + 1000 * number)
+            _collect(_repeated(run, number, array), twin)
+    found = [
+        _compared(name, np.concatenate(chip[name]), np.concatenate(twin[name]))
+        for name in chip
+        if name in twin and sum(part.size for part in chip[name]) >= _FEWEST
+    ]
+    if not found:
+        raise LogError(f"{run.path}: too few programmings, reads or products to compare; record a longer session")
+    return found
+
+
+def differs(statistics: list[Statistic], chance: float = 0.01) -> list[Statistic]:
+    """Those that differ more than chance, by Holm's correction for looking at all of them."""
+    ordered = sorted(statistics, key=lambda one: one.p)
+    found: list[Statistic] = []
+    for place, one in enumerate(ordered):
+        if one.p > chance / (len(ordered) - place):
+            break
+        found.append(one)
+    return found
+
+
+_Answer = tuple[str, FloatArray | ProgrammingReport, FloatArray | None]
+
+
+def _calls(run: Run, number: int) -> list[tuple[int, str, int]]:
+    """Calls to one array in order; those made inside a default recipe are left out, the recipe itself stands."""
+    tables = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program")
+    calls = [
+        (int(seq), table, row)
+        for table in tables
+        for row, (seq, array) in enumerate(zip(run.column(table, "seq"), run.column(table, "array"), strict=True))
+        if array == number
+    ]
+    inside: set[int] = set()
+    for seq, table, row in calls:
+        if table == "program" and run.column(table, "default", row):
+            inside.update(range(int(run.column(table, "first_seq", row)), seq))
+    return sorted(call for call in calls if call[0] not in inside)
+
+
+def _recorded(run: Run, number: int, info: ArrayInfo) -> Iterator[_Answer]:
+    for _, table, row in _calls(run, number):
+        if table == "program" and run.column(table, "default", row):
+            names = ("target", "achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
+            yield "program", ProgrammingReport(*(run.column(table, name, row) for name in names)), None
+        elif table == "read_conductances":
+            mask = run.column(table, "mask", row).astype(bool)
+            current = run.readout(table, row, info.adc is not None).current(info.adc)
+            yield table, np.where(mask, current / info.read_voltage, np.nan), None
+        elif table == "read_mvm":
+            first, count = (int(run.column(table, name, row)) for name in ("first", "count"))
+            volts = run.column(table, "voltage", slice(first, first + count))
+            yield table, run.readout(table, row, info.adc is not None).current(info.adc), volts
+
+
+def _repeated(run: Run, number: int, array: DigitalTwin) -> Iterator[_Answer]:
+    for _, table, row in _calls(run, number):
+        if table == "waits":
+            array.wait(float(run.column(table, "seconds", row)))
+        elif table == "calibrations":
+            names = ("gain", "offset", "residual")
+            cleared = bool(run.column(table, "cleared", row))
+            array.set_calibration(
+                None if cleared else ColumnCalibration(*(run.column(table, name, row) for name in names))
+            )
+        elif table == "pulses":
+            voltage, gate = (run.column(table, name, row) for name in ("voltage", "gate"))
+            kind = PULSE_KINDS[int(run.column(table, "kind", row))]
+            array.apply_pulses(
+                Pulses.on(np.isfinite(voltage), kind, voltage, gate, float(run.column(table, "width", row)))
+            )
+        elif table == "program" and run.column(table, "default", row):
+            mask = run.column(table, "mask", row).astype(bool)
+            yield "program", array.program_conductances(run.column(table, "target", row), mask), None
+        elif table == "read_conductances":
+            mask = run.column(table, "mask", row).astype(bool)
+            count = int(run.column(table, "count", row))
+            yield table, np.stack([array.read_conductances(mask) for _ in range(count)]), None
+        elif table == "read_mvm":
+            first, count = (int(run.column(table, name, row)) for name in ("first", "count"))
+            volts = run.column(table, "voltage", slice(first, first + count))
+            yield table, array.read_mvm(volts, raw=True), volts
+
+
+def _collect(answers: Iterator[_Answer], into: dict[str, list[FloatArray]]) -> None:
+    """Statistics of one array's answers: programming, read noise, drift between reads, gains of bit lines."""
+    left = last = None
+    for table, answer, volts in answers:
+        if isinstance(answer, ProgrammingReport):
+            chosen = answer.selected
+            into.setdefault("programming error|S", []).append(answer.error[chosen])
+            into.setdefault("pulses per cell|1", []).append(answer.pulses[chosen].astype(np.float64))
+            left = np.where(chosen, answer.achieved, np.nan)
+        elif table == "read_conductances":
+            mean = answer.mean(axis=0)
+            if len(answer) > 2:
+                spread = answer.std(axis=0, ddof=1)
+                into.setdefault("read sd per cell|S", []).append(spread[np.isfinite(spread)])
+            if left is not None:
+                moved = (mean - left)[np.isfinite(mean - left)]
+                into.setdefault("change since programming|S", []).append(moved)
+            last = mean if np.isfinite(mean).all() else last
+        elif last is not None and volts is not None and len(volts) >= 8:
+            ideal = volts @ last
+            centred, currents = ideal - ideal.mean(axis=0), answer - answer.mean(axis=0)
+            power = (centred**2).sum(axis=0)
+            gain = np.where(power > 0, (centred * currents).sum(axis=0) / np.where(power > 0, power, 1.0), np.nan)
+            rest = (currents - gain * centred).std(axis=0)
+            into.setdefault("gain of bit lines|1", []).append(gain[np.isfinite(gain)])
+            into.setdefault("error of products after gain and offset|A", []).append(rest[np.isfinite(rest)])
+
+
+def _compared(name: str, chip: FloatArray, twin: FloatArray) -> Statistic:
+    label, _, unit = name.partition("|")
+    test = stats.ks_2samp(chip, twin)
+    return Statistic(
+        label,
+        float(np.median(chip)),
+        float(np.median(twin)),
+        unit,
+        min(chip.size, twin.size),
+        float(test.statistic),
+        float(test.pvalue),
+    )

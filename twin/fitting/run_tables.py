@@ -1,0 +1,117 @@
+"""Run files of imssa_lab as tables: what a chip was asked for, and what it read, cell by cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from imssa_lab.errors import DataError
+from imssa_lab.hal import FloatArray
+from imssa_lab.log import Run, open_run
+from twin.fitting.tables import Table
+
+
+def is_run(path: Path) -> bool:
+    """True for a file that is HDF5 and has the tables of a run."""
+    import h5py
+
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return "read_conductances" in file
+
+
+def programming_table(path: Path) -> Table:
+    """Target and achieved conductance of every cell that a run programmed; the rows number cells.
+
+    Raises:
+        DataError: the run programmed nothing. LogError: not a run.
+    """
+    parts = []
+    with open_run(path) as run:
+        size = run.infos[0].rows * run.infos[0].cols
+        for row in range(run.records("program")):
+            mask = run.column("program", "mask", row).astype(bool)
+            if run.column("program", "first_seq", row) >= run.column("program", "last_seq", row):
+                continue
+            cell = int(run.column("program", "array", row)) * size + np.flatnonzero(mask)
+            target, achieved = (run.column("program", name, row)[mask] for name in ("target", "achieved"))
+            parts.append(np.stack([cell, target, achieved]))
+    if not parts:
+        raise DataError(f"{path}: the run programmed no cell")
+    return _table(path, ("cell", "target", "conductance"), np.concatenate(parts, axis=1))
+
+
+def relaxation_table(path: Path) -> Table:
+    """Reads of cells after they were programmed: time since then, conductance then (by re-read) and now.
+
+    A pulse after programming ends the story of its cells.
+
+    Raises:
+        DataError: no cell was read again after programming. LogError: not a run.
+    """
+    parts: list[FloatArray] = []
+    with open_run(path) as run:
+        for number, info in enumerate(run.infos):
+            initial, since = np.full(info.shape, np.nan), np.full(info.shape, np.nan)
+            for _, table, row in _calls(run, number, ("program", "pulses", "read_conductances")):
+                when = float(run.column(table, "device_time", row))
+                if table == "program":
+                    mask = run.column(table, "mask", row).astype(bool)
+                    initial[mask], since[mask] = run.column(table, "achieved", row)[mask], when
+                elif table == "pulses":
+                    initial[np.isfinite(run.column(table, "voltage", row))] = np.nan
+                else:
+                    mask = run.column(table, "mask", row).astype(bool) & np.isfinite(initial)
+                    if not mask.any() or when <= np.nanmax(since[mask]):
+                        continue
+                    read = run.readout(table, row, info.adc is not None).current(info.adc).mean(axis=0)
+                    cell = number * mask.size + np.flatnonzero(mask)
+                    later, measured = when - since[mask], read[mask] / info.read_voltage
+                    parts.append(np.stack([cell, later, initial[mask], measured]))
+    if not parts:
+        raise DataError(f"{path}: no cell was read again after programming; wait and read, then fit")
+    return _table(path, ("cell", "time", "initial", "conductance"), np.concatenate(parts, axis=1))
+
+
+def products(path: Path, number: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Conductances by the last whole read before the products, voltages (n, rows) and raw currents (n, cols).
+
+    Raises:
+        DataError: no whole read, or no product after it. LogError: not a run.
+    """
+    conductance: FloatArray | None = None
+    voltages: list[FloatArray] = []
+    currents: list[FloatArray] = []
+    with open_run(path) as run:
+        info = run.infos[number]
+        for _, table, row in _calls(run, number, ("pulses", "read_conductances", "read_mvm")):
+            if table == "read_mvm" and conductance is not None:
+                first, count = (int(run.column(table, name, row)) for name in ("first", "count"))
+                voltages.append(run.column(table, "voltage", slice(first, first + count)))
+                currents.append(run.readout(table, row, info.adc is not None).current(info.adc))
+            elif table == "pulses":
+                conductance, voltages, currents = None, [], []
+            elif table == "read_conductances" and run.column(table, "mask", row).all():
+                read = run.readout(table, row, info.adc is not None).current(info.adc).mean(axis=0)
+                conductance, voltages, currents = read / info.read_voltage, [], []
+    if conductance is None or not voltages:
+        raise DataError(f"{path}: array {number} was not read as a whole before products; do both, then fit")
+    return conductance, np.concatenate(voltages), np.concatenate(currents)
+
+
+def _calls(run: Run, number: int, tables: tuple[str, ...]) -> list[tuple[int, str, int]]:
+    """(seq, table, row) of the calls to one array, in order."""
+    found = [
+        (int(seq), table, row)
+        for table in tables
+        for row, (seq, array) in enumerate(zip(run.column(table, "seq"), run.column(table, "array"), strict=True))
+        if array == number
+    ]
+    return sorted(found)
+
+
+def _table(path: Path, names: tuple[str, ...], values: FloatArray) -> Table:
+    columns = dict(zip(names, values, strict=True))
+    return Table(columns, np.arange(1, values.shape[1] + 1, dtype=np.int64), path.name)

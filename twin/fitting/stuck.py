@@ -1,0 +1,62 @@
+"""Cells that are stuck: read low where high was asked for, or high where low was."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from imssa_lab.errors import DataError
+from twin.fitting.outcome import Outcome, Parameter, Remark
+from twin.fitting.tables import Table
+
+
+def fit_stuck(table: Table) -> Outcome:
+    """Fractions of cells stuck on and off, with exact binomial intervals.
+
+    The two states part at the geometric middle of their medians. A cell asked to be high in resistance (bit 1) that
+    conducts beyond it is stuck on, one asked to be low that does not reach it stuck off; none is dropped.
+
+    Args:
+        table: bit (1 high resistance, 0 low), conductance.
+
+    Raises:
+        DataError: one of the states is missing, or the medians are the wrong way round.
+    """
+    outcome = Outcome("stuck cells", remarks=list(table.remarks))
+    high, low = table["bit"] == 1, table["bit"] == 0
+    if high.sum() < 20 or low.sum() < 20:
+        raise DataError(
+            f"{table.source}: {low.sum()} cells of bit 0 and {high.sum()} of bit 1; 20 of each are needed"
+        )
+    g = np.maximum(table["conductance"], 1e-12)
+    on, off = float(np.median(g[low])), float(np.median(g[high]))
+    if on <= off:
+        raise DataError(
+            f"{table.source}: cells of bit 0 conduct less than those of bit 1; swap them: 1 is high resistance"
+        )
+    middle = float(np.sqrt(on * off))
+    stuck_on, stuck_off = high & (g > middle), low & (g < middle)
+    fractions = {}
+    for name, stuck, asked in (("on", stuck_on, high), ("off", stuck_off, low)):
+        found, of = int(stuck.sum()), int(asked.sum())
+        interval = stats.binomtest(found, of).proportion_ci(0.9, "exact")
+        fractions[name] = found / of
+        outcome.parameters.append(
+            Parameter(f"fraction stuck {name}", found / of, float(interval.low), float(interval.high), "1")
+        )
+        if found:
+            outcome.remarks.append(Remark(f"{found} of {of} cells are stuck {name}", table.numbers(stuck)))
+        else:
+            outcome.undetermined.append(f"where cells stick {name}: none did")
+    section: dict[str, float] = {"on_fraction": fractions["on"], "off_fraction": fractions["off"]}
+    section["on_conductance"] = float(np.median(g[stuck_on])) if stuck_on.any() else on
+    section["on_spread"] = float(np.log(g[stuck_on]).std()) if stuck_on.sum() > 1 else 0.0
+    section["off_conductance"] = float(np.median(g[stuck_off])) if stuck_off.any() else off
+    outcome.sections["stuck"] = section
+    outcome.facts |= {
+        "low resistance, median": f"{1e6 * on:.2f} uS",
+        "high resistance, median": f"{1e6 * off:.2f} uS",
+        "border": f"{1e6 * middle:.2f} uS",
+    }
+    outcome.undetermined.append("stuck against unlucky: one reading after one write; a second write tells them apart")
+    return outcome

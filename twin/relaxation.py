@@ -1,0 +1,289 @@
+"""Relaxation: what the conductance of a cell does by itself after its last pulse.
+
+Every cell carries a latent Gaussian z, a Markov process in the log-time s = ln(1 + t/t0), and its displacement is a
+quantile law of it, D(z; G0, s): marginals are exact at every time, the values of one cell at two times correlate,
+and two waits in a row have the same law as one wait of their sum.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.special import log_ndtr
+
+from imssa_lab.hal import BoolArray, FloatArray
+from twin.section import Section
+
+Table = tuple[tuple[float, ...], ...]
+EDGE = 3.0
+"""How sharply a tail leaves the core; measured relaxation cannot tell 2 from 4, and dislikes 1."""
+
+_E_FOLDS_BEYOND = 30.0  # how far past the last time the laws go on in log-time: enough for any age
+_LEAST = 1e-9  # S; keeps a cell that was left at zero from a bend at zero
+_SCALES = ("shift", "core", "down", "up")
+_TAILS = ("down", "down_share", "up", "up_share")
+
+
+def fallen(start: FloatArray, displacement: FloatArray, knee: float) -> FloatArray:
+    """Conductance of cells displaced from `start`: linear down to knee * start, exponential below.
+
+    G = G0 + D while that is above k = knee G0, else k exp((G0 + D - k)/k): continuous with its slope, rising
+    in D, and above zero for every D. All in S, broadcast together.
+    """
+    bend = np.maximum(knee * start, _LEAST)
+    linear = start + displacement
+    return np.where(linear >= bend, linear, bend * np.exp(np.minimum(linear - bend, 0.0) / bend))
+
+
+def displacement(start: FloatArray, conductance: FloatArray, knee: float) -> FloatArray:
+    """The D for which `fallen(start, D, knee)` is `conductance`, S; conductance must be above zero."""
+    bend = np.maximum(knee * start, _LEAST)
+    low = bend * (1.0 + np.log(np.minimum(conductance / bend, 1.0)))
+    return np.where(conductance >= bend, conductance, low) - start
+
+
+def tailed(z: FloatArray, shift: FloatArray, core: FloatArray, tails: tuple[FloatArray, ...]) -> FloatArray:
+    """Quantile law of a Gaussian core with two exponential tails, S.
+
+    D(z) = shift + core z - down T(down_share/Phi(z)) + up T(up_share/Phi(-z)), T(x) = ln(1 + x^3)/3: beyond the core
+    a share of the cells has moved down by exponentially distributed amounts of mean `down`, and one up by `up`.
+
+    Args:
+        z: normal score. tails: down, down_share, up, up_share; all broadcast together.
+    """
+    down, down_share, up, up_share = tails
+    with np.errstate(divide="ignore"):  # a share of zero: no tail
+        left = np.logaddexp(0.0, EDGE * (np.log(down_share) - log_ndtr(z))) / EDGE
+        right = np.logaddexp(0.0, EDGE * (np.log(up_share) - log_ndtr(-z))) / EDGE
+    return np.asarray(shift + core * z - down * left + up * right)
+
+
+class LogTimeRelaxation(Section):
+    """Level-dependent relaxation with a Gaussian core and exponential tails, piecewise linear in log-time.
+
+    The displacement of a cell that was left at G0 is `tailed` (see there), each parameter linear in G0 between
+    `levels` and linear in s = ln(1 + t/t0) between `times`. It starts from zero at t = 0. Outside the levels the
+    outermost hold; after the last time slopes continue, except that a spread never shrinks and shares hold.
+    Tables have one row per time and one column per level. Tails may be left out: the law is Gaussian then.
+    """
+
+    kind: Literal["log-time"]
+    t0: float = Field(gt=0, description="s, where log-time begins; well below the first of `times`")
+    levels: tuple[float, ...] = Field(min_length=1, description="S, conductances after the last pulse, rising")
+    times: tuple[float, ...] = Field(min_length=1, description="s since the last pulse, rising")
+    shift: Table = Field(description="S, shift common to all cells of a level")
+    core: Table = Field(description="S, sd of the Gaussian core")
+    down: Table | None = Field(default=None, description="S, mean of the tail to low conductance")
+    down_share: Table | None = Field(default=None, description="share of the cells that this tail holds, about")
+    up: Table | None = Field(default=None, description="S, mean of the tail to high conductance")
+    up_share: Table | None = Field(default=None, description="share of the cells that this tail holds, about")
+    correlation: tuple[float, ...] = Field(
+        default=(), description="of a cell's latent between neighbouring times; left out: frozen (1 throughout)"
+    )
+    knee: float = Field(
+        default=0.1, gt=0, le=1, description="share of G0 below which a fall becomes exponential, never reaching 0 S"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> LogTimeRelaxation:
+        for name in ("levels", "times"):
+            values = getattr(self, name)
+            if values[0] <= 0 or any(b <= a for a, b in pairwise(values)):
+                raise ValueError(f"relaxation: {name} must be above zero and rise")
+        shape = (len(self.times), len(self.levels))
+        for name in ("shift", "core", "down", "down_share", "up", "up_share"):
+            table = getattr(self, name)
+            if table is None:
+                continue
+            if len(table) != shape[0] or any(len(row) != shape[1] for row in table):
+                raise ValueError(f"relaxation: {name} needs {shape[0]} rows (times) of {shape[1]} (levels)")
+            if name != "shift" and min(min(row) for row in table) < 0:
+                raise ValueError(f"relaxation: {name} cannot be negative")
+        for scale, share in (("down", "down_share"), ("up", "up_share")):
+            if (getattr(self, scale) is None) != (getattr(self, share) is None):
+                raise ValueError(f"relaxation: {scale} and {share} belong together")
+        if self.correlation and len(self.correlation) != shape[0] - 1:
+            raise ValueError(f"relaxation: correlation needs {shape[0] - 1} values, one between neighbouring times")
+        if any(not 0 < value <= 1 for value in self.correlation):
+            raise ValueError("relaxation: a correlation lies above 0 and at most at 1")
+        return self
+
+    def log_time(self, age: FloatArray) -> FloatArray:
+        """s = ln(1 + t/t0) of ages in s."""
+        return np.log1p(age / self.t0)
+
+    def decorrelation(self, age: FloatArray) -> FloatArray:
+        """The clock on which the latent forgets: its correlation between two ages is exp(-difference)."""
+        s = self.log_time(np.asarray(self.times))
+        steps = -np.log(np.asarray(self.correlation)) if self.correlation else np.zeros(s.size - 1)
+        last = steps[-1] / (s[-1] - s[-2]) if steps.size else 0.0
+        nodes = np.concatenate([[0.0], s, [s[-1] + _E_FOLDS_BEYOND]])
+        clock = np.concatenate([[0.0, 0.0], np.cumsum(steps), [steps.sum() + last * _E_FOLDS_BEYOND]])
+        return np.asarray(np.interp(self.log_time(age), nodes, clock))
+
+    def coefficients(self, start: FloatArray) -> FloatArray:
+        """Parameters of cells left at `start` (S, (n,)) at every node of log-time: (6, nodes, n)."""
+        return np.stack([self._nodes(name, start) for name in ("shift", "core", *_TAILS)])
+
+    def conductance(self, start: FloatArray, coefficients: FloatArray, z: FloatArray, age: FloatArray) -> FloatArray:
+        """Conductance in S of cells with latent z, `age` s after they were left at `start`; all (n,)."""
+        nodes = self._log_times()
+        s = self.log_time(age)
+        below = np.clip(np.searchsorted(nodes, s, side="right") - 1, 0, nodes.size - 2)
+        weight = (s - nodes[below]) / (nodes[below + 1] - nodes[below])
+        cells = np.arange(start.size)
+        near, far = coefficients[:, below, cells], coefficients[:, below + 1, cells]
+        shift, core, *tails = near + weight * (far - near)
+        return fallen(start, tailed(z, shift, core, tuple(tails)), self.knee)
+
+    def _log_times(self) -> FloatArray:
+        """Nodes of log-time: zero, the times, and one beyond any age."""
+        s = self.log_time(np.asarray(self.times))
+        return np.concatenate([[0.0], s, [s[-1] + _E_FOLDS_BEYOND]])
+
+    def _nodes(self, name: str, start: FloatArray) -> FloatArray:
+        table = getattr(self, name)
+        if table is None:
+            return np.zeros((len(self.times) + 2, start.size))
+        rows = np.stack([np.interp(start, self.levels, row) for row in table])
+        if name not in _SCALES:
+            return np.concatenate([rows[:1], rows, rows[-1:]])
+        nodes = self._log_times()
+        before = rows[-2] if len(rows) > 1 else np.zeros_like(rows[-1])
+        slope = (rows[-1] - before) / (nodes[-2] - nodes[-3])
+        if name != "shift":
+            slope = np.maximum(slope, 0.0)
+        return np.concatenate([np.zeros_like(rows[:1]), rows, [rows[-1] + slope * _E_FOLDS_BEYOND]])
+
+
+class PowerLawDrift(Section):
+    """Drift of phase-change cells: G(t) = G0 (1 + t/t0)^-nu, with an exponent of its own for every cell and write.
+
+    nu = abs(N(exponent_mean, exponent_sd)), mean and sd linear in G0 between `levels` and held outside
+    (Nandakumar et al., ICECS 2019).
+    """
+
+    kind: Literal["power-law"]
+    t0: float = Field(gt=0, description="s")
+    levels: tuple[float, ...] = Field(min_length=1, description="S, conductances after the last pulse, rising")
+    exponent_mean: tuple[float, ...] = Field(description="one per level")
+    exponent_sd: tuple[float, ...] = Field(description="one per level")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PowerLawDrift:
+        if any(b <= a for a, b in pairwise(self.levels)):
+            raise ValueError("relaxation: levels must rise")
+        if not len(self.levels) == len(self.exponent_mean) == len(self.exponent_sd):
+            raise ValueError("relaxation: one exponent_mean and one exponent_sd for every level")
+        if min(self.exponent_sd) < 0:
+            raise ValueError("relaxation: exponent_sd cannot be negative")
+        return self
+
+    def log_time(self, age: FloatArray) -> FloatArray:
+        """s = ln(1 + t/t0) of ages in s."""
+        return np.log1p(age / self.t0)
+
+    def decorrelation(self, age: FloatArray) -> FloatArray:
+        """Always zero: the exponent of a cell stays what it is until the next pulse."""
+        return np.zeros_like(age)
+
+    def coefficients(self, start: FloatArray) -> FloatArray:
+        """Mean and sd of the exponent of cells left at `start` (S, (n,)): (2, 1, n)."""
+        tables = (self.exponent_mean, self.exponent_sd)
+        return np.stack([np.interp(start, self.levels, table)[np.newaxis] for table in tables])
+
+    def conductance(self, start: FloatArray, coefficients: FloatArray, z: FloatArray, age: FloatArray) -> FloatArray:
+        """Conductance in S of cells with latent z, `age` s after they were left at `start`; all (n,)."""
+        mean, sd = coefficients[:, 0]
+        return np.asarray(start * np.exp(-np.abs(mean + sd * z) * self.log_time(age)))
+
+
+Relaxation = Annotated[LogTimeRelaxation | PowerLawDrift, Field(discriminator="kind")]
+
+
+class RelaxingCells:
+    """The cells of one array as they relax.
+
+    Cells start to relax when a pulse (or anything else) has given them a new conductance; those that were never
+    touched stand still. Between reads nothing moves until the log-time of the youngest cell has grown by `step`:
+    that depends on the times of the reads alone, not on how they are batched.
+
+    Args:
+        law: how they relax.
+        conductance: S, (rows, cols), at time zero.
+        rng: for the latent; drawn at restarts and at updates.
+    """
+
+    step = 0.05
+
+    def __init__(
+        self, law: LogTimeRelaxation | PowerLawDrift, conductance: FloatArray, rng: np.random.Generator
+    ) -> None:
+        self._law, self._rng = law, rng
+        self._shape = conductance.shape
+        self._now = conductance.ravel().copy()
+        self._start = self._now.copy()
+        self._since = np.zeros(self._now.size)
+        self._z = np.zeros(self._now.size)
+        self._forgotten = np.zeros(self._now.size)
+        self._moving = np.zeros(self._now.size, dtype=np.bool_)
+        self._coefficients = law.coefficients(self._start)
+        self._youngest = 0.0
+        self._updated = 0.0
+
+    def notice(self, conductance: FloatArray, held: BoolArray, time: float) -> None:
+        """Cells whose conductance (S, (rows, cols)) is not what relaxation left begin anew, at `time` (s).
+
+        `held` cells are stuck and do not relax.
+        """
+        given = conductance.ravel()
+        changed = given != self._now
+        stopped = held.ravel() & self._moving
+        if not (changed.any() or stopped.any()):
+            return
+        fresh = changed & ~held.ravel()
+        self._moving = (self._moving & ~changed & ~stopped) | fresh
+        self._now = given.copy()
+        if fresh.any():
+            self._start[fresh] = given[fresh]
+            self._since[fresh] = time
+            self._forgotten[fresh] = 0.0
+            self._coefficients[:, :, fresh] = self._law.coefficients(given[fresh])
+            self._z[fresh] = self._rng.standard_normal(int(fresh.sum()))
+            self._youngest = self._updated = time
+
+    @property
+    def conductance(self) -> FloatArray:
+        """S, (rows, cols), as of the last update."""
+        return self._now.reshape(self._shape).copy()
+
+    def due(self, times: FloatArray) -> int:
+        """How many of the reads at `times` (s, rising) come before the next update."""
+        if not self._moving.any():
+            return times.size
+        at = self._law.log_time(np.asarray(self._updated - self._youngest)) + self.step
+        return int(np.searchsorted(self._law.log_time(times - self._youngest), at, side="left"))
+
+    def advance(self, time: float) -> None:
+        """Bring all cells to `time`, s."""
+        moving = np.flatnonzero(self._moving & (time > self._since))
+        self._updated = max(time, self._updated)
+        if moving.size:
+            age = time - self._since[moving]
+            forgotten = self._law.decorrelation(age)
+            kept = np.exp(self._forgotten[moving] - forgotten)
+            fresh = self._rng.standard_normal(moving.size)
+            self._z[moving] = kept * self._z[moving] + np.sqrt(-np.expm1(2 * np.log(kept))) * fresh
+            self._forgotten[moving] = forgotten
+            self._now[moving] = self._law.conductance(
+                self._start[moving], self._coefficients[:, :, moving], self._z[moving], age
+            )
+
+    def steady(self, times: FloatArray) -> int:
+        """Bring the cells to the first of the reads at `times` (s, rising); how many of them see that state."""
+        if not self.due(times[:1]):
+            self.advance(float(times[0]))
+        return max(1, self.due(times))
