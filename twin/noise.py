@@ -144,11 +144,6 @@ class CellNoise:
         )
         self._conductance = np.full(shape, np.nan)
 
-    @property
-    def trapped(self) -> FloatArray:
-        """Probability that a cell's trap is taken, (rows, cols); NaN where a cell has none."""
-        return self._by_trap(self._states.occupancy[self._constants.size * self._at_reference.size :])
-
     def of_cells(self, conductance: FloatArray, voltage: float, times: FloatArray) -> FloatArray:
         """Fluctuation of every cell's conductance in reads at `voltage` (V) at `times` (n,): S, (n, rows, cols)."""
         self._follow_conductance(conductance)
@@ -246,11 +241,6 @@ class CellNoise:
                 np.add.at(slow, cell[events], step[events])
             pieces.append(current)
         return np.concatenate(pieces)
-
-    def _by_trap(self, values: FloatArray) -> FloatArray:
-        by_cell = np.full(self._at_reference.size, np.nan)
-        by_cell[self._traps] = values
-        return by_cell.reshape(self._shape)
 
 
 def time_constants(flicker: Flicker) -> FloatArray:

@@ -10,7 +10,7 @@ import tomllib
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -149,7 +149,16 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _fields_at(model: type[BaseModel], parents: list[str]) -> list[str]:
-    section: Any = model
+    """Keys that the section under `parents` can have; a parent may also be the kind of a section, which is no key."""
+    sections = [model]
     for parent in parents:
-        section = section.model_fields[parent].annotation
-    return list(section.model_fields) if hasattr(section, "model_fields") else []
+        inner = [m for s in sections if parent in s.model_fields for m in _models(s.model_fields[parent].annotation)]
+        sections = inner or sections
+    return [key for section in sections for key in section.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that an annotation allows, through unions and optional ones."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

@@ -234,6 +234,18 @@ class TestExtends:
         (tmp_path / "mine.toml").write_text('extends = "wan-2022"\n[relaxation]\n' + law)
         assert isinstance(TwinProfile.load(tmp_path / "mine.toml").relaxation, PowerLawDrift)
 
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[read_noise.flicker]\nspred = 1.0", r"unknown key 'read_noise.flicker.spred'; did you mean 'spread'"),
+            ('[relaxation]\nkind = "power-law"\nt0 = 1.0\nlevls = 1', r"'relaxation.power-law.levls'; did you mean"),
+        ],
+    )
+    def test_keys_of_optional_sections_are_named_too(self, tmp_path: Path, text: str, message: str) -> None:
+        (tmp_path / "mine.toml").write_text(f'extends = "hfox-cmo"\n{text}\n')
+        with pytest.raises(ConfigError, match=message):
+            TwinProfile.load(tmp_path / "mine.toml")
+
     def test_circles_and_nonsense_are_refused(self, tmp_path: Path) -> None:
         for name, text in (("a", 'extends = "b.toml"'), ("b", 'extends = "a.toml"'), ("c", 'extends = ["a.toml"]')):
             (tmp_path / f"{name}.toml").write_text(text)
