@@ -1,7 +1,8 @@
 """How a contract test meets each kind of array.
 
 A test is a script: a function of one array that returns what it saw. `run` hands it every kind of array in turn:
-the twin itself, the twin while it is recorded, and the record of that session replayed.
+the twin itself, the twin while it is recorded, the record of that session replayed, and the same twin behind the
+wires of instruments.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 
+from drivers.scpi import open_scpi
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import open_run, record
 from twin import DigitalTwin
+from twin.instruments.bench import BenchTwin
+from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.server import TcpPort
 
 Script = Callable[[CrossbarArray], Any]
 Run = Callable[[Script], Any]
@@ -40,6 +45,16 @@ def _replayed(script: Script, path: Path) -> Any:
         return script(array)
 
 
-@pytest.fixture(params=[_on_twin, _recorded, _replayed], ids=["twin", "recorded", "replayed"])
+def _over_scpi(script: Script, path: Path) -> Any:
+    tester = ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=5))
+    with TcpPort(tester) as port, open_scpi(port.resource, {}) as array:
+        result = script(array)
+    assert tester.bench.journal.grounded
+    return result
+
+
+@pytest.fixture(
+    params=[_on_twin, _recorded, _replayed, _over_scpi], ids=["twin", "recorded", "replayed", "scpi over tcp"]
+)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return lambda script: request.param(script, tmp_path / "run.h5")

@@ -1,0 +1,1 @@
+"""Measures the bars of instruments on wires."""

@@ -1,0 +1,74 @@
+"""A serial port as a `Stream`, through pyserial alone: pyvisa-py reads serial ports byte by byte."""
+
+from __future__ import annotations
+
+import select
+
+import serial
+
+from drivers.deadline import Deadline
+from drivers.links import Stream
+from imssa_lab.errors import ConfigError, LinkLost, LinkTimeout
+
+
+def open_serial(port: str, baud: int = 9600) -> Stream:
+    """The stream of a serial port, 8 bits, no parity, for one program alone; nothing is sent yet.
+
+    Raises:
+        ConfigError: no such baud rate.
+        LinkLost: no such port, no permission, or another program has it.
+    """
+    try:
+        opened = serial.Serial(port, baud, timeout=0, write_timeout=0, exclusive=True)
+    except ValueError as error:
+        raise ConfigError(f"{port} at {baud} baud: {error}") from error
+    except OSError as error:  # SerialException is one
+        raise LinkLost(f"{port}: cannot be opened ({error}); plugged in? in use elsewhere?") from error
+    return _SerialStream(port, opened)
+
+
+class _SerialStream:
+    """pyserial without waiting, and `poll` for the waiting: its own timeouts cost a system call to set."""
+
+    def __init__(self, name: str, opened: serial.Serial) -> None:
+        self.name = name
+        self._opened = opened
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(opened.fileno(), select.POLLIN)
+        self._writable.register(opened.fileno(), select.POLLOUT)
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        taken = 0
+        while taken < len(data):
+            self._await(self._writable, deadline, f"it took {taken} of {len(data)} bytes")
+            try:
+                taken += self._opened.write(data[taken:])
+            except serial.SerialTimeoutException:
+                continue  # nothing was taken after all
+            except OSError as error:
+                raise self._lost(error) from error
+
+    def receive(self, limit: int, deadline: Deadline) -> bytes:
+        while True:
+            self._await(self._readable, deadline, "no byte came")
+            try:
+                data = bytes(self._opened.read(limit))
+            except OSError as error:
+                raise self._lost(error) from error
+            if data:
+                return data
+
+    def pending(self) -> bool:
+        return self._opened.is_open and bool(self._readable.poll(0))
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _await(self, event: select.poll, deadline: Deadline, so_far: str) -> None:
+        if not self._opened.is_open:
+            raise LinkLost(f"{self.name}: closed")
+        if not event.poll(deadline.milliseconds()):
+            raise LinkTimeout(f"{self.name}: {deadline.seconds:g} s passed and {so_far}")
+
+    def _lost(self, why: object) -> LinkLost:
+        return LinkLost(f"{self.name}: {why}; check cable and power, then open it again")
