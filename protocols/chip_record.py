@@ -1,0 +1,292 @@
+"""The chip record: how often each cell of a chip was pulsed in its life, and what was found wrong with it.
+
+One SQLite file for all chips of a lab. Pulses are in the file before they are sent, so that a kill loses none: after
+one, a cell may have seen one pulse less than the record says, never one more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from imssa_lab.errors import LogError
+from imssa_lab.hal import (
+    ArrayInfo,
+    BoolArray,
+    CellOutcome,
+    ColumnCalibration,
+    CrossbarArray,
+    FloatArray,
+    Programmer,
+    ProgrammingReport,
+    PulseKind,
+    Pulses,
+    Readout,
+)
+
+_VERSION = 1
+_WAIT = 10.0
+"""s to wait for another process that writes to the same file."""
+
+_SCHEMA = """
+CREATE TABLE chips (
+    chip TEXT PRIMARY KEY, name TEXT NOT NULL, serial TEXT NOT NULL, rows INTEGER NOT NULL, cols INTEGER NOT NULL,
+    since TEXT NOT NULL
+);
+CREATE TABLE pulses (
+    chip TEXT NOT NULL REFERENCES chips, row INTEGER NOT NULL, col INTEGER NOT NULL, kind TEXT NOT NULL,
+    count INTEGER NOT NULL, seconds REAL NOT NULL, last TEXT NOT NULL,
+    PRIMARY KEY (chip, row, col, kind)
+) WITHOUT ROWID;
+CREATE TABLE faults (
+    chip TEXT NOT NULL REFERENCES chips, row INTEGER NOT NULL, col INTEGER NOT NULL, fault TEXT NOT NULL,
+    found_by TEXT NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL,
+    PRIMARY KEY (chip, row, col, fault)
+) WITHOUT ROWID;
+"""
+_ADD = """
+INSERT INTO pulses VALUES (?, ?, ?, ?, 1, ?, ?)
+ON CONFLICT DO UPDATE SET count = count + 1, seconds = seconds + excluded.seconds, last = excluded.last
+"""
+_FAULT = "INSERT INTO faults VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last"
+
+
+@dataclass(frozen=True)
+class Wear:
+    """Pulses of the cells of a chip, by kind, (rows, cols): how many, and their widths summed in s."""
+
+    count: dict[PulseKind, NDArray[np.int64]]
+    seconds: dict[PulseKind, FloatArray]
+
+    @property
+    def pulses(self) -> NDArray[np.int64]:
+        """Pulses of all kinds, (rows, cols)."""
+        return np.asarray(sum(self.count.values()))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a cell; `first` and `last` are when it was found, ISO 8601, UTC."""
+
+    row: int
+    col: int
+    fault: str
+    found_by: str
+    first: str
+    last: str
+
+
+def chip_id(info: ArrayInfo) -> str:
+    """What a chip is called in the record: its name and what is printed on it."""
+    return f"{info.name} {info.serial}"
+
+
+class ChipRecord:
+    """The record in one SQLite file, made where there is none.
+
+    Raises:
+        LogError: the file cannot be opened or written, or is something else.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with self._guard("opened"):
+            self._db = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            tables = [name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if version not in (0, _VERSION) or (version == 0 and tables):
+                self._db.close()
+                raise LogError(
+                    f"{self.path} is not a chip record of version {_VERSION}; give another file, nothing was changed"
+                )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            if version == 0:
+                with self._transaction():
+                    if not self._db.execute("PRAGMA user_version").fetchone()[0]:
+                        for statement in _SCHEMA.split(";"):
+                            self._db.execute(statement)
+                        self._db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def know(self, info: ArrayInfo) -> str:
+        """Enter a chip that is not there yet; its id.
+
+        Raises:
+            LogError: a chip of this id is there with another shape.
+        """
+        chip = chip_id(info)
+        with self._guard("written"), self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO chips VALUES (?, ?, ?, ?, ?, ?)",
+                (chip, info.name, info.serial, info.rows, info.cols, _now()),
+            )
+            shape = self._db.execute("SELECT rows, cols FROM chips WHERE chip = ?", (chip,)).fetchone()
+        if shape != info.shape:
+            raise LogError(
+                f"{self.path}: chip {chip!r} is recorded as {shape[0]}x{shape[1]}, this array is "
+                f"{info.rows}x{info.cols}; give the chips different serial numbers"
+            )
+        return chip
+
+    def add_pulses(self, chip: str, pulses: Pulses) -> None:
+        """Count one pulse more on every cell that `pulses` selects; on the disk when this returns."""
+        now, width, kind = _now(), float(pulses.width), pulses.kind.value
+        cells = np.argwhere(pulses.mask).tolist()
+        with self._guard("written"), self._transaction():
+            self._db.executemany(_ADD, [(chip, row, col, kind, width, now) for row, col in cells])
+
+    def add_faults(self, chip: str, faults: dict[str, BoolArray], found_by: str) -> None:
+        """Enter faults by their name, each with the cells that have it, (rows, cols)."""
+        now = _now()
+        rows = [
+            (chip, int(row), int(col), fault, found_by, now, now)
+            for fault, cells in faults.items()
+            for row, col in np.argwhere(cells)
+        ]
+        with self._guard("written"), self._transaction():
+            self._db.executemany(_FAULT, rows)
+
+    def chips(self) -> list[str]:
+        """Ids of all chips."""
+        with self._guard("read"):
+            return [chip for (chip,) in self._db.execute("SELECT chip FROM chips ORDER BY since, chip")]
+
+    def wear(self, chip: str) -> Wear:
+        """What a chip has seen so far.
+
+        Raises:
+            LogError: no such chip.
+        """
+        with self._guard("read"):
+            shape = self._db.execute("SELECT rows, cols FROM chips WHERE chip = ?", (chip,)).fetchone()
+            if shape is None:
+                raise LogError(f"{self.path} knows no chip {chip!r}; there are {', '.join(self.chips()) or 'none'}")
+            found = self._db.execute("SELECT row, col, kind, count, seconds FROM pulses WHERE chip = ?", (chip,))
+            wear = Wear(
+                {kind: np.zeros(shape, dtype=np.int64) for kind in PulseKind},
+                {kind: np.zeros(shape) for kind in PulseKind},
+            )
+            for row, col, kind, count, seconds in found:
+                wear.count[PulseKind(kind)][row, col] = count
+                wear.seconds[PulseKind(kind)][row, col] = seconds
+        return wear
+
+    def faults(self, chip: str) -> list[Fault]:
+        """What was found wrong with a chip, oldest first."""
+        with self._guard("read"):
+            found = self._db.execute(
+                "SELECT row, col, fault, found_by, first, last FROM faults WHERE chip = ? ORDER BY first, row, col",
+                (chip,),
+            )
+            return [Fault(*row) for row in found]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _guard(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LogError(
+                f"chip record {self.path} cannot be {what}: {error}; no pulse is sent that is not in it"
+            ) from error
+
+
+# A decorator of the contract acts on the backend half of the array inside it.
+# ruff: noqa: SLF001
+
+
+class Counted(CrossbarArray):
+    """The contract of `array`, with every pulse in the chip record before it is sent.
+
+    Pulses that the record could not take are not sent. A batch that fails on its way stays counted: it may have
+    reached the cells. Stuck cells that programming finds are entered as faults. To log as well, put the log outside:
+    ``Recorded(Counted(array, record), log)``.
+    """
+
+    def __init__(self, array: CrossbarArray, record: ChipRecord) -> None:
+        super().__init__(array.info, array.calibration)
+        self._array, self._record = array, record
+        self.chip = record.know(array.info)
+
+    def program_conductances(
+        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
+    ) -> ProgrammingReport:
+        """As the contract says; cells that turn out stuck go into the record.
+
+        Raises:
+            LimitError: as the contract says; LogError: the record cannot be written.
+        """
+        report = super().program_conductances(target, mask, programmer)
+        stuck = {"stuck low": CellOutcome.STUCK_LOW, "stuck high": CellOutcome.STUCK_HIGH}
+        self.note_faults({name: report.outcome == end for name, end in stuck.items()}, "programming")
+        return report
+
+    def note_faults(self, faults: dict[str, BoolArray], found_by: str) -> None:
+        """Enter faults of this chip into the record, by name, (rows, cols)."""
+        self._record.add_faults(self.chip, faults, found_by)
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        with self._array._call():
+            self._record.add_pulses(self.chip, pulses)
+            self._array._apply_pulses(pulses)
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        with self._array._call():
+            return self._array._read_mvm(voltages)
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        with self._array._call():
+            return self._array._read_conductances(mask, averages)
+
+    def _default_programmer(self) -> Programmer:
+        return self._array._default_programmer()
+
+    def _calibrate(self, calibration: ColumnCalibration | None) -> None:
+        self._array.set_calibration(calibration)
+
+    def _wait(self, seconds: float) -> None:
+        with self._array._call():
+            self._array._wait(seconds)
+
+    def _time(self) -> float:
+        return self._array._time()
+
+    def _make_safe(self) -> None:
+        self._array._make_safe()
+
+    def _close(self) -> None:
+        self._array.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
