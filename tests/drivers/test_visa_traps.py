@@ -251,17 +251,19 @@ class TestWritingAndThreads:
         deaf.stop()
         thread.join(5)
 
-        listening = threading.Event()
-        listening.set()
+        done = threading.Event()
 
-        def listen(line: bytes, send: Send) -> None:
+        def go_deaf(line: bytes, send: Send) -> None:
             send(line + b"\n")
-            listening.wait()
+            if line == b"last":
+                done.wait()
 
-        link = link_to(tcp(listen))
-        with pytest.raises(LinkTimeout, match=r"took \d+ of 16777216 bytes"):
-            send_and(link, bytes(16 << 20), listening.clear)
-        listening.set()
+        link = link_to(tcp(go_deaf))
+        with pytest.raises(LinkTimeout, match=r"took \d+ of 16777216 bytes"), link.exchange() as talk:
+            talk.send(b"last\n")
+            assert talk.line() == b"last"  # answered, so nothing is read from here on
+            talk.send(bytes(16 << 20))
+        done.set()
         link.close()
 
     def test_p5_threads_on_one_link(self, tcp: Any) -> None:
