@@ -21,6 +21,7 @@ from protocols.write_verify import WriteVerify
 from twin.cells import Cells
 from twin.converter import Converters, adc_ranges
 from twin.inputs import pulse_trains, weighted_sum
+from twin.nodal import CubicCells, solve
 from twin.noise import CellNoise
 from twin.periphery import ColumnAmplifiers, Sag
 from twin.products import ExactProduct
@@ -100,10 +101,22 @@ class DigitalTwin(CrossbarArray):
         blocks = [slice(start, start + _VECTORS_AT_ONCE) for start in range(0, len(driven), _VECTORS_AT_ONCE)]
         return np.concatenate(
             [
-                self._product.of(driven[block]) + self._noise_of_mvm(driven[block], times[block], view)
+                self._product.of(driven[block])
+                + self._bent(driven[block], view)
+                + self._noise_of_mvm(driven[block], times[block], view)
                 for block in blocks
             ]
         )
+
+    def _bent(self, driven: FloatArray, view: WiredView | None) -> FloatArray | float:
+        """What the nonlinearity of the cells adds to the products, A, (n, cols)."""
+        cubic = self.cells.cubic
+        if cubic is None:
+            return 0.0
+        if view is not None and self.profile.wires is not None:
+            law = CubicCells(self.cells.conductance, cubic)
+            return solve(law, self.profile.wires, driven).current - self._product.of(driven)
+        return ExactProduct(cubic * self.cells.conductance, self.profile.limits.read_voltage**3).of(driven**3)
 
     def _noise_of_mvm(self, driven: FloatArray, times: FloatArray, view: WiredView | None) -> FloatArray:
         if view is None:
@@ -124,9 +137,11 @@ class DigitalTwin(CrossbarArray):
     def _reads_of_cells(self, times: FloatArray) -> FloatArray:
         """Conductances in S that reads at `times` (n,) take the cells to have, (n, rows, cols)."""
         noise = self.noise.of_cells(self.cells.conductance, self.profile.read_voltage, times)
+        cubic = self.cells.cubic
+        chord = 1.0 if cubic is None else 1.0 + cubic * self.profile.read_voltage**2
         if self._wired is None:
-            return self.cells.conductance + noise
-        view = self._wired.view(self.cells.conductance)
+            return self.cells.conductance * chord + noise
+        view = self._wired.view(self.cells.conductance * chord)
         return view.cells + view.cell_share * noise
 
     def _apply_pulses(self, pulses: Pulses) -> None:
