@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from drivers.supert_a0.convert import dac_code, dac_voltage
+from imssa_lab.array_types import BoolArray, FloatArray
 from imssa_lab.errors import ImssaError
 from imssa_lab.hal import CrossbarArray, Pulses
 from twin.instruments.bench import BenchTwin
@@ -33,16 +35,17 @@ class Outcome:
 
 
 def random_operations(
-    bench: BenchTwin,
+    operation: Callable[[CrossbarArray, np.random.Generator], bool],
     connect: Callable[[], CrossbarArray],
     is_closed: Callable[[CrossbarArray], bool],
     deadline: float,
     operations: int,
     rng: np.random.Generator,
 ) -> Outcome:
-    """Products, cell reads and pulses at random; each answer is held against what `bench` did. Other errors pass.
+    """Operations at random; errors that are not of our tree pass.
 
     Args:
+        operation: does one, and says whether it gave what the instrument really measured for it.
         connect: opens the array, whose every operation has `deadline` s.
     """
     outcome = Outcome()
@@ -55,7 +58,7 @@ def random_operations(
                 array = connect()
                 outcome.opened += 1
                 continue
-            right = _operation(array, bench, rng)
+            right = operation(array, rng)
             outcome.good += 1
             outcome.wrong += not right
         except ImssaError as error:
@@ -68,28 +71,58 @@ def random_operations(
     return outcome
 
 
-def _operation(array: CrossbarArray, bench: BenchTwin, rng: np.random.Generator) -> bool:
-    """Whether one random operation gave what the bench measured for it."""
-    kind = rng.integers(3)
-    if kind == 0:
-        voltages = rng.uniform(0, array.info.limits.read_voltage, (int(rng.integers(1, 9)), array.info.rows))
-        currents = array.read_mvm(voltages)
-        return _last_voltage(bench, "mvm", voltages) and np.array_equal(
-            currents, bench.readout.current(bench.info.adc)
-        )
+def on_scpi(bench: BenchTwin) -> Callable[[CrossbarArray, np.random.Generator], bool]:
+    """Products, cell reads and pulses on an array tester with `bench` inside."""
+
+    def operation(array: CrossbarArray, rng: np.random.Generator) -> bool:
+        if rng.integers(3) == 0:
+            voltages = rng.uniform(0, array.info.limits.read_voltage, (int(rng.integers(1, 9)), array.info.rows))
+            currents = array.read_mvm(voltages)
+            measured = bench.readout.current(bench.info.adc)
+            return _saw(bench, "mvm", voltages) and np.array_equal(currents, measured)
+        return _cells(array, bench, rng, lambda volts: volts)
+
+    return operation
+
+
+def on_supert(bench: BenchTwin) -> Callable[[CrossbarArray, np.random.Generator], bool]:
+    """Cell reads and pulses on the array of a superT A0 with `bench` inside, whole rows or single cells."""
+
+    def operation(array: CrossbarArray, rng: np.random.Generator) -> bool:
+        return _cells(array, bench, rng, lambda volts: dac_voltage(dac_code(volts)))
+
+    return operation
+
+
+def _cells(
+    array: CrossbarArray, bench: BenchTwin, rng: np.random.Generator, coded: Callable[[FloatArray], FloatArray]
+) -> bool:
     mask = rng.random(array.info.shape) < 0.3
     mask[0, 0] = True
-    if kind == 1:
+    if rng.integers(2):
+        if array.info.shape != bench.info.shape:  # a block: one cell, so that the last reading is this one
+            mask[:] = False
+            mask[tuple(rng.integers(array.info.shape))] = True
         conductances = array.read_conductances(mask)
         measured = bench.readout.current(bench.info.adc)[0] / bench.info.read_voltage
-        asked = np.where(mask, bench.info.read_voltage, np.nan)
-        return _last_voltage(bench, "cells", asked) and np.array_equal(conductances[mask], measured[mask])
+        whole = _placed(mask, bench.info.shape)
+        return _saw(bench, "cells", np.where(whole, bench.info.read_voltage, np.nan)) and np.allclose(
+            conductances[mask], measured[whole], rtol=1e-12
+        )
     pulses = Pulses.on(mask, "SET", rng.uniform(0.5, 3.0, mask.shape), 1.0, 10e-6)
     array.apply_pulses(pulses)
-    return _last_voltage(bench, "SET", pulses.voltage)
+    voltage = np.full(bench.info.shape, np.nan)
+    voltage[: mask.shape[0], : mask.shape[1]][mask] = coded(pulses.voltage[mask])
+    return _saw(bench, "SET", voltage)
 
 
-def _last_voltage(bench: BenchTwin, what: str, voltage: np.ndarray) -> bool:
-    """Whether the last thing that the electrodes saw is this, and once."""
-    driven = [entry for entry in bench.journal.entries[-4:] if entry.what not in ("on", "zero", "ground")]
+def _placed(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
+    whole = np.zeros(shape, dtype=np.bool_)
+    whole[: mask.shape[0], : mask.shape[1]] = mask
+    return whole
+
+
+def _saw(bench: BenchTwin, what: str, voltage: FloatArray) -> bool:
+    """Whether the last thing that the electrodes saw is this."""
+    driven = [entry for entry in bench.journal.tail(6) if entry.what not in ("on", "zero", "ground")]
     return bool(driven) and driven[-1].what == what and np.array_equal(driven[-1].voltage, voltage, equal_nan=True)

@@ -1,1 +1,39 @@
 """The superT A0 board: three 64 x 64 arrays of 1T1R TaOx cells behind a PIC32 on a USB serial port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from imssa_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drivers.supert_a0.board import Boards, SuperTArray
+
+_OPTIONS = {"array", "block"}
+_open_boards: list[Boards] = []
+
+
+def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
+    """The driver behind ``supert-a0:/dev/ttyACM0?array=0&block=64x64``.
+
+    Raises:
+        ConfigError: an unknown option or a value that cannot be read.
+        LinkError: nobody answers there, or somebody else.
+    """
+    from drivers.serial_stream import open_serial
+    from drivers.supert_a0.board import Board, Boards, SuperTArray
+
+    unknown = set(options) - _OPTIONS
+    if unknown:
+        raise ConfigError(f"supert-a0:{port}: unknown option {sorted(unknown)[0]!r}; it takes array and block")
+    try:
+        index = int(options.get("array", "0"))
+        rows, cols = (int(part) for part in options.get("block", "64x64").split("x"))
+    except ValueError as error:
+        raise ConfigError(f"supert-a0:{port}: {error}; write for example ?array=0&block=64x64") from error
+    if not (0 <= index < 3 and 1 <= rows <= 64 and 1 <= cols <= 64):
+        raise ConfigError(f"supert-a0:{port}: array {index}, block {rows}x{cols}; there are arrays 0 to 2 of 64x64")
+    if not _open_boards:
+        _open_boards.append(Boards())
+    return SuperTArray(_open_boards[0].get(port, lambda: Board(open_serial(port))), index, (rows, cols))

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from drivers.scpi import open_scpi
+from drivers.serial_stream import open_serial
+from drivers.supert_a0.board import Board, SuperTArray
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import open_run, record
 from twin import DigitalTwin
 from twin.instruments.bench import BenchTwin
 from twin.instruments.scpi_array import ScpiArrayTester
-from twin.instruments.server import TcpPort
+from twin.instruments.server import PtyPort, TcpPort
+from twin.instruments.supert_a0 import SuperTBoard
 
 Script = Callable[[CrossbarArray], Any]
 Run = Callable[[Script], Any]
@@ -53,8 +56,25 @@ def _over_scpi(script: Script, path: Path) -> Any:
     return result
 
 
-@pytest.fixture(
-    params=[_on_twin, _recorded, _replayed, _over_scpi], ids=["twin", "recorded", "replayed", "scpi over tcp"]
-)
+def _over_supert(script: Script, path: Path) -> Any:
+    firmware = SuperTBoard("supert-a0", seed=5)
+    with PtyPort(firmware) as port:
+        board = Board(open_serial(port.port))
+        with SuperTArray(board, 0, SHAPE, sleep=firmware.benches[0].wait) as array:
+            result = script(array)
+    assert firmware.journal.grounded
+    return result
+
+
+ARRAYS = {
+    "twin": _on_twin,
+    "recorded": _recorded,
+    "replayed": _replayed,
+    "scpi over tcp": _over_scpi,
+    "superT over a pty": _over_supert,
+}
+
+
+@pytest.fixture(params=ARRAYS.values(), ids=ARRAYS.keys())
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return lambda script: request.param(script, tmp_path / "run.h5")

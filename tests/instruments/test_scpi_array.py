@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.measure_wires.chaos import random_operations
+from benchmarks.measure_wires.chaos import on_scpi, random_operations
 from drivers.links import Link
 from drivers.scpi import ScpiArray, open_scpi, wire
 from drivers.scpi.board import ScpiWire
@@ -248,7 +248,7 @@ def chaos(kinds: tuple[str, ...], rate: float, operations: int, seed: int = 1) -
 
     with TcpPort(tester, faults=faults) as port:
         outcome = random_operations(
-            tester.bench,
+            on_scpi(tester.bench),
             connect,  # type: ignore[arg-type]
             lambda array: array.link.closed,  # type: ignore[attr-defined]
             deadline,

@@ -53,6 +53,11 @@ class Journal:
         with self._lock:
             return list(self._entries)
 
+    def tail(self, count: int) -> list[Entry]:
+        """The last entries, at most `count`."""
+        with self._lock:
+            return self._entries[-count:]
+
     def add(
         self,
         what: str,

@@ -1,0 +1,72 @@
+"""The virtual instruments that the parts measure against, and how their drivers are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from drivers.scpi import ScpiArray
+from drivers.scpi.board import ScpiWire
+from drivers.serial_stream import open_serial
+from drivers.supert_a0.board import Board, SuperTArray
+from drivers.visa_stream import open_visa
+from imssa_lab.hal import CrossbarArray
+from twin.instruments.bench import BenchTwin
+from twin.instruments.faults import Faults
+from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.server import PtyPort, TcpPort
+from twin.instruments.supert_a0 import SuperTBoard
+
+
+@dataclass(frozen=True)
+class Virtual:
+    """An instrument that runs: the twin inside, its address, and its driver.
+
+    Attributes:
+        connect: opens the array with a deadline in s; is_closed: whether its link is of no more use.
+    """
+
+    bench: BenchTwin
+    address: str
+    connect: Callable[[float], CrossbarArray]
+    is_closed: Callable[[CrossbarArray], bool]
+
+
+@contextmanager
+def virtual_scpi(shape: tuple[int, int], seed: int = 3, faults: Faults | None = None) -> Iterator[Virtual]:
+    """An SCPI array tester on a TCP port."""
+    tester = ScpiArrayTester(BenchTwin("supert-a0", shape, seed), watchdog=1.0)
+    with TcpPort(tester, faults=faults) as port:
+        yield Virtual(tester.bench, port.resource, lambda s: open_scpi_at(port.resource, s), _scpi_closed)
+
+
+@contextmanager
+def virtual_supert(shape: tuple[int, int], seed: int = 3, faults: Faults | None = None) -> Iterator[Virtual]:
+    """A superT A0 on a pseudo-terminal; `shape` is the block of array 0 that is used."""
+    firmware = SuperTBoard("supert-a0", seed)
+    with PtyPort(firmware, faults) as port:
+        yield Virtual(firmware.benches[0], port.port, lambda s: open_supert_at(port.port, s, shape), _supert_closed)
+
+
+def open_scpi_at(resource: str, timeout: float) -> ScpiArray:
+    """The driver over pyvisa-py."""
+    return ScpiArray(ScpiWire(open_visa(resource, timeout), timeout))
+
+
+def open_supert_at(port: str, timeout: float, shape: tuple[int, int]) -> SuperTArray:
+    """The driver over pyserial."""
+    return SuperTArray(Board(open_serial(port), timeout), 0, shape)
+
+
+def _scpi_closed(array: CrossbarArray) -> bool:
+    assert isinstance(array, ScpiArray)
+    return array.link.closed
+
+
+def _supert_closed(array: CrossbarArray) -> bool:
+    assert isinstance(array, SuperTArray)
+    return array.board.link.closed
+
+
+VIRTUAL = {"scpi": virtual_scpi, "superT": virtual_supert}

@@ -1,0 +1,90 @@
+"""`imssa serve` as a process of its own: its address, its journal, its end."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from drivers.scpi import open_scpi
+from drivers.supert_a0 import open_supert
+from imssa_lab.cli.serve import serve
+from imssa_lab.errors import ConfigError, InstrumentError
+
+Start = Callable[..., tuple[subprocess.Popen[str], str]]
+_CODE = "import typer; from imssa_lab.cli.serve import serve; typer.run(serve)"
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CODE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        assert process.stdout is not None
+        return process, process.stdout.readline().strip()
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_an_instrument_by_its_address_until_ctrl_c(start: Start, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.txt"
+    process, address = start("scpi", "--shape", "4x3", "--seed", "2", "--journal", str(journal))
+    scheme, _, resource = address.partition(":")
+    assert scheme == "visa+scpi"
+    with open_scpi(resource, {}) as array:
+        assert array.info.shape == (4, 3)
+        assert array.read_conductances().min() > 0
+        os.kill(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "outputs are grounded" in told
+        lines = journal.read_text().splitlines()
+        assert [line.split()[2] for line in lines] == ["on", "cells", "zero", "ground"]
+        array.link.close()
+
+
+def test_a_board_on_a_pseudo_terminal(start: Start) -> None:
+    _, address = start("supert-a0", "--seed", "2")
+    scheme, _, port = address.partition(":")
+    assert scheme == "supert-a0"
+    with open_supert(port, {"array": "1", "block": "4x3"}) as array:
+        assert array.read_conductances().shape == (4, 3)
+
+
+def test_faults_by_name(start: Start) -> None:
+    _, address = start("scpi", "--shape", "4x3", "--fault", "error@1")
+    with pytest.raises(InstrumentError, match="-240"):
+        open_scpi(address.partition(":")[2], {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["toaster"], "there is no 'toaster'"),
+        (["supert-a0", "--port", "5025"], "pseudo-terminal"),
+        (["supert-a0", "--profile", "ideal"], "has an ADC"),
+        (["scpi", "--shape", "64"], "shape '64'"),
+        (["scpi", "--shape", "0x4"], "at least 1x1"),
+        (["scpi", "--fault", "gremlins"], "gremlins"),
+        (["scpi", "--fault", "late@lots"], "late@lots"),
+        (["scpi", "--profile", "nowhere"], "no such preset"),
+    ],
+)
+def test_what_cannot_be_served(arguments: list[str], words: str) -> None:
+    app = typer.Typer()
+    app.command()(serve)
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, ConfigError)
+    assert words in str(error)
