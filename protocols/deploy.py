@@ -1,15 +1,15 @@
 """Deploy and verify: put a kernel bundle on arrays, and find out whether it really works there.
 
-Plan, program, mend around stuck cells, move damaged kernels, calibrate the columns, verify cells and products,
-correct the outputs, verify kernels and task. Every step goes through the contract, so the same code serves a chip, a
-twin, a recorded or a replayed session.
+Plan, program, mend around stuck cells, calibrate the columns, verify cells and products, correct the outputs, verify
+kernels and task; where a level fails, the cheapest remedy that can mend it, within a budget. Every step goes through
+the contract, so the same code serves a chip, a twin, a recorded or a replayed session.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +18,21 @@ from imssa_lab.errors import DeploymentError
 from imssa_lab.hal import CrossbarArray, FloatArray, Programmer, ProgrammingReport
 from imssa_lab.mapping import Mapping, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
-from protocols.column_calibration import calibrate_columns
+from imssa_lab.s4d.inference import layer_inputs, run_network
+from protocols.budget import Account, Budget, Metered
+from protocols.ends import KernelEnd, cell_ends, kernel_ends
+from protocols.journal import ArrayState, Standing, read_journal
+from protocols.predict import Predictor, reachable
 from protocols.programming import ProgrammedMapping
-from protocols.recurrence import KernelRunner
-from protocols.verify import (
-    Bounds,
-    LevelResult,
-    impulse_responses,
-    verify_cells,
-    verify_kernels,
-    verify_mvm,
-    verify_task,
-)
+from protocols.remedies import Loop, Remedied
+from protocols.verify import Bounds, LevelResult, impulse_responses, verify_task
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
+_PREDICTED = 8
+"""Sequences that predictions are made with."""
+_SIGMA = 0.03
+"""Error of a weight that the choice between delta and direct expects, in units of the largest weight."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ class Deployment:
         accuracy, software_accuracy, null_accuracy: fractions on the test set; the last None if not given.
         predictions: (n,), classes that the arrays chose.
         seconds: device time, summed over the arrays.
+        predicted_accuracy: from the known faults alone, before the first pulse; None where none were known.
+        remedies: what was tried where a level failed, in order; mended: kernels that faults made move or change.
+        cell_ends: per array, `CellOutcome` values, REACHED only where the last re-read says so.
+        kernel_ends: by kernel in words; spent: the budget ended the deployment.
+        clock_leaps: times that a device clock went back, or a day ahead.
+        product_reads: vectors that the kernels read in closed loop.
     """
 
     mapping: Mapping
@@ -65,6 +70,14 @@ class Deployment:
     null_accuracy: float | None
     predictions: NDArray[np.int64]
     seconds: float
+    predicted_accuracy: float | None = None
+    remedies: list[Remedied] = field(default_factory=list)
+    mended: int = 0
+    cell_ends: list[NDArray[np.uint8]] = field(default_factory=list)
+    kernel_ends: dict[str, KernelEnd] = field(default_factory=dict)
+    spent: bool = False
+    clock_leaps: int = 0
+    product_reads: int = 0
 
     @property
     def passed(self) -> bool:
@@ -91,73 +104,130 @@ def deploy(
     null_accuracy: float | None = None,
     bounds: Bounds | None = None,
     programmer: Programmer | None = None,
+    tuner: Programmer | None = None,
+    budget: Budget | None = None,
+    faults: Sequence[ArrayState] | None = None,
+    mending: bool = True,
+    journal: Callable[[str], None] | None = None,
+    resume: Sequence[str] | None = None,
+    vectors: int | None = None,
     progress: Progress | None = None,
 ) -> Deployment:
     """Put `bundle` on `arrays` and verify it on four levels.
 
     Args:
-        arrays: of one shape and window; the first ones are used.
+        arrays: of one shape and window; the first ones are used, the others are spare.
         calibration_inputs: (n, steps, inputs), n >= 2, from training data: half of them correct the outputs, half
             verify the kernels.
         test_inputs, test_labels: (n, steps, inputs) and (n,), for the task level.
         null_accuracy: test accuracy of the memoryless control, a fraction.
         bounds: what counts as good; programmer: None for each chip's own recipe.
+        tuner: a programmer that works on products, tried where products or kernels fail.
+        budget: of pulses and device time, None for no end; once it is spent, what stands is measured and reported.
+        faults: per array, what is known of its cells beforehand.
+        mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
+        journal: takes short texts that say how far it came; resume: those of a deployment that was cut off, or that
+            is to be checked again: cells that stand where they should get no pulse.
+        vectors: most sequences in lockstep, where an instrument takes no more vectors a read.
         progress: called with (stage, done, total).
 
     Raises:
         DeploymentError: too few arrays, arrays of different kinds, or inputs of the wrong shape; nothing pulsed.
     """
     _check(arrays, calibration_inputs, test_inputs, test_labels)
-    bounds = bounds or Bounds()
-    tell = progress or (lambda stage, done, total: None)
-    info = arrays[0].info
-    mapping = map_bundle(bundle, info.shape, info.window, len(arrays))
-    started = [array.time for array in arrays]
-    programmed = ProgrammedMapping(
-        arrays, mapping, programmer, lambda done, total: tell("program the arrays", done, total)
-    )
-    mapping, targets = programmed.mapping, programmed.targets
-    used = list(arrays[: mapping.arrays])
-    for index, array in enumerate(used):
-        tell("calibrate the columns", index, len(used))
-        calibrate_columns(array)
-    tell("calibrate the columns", len(used), len(used))
-
-    cells, achieved = verify_cells(used, targets, bounds)
-    mvm = verify_mvm(used, mapping, bounds)
-    runner = KernelRunner(used, mapping)
-    inputs = layer_inputs(bundle, calibration_inputs)
+    bounds, tell = bounds or Bounds(), progress or (lambda stage, done, total: None)
+    account = Account(budget or Budget())
     half = len(calibration_inputs) // 2
-    for layer, values in enumerate(inputs):
-        tell("correct the outputs", layer, len(inputs))
-        fit = values[:half]
-        runner.recalibrate(layer, runner.raw(layer, fit), run_kernels(bundle.layers[layer], fit))
-    tell("correct the outputs", len(inputs), len(inputs))
-    kernels, kernel_nrmse = verify_kernels(bundle, runner, [values[half:] for values in inputs], bounds)
-
+    exact = layer_inputs(bundle, calibration_inputs)
+    predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
+    standing = _plan(bundle, arrays, predictor, faults, resume)
+    known = None if faults is None else _predicted(predictor, standing, test_inputs, test_labels)
+    started = [array.time for array in arrays]
+    metered = list(arrays) if account.budget.endless else [Metered(array, account) for array in arrays]
+    programmed = ProgrammedMapping(
+        metered,
+        account,
+        bundle,
+        standing,
+        predictor,
+        programmer,
+        bounds.tolerance,
+        lambda done, total: tell("program the arrays", done, total),
+        journal or (lambda text: None),
+        compensating=mending,
+    )
+    mended = 0
+    if faults is not None and mending:
+        mended += programmed.plan_around()
+    if resume is None:
+        programmed.program()
+    else:
+        programmed.refresh()
+    if mending:
+        mended += programmed.mend()
+    loop = Loop(bundle, metered, programmed, exact, bounds, tuner, vectors, tell)
+    loop.measure()
+    if mending:
+        loop.improve()
     tell("run the task", 0, 1)
-    predictions = run_network(bundle, test_inputs, runner).argmax(axis=1)
     software = run_network(bundle, test_inputs).argmax(axis=1)
+    predictions = run_network(bundle, test_inputs, loop.runner).argmax(axis=1)
     accuracy, software_accuracy = (float(np.mean(p == test_labels)) for p in (predictions, software))
+    task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
+    if mending and not task.passed and loop.again("task", task.measured):
+        predictions = run_network(bundle, test_inputs, loop.runner).argmax(axis=1)
+        accuracy = float(np.mean(predictions == test_labels))
+        task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
     tell("run the task", 1, 1)
-    levels = [cells, mvm, kernels, verify_task(accuracy, software_accuracy, bounds, null_accuracy)]
+    levels = [*loop.levels, task]
     for level in levels:
         _log.info("%s", level)
+    mapping, spent = programmed.mapping, programmed.spent
+    seconds = [array.time - start for array, start in zip(arrays, started, strict=True)]
     return Deployment(
         mapping=mapping,
-        targets=targets,
-        achieved=achieved,
+        targets=programmed.targets,
+        achieved=loop.achieved,
         reports=programmed.reports,
         levels=levels,
         bounds=bounds,
-        kernel_nrmse=kernel_nrmse,
-        impulses=impulse_responses(bundle, runner, calibration_inputs.shape[1]),
+        kernel_nrmse=loop.kernel_nrmse,
+        impulses=impulse_responses(bundle, loop.runner, calibration_inputs.shape[1]),
         accuracy=accuracy,
         software_accuracy=software_accuracy,
         null_accuracy=null_accuracy,
         predictions=predictions,
-        seconds=sum(array.time - start for array, start in zip(arrays, started, strict=True)),
+        seconds=sum(seconds),
+        predicted_accuracy=known,
+        remedies=loop.tried,
+        mended=mended + loop.mended,
+        cell_ends=cell_ends(programmed.targets, loop.achieved, programmed.states, bounds.tolerance, spent),
+        kernel_ends=kernel_ends(mapping, loop.kernel_nrmse, bounds.kernel, spent),
+        spent=spent,
+        clock_leaps=account.leaps + sum(second < 0 for second in seconds),
+        product_reads=loop.reads,
     )
+
+
+def _plan(
+    bundle: KernelBundle,
+    arrays: Sequence[CrossbarArray],
+    predictor: Predictor,
+    faults: Sequence[ArrayState] | None,
+    resume: Sequence[str] | None,
+) -> Standing:
+    """Where the kernels go, and what is known of the arrays."""
+    if resume is not None:
+        return read_journal(resume, bundle, len(arrays))
+    info = arrays[0].info
+    mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA))
+    if faults is not None and len(faults) != len(arrays):
+        raise DeploymentError(f"{len(arrays)} arrays given, and what is known of {len(faults)}; give one of each")
+    return Standing(mapping, [] if faults is None else list(faults))
+
+
+def _predicted(predictor: Predictor, standing: Standing, inputs: FloatArray, labels: NDArray[np.int64]) -> float:
+    return predictor.accuracy(standing.mapping, reachable(standing.mapping, standing.arrays), inputs, labels)
 
 
 def _check(

@@ -26,40 +26,59 @@ def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Bank:
-    """The kernels of one layer that are read together, as index arrays of shape (kernels, block size)."""
+    """Kernels of one layer and size that are read together, as index arrays of shape (kernels, block size)."""
 
     array: CrossbarArray
     channels: NDArray[np.intp]
     rows: NDArray[np.intp]
     plus: NDArray[np.intp]
+    row_signs: FloatArray
     column_scale: FloatArray
     input_scale: FloatArray
-    state_scale: FloatArray
-    delta: bool
+    keep: FloatArray
 
     @classmethod
     def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel]) -> _Bank:
-        size = np.arange(kernels[0].block.size)
         return cls(
             array,
             np.array([kernel.channel for kernel in kernels]),
-            np.array([kernel.row + size for kernel in kernels]),
-            np.array([kernel.col + 2 * size for kernel in kernels]),
-            np.array([kernel.block.column_scale for kernel in kernels]),
+            np.array([kernel.word_lines for kernel in kernels]),
+            np.array([2 * kernel.pairs for kernel in kernels]),
+            np.array([kernel.row_signs for kernel in kernels]),
+            np.array([kernel.block.column_scale * kernel.column_signs for kernel in kernels]),
             np.array([kernel.block.input_scale for kernel in kernels]),
-            np.array([kernel.block.state_scale for kernel in kernels]),
-            kernels[0].block.form == "delta",
+            np.array([[[1.0 if kernel.block.form == "delta" else 0.0]] for kernel in kernels])[:, 0],
         )
 
     def step(self, inputs: FloatArray, state: FloatArray, volt: float, unit: float) -> tuple[FloatArray, FloatArray]:
         """Next state (n, kernels, 2N) in units of X, and outputs (n, kernels), for inputs (n, kernels)."""
         drive = np.concatenate([(inputs / self.input_scale)[..., None], state], axis=-1)
         voltages = np.zeros((len(inputs), self.array.info.rows))
-        voltages[:, self.rows] = volt * np.clip(drive, -1.0, 1.0)  # full scale of the DAC
+        voltages[:, self.rows] = volt * self.row_signs * np.clip(drive, -1.0, 1.0)  # full scale of the DAC
         current = read_signed(self.array, voltages)
         out = (current[:, self.plus] - current[:, self.plus + 1]) * (self.column_scale / unit)
-        moved = state + out[..., :-1] if self.delta else out[..., :-1]
-        return np.clip(moved, -1.0, 1.0), out[..., -1]
+        return np.clip(self.keep * state + out[..., :-1], -1.0, 1.0), out[..., -1]
+
+
+class KernelStream:
+    """The kernels of one layer, step after step, for inputs that arrive one by one.
+
+    The state stays between the steps, in digital accumulators; `n` sequences run in lockstep.
+    """
+
+    def __init__(self, banks: Sequence[_Bank], span: float, n: int) -> None:
+        self._banks = banks
+        self._span = span
+        self._states = [np.zeros((n, len(bank.channels), bank.rows.shape[1] - 1)) for bank in banks]
+
+    def step(self, inputs: FloatArray) -> FloatArray:
+        """Outputs (n, channels) as the arrays give them, for inputs (n, channels) of this time step."""
+        outputs = np.zeros(inputs.shape)
+        for index, bank in enumerate(self._banks):
+            volt = bank.array.info.limits.read_voltage
+            self._states[index], y = bank.step(inputs[:, bank.channels], self._states[index], volt, volt * self._span)
+            np.add.at(outputs.T, bank.channels, y.T)  # the parts of a kernel add up
+        return outputs
 
 
 class KernelRunner:
@@ -68,27 +87,31 @@ class KernelRunner:
     Args:
         arrays: as many as the mapping uses, programmed.
         mapping: where the kernels stand.
+        vectors: most sequences that run in lockstep, where an instrument takes no more vectors a read; None: all.
 
     Attributes:
         gain, offset: per layer, (channels,): digital correction of the outputs, identity until `recalibrate`.
+        reads: products asked for so far, in vectors: one a sequence, time step and bank.
 
     Raises:
         DeploymentError: fewer arrays than the mapping uses.
     """
 
-    def __init__(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> None:
+    def __init__(self, arrays: Sequence[CrossbarArray], mapping: Mapping, vectors: int | None = None) -> None:
         if len(arrays) < mapping.arrays:
             raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
         self._span = mapping.window.span
+        self._vectors = vectors
+        self.reads = 0
         layers = 1 + max(kernel.layer for kernel in mapping.kernels)
         self._banks: list[list[_Bank]] = []
         for layer in range(layers):
-            groups: dict[tuple[int, int], list[PlacedKernel]] = {}
+            groups: dict[tuple[int, int, int], list[PlacedKernel]] = {}
             for kernel in mapping.kernels:
                 if kernel.layer == layer:
-                    groups.setdefault((kernel.array, kernel.bank), []).append(kernel)
-            self._banks.append([_Bank.of(arrays[array], kernels) for (array, _), kernels in groups.items()])
-        widths = [sum(len(bank.channels) for bank in banks) for banks in self._banks]
+                    groups.setdefault((kernel.array, kernel.bank, kernel.block.size), []).append(kernel)
+            self._banks.append([_Bank.of(arrays[key[0]], kernels) for key, kernels in groups.items()])
+        widths = [1 + max(int(bank.channels.max()) for bank in banks) for banks in self._banks]
         self.gain = [np.ones(width) for width in widths]
         self.offset = [np.zeros(width) for width in widths]
 
@@ -96,16 +119,20 @@ class KernelRunner:
         """Outputs (n, steps, channels) of one layer's kernels for inputs of the same shape, corrected."""
         return self.gain[layer] * self.raw(layer, inputs) + self.offset[layer]
 
+    def stream(self, layer: int, n: int = 1) -> KernelStream:
+        """`n` fresh sequences through one layer, to be fed step by step; outputs are not corrected."""
+        return KernelStream(self._banks[layer], self._span, n)
+
     def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs as the arrays give them."""
         outputs = np.empty_like(inputs, dtype=np.float64)
-        for bank in self._banks[layer]:
-            volt = bank.array.info.limits.read_voltage
-            states = bank.rows.shape[1] - 1
-            state = np.zeros((len(inputs), len(bank.channels), states))
+        most = self._vectors or len(inputs)
+        for start in range(0, len(inputs), most):
+            part = inputs[start : start + most]
+            stream = self.stream(layer, len(part))
             for step in range(inputs.shape[1]):
-                state, y = bank.step(inputs[:, step, bank.channels], state, volt, volt * self._span)
-                outputs[:, step, bank.channels] = y
+                outputs[start : start + most, step] = stream.step(part[:, step])
+        self.reads += inputs.shape[0] * inputs.shape[1] * len(self._banks[layer])
         return outputs
 
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:

@@ -117,8 +117,8 @@ def verify_mvm(arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds
 def _banks(arrays: Sequence[CrossbarArray], mapping: Mapping) -> Iterator[tuple[CrossbarArray, list[PlacedKernel]]]:
     """Every array with the kernels of each of its banks."""
     for index, array in enumerate(arrays[: mapping.arrays]):
-        for bank in sorted({kernel.bank for kernel in mapping.on(index)}):
-            yield array, [kernel for kernel in mapping.on(index) if kernel.bank == bank]
+        for bank in mapping.banks(index):
+            yield array, bank
 
 
 def _weights(bank: Sequence[PlacedKernel], array: CrossbarArray) -> tuple[FloatArray, BoolArray, BoolArray]:
@@ -126,9 +126,8 @@ def _weights(bank: Sequence[PlacedKernel], array: CrossbarArray) -> tuple[FloatA
     weights = np.zeros((array.info.rows, array.info.cols // 2))
     driven, used = np.zeros(weights.shape[0], dtype=np.bool_), np.zeros(weights.shape[1], dtype=np.bool_)
     for kernel in bank:
-        columns = slice(kernel.col // 2, kernel.col // 2 + kernel.block.size)
-        weights[kernel.rows, columns] = kernel.block.weights
-        driven[kernel.rows], used[columns] = True, True
+        weights[np.ix_(kernel.word_lines, kernel.pairs)] = kernel.weights
+        driven[kernel.word_lines], used[kernel.pairs] = True, True
     return weights, driven, used
 
 

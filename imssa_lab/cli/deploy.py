@@ -5,20 +5,41 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imssa_lab.cli.session import Sequences, Stages, console, new_folder, provenance, stages
+from imssa_lab.errors import ConfigError, DeploymentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from imssa_lab.hal import CrossbarArray
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deploy import Deployment
 
 LOG, RESULT, REPORT = "run.h5", "result.json", "report.html"
 LEVEL_FAILED = 3
+JOURNAL = "journal"
+"""Kind of the events that say how far a deployment came."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a deployment goes; the same for those that are recorded and those that repeat them.
+
+    Attributes:
+        spares: arrays beyond those needed; pulses, seconds: budget, None for no end.
+        resume: go on with the deployment that the folder holds, or check it again.
+    """
+
+    spares: int = 0
+    pulses: int | None = None
+    seconds: float | None = None
+    resume: bool = False
 
 
 def deploy(
@@ -26,12 +47,20 @@ def deploy(
     sequences: Annotated[Path, typer.Option(help="The sequences.npz that `imssa train` wrote beside it.")],
     array: Annotated[str, typer.Option(help="Address of the arrays; {index} stands for 0, 1, ...")],
     out: Annotated[Path, typer.Option(help="Folder for log, result and report; new or empty.")],
+    spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
+    max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the deployment in --out.")] = False,
 ) -> None:
-    """Put a bundle on arrays, verify it on four levels, and report."""
+    """Put a bundle on arrays, verify it on four levels, and report.
+
+    Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0?seed={index}" --out run
+    """
     from imssa_lab.cli.result import result_table
 
+    choices = Choices(spares, max_pulses, max_seconds, resume)
     with stages() as told:
-        outcome = deploy_files(bundle, sequences, array, out, told=told)
+        outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
     reference = Sequences.load(sequences).reference
     console().print(result_table(outcome, reference, told.seconds, written(out)))
     if not outcome.passed:
@@ -40,7 +69,13 @@ def deploy(
 
 def written(out: Path) -> dict[str, str]:
     """What a deployment leaves in its folder, by name."""
-    return {"log": str(out / LOG), "result": str(out / RESULT), "report": str(out / REPORT)}
+    return {"log": str(logs(out)[-1]), "result": str(out / RESULT), "report": str(out / REPORT)}
+
+
+def logs(out: Path) -> list[Path]:
+    """The logs of a folder, oldest first: that of the deployment, then those of what went on with it."""
+    later = sorted(out.glob("run-*.h5"), key=lambda path: int(path.stem.removeprefix("run-")))
+    return [out / LOG, *later]
 
 
 def deploy_files(
@@ -53,8 +88,9 @@ def deploy_files(
     first_index: int = 0,
     facts: dict[str, str] | None = None,
     fresh: bool = True,
+    choices: Choices | None = None,
 ) -> Deployment:
-    """Deploy a bundle file and leave log, result and report in `out`.
+    """Deploy a bundle file and leave log, result and report in `out`; a report also where it fails half way.
 
     Args:
         template: address of the arrays, ``{index}`` counting from `first_index`.
@@ -68,13 +104,16 @@ def deploy_files(
     from imssa_lab.report.html import load_plots, write_report
     from imssa_lab.s4d.bundle import KernelBundle
 
+    choices = choices or Choices()
     load_plots()
     told("open the arrays", 0, 1)
     bundle = KernelBundle.load(bundle_path)
     sequences = Sequences.load(sequences_path)
+    entries = journal_of(out) if choices.resume else None
+    log_path = out / LOG if entries is None else out / f"run-{len(logs(out))}.h5"
     with ExitStack() as stack:
-        arrays = _open(stack, template, first_index, bundle)
-        if fresh:
+        arrays = _open(stack, template, first_index, bundle, choices.spares)
+        if fresh and not choices.resume:
             new_folder(out)
         kept = provenance() | (facts or {})
         kept |= {
@@ -84,24 +123,41 @@ def deploy_files(
             "sequences": os.path.relpath(sequences_path, out),
             "sequences sha256": hashlib.sha256(sequences_path.read_bytes()).hexdigest(),
         }
-        log = stack.enter_context(RunLog.create(out / LOG, arrays, kept))
+        log = stack.enter_context(RunLog.create(log_path, arrays, kept))
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
         told("open the arrays", 1, 1)
+        notes = list(entries or [])
+
+        def note(text: str) -> None:
+            notes.append(text)
+            log.event(JOURNAL, text)
+
+        for text in entries or []:  # so that each log can be gone on with by itself
+            log.event(JOURNAL, text)
+        title = f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}"
         try:
-            outcome = sequences.deploy(bundle, recorded, told)
+            outcome = _deployed(bundle, sequences, recorded, told, choices, note, entries)
         except BaseException as error:
-            log.event("error", f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            log.event("error", why)
+            _report_unfinished(out / REPORT, title, why, notes, bundle, len(arrays), kept)
             raise
         for level in outcome.levels:
             log.event("level", str(level))
+        for remedied in outcome.remedies:
+            log.event("remedy", str(remedied))
+        for name, end in outcome.kernel_ends.items():
+            log.event("kernel", f"{name}: {end}")
         text = result_text(outcome, bundle.digest(), sequences.reference)
         log.event("result", text)
     told("write the report", 0, 1)
+    if choices.resume:  # the log keeps every result; the files show the newest
+        (out / REPORT).unlink(missing_ok=True)
     (out / RESULT).write_text(text, encoding="utf-8")
     write_report(
         out / REPORT,
         outcome,
-        title=f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
+        title=title,
         float_accuracy=sequences.reference.get("float"),
         provenance=kept | {"chips": ", ".join(array.info.serial for array in arrays)},
     )
@@ -109,16 +165,95 @@ def deploy_files(
     return outcome
 
 
-def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle) -> list[CrossbarArray]:
-    """As many arrays as the bundle needs; the first one tells how many those are."""
-    from imssa_lab.mapping import kernel_block, kernels_per_array
+def journal_of(out: Path) -> list[str]:
+    """The journal of the deployment in a folder, from the newest of its logs that holds one.
+
+    Raises:
+        ConfigError: the folder holds no log of a deployment.
+    """
+    from imssa_lab.log import open_run
+
+    for path in reversed(logs(out)):
+        if path.exists():
+            with open_run(path) as run:
+                entries = [text for _, text in run.events(JOURNAL)]
+            if entries:
+                return entries
+    raise ConfigError(f"{out} holds no deployment that got as far as a plan; start it without --resume")
+
+
+def _deployed(
+    bundle: KernelBundle,
+    sequences: Sequences,
+    arrays: Sequence[CrossbarArray],
+    told: Stages,
+    choices: Choices,
+    note: Callable[[str], None],
+    entries: list[str] | None,
+) -> Deployment:
+    from protocols.budget import Budget
+    from protocols.deploy import deploy
+
+    return deploy(
+        bundle,
+        arrays,
+        calibration_inputs=sequences.calibration_inputs,
+        test_inputs=sequences.test_inputs,
+        test_labels=sequences.test_labels,
+        null_accuracy=sequences.reference.get("null"),
+        budget=Budget(choices.pulses, choices.seconds),
+        journal=note,
+        resume=entries,
+        progress=told,
+    )
+
+
+def _report_unfinished(
+    path: Path,
+    title: str,
+    why: str,
+    notes: list[str],
+    bundle: KernelBundle,
+    arrays: int,
+    kept: Mapping[str, str],
+) -> None:
+    """What the journal tells of a deployment that ended before its time."""
+    import numpy as np
+
+    from imssa_lab.report.unfinished import write_unfinished
+    from protocols.journal import read_journal
+
+    try:
+        standing = read_journal(notes, bundle, arrays)
+    except DeploymentError:  # not even a plan
+        kernels = {
+            f"layer {index}, channel {channel}": "not placed, nothing pulsed"
+            for index, layer in enumerate(bundle.layers)
+            for channel in range(len(layer.d))
+        }
+        write_unfinished(path, title, why, [], kernels, kept)
+        return
+    states = standing.arrays
+    rows = [(index, int(s.finished.sum()), int(s.stuck.sum())) for index, s in enumerate(states)]
+    kernels = {}
+    for kernel in standing.mapping.kernels:
+        state = states[kernel.array]
+        done = state.finished[kernel.cells] | state.stuck[kernel.cells]
+        kernels[kernel.name] = (
+            "programmed, not verified"
+            if done.all()
+            else f"{np.count_nonzero(done)} of {done.size} cells programmed or stuck"
+        )
+    write_unfinished(path, title, why, rows, kernels, kept)
+
+
+def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, spares: int) -> list[CrossbarArray]:
+    """As many arrays as the bundle needs, and spare ones; the first one tells how many those are."""
+    from imssa_lab.mapping import arrays_needed
     from imssa_lab.station import addresses, open_array
 
     arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
-    kernels = sum(len(layer.d) for layer in bundle.layers)
-    size = kernel_block(bundle.layers[0], 0).size
-    each = kernels_per_array(size, arrays[0].info.shape)
-    count = -(-kernels // each) if each else 1  # a kernel that fits no array is for `deploy` to refuse
+    count = arrays_needed(bundle, arrays[0].info.shape) + spares
     for spec in addresses(template, count, first)[1:]:
         arrays.append(stack.enter_context(open_array(spec)))
     return arrays

@@ -6,6 +6,7 @@ W[u, y] = D U. Each column is divided by its largest magnitude, which the digita
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ Form = Literal["delta", "direct"]
 
 @dataclass(frozen=True)
 class KernelBlock:
-    """The logical block of one kernel with 2N real states.
+    """The logical block of one kernel, or of a part of it, with 2N real states.
 
     Attributes:
         weights: (2N + 1, 2N + 1), each in [-1, 1]: what the cells hold.
@@ -27,6 +28,7 @@ class KernelBlock:
         input_scale: U, the kernel's input at full DAC scale.
         state_scale: X, the state at full DAC scale.
         form: "delta", where the array gives the increment of the state, or "direct", the next state.
+        states: which of the kernel's complex states it holds; a kernel in parts is the sum of their outputs.
     """
 
     weights: FloatArray
@@ -34,6 +36,7 @@ class KernelBlock:
     input_scale: float
     state_scale: float
     form: Form
+    states: tuple[int, ...]
 
     @property
     def size(self) -> int:
@@ -41,22 +44,28 @@ class KernelBlock:
         return len(self.weights)
 
 
-def kernel_block(layer: LayerKernels, channel: int, form: Form = "delta") -> KernelBlock:
-    """The block of one channel of a layer."""
-    blocks = layer.transition[channel]
-    states = 2 * len(blocks)
-    transition = np.zeros((states, states))
+def kernel_block(
+    layer: LayerKernels, channel: int, form: Form = "delta", states: Sequence[int] | None = None
+) -> KernelBlock:
+    """The block of one channel of a layer, or of some of its complex states.
+
+    The feed-through D goes with the part that holds state 0.
+    """
+    chosen = tuple(range(len(layer.b[channel])) if states is None else states)
+    blocks = layer.transition[channel][list(chosen)]
+    count = 2 * len(blocks)
+    transition = np.zeros((count, count))
     for n, block in enumerate(blocks):
         transition[2 * n : 2 * n + 2, 2 * n : 2 * n + 2] = block
     if form == "delta":
-        transition -= np.eye(states)
+        transition -= np.eye(count)
     u_scale = float(layer.input_range)
     x_scale = STATE_HEADROOM * float(layer.state_range[channel])
-    weights = np.zeros((states + 1, states + 1))
-    weights[0, :states] = layer.b[channel].ravel() * u_scale / x_scale
-    weights[1:, :states] = transition.T
-    weights[1:, states] = layer.c[channel].ravel() * x_scale
-    weights[0, states] = layer.d[channel] * u_scale
+    weights = np.zeros((count + 1, count + 1))
+    weights[0, :count] = layer.b[channel][list(chosen)].ravel() * u_scale / x_scale
+    weights[1:, :count] = transition.T
+    weights[1:, count] = layer.c[channel][list(chosen)].ravel() * x_scale
+    weights[0, count] = layer.d[channel] * u_scale if 0 in chosen else 0.0
     column_scale = np.abs(weights).max(axis=0)
     column_scale[column_scale == 0.0] = 1.0
-    return KernelBlock(weights / column_scale, column_scale, u_scale, x_scale, form)
+    return KernelBlock(weights / column_scale, column_scale, u_scale, x_scale, form, chosen)

@@ -7,9 +7,10 @@ banks; a read drives the word lines of one bank and leaves the others at 0 V.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imssa_lab.errors import DeploymentError
 from imssa_lab.hal import BoolArray, FloatArray, Window
@@ -20,32 +21,51 @@ from imssa_lab.s4d.bundle import KernelBundle
 
 @dataclass(frozen=True, eq=False)
 class PlacedKernel:
-    """A kernel on its array: `row` is its first word line, `col` its first bit line."""
+    """A kernel, or a part of one, on its array.
+
+    Attributes:
+        slot: number of its place on the array.
+        word_lines: (size,), that of every row of the block; pairs: (size,), pair of bit lines of every column.
+        row_signs, column_signs: (size,), 1 or -1: what the digital side multiplies inputs and outputs by.
+    """
 
     layer: int
     channel: int
     array: int
     bank: int
-    row: int
-    col: int
+    slot: int
+    word_lines: NDArray[np.intp]
+    pairs: NDArray[np.intp]
+    row_signs: FloatArray
+    column_signs: FloatArray
     block: KernelBlock
 
     @property
-    def rows(self) -> slice:
-        """Its word lines."""
-        return slice(self.row, self.row + self.block.size)
+    def name(self) -> str:
+        """Layer, channel and, of a part, its states, in words."""
+        return f"layer {self.layer}, channel {self.channel}, states {self.block.states[0]}-{self.block.states[-1]}"
 
     @property
-    def cols(self) -> slice:
-        """Its bit lines, two for every logical column."""
-        return slice(self.col, self.col + 2 * self.block.size)
+    def weights(self) -> FloatArray:
+        """What the cells hold, rows and columns as in the block, signs turned as they are on the array."""
+        return np.asarray(self.row_signs[:, None] * self.block.weights * self.column_signs)
+
+    @property
+    def bit_lines(self) -> NDArray[np.intp]:
+        """Its bit lines, two for every logical column, (2 size,)."""
+        return np.stack([2 * self.pairs, 2 * self.pairs + 1], axis=-1).ravel()
+
+    @property
+    def cells(self) -> tuple[NDArray[np.intp], ...]:
+        """Index of its cells in a map of the array."""
+        return np.ix_(self.word_lines, self.bit_lines)
 
 
 @dataclass(frozen=True)
 class Mapping:
     """All kernels of a bundle on arrays of one shape and one conductance window.
 
-    `abandoned` lists the places (array, first word line) that kernels had to leave.
+    `abandoned` lists the places (array, slot) that kernels had to leave.
     """
 
     kernels: tuple[PlacedKernel, ...]
@@ -58,9 +78,19 @@ class Mapping:
         """How many arrays it takes."""
         return 1 + max(kernel.array for kernel in self.kernels)
 
+    @property
+    def block_size(self) -> int:
+        """Rows of the largest block, so of every place."""
+        return max(kernel.block.size for kernel in self.kernels)
+
     def on(self, array: int) -> list[PlacedKernel]:
         """The kernels of one array."""
         return [kernel for kernel in self.kernels if kernel.array == array]
+
+    def banks(self, array: int) -> list[list[PlacedKernel]]:
+        """The kernels of one array, by bank: those of one are read together."""
+        kernels = self.on(array)
+        return [[k for k in kernels if k.bank == bank] for bank in sorted({k.bank for k in kernels})]
 
     def target(self, array: int) -> tuple[FloatArray, BoolArray]:
         """Target conductances (S, NaN where nothing is programmed) and mask of one array, (rows, cols).
@@ -69,42 +99,46 @@ class Mapping:
         window as target: most stand there already and get no pulse, and one that is stuck elsewhere is found.
         """
         target = np.full(self.shape, np.nan)
-        for rows, cols in self._crossings(array):
-            target[rows, cols] = self.window.low
+        for bank in self.banks(array):
+            rows = np.concatenate([kernel.word_lines for kernel in bank])
+            columns = np.concatenate([kernel.bit_lines for kernel in bank])
+            target[np.ix_(rows, columns)] = self.window.low
         for kernel in self.on(array):
-            target[kernel.rows, kernel.cols] = to_pairs(kernel.block.weights, self.window)
+            target[kernel.cells] = to_pairs(kernel.weights, self.window)
         return target, np.isfinite(target)
 
-    def _crossings(self, array: int) -> list[tuple[slice, slice]]:
-        kernels = self.on(array)
-        return [(one.rows, other.cols) for one in kernels for other in kernels if one.bank == other.bank]
-
-    def relocate(self, damaged: Sequence[PlacedKernel], available: int) -> Mapping:
-        """The mapping with `damaged` kernels in free places, as far as there are any on `available` arrays.
-
-        The place that a kernel leaves is not used again.
-        """
-        size = max(kernel.block.size for kernel in self.kernels)
-        taken = {(kernel.array, kernel.row) for kernel in self.kernels} | set(self.abandoned)
-        places = [
-            (array, slot)
-            for array in range(available)
-            for slot in range(kernels_per_array(size, self.shape))
-            if (array, slot * size) not in taken
-        ]
-        moves = dict(zip(damaged, places, strict=False))
-        kernels = tuple(
-            _place(kernel.layer, kernel.channel, kernel.block, size, *moves[kernel], self.shape[1])
-            if kernel in moves
-            else kernel
-            for kernel in self.kernels
-        )
-        left = tuple((kernel.array, kernel.row) for kernel in moves)
-        return Mapping(kernels, self.shape, self.window, (*self.abandoned, *left))
+    def between(self, array: int) -> BoolArray:
+        """Cells of an array that join the word lines of one kernel to the bit lines of another of its bank."""
+        found = self.target(array)[1]
+        for kernel in self.on(array):
+            found[kernel.cells] = False
+        return found
 
     def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
         """The weights of the block that a measured map of its array (rows, cols), S, really implements."""
-        return from_pairs(conductance[kernel.rows, kernel.cols], self.window)
+        held = from_pairs(conductance[kernel.cells], self.window)
+        return np.asarray(kernel.row_signs[:, None] * held * kernel.column_signs)
+
+    def free_places(self, available: int) -> list[tuple[int, int]]:
+        """Places (array, slot) on `available` arrays that no kernel has or had to leave."""
+        taken = {(kernel.array, kernel.slot) for kernel in self.kernels} | set(self.abandoned)
+        return [
+            (array, slot)
+            for array in range(available)
+            for slot in range(kernels_per_array(self.block_size, self.shape))
+            if (array, slot) not in taken
+        ]
+
+    def replaced(self, moved: Sequence[tuple[PlacedKernel, Sequence[PlacedKernel]]]) -> Mapping:
+        """The mapping with kernels in new places: (as it was, what takes over from it) for each.
+
+        A place that is left counts as abandoned.
+        """
+        news = {id(old): tuple(new) for old, new in moved}
+        kernels = tuple(k for kernel in self.kernels for k in news.get(id(kernel), (kernel,)))
+        used = {(kernel.array, kernel.slot) for kernel in kernels}
+        left = {(old.array, old.slot) for old, _ in moved} | set(self.abandoned)
+        return replace(self, kernels=kernels, abandoned=tuple(sorted(left - used)))
 
 
 def kernels_per_array(block_size: int, shape: tuple[int, int]) -> int:
@@ -112,30 +146,85 @@ def kernels_per_array(block_size: int, shape: tuple[int, int]) -> int:
     return shape[0] // block_size if 2 * block_size <= shape[1] else 0
 
 
+def place(
+    layer: int, channel: int, block: KernelBlock, size: int, array: int, slot: int, shape: tuple[int, int]
+) -> PlacedKernel:
+    """A block in place number `slot`, for blocks of up to `size` rows: word lines one below the other."""
+    bank, column = divmod(slot, shape[1] // (2 * size))
+    lines = np.arange(block.size)
+    return PlacedKernel(
+        layer,
+        channel,
+        array,
+        bank,
+        slot,
+        slot * size + lines,
+        column * size + lines,
+        np.ones(block.size),
+        np.ones(block.size),
+        block,
+    )
+
+
+def blocks_of(
+    bundle: KernelBundle, shape: tuple[int, int], forms: Sequence[Sequence[Form]] | Form = "delta"
+) -> list[tuple[int, int, KernelBlock]]:
+    """(layer, channel, block) of every kernel; one too large for an array comes in parts.
+
+    Args:
+        forms: one for all, or one for every channel of every layer.
+
+    Raises:
+        DeploymentError: not even one state fits.
+    """
+    states = len(bundle.layers[0].b[0])
+    most = (min(shape[0], shape[1] // 2) - 1) // 2
+    if most < 1:
+        raise DeploymentError(
+            f"a kernel of one state needs 3 word lines and 6 bit lines, the array has {shape[0]} and {shape[1]}; "
+            "use larger arrays"
+        )
+    parts = np.array_split(np.arange(states), -(-states // most))
+    return [
+        (index, channel, kernel_block(layer, channel, form, [int(state) for state in part]))
+        for index, layer in enumerate(bundle.layers)
+        for channel in range(len(layer.d))
+        for form in [forms if isinstance(forms, str) else forms[index][channel]]
+        for part in parts
+    ]
+
+
+def arrays_needed(bundle: KernelBundle, shape: tuple[int, int]) -> int:
+    """How many arrays of this shape the kernels of a bundle take.
+
+    Raises:
+        DeploymentError: not even one state fits.
+    """
+    blocks = blocks_of(bundle, shape)
+    each = kernels_per_array(max(block.size for _, _, block in blocks), shape)
+    return -(-len(blocks) // each)
+
+
 def map_bundle(
-    bundle: KernelBundle, shape: tuple[int, int], window: Window, available: int, form: Form = "delta"
+    bundle: KernelBundle,
+    shape: tuple[int, int],
+    window: Window,
+    available: int,
+    form: Sequence[Sequence[Form]] | Form = "delta",
 ) -> Mapping:
-    """Place all kernels of a bundle.
+    """Place all kernels of a bundle, in order, as if no cell were damaged.
 
     Args:
         shape: word lines and bit lines of each array.
         available: how many such arrays there are.
+        form: one for all, or one for every channel of every layer.
 
     Raises:
         DeploymentError: a kernel is larger than an array, or there are too few arrays.
     """
-    blocks = [
-        (layer_index, channel, kernel_block(layer, channel, form))
-        for layer_index, layer in enumerate(bundle.layers)
-        for channel in range(len(layer.d))
-    ]
+    blocks = blocks_of(bundle, shape, form)
     size = max(block.size for _, _, block in blocks)
     per_array = kernels_per_array(size, shape)
-    if per_array == 0:
-        raise DeploymentError(
-            f"a kernel of this bundle needs {size} word lines and {2 * size} bit lines, the array has {shape[0]} and "
-            f"{shape[1]}; train with fewer states"
-        )
     needed = -(-len(blocks) // per_array)
     if needed > available:
         raise DeploymentError(
@@ -143,13 +232,7 @@ def map_bundle(
             "add arrays or train with fewer channels"
         )
     placed = (
-        _place(layer, channel, block, size, *divmod(index, per_array), shape[1])
+        place(layer, channel, block, size, *divmod(index, per_array), shape)
         for index, (layer, channel, block) in enumerate(blocks)
     )
     return Mapping(tuple(placed), shape, window)
-
-
-def _place(layer: int, channel: int, block: KernelBlock, size: int, array: int, slot: int, cols: int) -> PlacedKernel:
-    """A kernel in place number `slot` of an array with so many bit lines: word lines one below the other."""
-    bank, column = divmod(slot, cols // (2 * size))
-    return PlacedKernel(layer, channel, array, bank, slot * size, 2 * size * column, block)

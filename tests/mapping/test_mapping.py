@@ -55,10 +55,10 @@ def test_kernels_have_word_lines_of_their_own_and_banks_share_none_of_their_bit_
     mapping = map_bundle(bundle, (64, 64), WINDOW, 4)
     assert len(mapping.kernels) == 12
     for array in range(mapping.arrays):
-        rows = np.concatenate([np.arange(64)[kernel.rows] for kernel in mapping.on(array)])
+        rows = np.concatenate([kernel.word_lines for kernel in mapping.on(array)])
         assert len(np.unique(rows)) == len(rows)
         for bank in {kernel.bank for kernel in mapping.on(array)}:
-            cols = [np.arange(64)[kernel.cols] for kernel in mapping.on(array) if kernel.bank == bank]
+            cols = [kernel.bit_lines for kernel in mapping.on(array) if kernel.bank == bank]
             assert len(np.unique(np.concatenate(cols))) == sum(map(len, cols))
 
 
@@ -70,7 +70,7 @@ def test_the_target_implements_the_weights_and_nothing_between_kernels(bundle: K
         assert mapping.implemented(kernel, target) == pytest.approx(kernel.block.weights, abs=1e-12)
     first, second = mapping.on(0)[:2]
     assert first.bank == second.bank
-    assert (target[first.rows, second.cols] == WINDOW.low).all()
+    assert (target[np.ix_(first.word_lines, second.bit_lines)] == WINDOW.low).all()
 
 
 def test_capacity() -> None:
@@ -82,8 +82,8 @@ def test_capacity() -> None:
 def test_too_few_arrays_and_too_small_arrays_say_what_is_needed(bundle: KernelBundle) -> None:
     with pytest.raises(DeploymentError, match="12 kernels need 6 arrays of 10x10, 5 given"):
         map_bundle(bundle, (10, 10), WINDOW, 5)
-    with pytest.raises(DeploymentError, match="needs 5 word lines and 10 bit lines"):
-        map_bundle(bundle, (64, 9), WINDOW, 5)
+    with pytest.raises(DeploymentError, match="needs 3 word lines and 6 bit lines"):
+        map_bundle(bundle, (64, 5), WINDOW, 5)
 
 
 class TestCompensation:

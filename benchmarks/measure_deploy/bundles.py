@@ -1,0 +1,34 @@
+"""Trained bundles for the benchmark, kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imssa_lab.cli.session import Sequences
+from imssa_lab.s4d.bundle import KernelBundle
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def trained(task: str, precision: str, seed: int, folder: Path) -> tuple[KernelBundle, Sequences]:
+    """A bundle and its sequences from `folder`; trained there where it is not yet, which needs the speech data."""
+    place = folder / f"{task}-{precision}-{seed}"
+    path = place / "bundle.safetensors"
+    if not path.exists():
+        _train(task, precision, seed, place)
+    return KernelBundle.load(path), Sequences.load(place / "sequences.npz")
+
+
+def _train(task: str, precision: str, seed: int, place: Path) -> None:
+    from imssa_lab.cli.session import stages
+    from imssa_lab.cli.train import exported, settings, train_model
+
+    os.environ.setdefault("IMSSA_DATA", str(DATA))
+    place.mkdir(parents=True, exist_ok=True)
+    with stages() as told:
+        data, config = settings(task, seed, precision, [], told=told)
+        model, sequences = train_model(data, config, told=told, null=False)
+        bundle = exported(model, data, told=told)
+    bundle.save(place / "bundle.safetensors")
+    sequences.save(place / "sequences.npz")
