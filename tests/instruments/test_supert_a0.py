@@ -45,7 +45,7 @@ def powered(firmware: SuperTBoard) -> SuperTBoard:
 
 
 def test_every_command_shows_its_bytes() -> None:
-    for module in (wire, board_module):
+    for module in (wire, wire.arrays, wire.command, wire.lines, board_module):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted

@@ -1,13 +1,10 @@
 """The firmware of the superT A0 board (8 December 2019) around three `BenchTwin`s: framing, replies, and its traps.
 
-A pseudo-terminal has no packets, so commands are framed by content. Where the sheet says "undefined" or "for ever",
-this one stops answering until it is restarted.
+Where the board's fact sheet says "undefined" or "for ever", this one stops answering until it is restarted.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -20,21 +17,12 @@ from imssa_lab.hal import PulseKind, Pulses
 from twin.inputs import Inputs
 from twin.instruments.bench import BenchTwin
 from twin.instruments.journal import Journal
+from twin.instruments.supert_framing import Framing
 from twin.profile import TwinProfile
 
 _CLOCK = 200e6
 _SELECTS = ("NFORCE_SAFE0", "NFORCE_SAFE1", "NFORCE_SAFE2")
 _CONNECTS = ("CONNECT_COLUMN_T", "CONNECT_TIA", "ROW_WRITE_CONNECT", *_SELECTS)
-_HEAD = re.compile(rb"\s*([+-]?\d*)")
-# text fields between the number and the marker, and where the payload's length comes from
-_BINARY: dict[int, tuple[int, Callable[[list[int]], int]]] = {
-    215: (2, lambda f: f[1]),
-    219: (2, lambda f: f[1]),
-    303: (2, lambda f: f[1]),
-    403: (4, lambda f: 8 * f[1]),
-    405: (3, lambda f: wire.PACKET_BYTES),
-    407: (5, lambda f: wire.PACKET_BYTES),
-}
 
 
 def board_profile(profile: TwinProfile | str, coding: Literal["analog", "bit-serial"] = "analog") -> TwinProfile:
@@ -95,7 +83,7 @@ class SuperTBoard:
         self._codes = np.zeros((2 * wire.SIDE, wire.SIDE), dtype=np.uint16)
         self._pulse_end = 2
         self._line_data = 0
-        self._data = bytearray()
+        self._framing = Framing()
         self.hung = False
 
     # ---- what a port needs
@@ -108,11 +96,11 @@ class SuperTBoard:
     @property
     def unfinished(self) -> bool:
         """Whether part of a command waits for the rest."""
-        return bool(self._data)
+        return self._framing.unfinished
 
     def forget(self) -> None:
         """A USB transfer that ended early is dropped."""
-        self._data.clear()
+        self._framing.forget()
 
     def make_safe(self) -> None:
         """Power off."""
@@ -126,47 +114,13 @@ class SuperTBoard:
         """The replies to all commands that are complete with these bytes."""
         if self.hung:
             return []
-        self._data += data
+        self._framing.add(data)
         replies = []
-        while not self.hung and (command := self._next()) is not None:
+        while not self.hung and (command := self._framing.next()) is not None:
             reply = self._run(*command)
             if reply:
                 replies.append(reply)
         return replies
-
-    # ---- framing by content
-
-    def _next(self) -> tuple[int, list[int], list[bytes], bytes] | None:
-        while self._data[:1] == b"\0":
-            del self._data[:1]
-        comma, nul = self._data.find(b","), self._data.find(b"\0")
-        if nul < 0 and comma < 0:
-            return None
-        number = _integer(bytes(self._data[: min(x for x in (comma, nul) if x >= 0)]))
-        if number not in _BINARY:
-            if nul < 0:
-                return None
-            texts = [part for part in bytes(self._data[:nul]).split(b",")[1:] if part]
-            del self._data[: nul + 1]
-            return number, [_integer(text) for text in texts], texts, b""
-        count, length_of = _BINARY[number]
-        parts = bytes(self._data[:64]).split(b",", count + 2)
-        if len(parts) < count + 3:
-            if len(self._data) > 64:
-                self.forget()
-            return None
-        texts = parts[1 : count + 1]
-        values = [_integer(text) for text in texts]
-        start = sum(len(part) + 1 for part in parts[: count + 1]) + 2
-        length = length_of(values)
-        if not 0 <= length <= wire.LONGEST:
-            self.forget()
-            return None
-        if len(self._data) < start + length + 1:
-            return None
-        payload = bytes(self._data[start : start + length])
-        del self._data[: start + length + 1]
-        return number, values, texts, payload
 
     # ---- commands
 
@@ -401,10 +355,3 @@ class SuperTBoard:
         else:
             bench.apply_pulses(Pulses(kind, volts, gates, width))
         bench.ground()
-
-
-def _integer(text: bytes) -> int:
-    """As the firmware's number parser: blanks, a sign, digits, then whatever; 32 bits wrap."""
-    found = _HEAD.match(text)
-    digits = found[1] if found else b""
-    return int(digits) if digits.strip(b"+-") else 0
