@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import data, demo, deploy, fit, log, monitor, sweep, train, twin_check
+from imssa_lab.cli import data, demo, deploy, fit, log, monitor, report, sweep, train, twin_check
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
@@ -44,6 +44,7 @@ app.command()(fit.fit)
 app.command("twin-check")(twin_check.twin_check)
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
+app.command()(report.report)
 
 
 def main() -> None:

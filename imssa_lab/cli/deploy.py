@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.session import Sequences, Stages, console, new_folder, provenance, stages
-from imssa_lab.errors import ConfigError, DeploymentError
+from imssa_lab.errors import ConfigError, ImssaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from imssa_lab.hal import CrossbarArray
+    from imssa_lab.log import RunLog
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deploy import Deployment
 
@@ -99,48 +100,69 @@ def deploy_files(
     Raises:
         ConfigError: `out` is in use, or an address is wrong; BundleError, DeploymentError: nothing was pulsed.
     """
-    from imssa_lab.cli.result import result_text
-    from imssa_lab.log import Recorded, RunLog
-    from imssa_lab.report.html import load_plots, write_report
+    from imssa_lab.log import RunLog
+    from imssa_lab.report.page import require_plots
     from imssa_lab.s4d.bundle import KernelBundle
 
     choices = choices or Choices()
-    load_plots()
+    require_plots()
     told("open the arrays", 0, 1)
     bundle = KernelBundle.load(bundle_path)
     sequences = Sequences.load(sequences_path)
     entries = journal_of(out) if choices.resume else None
     log_path = out / LOG if entries is None else out / f"run-{len(logs(out))}.h5"
+    try:
+        with ExitStack() as stack:
+            arrays = _open(stack, template, first_index, bundle, choices.spares)
+            if fresh and not choices.resume:
+                new_folder(out)
+            kept = provenance() | (facts or {})
+            kept |= {
+                "array": template,
+                "title": f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
+                "bundle": os.path.relpath(bundle_path, out),
+                "bundle sha256": bundle.digest(),
+                "sequences": os.path.relpath(sequences_path, out),
+                "sequences sha256": hashlib.sha256(sequences_path.read_bytes()).hexdigest(),
+            }
+            log = stack.enter_context(RunLog.create(log_path, arrays, kept))
+            told("open the arrays", 1, 1)
+            outcome, text = _logged(log, arrays, bundle, sequences, told, choices, entries)
+    except BaseException as error:
+        if log_path.exists():
+            _report_unfinished(log_path, out / REPORT, error)
+        raise
+    told("write the report", 0, 1)
+    (out / RESULT).write_text(text, encoding="utf-8")
+    _report(log_path, out / REPORT)
+    told("write the report", 1, 1)
+    return outcome
+
+
+def _logged(
+    log: RunLog,
+    arrays: Sequence[CrossbarArray],
+    bundle: KernelBundle,
+    sequences: Sequences,
+    told: Stages,
+    choices: Choices,
+    entries: list[str] | None,
+) -> tuple[Deployment, str]:
+    """The deployment and the text of its result; all that it came to is in the log, why it ended early too."""
+    from imssa_lab.cli.result import result_text
+    from imssa_lab.log import Recorded
+    from imssa_lab.report.measured.outcome import OUTCOME, RESULT_EVENT, outcome_text
+
     with ExitStack() as stack:
-        arrays = _open(stack, template, first_index, bundle, choices.spares)
-        if fresh and not choices.resume:
-            new_folder(out)
-        kept = provenance() | (facts or {})
-        kept |= {
-            "array": template,
-            "bundle": os.path.relpath(bundle_path, out),
-            "bundle sha256": bundle.digest(),
-            "sequences": os.path.relpath(sequences_path, out),
-            "sequences sha256": hashlib.sha256(sequences_path.read_bytes()).hexdigest(),
-        }
-        log = stack.enter_context(RunLog.create(log_path, arrays, kept))
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
-        told("open the arrays", 1, 1)
-        notes = list(entries or [])
-
-        def note(text: str) -> None:
-            notes.append(text)
-            log.event(JOURNAL, text)
-
         for text in entries or []:  # so that each log can be gone on with by itself
             log.event(JOURNAL, text)
-        title = f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}"
         try:
-            outcome = _deployed(bundle, sequences, recorded, told, choices, note, entries)
+            outcome = _deployed(
+                bundle, sequences, recorded, told, choices, lambda text: log.event(JOURNAL, text), entries
+            )
         except BaseException as error:
-            why = f"{type(error).__name__}: {error}"
-            log.event("error", why)
-            _report_unfinished(out / REPORT, title, why, notes, bundle, len(arrays), kept)
+            log.note("error", f"{type(error).__name__}: {error}")
             raise
         for level in outcome.levels:
             log.event("level", str(level))
@@ -149,20 +171,25 @@ def deploy_files(
         for name, end in outcome.kernel_ends.items():
             log.event("kernel", f"{name}: {end}")
         text = result_text(outcome, bundle.digest(), sequences.reference)
-        log.event("result", text)
-    told("write the report", 0, 1)
-    if choices.resume:  # the log keeps every result; the files show the newest
-        (out / REPORT).unlink(missing_ok=True)
-    (out / RESULT).write_text(text, encoding="utf-8")
-    write_report(
-        out / REPORT,
-        outcome,
-        title=title,
-        float_accuracy=sequences.reference.get("float"),
-        provenance=kept | {"chips": ", ".join(array.info.serial for array in arrays)},
-    )
-    told("write the report", 1, 1)
-    return outcome
+        log.event(RESULT_EVENT, text)
+        log.event(OUTCOME, outcome_text(outcome))
+    return outcome, text
+
+
+def _report(log_path: Path, path: Path) -> None:
+    """The report of a log, in the place of an older one: the logs of a folder keep every result."""
+    from imssa_lab.report.html import write_report
+
+    path.unlink(missing_ok=True)
+    write_report(log_path, path)
+
+
+def _report_unfinished(log_path: Path, path: Path, error: BaseException) -> None:
+    """A report also of what ended early; if that fails too, the first error is the one to tell."""
+    try:
+        _report(log_path, path)
+    except ImssaError as further:
+        error.add_note(f"and no report could be written: {further}")
 
 
 def journal_of(out: Path) -> list[str]:
@@ -206,45 +233,6 @@ def _deployed(
         resume=entries,
         progress=told,
     )
-
-
-def _report_unfinished(
-    path: Path,
-    title: str,
-    why: str,
-    notes: list[str],
-    bundle: KernelBundle,
-    arrays: int,
-    kept: Mapping[str, str],
-) -> None:
-    """What the journal tells of a deployment that ended before its time."""
-    import numpy as np
-
-    from imssa_lab.report.unfinished import write_unfinished
-    from protocols.journal import read_journal
-
-    try:
-        standing = read_journal(notes, bundle, arrays)
-    except DeploymentError:  # not even a plan
-        kernels = {
-            f"layer {index}, channel {channel}": "not placed, nothing pulsed"
-            for index, layer in enumerate(bundle.layers)
-            for channel in range(len(layer.d))
-        }
-        write_unfinished(path, title, why, [], kernels, kept)
-        return
-    states = standing.arrays
-    rows = [(index, int(s.finished.sum()), int(s.stuck.sum())) for index, s in enumerate(states)]
-    kernels = {}
-    for kernel in standing.mapping.kernels:
-        state = states[kernel.array]
-        done = state.finished[kernel.cells] | state.stuck[kernel.cells]
-        kernels[kernel.name] = (
-            "programmed, not verified"
-            if done.all()
-            else f"{np.count_nonzero(done)} of {done.size} cells programmed or stuck"
-        )
-    write_unfinished(path, title, why, rows, kernels, kept)
 
 
 def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, spares: int) -> list[CrossbarArray]:

@@ -72,13 +72,13 @@ def fit(
     Example: imssa fit relax.csv --column conductance=g --column initial=g0 --unit conductance=uS
     --unit initial=uS --out my-chip
     """
-    from imssa_lab.report.html import load_plots
+    from imssa_lab.report.page import require_plots
     from twin.fitting.dispatch import Choices
     from twin.fitting.profile_file import fitted_profile, write_profile
     from twin.fitting.tables import Reading
     from twin.profile import TwinProfile
 
-    load_plots()
+    require_plots()
     reading = Reading(
         columns=_pairs("column", column),
         units=_pairs("unit", unit),

@@ -36,11 +36,11 @@ def stuck(
     """
     from rich.table import Table
 
-    from imssa_lab.report.html import load_plots
+    from imssa_lab.report.page import require_plots
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.study import study as points_of
 
-    load_plots()
+    require_plots()
     from imssa_lab.cli.statistical import deploy_statistical
     from imssa_lab.report.study import stuck_figure, write_table
 

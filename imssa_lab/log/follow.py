@@ -54,7 +54,7 @@ class Follower:
             for table, seen in self._seen.items():
                 end = self.run.records(table)
                 if end > seen:
-                    found += _words(self.run, table, slice(seen, end))
+                    found += in_words(self.run, table, slice(seen, end))
                     reached[table] = end
         except LogError:
             now = time.monotonic()
@@ -97,7 +97,8 @@ class Follower:
             time.sleep(0.05)
 
 
-def _words(run: Run, table: str, rows: slice) -> Iterator[Seen]:
+def in_words(run: Run, table: str, rows: slice) -> Iterator[Seen]:
+    """The records of some rows of a table, each with what it says in words."""
     columns: dict[str, Any] = {
         name: run.column(table, name, rows)
         for name, column in TABLES[table].items()

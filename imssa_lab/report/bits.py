@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from imssa_lab.report.plots import BLUE, ORANGE
+from imssa_lab.report.plots.style import BLUE, ORANGE
 
 if TYPE_CHECKING:
     from imssa_lab.s4d.sweep import SweepPoint

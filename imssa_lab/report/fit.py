@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imssa_lab.errors import ConfigError
-from imssa_lab.report.plots import BLUE, GREY, ORANGE
+from imssa_lab.report.page import picture, templates, write_new
+from imssa_lab.report.plots.style import BLUE, GREY, ORANGE
 from twin.fitting.outcome import Curve, Group, Outcome
 
 LEVELS_BAR, BANDS_BAR = 0.9, 0.9
@@ -33,24 +30,18 @@ def write_fit_report(folder: Path, outcome: Outcome, provenance: Mapping[str, st
     Raises:
         ConfigError: one of them exists or cannot be written.
     """
-    page = (
-        _environment()
-        .get_template("fit.html.j2")
-        .render(
-            outcome=outcome,
-            verdicts=verdicts(outcome),
-            pictures=[_picture(figure, caption) for figure, caption in _figures(outcome)],
-            provenance=provenance,
-            poor=[p for p in outcome.parameters if p.poor],
-        )
+    environment = templates()
+    environment.filters["si"] = _si
+    page = environment.get_template("fit.html.j2").render(
+        outcome=outcome,
+        verdicts=verdicts(outcome),
+        pictures=[picture(figure, caption) for figure, caption in _figures(outcome)],
+        provenance=provenance,
+        poor=[p for p in outcome.parameters if p.poor],
     )
     text = json.dumps(as_json(outcome, provenance), indent=1, allow_nan=False)
     for name, content in (("report.html", page), ("report.json", text)):
-        try:
-            with (folder / name).open("x", encoding="utf-8") as file:
-                file.write(content)
-        except OSError as error:
-            raise ConfigError(f"{folder / name} cannot be written: {error}") from error
+        write_new(folder / name, content)
 
 
 def verdicts(outcome: Outcome) -> list[tuple[str, str, bool]]:
@@ -112,18 +103,6 @@ def as_json(outcome: Outcome, provenance: Mapping[str, str]) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("imssa_lab.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["si"] = _si
-    return environment
 
 
 def _si(value: float, unit: str) -> str:
@@ -191,10 +170,3 @@ def _coverage(groups: list[Group]) -> Figure:
     axis.axhline(90, color=ORANGE)
     axis.set(xlabel="group, in the order of the table", ylabel="inside (%)")
     return figure
-
-
-def _picture(figure: Figure, caption: str) -> dict[str, str]:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    source = f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return {"source": source, "caption": caption, "size": "wide" if figure.get_figwidth() > 6 else "narrow"}

@@ -1,177 +1,214 @@
-"""`write_report`: a deployment as one self-contained HTML file, for a phone, a screen or paper."""
+"""`write_report`: a run file as one self-contained HTML file, for a phone, a screen or paper."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+import xarray
 
 from imssa_lab.errors import ConfigError
-from imssa_lab.hal import CellOutcome, ProgrammingReport
-from protocols.deploy import Deployment
+from imssa_lab.log.reader import Run, open_run
+from imssa_lab.report import measured, plots, tables
+from imssa_lab.report.measured.outcome import Outcome
+from imssa_lab.report.page import Cited, Picture, picture, templates, write_new
+from imssa_lab.report.plots.maps import worst_array
+from imssa_lab.report.records import cited_records
+from imssa_lab.report.standing import standing
+from imssa_lab.report.tables import Table
+from imssa_lab.report.verdict import Verdict, verdict
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_SVG_TYPE, _PNG_TYPE = "image/svg+xml", "image/png"
+_FEWEST_REPEATS = 16
 
 
-def write_report(
-    path: str | Path,
-    deployment: Deployment,
-    *,
-    title: str,
-    float_accuracy: float | None = None,
-    provenance: Mapping[str, str] | None = None,
-) -> None:
-    """Write the report of a deployment to a new file; it refers to nothing outside itself.
+def write_report(run_file: str | Path, path: str | Path, title: str = "") -> None:
+    """Write the report of a run to a new HTML file; it needs nothing but the run file and refers to nothing outside.
+
+    The verdict comes first, then pictures, tables and provenance; every measured number links to its record.
 
     Args:
-        float_accuracy: test accuracy of the float model before quantisation, a fraction.
-        provenance: what was run, where and with what, shown as a table.
+        run_file: as `record` wrote it; also of a run that goes on or was cut off.
+        path: the new file; title: of the page, by default what the run says of itself.
 
     Raises:
-        ConfigError: the file exists, its folder does not, or matplotlib is not installed; nothing was written.
+        ConfigError: the file exists or cannot be written, or matplotlib is not installed; LogError: the run cannot be
+            read.
     """
-    where = Path(path)
-    if where.exists():
-        raise ConfigError(f"{where} exists; choose another name, nothing was overwritten")
-    accuracies = _accuracies(deployment, float_accuracy)
-    page = _template().render(
-        title=title,
-        deployment=deployment,
-        accuracies=accuracies,
-        pictures=_pictures(deployment, accuracies),
-        facts=_facts(deployment),
-        programming=[_programming_row(report) for report in deployment.reports],
-        provenance=provenance or {},
-    )
-    try:
-        with where.open("x", encoding="utf-8") as file:
-            file.write(page)
-    except OSError as error:
-        raise ConfigError(f"{where} cannot be written: {error}") from error
+    if Path(path).exists():
+        raise ConfigError(f"{path} exists; choose another name, nothing was overwritten")
+    with open_run(run_file) as run:
+        page = report_page(run, title)
+    write_new(Path(path), page)
 
 
-def load_plots() -> ModuleType:
-    """The module `plots`; ask for it before a long run whose report must not fail for want of matplotlib.
+def report_page(run: Run, title: str = "") -> str:
+    """The report of an open run, as HTML text.
 
     Raises:
-        ConfigError: matplotlib is not installed.
+        LogError: damaged records.
     """
-    try:
-        from imssa_lab.report import plots
-    except ImportError as error:
-        raise ConfigError(
-            f'the report needs matplotlib ({error}); install it with `pip install "imssa-lab[plot]"`'
-        ) from error
-    return plots
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("imssa_lab.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    outcome, data = measured.outcome_of(run), measured.programmed(run)
+    found = verdict(run, outcome, data)
+    cards = [] if outcome is None else tables.accuracies(outcome)
+    levels = None if outcome is None else tables.levels(run, outcome)
+    pictures = list(_pictures(run, outcome, data))
+    shown = [table for table in _tables(run, outcome, data) if table.rows]
+    cited = _cited(found, cards, [*shown, *([levels] if levels else [])], pictures)
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            title=title or _title(run),
+            verdict=found,
+            cards=cards,
+            levels=levels,
+            pictures=pictures,
+            tables=shown,
+            provenance=_provenance(run),
+            file=run.path.name,
+            records=cited_records(run, cited),
+        )
     )
-    return environment.get_template("report.html.j2")
 
 
-def _accuracies(deployment: Deployment, float_accuracy: float | None) -> list[tuple[str, float]]:
-    rows = [
-        ("float", float_accuracy),
-        ("quantised", deployment.software_accuracy),
-        ("on arrays", deployment.accuracy),
-        ("null control", deployment.null_accuracy),
-    ]
-    return [(name, value) for name, value in rows if value is not None]
+def _title(run: Run) -> str:
+    chips = ", ".join(dict.fromkeys(info.name for info in run.infos))
+    return run.provenance.get("title", f"{run.path.name}: {chips}")
 
 
-def _facts(deployment: Deployment) -> list[tuple[str, str]]:
-    rows, cols = deployment.mapping.shape
-    window = deployment.mapping.window
-    cells = sum(int(np.isfinite(target).sum()) for target in deployment.targets)
-    return [
-        ("kernels", str(len(deployment.mapping.kernels))),
-        ("arrays", f"{deployment.mapping.arrays} of {rows} x {cols}"),
-        ("conductance window", f"{1e6 * window.low:g} to {1e6 * window.high:g} µS"),
-        ("cells programmed", str(cells)),
-        ("programming pulses", str(deployment.pulses)),
-        ("device time, all arrays", f"{deployment.seconds:.1f} s"),
-        ("median kernel NRMSE on real input", f"{float(np.median(deployment.kernel_nrmse)):.4f}"),
-    ]
+def _tables(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> list[Table]:
+    found: list[Table] = [tables.said(run)]
+    if outcome is not None:
+        found += [tables.deployment(outcome, data), tables.kernel_ends(run)]
+    else:
+        found += standing(run)
+    found += [tables.arrays(run, data), tables.programming(run)]
+    if outcome is not None:
+        found.append(tables.figures(run, outcome))
+    return [*found, tables.calls(run)]
 
 
-def _programming_row(report: ProgrammingReport) -> list[str]:
-    ends = [
-        f"{np.count_nonzero(report.outcome == end)} {end.name.lower().replace('_', ' ')}"
-        for end in CellOutcome
-        if end is not CellOutcome.NOT_SELECTED and np.any(report.outcome == end)
-    ]
-    return [
-        str(np.count_nonzero(report.selected)),
-        f"{100 * report.within():.2f} %",
-        f"±{1e6 * report.tolerance:g} µS",
-        str(int(report.pulses.sum())),
-        str(report.reads),
-        f"{report.seconds:.1f} s",
-        ", ".join(ends),
-    ]
-
-
-def _pictures(deployment: Deployment, accuracies: list[tuple[str, float]]) -> list[dict[str, str]]:
-    bounds = deployment.bounds
-    plots = load_plots()
-    targets, achieved = deployment.targets, deployment.achieved
-    outside = [np.count_nonzero(np.abs(a - t) > bounds.tolerance) for t, a in zip(targets, achieved, strict=True)]
-    worst = int(np.argmax(outside))
-    name = f"array {worst}" if len(targets) == 1 else f"array {worst}, the one with most cells out of tolerance"
-    return [
-        _picture(
-            plots.accuracy_bars(accuracies, len(deployment.predictions)),
+def _pictures(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Iterator[Picture]:
+    if outcome is not None:
+        yield picture(
+            plots.accuracy_bars(tables.accuracy_values(outcome), outcome.task_tests),
             "Accuracy in software, on the arrays, and of the control without memory.",
-        ),
-        _picture(
-            plots.error_histogram(targets, achieved, bounds.tolerance),
-            "What the cells hold, by a re-read that the programming loop had no part in, against their targets.",
-        ),
-        _picture(
-            plots.nrmse_histogram(deployment.kernel_nrmse, bounds.kernel),
+            [outcome.record],
+        )
+        yield picture(
+            plots.nrmse_histogram(outcome),
             "How far each kernel's output strays from the exact one, in closed loop.",
-        ),
-        _picture(
-            plots.kernel_overlay(deployment.impulses, deployment.kernel_nrmse),
+            [outcome.record],
+        )
+        yield picture(
+            plots.kernel_overlay(outcome),
             "Impulse responses on the arrays over the exact ones, from the best kernel to the worst.",
-            wide=True,
-        ),
-        _picture(
-            plots.conductance_maps(targets[worst], achieved[worst], bounds.tolerance, name),
-            "Conductances. In the error map white cells stand where they should, grey ones belong to no kernel.",
-            wide=True,
-            raster=True,
-        ),
-        _picture(
-            plots.error_maps(targets, achieved, bounds.tolerance),
-            "Errors of all arrays; a bad line would show as a stripe.",
-            wide=True,
-            raster=True,
-        ),
-    ]
+            [outcome.record],
+        )
+    if data.sizes["array"]:
+        yield from _programming_pictures(run, data)
+    yield from _product_pictures(run)
+    yield from _repeat_pictures(run)
 
 
-def _picture(figure: Figure, caption: str, wide: bool = False, raster: bool = False) -> dict[str, str]:
-    """A figure as a data address: vectors for lines, pixels for maps."""
-    buffer = BytesIO()
-    options: dict[str, Any] = {"format": "png", "dpi": 130} if raster else {"format": "svg"}
-    figure.savefig(buffer, **options, metadata=None if raster else {"Date": None})
-    kind = _PNG_TYPE if raster else _SVG_TYPE
-    source = f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return {"source": source, "caption": caption, "size": "wide" if wide else "narrow"}
+def _programming_pictures(run: Run, data: xarray.Dataset) -> Iterator[Picture]:
+    worst = worst_array(data)
+    record = int(data["record"].sel(array=worst))
+    records = sorted({int(value) for value in data["record"].values})
+    which = "" if data.sizes["array"] == 1 else f", array {worst}: the one with most cells out of tolerance"
+    yield picture(
+        plots.conductance_maps(data, worst),
+        f"Conductances{which}. In the error map white cells stand where they should; grey ones were not programmed.",
+        [record],
+        raster=True,
+    )
+    if data.sizes["array"] > 1:
+        caption = "Errors of all arrays; a bad line would show as a stripe."
+        yield picture(plots.error_maps(data), caption, records, raster=True)
+    yield picture(
+        plots.error_histogram(data),
+        "What the cells hold, by the last reading of them, against their targets.",
+        records,
+    )
+    yield picture(
+        plots.error_quantiles(data),
+        "The same errors against a normal law: dots that leave the line are tails heavier than chance.",
+        records,
+        raster=True,
+    )
+    programs = [int(value) for value in run.column("program", "seq")]
+    ends = programs if len(programs) < 3 else [programs[0], programs[-1]]
+    yield picture(plots.yield_by_pulse(data), "Cells within tolerance against the pulses that they took.", ends)
+    if int(data["pulses"].max()):
+        yield _trajectory(run, data, worst)
+
+
+def _trajectory(run: Run, data: xarray.Dataset, array: int) -> Picture:
+    """The cell of an array that took most pulses."""
+    one = data.sel(array=array)
+    pulses = np.where(np.isfinite(one["target"].values), one["pulses"].values, -1)
+    row, col = (int(value) for value in np.unravel_index(int(pulses.argmax()), pulses.shape))
+    steps = measured.trajectory(run, array, row, col)
+    target, tolerance = float(one["target"].values[row, col]), float(one["tolerance"])
+    figure = plots.pulse_trajectory(steps, target=target, tolerance=tolerance)
+    caption = "The cell that took most pulses: what it held after each, and the pulses."
+    return picture(figure, caption, [int(steps["record"].values[0]), int(steps["record"].values[-1])])
+
+
+def _product_pictures(run: Run) -> Iterator[Picture]:
+    if run.records("read_mvm"):
+        data = measured.products(run)
+        known = np.isfinite(data["expected"].values).any(axis=1)
+        if known.any():
+            records = data["record"].values[known]
+            ends = sorted({int(records[0]), int(records[-1])})
+            caption = "Products, an even sample of the run, against voltage times the conductances last read."
+            yield picture(plots.mvm_scatter(data), caption, ends, raster=True)
+            yield picture(plots.column_residuals(data), "The same products column by column.", ends)
+    calibrations = measured.calibrated(run)
+    if calibrations.sizes["array"]:
+        records = sorted({int(value) for value in calibrations["record"].values if value >= 0})
+        caption = "How columns were corrected, and what the correction leaves; one dot a column."
+        yield picture(plots.column_calibration(calibrations), caption, records)
+
+
+def _repeat_pictures(run: Run) -> Iterator[Picture]:
+    for array in range(len(run.infos)):
+        data = measured.repeats(run, array)
+        if data.sizes["read"] < _FEWEST_REPEATS:
+            continue
+        ends = sorted({int(data["record"].values[0]), int(data["record"].values[-1])})
+        caption = "How far cells moved by themselves after their last pulse; noise of single readings is in it."
+        yield picture(plots.relaxation_fans(data), caption, ends)
+        yield picture(plots.noise_spectra(data), "Noise of repeated readings.", ends)
+        return
+
+
+def _provenance(run: Run) -> dict[str, str]:
+    known = run.environment
+    computer = ("host", "user", "platform", "python", "folder", "git")
+    packages = ", ".join(f"{name} {version}" for name, version in known.get("packages", {}).items())
+    return {
+        "run file": str(run.path.name),
+        "uuid": run.uuid,
+        "created": run.created.isoformat(" ", "seconds"),
+        **{f"chip {index}": _chip(run, index) for index in range(len(run.infos))},
+        **run.provenance,
+        **{name: str(known[name]) for name in computer if known.get(name) and name not in run.provenance},
+        **({"packages": packages} if packages else {}),
+    }
+
+
+def _chip(run: Run, index: int) -> str:
+    info = run.infos[index]
+    more = ", ".join(f"{name} {value}" for name, value in info.provenance.items())
+    return f"{info.name} ({info.serial}), {info.rows} x {info.cols}{f'; {more}' if more else ''}"
+
+
+def _cited(found: Verdict, cards: list[tuple[str, Cited]], shown: list[Table], pictures: list[Picture]) -> set[int]:
+    """The numbers of all records that the page links to."""
+    values = [found.words, *(value for _, value in cards)]
+    values += [value for table in shown for row in table.rows for value in row]
+    numbers = {value.record for value in values if value.record is not None}
+    return numbers | {record for one in pictures for record in one.records}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from imssa_lab.report.plots import BLUE, GREY, ORANGE
+from imssa_lab.report.plots.style import BLUE, GREY, ORANGE
 from protocols.study import PUBLISHED, StudyPoint
 
 _MARKS = ("o", "s", "^", "D", "v")

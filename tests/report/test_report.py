@@ -1,81 +1,164 @@
+import json
 import re
+import shutil
 import sys
-from dataclasses import replace
 
-import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from imssa_lab.cli import app
 from imssa_lab.errors import ConfigError
-from imssa_lab.report import plots
-from imssa_lab.report.html import write_report
-from tests.report.tiny import deployment
+from imssa_lab.log import RunLog, open_run
+from imssa_lab.report.html import report_page, write_report
+from twin import DigitalTwin
+
+
+def page_of(path):
+    with open_run(path) as run:
+        return report_page(run)
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return deployment()
+def deployed_page(deployed):
+    return page_of(deployed)
 
 
-def test_report_is_self_contained_and_escaped(tiny, tmp_path):
-    path = tmp_path / "report.html"
-    write_report(path, tiny, title="<tiny> & co", float_accuracy=0.9, provenance={"host": "<b>lab"})
-    page = path.read_text(encoding="utf-8")
-    assert "&lt;tiny&gt; &amp; co" in page
-    assert "&lt;b&gt;lab" in page
-    assert not re.search(r"https?://|<script|<link|@import|src=\"(?!data:)|url\(", page)
-    assert page.count("<img") == 6
-    assert "90.0 %" in page
+@pytest.fixture(scope="module")
+def night_page(night):
+    return page_of(night)
 
 
-def test_verdict_comes_first_and_names_the_failed_levels(tiny, tmp_path):
-    levels = [replace(level, passed=level.level != "kernel") for level in tiny.levels]
-    write_report(tmp_path / "r.html", replace(tiny, levels=levels), title="t")
-    page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    verdict = page.index("<b>Not verified.</b> 1 of 4 levels failed: kernel.")
-    assert verdict < page.index("<h2>Accuracy")
-    assert "<b>Verified.</b>" not in page
+def test_the_page_needs_nothing_from_outside_and_escapes_what_it_shows(night_page):
+    assert "&lt;night&gt; &amp; day" in night_page
+    assert "&lt;b&gt;night" in night_page
+    assert not re.search(r"https?://|<script|@import|src=\"(?!data:)|href=\"(?!#|data:)|url\(", night_page)
 
 
-def test_nothing_is_overwritten(tiny, tmp_path):
+@pytest.mark.parametrize("which", ["deployed", "night"])
+def test_every_link_leads_to_a_record_that_is_in_the_file(which, request):
+    path = request.getfixturevalue(which)
+    page = page_of(path)
+    linked, told = set(re.findall(r'href="#r(\d+)"', page)), re.findall(r'<tr id="r(\d+)"', page)
+    assert linked == set(told)
+    assert len(told) == len(set(told)) > 10
+    with open_run(path) as run:
+        last = max(int(run.column(t, "seq")[-1]) for t in ("read_mvm", "program", "events"))
+    assert all(int(number) <= last for number in told)
+
+
+@pytest.mark.parametrize("which", ["deployed", "night"])
+def test_no_measured_number_stands_without_its_record(which, request):
+    page = page_of(request.getfixturevalue(which))
+    tables = page[: page.index("<h2>Provenance")]
+    values = re.findall(r'<td class="number">(.*?)</td>', tables, re.DOTALL)
+    bare = [value for value in values if re.search(r"\d", value) and "<a href" not in value]
+    # what is left are names: of kernels, chips, arrays, and of the figures of a level
+    names = r"\d|layer \d.*|twin:.*|array \d+|[a-z]\w+"
+    assert [value for value in bare if not re.fullmatch(names, value.strip())] == []
+    assert len(values) > 40
+
+
+def test_a_deployment_shows_its_verdict_first_then_levels_pictures_and_tables(deployed_page):
+    order = ["<b>Verified.</b>", "95.0 %", "<h2>Four levels", "<h2>Pictures", "<h2>The deployment", "<h2>Programming"]
+    order += ["<h2>Everything that was measured", "<h2>Provenance", "<h2>Records"]
+    places = [deployed_page.index(text) for text in order]
+    assert places == sorted(places)
+    assert deployed_page.count("<img") >= 10
+
+
+def test_a_failed_level_is_named_in_the_verdict(deployed, tmp_path, monkeypatch):
+    from imssa_lab.report import measured
+
+    real = measured.outcome_of
+
+    def failing(run):
+        outcome = real(run)
+        outcome.result["levels"][2]["passed"] = False
+        return outcome
+
+    monkeypatch.setattr(measured, "outcome_of", failing)
+    page = page_of(deployed)
+    assert '<div class="verdict bad"><b>Not verified.</b>' in page
+    assert "1 of 4 levels failed: kernel." in page
+
+
+def test_a_session_that_only_programs_is_told_by_its_last_readings(night_page):
+    assert '<div class="verdict plain"><b>Programmed.</b>' in night_page
+    assert "of 240 cells stand within tolerance by the last reading of them." in night_page
+    for caption in ("Cells within tolerance against", "Products, an even sample", "How columns were corrected"):
+        assert caption in night_page
+    for caption in (
+        "Noise of repeated readings",
+        "How far cells moved by themselves",
+        "The cell that took most pulses",
+    ):
+        assert caption in night_page
+
+
+def test_a_run_whose_session_is_gone_is_not_called_finished(tmp_path):
+    array = DigitalTwin("ideal", (4, 4))
+    log = RunLog.create(tmp_path / "run.h5", [array], {})
+    log.event("error", "LinkLost: the board vanished")
+    shutil.copy(tmp_path / "run.h5", tmp_path / "cut.h5")
+    log.close()
+    for name in ("run", "cut"):
+        page = page_of(tmp_path / f"{name}.h5")
+        assert '<div class="verdict bad"><b>Not finished, so not verified.</b>' in page
+        assert "LinkLost: the board vanished" in page
+
+
+def test_an_interrupted_deployment_says_how_far_every_kernel_came(deployed, tmp_path):
+    with open_run(deployed) as run:
+        journal = [text for _, text in run.events("journal")]
+    array = DigitalTwin("ideal", (16, 16))
+    with RunLog.create(tmp_path / "run.h5", [array], {}) as log:
+        log.event("journal", journal[0])
+        log.event("error", "KeyboardInterrupt: ")
+    page = page_of(tmp_path / "run.h5")
+    kernels = json.loads(journal[0])["kernels"]
+    assert page.count("nothing programmed") == len(kernels)
+    with RunLog.create(tmp_path / "later.h5", [array], {}) as log:
+        for text in journal:
+            log.event("journal", text)
+    page = page_of(tmp_path / "later.h5")
+    assert page.count("programmed, not verified") == len(kernels)
+    assert "nothing programmed" not in page
+
+
+def test_a_run_without_programming_has_a_report_too(tmp_path):
+    from imssa_lab.log import record
+
+    with record(tmp_path / "r.h5", [DigitalTwin("ideal", (4, 4))], {}) as (array,), array:
+        array.read_conductances()
+    page = page_of(tmp_path / "r.h5")
+    assert "Nothing was programmed." in page
+    assert "<img" not in page
+
+
+def test_nothing_is_overwritten(night, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="exists"):
-        write_report(path, tiny, title="t")
+        write_report(night, path)
     assert path.read_text() == "mine"
 
 
-def test_missing_matplotlib_says_what_to_install(tiny, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "imssa_lab.report.plots")
-    monkeypatch.delattr("imssa_lab.report.plots")
-    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
+def test_the_command_writes_beside_the_run_or_where_it_is_told(night, tmp_path):
+    shutil.copy(night, tmp_path / "night.h5")
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "night.h5")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "night.html").read_text().startswith("<!doctype html>")
+    again = CliRunner().invoke(app, ["report", str(tmp_path / "night.h5")])
+    assert again.exit_code == 1
+    assert "nothing was overwritten" in again.stderr
+    missing = CliRunner().invoke(app, ["report", str(tmp_path / "no.h5"), "--out", str(tmp_path / "x.html")])
+    assert missing.exit_code == 1
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_missing_matplotlib_says_what_to_install(monkeypatch):
+    from imssa_lab.report.page import require_plots
+
+    monkeypatch.setitem(sys.modules, "imssa_lab.report.plots", None)
     with pytest.raises(ConfigError, match=re.escape('pip install "imssa-lab[plot]"')):
-        write_report(tmp_path / "r.html", tiny, title="t")
-    assert not (tmp_path / "r.html").exists()
-
-
-def test_error_histogram_counts_every_cell_and_marks_the_tolerance():
-    target = np.full((4, 5), np.nan)
-    target[1:, 1:] = 50e-6
-    achieved = target + 1e-6
-    achieved[1, 1] = 150e-6  # far outside the picture, still counted
-    axis = plots.error_histogram([target], [achieved], 10e-6).axes[0]
-    assert sum(bar.get_height() for bar in axis.patches) == 12
-    assert sorted(line.get_xdata()[0] for line in axis.lines) == pytest.approx([-10, 10])
-    assert "91.67 % of 12 cells" in axis.get_title()
-
-
-def test_kernel_overlay_finds_the_worst_kernel_in_the_second_layer():
-    exact = np.arange(12.0).reshape(4, 3)
-    nrmse = np.array([0.1, 0.2, 0.3, 0.1, 0.9, 0.2])
-    figure = plots.kernel_overlay([(exact, exact), (exact + 1, exact)], nrmse)
-    worst = figure.axes[-1]
-    assert worst.get_title().startswith("worst: layer 1, channel 1")
-    np.testing.assert_array_equal(worst.lines[1].get_ydata(), exact[:, 1] + 1)
-
-
-def test_maps_show_microsiemens():
-    target = np.full((3, 4), 50e-6)
-    figure = plots.conductance_maps(target, target + 2e-6, 10e-6, "array 0")
-    shown = [np.asarray(axis.images[0].get_array()) for axis in figure.axes[:3]]
-    for values, expected in zip(shown, (50.0, 52.0, 2.0), strict=True):
-        np.testing.assert_allclose(values, expected)
+        require_plots()

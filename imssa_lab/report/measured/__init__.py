@@ -1,0 +1,19 @@
+"""What a run measured, as xarray Datasets with units: what pictures and reports are made from."""
+
+from imssa_lab.report.measured.calibrated import calibrated
+from imssa_lab.report.measured.outcome import Outcome, outcome_of, outcome_text
+from imssa_lab.report.measured.products import products
+from imssa_lab.report.measured.programmed import programmed
+from imssa_lab.report.measured.repeats import repeats
+from imssa_lab.report.measured.trajectory import trajectory
+
+__all__ = [
+    "Outcome",
+    "calibrated",
+    "outcome_of",
+    "outcome_text",
+    "products",
+    "programmed",
+    "repeats",
+    "trajectory",
+]

@@ -1,0 +1,114 @@
+"""What was programmed, and what the cells hold by the last reading of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+
+from imssa_lab.array_types import BoolArray, FloatArray
+from imssa_lab.log.reader import Run
+from imssa_lab.report.measured.outcome import outcome_of
+
+_LOOK_BACK = 64
+"""Reads that are looked through for cells that the newest of them did not touch."""
+
+
+def programmed(run: Run) -> xarray.Dataset:
+    """Targets and what came of them, for every array of the run that was programmed.
+
+    Returns:
+        `target` and `achieved` in S, `outcome` (`CellOutcome`), `pulses`, each (array, row, col), NaN or 0 where
+        nothing was programmed; `tolerance` in S and `record`, the number of the newest record that `achieved` comes
+        from, each (array). `achieved` is the last reading of a cell, taken by nobody's programming loop. After a
+        deployment `target` is what the deployment says it wanted, otherwise what the last programming asked for.
+
+    Raises:
+        LogError: damaged records.
+    """
+    shape = (len(run.infos), *run.infos[0].shape)
+    target, achieved = np.full(shape, np.nan), np.full(shape, np.nan)
+    outcome, pulses = np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+    tolerance, record = np.full(shape[0], np.nan), np.zeros(shape[0], np.int64)
+    for row in range(run.records("program")):
+        one = {name: run.column("program", name, row) for name in _COLUMNS}
+        index, chosen = int(one["array"]), one["mask"] != 0
+        for into, name in ((target, "target"), (achieved, "achieved"), (outcome, "outcome")):
+            into[index][chosen] = one[name][chosen]
+        pulses[index][chosen] += one["pulses"][chosen]
+        tolerance[index], record[index] = float(one["tolerance"]), int(one["seq"])
+    found = outcome_of(run)
+    if found is not None:
+        for index, wanted in enumerate(found.targets):
+            target[index] = wanted
+            achieved[index] = np.where(np.isfinite(wanted), achieved[index], np.nan)
+            tolerance[index] = found.tolerance
+    for index in range(shape[0]):
+        newer = _newest_reads(run, index, np.isfinite(target[index]), int(record[index]))
+        if newer is not None:
+            values, record[index] = newer
+            achieved[index] = np.where(np.isfinite(values), values, achieved[index])
+    kept = np.flatnonzero(np.isfinite(target).any(axis=(1, 2)))
+    return _dataset(kept, target, achieved, outcome, pulses, tolerance, record).assign_attrs(run=str(run.path))
+
+
+_COLUMNS = ("seq", "array", "mask", "target", "achieved", "outcome", "pulses", "tolerance")
+
+
+def of_arrays(
+    targets: list[FloatArray], achieved: list[FloatArray], tolerance: float, pulses: list[Any] | None = None
+) -> xarray.Dataset:
+    """The same Dataset from maps at hand, S, (rows, cols) each, NaN where nothing was programmed."""
+    target = np.array(targets)
+    none = np.zeros(target.shape, np.int64)
+    kept = np.arange(len(target))
+    tolerances = np.full(len(target), tolerance)
+    counted = none if pulses is None else np.array(pulses)
+    return _dataset(kept, target, np.array(achieved), none, counted, tolerances, np.zeros(len(target), np.int64))
+
+
+def inside(data: xarray.Dataset) -> BoolArray:
+    """Cells within the tolerance of their array, (array, row, col); False where nothing was programmed."""
+    error = data["achieved"].values - data["target"].values
+    return np.asarray(np.abs(error) <= data["tolerance"].values[:, None, None])
+
+
+def _dataset(
+    kept: Any, target: Any, achieved: Any, outcome: Any, pulses: Any, tolerance: Any, record: Any
+) -> xarray.Dataset:
+    dims = ("array", "row", "col")
+    return xarray.Dataset(
+        {
+            "target": (dims, target[kept], {"units": "S"}),
+            "achieved": (dims, achieved[kept], {"units": "S"}),
+            "outcome": (dims, outcome[kept], {"units": "1", "meaning": "imssa_lab.hal.CellOutcome"}),
+            "pulses": (dims, pulses[kept], {"units": "1"}),
+            "tolerance": (("array",), tolerance[kept], {"units": "S"}),
+            "record": (("array",), record[kept], {"units": "1"}),
+        },
+        coords={"array": kept},
+    )
+
+
+def _newest_reads(run: Run, index: int, wanted: BoolArray, after: int) -> tuple[FloatArray, int] | None:
+    """What reads after record `after` found in the wanted cells, S, NaN where none did; and the newest record."""
+    seqs, arrays = run.column("read_conductances", "seq"), run.column("read_conductances", "array")
+    rows = np.flatnonzero((seqs > after) & (arrays == index))[::-1][:_LOOK_BACK]
+    found, newest = np.full(wanted.shape, np.nan), 0
+    for row in rows:
+        missing = wanted & np.isnan(found)
+        if not missing.any():
+            break
+        here = missing & (run.column("read_conductances", "mask", int(row)) != 0)
+        if here.any():
+            found[here] = conductances(run, int(row))[here]
+            newest = max(newest, int(seqs[row]))
+    return (found, newest) if newest else None
+
+
+def conductances(run: Run, row: int) -> FloatArray:
+    """The mean of one record of read_conductances, S, (rows, cols); outside its mask the values mean nothing."""
+    info = run.infos[int(run.column("read_conductances", "array", row))]
+    current = run.readout("read_conductances", row, info.adc is not None).current(info.adc).mean(axis=0)
+    return np.asarray(current / info.read_voltage)

@@ -1,0 +1,89 @@
+"""Readings of the same cells again and again with no pulse between: noise, and drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray
+
+from imssa_lab.log.reader import Run
+
+_MOST = 512
+"""Readings that are held, spread evenly where there are more."""
+
+
+def repeats(run: Run, array: int = 0) -> xarray.Dataset:
+    """The longest stretch of readings of one array that no pulse interrupts.
+
+    Returns:
+        `conductance` in S, (read, cell), of the cells that every one of the readings took in; over `read`:
+        `device_time` in s (of readings inside one call spread over the time of the call) and `record`; over `cell`:
+        `row` and `col`. Of more than 512 readings an even sample. Empty where no cell was read twice.
+
+    Raises:
+        LogError: damaged records.
+    """
+    rows = _longest_stretch(run, array)
+    masks = [run.column("read_conductances", "mask", row) != 0 for row in rows]
+    # A run often reads all cells and then some of them: the readings that share most cells times readings count.
+    best, common = 0, np.zeros(run.infos[array].shape, np.bool_)
+    for mask in {mask.tobytes(): mask for mask in masks}.values():
+        size = int(mask.sum()) * sum(_count(run, row) for row, m in zip(rows, masks, strict=True) if m[mask].all())
+        if size > best:
+            best, common = size, mask
+    kept = [row for row, mask in zip(rows, masks, strict=True) if mask[common].all()] if best else []
+    return _readings(run, array, kept, common)
+
+
+def _readings(run: Run, array: int, kept: list[int], common: np.ndarray) -> xarray.Dataset:
+    info = run.infos[array]
+    every = max(1, -(-sum(_count(run, row) for row in kept) // _MOST))
+    values, times, records = [], [], []
+    place = 0
+    for row in kept:
+        current = run.readout("read_conductances", row, info.adc is not None).current(info.adc)
+        seq = int(run.column("read_conductances", "seq", row))
+        end, start = float(run.column("read_conductances", "device_time", row)), _time_before(run, array, seq)
+        for number, one in enumerate(current):
+            if place % every == 0:
+                values.append(one[common] / info.read_voltage)
+                times.append(start + (end - start) * (number + 1) / len(current))
+                records.append(seq)
+            place += 1
+    where = np.argwhere(common) if kept else np.zeros((0, 2), dtype=np.int64)
+    held = np.array(values) if values else np.zeros((0, len(where)))
+    return xarray.Dataset(
+        {
+            "conductance": (("read", "cell"), held, {"units": "S"}),
+            "device_time": (("read",), np.array(times), {"units": "s"}),
+            "record": (("read",), np.array(records, dtype=np.int64)),
+        },
+        coords={"row": (("cell",), where[:, 0]), "col": (("cell",), where[:, 1])},
+        attrs={"array": array, "run": str(run.path)},
+    )
+
+
+def _count(run: Run, row: int) -> int:
+    return int(run.column("read_conductances", "count", row))
+
+
+def _longest_stretch(run: Run, array: int) -> list[int]:
+    seqs, arrays = run.column("read_conductances", "seq"), run.column("read_conductances", "array")
+    counts = run.column("read_conductances", "count").astype(np.int64)
+    pulsed = run.column("pulses", "seq")[run.column("pulses", "array") == array]
+    rows = np.flatnonzero(arrays == array)
+    if not rows.size:
+        return []
+    stretch = np.searchsorted(pulsed, seqs[rows])
+    sums = np.bincount(stretch, counts[rows])
+    return [int(row) for row in rows[stretch == int(np.argmax(sums))]]
+
+
+def _time_before(run: Run, array: int, seq: int) -> float:
+    """Device time of an array when the call with that number began, s."""
+    found = run.opened_at(array)
+    for table in ("read_mvm", "read_conductances", "pulses", "waits", "calibrations"):
+        seqs, arrays = run.column(table, "seq"), run.column(table, "array")
+        before = np.flatnonzero((seqs < seq) & (arrays == array))
+        if before.size:
+            found = max(found, float(run.column(table, "device_time", int(before[-1]))))
+    return found

@@ -1,0 +1,34 @@
+"""Pictures for people and for papers: each function takes a run, or an xarray made of one, and returns a Figure.
+
+Colours are those of Okabe and Ito (Color Universal Design, 2008), maps are cividis and PuOr: all can be told apart
+by colour-blind readers and in grey print. Conductances come in S and are drawn in µS. No function touches the global
+state of matplotlib; save a picture with `figure.savefig("maps.pdf")`.
+"""
+
+from imssa_lab.report.plots.accuracy import accuracy_against, accuracy_bars
+from imssa_lab.report.plots.calibration import column_calibration
+from imssa_lab.report.plots.drift import relaxation_fans
+from imssa_lab.report.plots.errors import error_histogram, error_quantiles
+from imssa_lab.report.plots.kernels import kernel_overlay, nrmse_histogram
+from imssa_lab.report.plots.maps import conductance_maps, error_maps
+from imssa_lab.report.plots.noise import noise_spectra
+from imssa_lab.report.plots.products import column_residuals, mvm_scatter
+from imssa_lab.report.plots.pulses import pulse_trajectory, yield_by_pulse
+
+__all__ = [
+    "accuracy_against",
+    "accuracy_bars",
+    "column_calibration",
+    "column_residuals",
+    "conductance_maps",
+    "error_histogram",
+    "error_maps",
+    "error_quantiles",
+    "kernel_overlay",
+    "mvm_scatter",
+    "noise_spectra",
+    "nrmse_histogram",
+    "pulse_trajectory",
+    "relaxation_fans",
+    "yield_by_pulse",
+]

@@ -1,0 +1,79 @@
+"""What a run amounts to, in one sentence and a few numbers, each with the record that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray
+
+from imssa_lab.log.reader import Run
+from imssa_lab.report.measured.outcome import Outcome
+from imssa_lab.report.measured.programmed import inside
+from imssa_lab.report.page import Cited
+
+JOURNAL = "journal"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first thing on the page: `kind` is "good", "bad" or "plain" (nothing was judged)."""
+
+    kind: str
+    head: str
+    words: Cited
+
+
+def verdict(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Verdict:
+    """A deployment by its levels, an error or a cut by itself, other runs by what the last readings say.
+
+    Args:
+        data: what `measured.programmed` made of the run.
+    """
+    events = {kind: (seq, text) for seq, kind, text in run.numbered_events()}
+    if outcome is not None:
+        return _of_levels(outcome)
+    if "error" in events:
+        seq, text = events["error"]
+        return Verdict("bad", "Not finished, so not verified.", Cited(text, seq))
+    if not run.closed_cleanly:
+        words = run.repaired or "The log was not closed: its session is still running, or was cut off."
+        return Verdict("bad", "Not finished.", Cited(words, _last(run)))
+    if JOURNAL in events:
+        words = "The deployment did not come to its end; the log does not say why."
+        return Verdict("bad", "Not finished, so not verified.", Cited(words, events[JOURNAL][0]))
+    failed = run.events("failed")
+    if failed:
+        words = f"{len(failed)} calls failed; the last one: {failed[-1][1]}"
+        return Verdict("bad", "With failures.", Cited(words, events["failed"][0]))
+    if data.sizes["array"]:
+        share, cells = within(data)
+        words = f"{100 * share:.2f} % of {cells} cells stand within tolerance by the last reading of them."
+        return Verdict("plain", "Programmed.", Cited(words, int(data["record"].max())))
+    words = f"{run.records('read_mvm')} products and {run.records('read_conductances')} readings of cells."
+    return Verdict("plain", "Nothing was programmed.", Cited(words, _last(run)))
+
+
+def within(data: xarray.Dataset) -> tuple[float, int]:
+    """Share of the programmed cells that the last reading found within tolerance, and how many cells those are."""
+    cells = int(np.isfinite(data["target"].values).sum())
+    good = int(inside(data).sum())
+    return (good / cells if cells else 1.0), cells
+
+
+def _of_levels(outcome: Outcome) -> Verdict:
+    levels = outcome.result["levels"]
+    failed = [level["level"] for level in levels if not level["passed"]]
+    if not failed:
+        words = (
+            f"All {len(levels)} levels passed: what runs on the arrays is the trained model, within the bounds below."
+        )
+        return Verdict("good", "Verified.", Cited(words, outcome.record))
+    words = f"{len(failed)} of {len(levels)} levels failed: {', '.join(failed)}."
+    return Verdict("bad", "Not verified.", Cited(words, outcome.record))
+
+
+def _last(run: Run) -> int | None:
+    tables = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program", "events")
+    last = [int(run.column(table, "seq", run.records(table) - 1)) for table in tables if run.records(table)]
+    return max(last, default=None)

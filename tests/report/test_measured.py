@@ -1,0 +1,99 @@
+"""What is taken out of a run file, against what was measured when the file was written."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from imssa_lab.errors import LogError
+from imssa_lab.hal import Pulses
+from imssa_lab.log import open_run, record
+from imssa_lab.report import measured
+from twin import DigitalTwin
+
+
+@pytest.fixture
+def session(tmp_path):
+    """An ideal chip whose every number is known: what was read is kept beside the file."""
+    path, told = tmp_path / "run.h5", {}
+    with record(path, [DigitalTwin("ideal", (6, 5), seed=3)], {}) as (chip,), chip:
+        target = np.full((6, 5), 50e-6)
+        told["report"] = chip.program_conductances(target)
+        told["first"] = chip.read_conductances()
+        voltages = np.random.default_rng(0).uniform(0, 0.1, (7, 6))
+        told["current"] = chip.read_mvm(voltages)
+        mask = np.zeros((6, 5), np.bool_)
+        mask[2, 3] = True
+        chip.apply_pulses(Pulses.on(mask, "SET", 2.0, 1.6, 1e-6))
+        told["unknown"] = chip.read_mvm(voltages)
+        told["last"] = chip.read_conductances(mask)
+        told["again"] = chip.read_mvm(voltages)
+    with open_run(path) as run:
+        yield run, told
+
+
+def test_maps_are_those_of_the_deployment_to_the_last_bit(deployed_run):
+    data, outcome = measured.programmed(deployed_run), measured.outcome_of(deployed_run)
+    digest = hashlib.sha256()
+    for one in data["achieved"].values:
+        digest.update(np.ascontiguousarray(one).tobytes())
+    assert digest.hexdigest() == outcome.result["achieved_sha256"]
+    assert {response.rank for response in outcome.responses} == {"best", "median", "90th percentile", "worst"}
+
+
+def test_achieved_is_the_last_reading_and_not_the_loop_s(session):
+    run, told = session
+    one = measured.programmed(run).isel(array=0)
+    expected = told["first"].copy()
+    expected[2, 3] = told["last"][2, 3]
+    np.testing.assert_array_equal(one["achieved"].values, expected)
+    np.testing.assert_array_equal(one["pulses"].values, told["report"].pulses)
+    assert float(one["tolerance"]) == told["report"].tolerance
+
+
+def test_products_are_compared_with_the_cells_as_they_were_read(session):
+    run, told = session
+    data = measured.products(run)
+    assert data.sizes["vector"] == 21
+    measured_, expected = data["measured"].values, data["expected"].values
+    np.testing.assert_array_equal(measured_[:7], told["current"])
+    np.testing.assert_allclose(expected[:7], measured_[:7], rtol=1e-6)
+    # between the pulse and the next reading of that cell nothing is known of its column, and only of that
+    assert np.isnan(expected[7:14, 3]).all()
+    assert np.isfinite(np.delete(expected[7:14], 3, axis=1)).all()
+    np.testing.assert_allclose(expected[14:], told["again"], rtol=1e-6)
+    assert abs(expected[14, 3] / expected[0, 3] - 1) > 0.01  # the pulse was no small one
+
+
+def test_the_trajectory_of_a_cell_holds_its_reads_and_its_pulses(session):
+    run, told = session
+    data = measured.trajectory(run, 0, 2, 3)
+    assert data["kind"].values[-2:].tolist() == ["SET", "read"]
+    assert data["conductance"].values[-1] == told["last"][2, 3]
+    assert data["voltage"].values[-2] == 2.0
+    assert np.count_nonzero(data["kind"] != "read") == told["report"].pulses[2, 3] + 1
+    other = measured.trajectory(run, 0, 0, 0)
+    assert other["conductance"].values[-1] == told["first"][0, 0]
+    assert np.count_nonzero(other["kind"] != "read") == told["report"].pulses[0, 0]
+    with pytest.raises(LogError, match="no cell array=0, row=6"):
+        measured.trajectory(run, 0, 6, 0)
+
+
+def test_repeats_are_the_longest_time_without_a_pulse(night_run):
+    data = measured.repeats(night_run)
+    assert data.sizes["cell"] == 120
+    assert data.sizes["read"] >= 24 + 3 * 4
+    assert (np.diff(data["device_time"].values) > 0).all()
+    assert data["device_time"].values[-1] - data["device_time"].values[0] > 1110
+    last = np.full((12, 10), np.nan)
+    last[data["row"], data["col"]] = data["conductance"].values[-4:].mean(axis=0)
+    achieved = measured.programmed(night_run).isel(array=0)["achieved"].values
+    np.testing.assert_allclose(last, achieved, rtol=1e-12)
+
+
+def test_calibrations_are_the_newest_of_every_array(night_run):
+    data = measured.calibrated(night_run)
+    assert data["array"].values.tolist() == [0, 1]
+    assert data["gain"].shape == (2, 10)
+    assert np.ptp(data["gain"].values) > 0
+    assert (data["record"].values > 0).all()
