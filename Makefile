@@ -4,12 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+ARRAY  ?= twin
 
 .DELETE_ON_ERROR:
 .PHONY: help env demo test check measure-loop measure-s4d measure-twin measure-record clean
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
+	@echo "make demo ARRAY=KIND   the same through the driver of supert-a0 or scpi, to a virtual instrument"
 	@echo "make test [ARGS=...]   the tests"
 	@echo "make check             ruff, mypy, import layers, tests: what CI runs"
 	@echo "make measure-loop      every bar of the whole loop, measured beside required"
@@ -35,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/imssa demo $(ARGS)
+	$(BIN)/imssa demo $(if $(filter twin,$(ARRAY)),,--virtual $(ARRAY)) $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)

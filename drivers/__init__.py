@@ -1,5 +1,5 @@
 """Real instruments, each of them a `CrossbarArray`.
 
-This version registers none yet. A driver, ours or a third party's, is announced under the entry point group
-``imssa_lab.arrays``, where `imssa_lab.open_array` finds it; drivers never import `twin`.
+A driver, ours or a third party's, is announced under the entry point group ``imssa_lab.arrays``, where
+`imssa_lab.open_array` finds it; drivers never import `twin`.
 """

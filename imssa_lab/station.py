@@ -5,6 +5,8 @@ Drivers register under the entry point group ``imssa_lab.arrays``; nothing is im
 
 from __future__ import annotations
 
+import operator
+import re
 from contextlib import ExitStack
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -13,12 +15,15 @@ from imssa_lab.errors import ConfigError
 from imssa_lab.hal import CrossbarArray
 
 GROUP = "imssa_lab.arrays"
+_ARITHMETIC = {"+": operator.add, "//": operator.floordiv, "%": operator.mod}
+_INDEX = re.compile(r"\{index(?:(\+|//|%)([1-9]\d*))?\}")
 
 
 def open_array(address: str) -> CrossbarArray:
     """Open the array at an address ``SCHEME:PLACE?option=value&option=value``.
 
-    Examples: ``twin:supert-a0?seed=1&shape=64x64``, ``replay:run.h5?array=0``.
+    Examples: ``twin:supert-a0?seed=1&shape=64x64``, ``serial+supert-a0:/dev/ttyACM0?array=1``,
+    ``visa+scpi:TCPIP::192.168.0.7::5025::SOCKET``, ``replay:run.h5?array=0``.
 
     Raises:
         ConfigError: the address cannot be read, or no driver of that name is installed.
@@ -61,17 +66,28 @@ def open_arrays(template: str, count: int) -> list[CrossbarArray]:
 def addresses(template: str, count: int, first: int = 0) -> list[str]:
     """Addresses of `count` arrays; ``{index}`` in the template becomes first, first + 1 ...
 
+    Where several arrays share a port, ``{index//3}`` counts the ports and ``{index%3}`` the arrays on each;
+    ``{index+5025}`` counts from there.
+
     Raises:
         ConfigError: several arrays are needed and the template has no ``{index}``, or count is below 1.
     """
     if count < 1:
         raise ConfigError(f"array {template!r}: {count} arrays asked for, at least 1 is needed")
-    if count > 1 and "{index}" not in template:
+    if count > 1 and not _INDEX.search(template):
         raise ConfigError(
             f"array {template!r}: {count} arrays are needed; write {{index}} where their addresses differ, "
             "for example 'twin:supert-a0?seed={index}'"
         )
-    return [template.replace("{index}", str(first + number)) for number in range(count)]
+    return [_numbered(template, first + number) for number in range(count)]
+
+
+def _numbered(template: str, index: int) -> str:
+    def counted(found: re.Match[str]) -> str:
+        sign, operand = found.groups()
+        return str(index if sign is None else _ARITHMETIC[sign](index, int(operand)))
+
+    return _INDEX.sub(counted, template)
 
 
 def _options(address: str, query: str) -> dict[str, str]:

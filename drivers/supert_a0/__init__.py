@@ -15,7 +15,7 @@ _open_boards: list[Boards] = []
 
 
 def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
-    """The driver behind ``supert-a0:/dev/ttyACM0?array=0&block=64x64``.
+    """The driver behind ``serial+supert-a0:/dev/ttyACM0?array=0&block=64x64``.
 
     Raises:
         ConfigError: an unknown option or a value that cannot be read.
@@ -26,14 +26,16 @@ def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
 
     unknown = set(options) - _OPTIONS
     if unknown:
-        raise ConfigError(f"supert-a0:{port}: unknown option {sorted(unknown)[0]!r}; it takes array and block")
+        raise ConfigError(f"serial+supert-a0:{port}: unknown option {sorted(unknown)[0]!r}; it takes array and block")
     try:
         index = int(options.get("array", "0"))
         rows, cols = (int(part) for part in options.get("block", "64x64").split("x"))
     except ValueError as error:
-        raise ConfigError(f"supert-a0:{port}: {error}; write for example ?array=0&block=64x64") from error
+        raise ConfigError(f"serial+supert-a0:{port}: {error}; write for example ?array=0&block=64x64") from error
     if not (0 <= index < 3 and 1 <= rows <= 64 and 1 <= cols <= 64):
-        raise ConfigError(f"supert-a0:{port}: array {index}, block {rows}x{cols}; there are arrays 0 to 2 of 64x64")
+        raise ConfigError(
+            f"serial+supert-a0:{port}: array {index}, block {rows}x{cols}; there are arrays 0 to 2 of 64x64"
+        )
     if not _open_boards:
         _open_boards.append(Boards())
     return SuperTArray(_open_boards[0].get(port, lambda: Board(open_serial(port))), index, (rows, cols))

@@ -1,7 +1,7 @@
 """The command `imssa`.
 
 Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 deployed, but a verification level failed,
-or twin and chip differ;130 stopped by Ctrl-C.
+or twin and chip differ; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import data, demo, deploy, fit, log, monitor, report, sweep, train, twin_check
+from imssa_lab.cli import data, demo, deploy, fit, log, monitor, report, serve, sweep, train, twin_check
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
@@ -42,6 +42,7 @@ app.add_typer(data.data, name="data")
 app.command()(deploy.deploy)
 app.command()(fit.fit)
 app.command("twin-check")(twin_check.twin_check)
+app.command()(serve.serve)
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
 app.command()(report.report)

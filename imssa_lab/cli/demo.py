@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from imssa_lab.cli.deploy import LEVEL_FAILED, deploy_files, written
+from imssa_lab.cli.serve import KINDS
 from imssa_lab.cli.session import console, new_folder, stages
 from imssa_lab.cli.train import exported, settings, train_model
+from imssa_lab.cli.virtual import virtual_arrays
+from imssa_lab.errors import ConfigError
 
 TWINS = "twin:supert-a0?seed={index}"
 TWINS_PER_SEED = 1000
+VIRTUAL_ARRAYS = 12
+"""More than the tasks of the demo need: an array that is not opened costs little."""
 
 
 def demo(
@@ -22,10 +28,19 @@ def demo(
     array: Annotated[
         str, typer.Option(help="Address of the arrays; {index} counts them, from 1000 times the seed.")
     ] = TWINS,
+    virtual: Annotated[
+        str | None,
+        typer.Option(help=f"Go through the driver of {' or '.join(KINDS)}, to a virtual one that runs meanwhile."),
+    ] = None,
 ) -> None:
-    """Train, deploy on the digital twin, verify, report: all of it in one go."""
+    """Train, deploy on the digital twin, verify, report: all of it in one go.
+
+    Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
+    """
     from imssa_lab.cli.result import result_table
 
+    if virtual is not None and array != TWINS:
+        raise ConfigError("demo: --array and --virtual both say what to run on; leave one out")
     new_folder(out)
     bundle_path, sequences_path = out / "bundle.safetensors", out / "sequences.npz"
     with stages() as told:
@@ -34,16 +49,21 @@ def demo(
         bundle = exported(model, data, told=told)
         bundle.save(bundle_path)
         sequences.save(sequences_path)
-        outcome = deploy_files(
-            bundle_path,
-            sequences_path,
-            array,
-            out,
-            told=told,
-            first_index=TWINS_PER_SEED * seed,
-            facts={"seed": str(seed)},
-            fresh=False,
-        )
+        first = TWINS_PER_SEED * seed
+        with ExitStack() as stack:
+            if virtual is not None:
+                array = stack.enter_context(virtual_arrays(virtual, first, VIRTUAL_ARRAYS))
+                first = 0
+            outcome = deploy_files(
+                bundle_path,
+                sequences_path,
+                array,
+                out,
+                told=told,
+                first_index=first,
+                facts={"seed": str(seed)},
+                fresh=False,
+            )
     paths = {"bundle": str(bundle_path), **written(out)}
     console().print(result_table(outcome, sequences.reference, told.seconds, paths))
     if not outcome.passed:

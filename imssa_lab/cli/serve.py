@@ -1,8 +1,13 @@
-"""`imssa serve`: an instrument without hardware, a twin behind a real wire."""
+"""`imssa serve`: instruments without hardware, twins behind real wires."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,16 +18,28 @@ from imssa_lab.errors import ConfigError
 if TYPE_CHECKING:
     from twin.instruments.faults import Faults
     from twin.instruments.journal import Journal
+    from twin.instruments.scpi_array import ScpiArrayTester
     from twin.instruments.server import PtyPort, TcpPort
 
 KINDS = ("scpi", "supert-a0")
+ARRAYS_PER_BOARD = 3
+_TRIES = 20
+_LAST_PORT = 65535
+_KEPT = 1000  # entries of the journal in memory, which a night would fill otherwise
 
 
 def serve(
     kind: Annotated[str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.")],
     profile: Annotated[str, typer.Option(help="Preset or TOML file of the twin inside.")] = "supert-a0",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for any that is free.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind.")] = 0,
+    link: Annotated[
+        Path | None, typer.Option(help="Name to give a serial port, which the system calls as it likes: a new link.")
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="How many: on ports that follow each other, or LINK0, LINK1 ..."),
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind; the next arrays have the next ones.")] = 0,
     shape: Annotated[str, typer.Option(help="Word lines x bit lines; a superT A0 is always 64x64.")] = "64x64",
     paced: Annotated[bool, typer.Option("--paced", help="Let operations take their time.")] = False,
     watchdog: Annotated[
@@ -34,23 +51,55 @@ def serve(
     ] = None,
     fault_seed: Annotated[int, typer.Option(min=0, help="Of what goes wrong when.")] = 0,
 ) -> None:
-    """Serve an instrument until Ctrl-C; its address is the first line on stdout."""
+    """Serve an instrument until Ctrl-C or SIGTERM; the address of its arrays is the first line on stdout.
+
+    Example: imssa serve scpi --port 5025
+    """
+    # products of one array are small: threads of the linear algebra would wait for each other, ten times longer
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from twin.instruments.faults import parse_faults
     from twin.instruments.journal import Journal
 
     if kind not in KINDS:
         raise ConfigError(f"serve: there is no {kind!r}; write one of {', '.join(KINDS)}")
-    faults = None if fault is None else parse_faults(fault, fault_seed)
-    notes = Journal(journal)
-    running = _port(kind, profile, _shape(shape), seed, port, paced, watchdog, notes, faults)
-    console().print(_address(kind, running))
+    if link is not None and kind == "scpi":
+        raise ConfigError("serve: scpi is on a TCP port; --link is for serial ports, write --port instead")
+    if kind == "supert-a0" and port:
+        raise ConfigError(
+            "serve: a superT A0 sits on a pseudo-terminal, which the system names; leave --port out, or give it "
+            "a name of your own by --link"
+        )
+    if kind == "supert-a0" and count > 1 and link is None:
+        raise ConfigError("serve: several serial ports have no common name; give them one by --link")
+    faults = [None if fault is None else parse_faults(fault, fault_seed + i) for i in range(count)]
+    notes = Journal(journal, _KEPT)
     try:
-        with running:
-            running.join()
+        with ExitStack() as stack:
+            stack.enter_context(_stopped_by_sigterm())
+            if kind == "supert-a0":
+                address = _serve_boards(stack, profile, seed, link, paced, notes, faults)
+            else:
+                address = _serve_testers(stack, profile, seed, _shape(shape), port, paced, watchdog, notes, faults)
+            console().print(address)
+            signal.pause()
     except KeyboardInterrupt:
         console(stderr=True).print("stopped; outputs are grounded")
     finally:
         notes.close()
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _shape(text: str) -> tuple[int, int]:
@@ -63,37 +112,87 @@ def _shape(text: str) -> tuple[int, int]:
     return rows, cols
 
 
-def _port(
-    kind: str,
+def _serve_boards(
+    stack: ExitStack,
     profile: str,
-    shape: tuple[int, int],
     seed: int,
+    link: Path | None,
+    paced: bool,
+    journal: Journal,
+    faults: list[Faults | None],
+) -> str:
+    """Start superT A0 boards; the address of their arrays, `{index}` counting them where there are several."""
+    from twin.instruments.server import PtyPort
+    from twin.instruments.supert_a0 import SuperTBoard
+
+    ports: list[PtyPort] = []
+    for index, fault in enumerate(faults):
+        board = SuperTBoard(profile, seed + ARRAYS_PER_BOARD * index, journal, paced)
+        ports.append(stack.enter_context(PtyPort(board, fault)))
+    if link is None:
+        return f"serial+supert-a0:{ports[0].port}"
+    several = len(ports) > 1
+    for index, port in enumerate(ports):
+        name = Path(f"{link}{index}") if several else link
+        try:
+            name.symlink_to(port.port)
+        except OSError as error:
+            raise ConfigError(f"serve: the link {name} cannot be made ({error}); choose another name") from error
+        stack.callback(name.unlink, missing_ok=True)
+    if not several:
+        return f"serial+supert-a0:{link}"
+    return f"serial+supert-a0:{link}{{index//{ARRAYS_PER_BOARD}}}?array={{index%{ARRAYS_PER_BOARD}}}"
+
+
+def _serve_testers(
+    stack: ExitStack,
+    profile: str,
+    seed: int,
+    shape: tuple[int, int],
     port: int,
     paced: bool,
     watchdog: float,
     journal: Journal,
-    faults: Faults | None,
-) -> TcpPort | PtyPort:
+    faults: list[Faults | None],
+) -> str:
+    """Start SCPI array testers on ports that follow each other; the address, as for the boards."""
     from twin.instruments.bench import BenchTwin
     from twin.instruments.scpi_array import ScpiArrayTester
-    from twin.instruments.server import PtyPort, TcpPort
-    from twin.instruments.supert_a0 import SuperTBoard
 
-    if kind == "supert-a0":
-        if port:
-            raise ConfigError(
-                "serve: a superT A0 sits on a pseudo-terminal, which the system names; leave --port out"
-            )
-        return PtyPort(SuperTBoard(profile, seed, journal, paced), faults)
-    try:
-        return TcpPort(
-            ScpiArrayTester(BenchTwin(profile, shape, seed, journal), paced, watchdog), port, faults=faults
-        )
-    except OSError as error:
-        raise ConfigError(f"serve: port {port} cannot be had ({error}); choose another, or 0 for any") from error
+    testers = [
+        ScpiArrayTester(BenchTwin(profile, shape, seed + index, journal), paced, watchdog)
+        for index in range(len(faults))
+    ]
+    for tries_left in reversed(range(1 if port else _TRIES)):
+        try:
+            ports = _consecutive(testers, port, faults)
+            break
+        except OSError as error:
+            if not tries_left:
+                raise ConfigError(
+                    f"serve: ports {port} to {port + len(faults) - 1} cannot be had ({error}); choose others, "
+                    "or 0 for any"
+                ) from error
+    for running in ports:
+        stack.enter_context(running)
+    if len(ports) == 1:
+        return f"visa+scpi:{ports[0].resource}"
+    host, first = ports[0].address
+    return f"visa+scpi:TCPIP::{host}::{{index+{first}}}::SOCKET"
 
 
-def _address(kind: str, running: TcpPort | PtyPort) -> str:
+def _consecutive(testers: list[ScpiArrayTester], port: int, faults: list[Faults | None]) -> list[TcpPort]:
     from twin.instruments.server import TcpPort
 
-    return f"visa+scpi:{running.resource}" if isinstance(running, TcpPort) else f"{kind}:{running.port}"
+    ports: list[TcpPort] = []
+    try:
+        for tester, fault in zip(testers, faults, strict=True):
+            wanted = port if not ports else ports[0].address[1] + len(ports)
+            if wanted > _LAST_PORT:
+                raise OSError(f"the last port is {_LAST_PORT}")
+            ports.append(TcpPort(tester, wanted, faults=fault))
+    except OSError:
+        for opened in ports:
+            opened.give_up()
+        raise
+    return ports

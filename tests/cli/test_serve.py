@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -14,7 +15,11 @@ from typer.testing import CliRunner
 from drivers.scpi import open_scpi
 from drivers.supert_a0 import open_supert
 from imssa_lab.cli.serve import serve
+from imssa_lab.cli.virtual import virtual_arrays
 from imssa_lab.errors import ConfigError, InstrumentError
+from imssa_lab.station import open_array, open_arrays
+from twin import DigitalTwin
+from twin.instruments.supert_a0 import board_profile
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 _CODE = "import typer; from imssa_lab.cli.serve import serve; typer.run(serve)"
@@ -58,9 +63,31 @@ def test_an_instrument_by_its_address_until_ctrl_c(start: Start, tmp_path: Path)
 def test_a_board_on_a_pseudo_terminal(start: Start) -> None:
     _, address = start("supert-a0", "--seed", "2")
     scheme, _, port = address.partition(":")
-    assert scheme == "supert-a0"
+    assert scheme == "serial+supert-a0"
     with open_supert(port, {"array": "1", "block": "4x3"}) as array:
         assert array.read_conductances().shape == (4, 3)
+
+
+@pytest.mark.parametrize("kind", ["supert-a0", "scpi"])
+def test_several_arrays_by_one_template(kind: str) -> None:
+    with virtual_arrays(kind, 7, 5) as template:
+        arrays = open_arrays(template, 5)
+        readings = [array.read_conductances() for array in arrays]
+        for array in arrays:
+            array.close()
+    profile = board_profile("supert-a0") if kind == "supert-a0" else "supert-a0"
+    for index, reading in enumerate(readings):
+        assert np.array_equal(reading, DigitalTwin(profile, (64, 64), 7 + index).read_conductances())
+
+
+def test_names_of_boards_go_with_them(start: Start, tmp_path: Path) -> None:
+    process, address = start("supert-a0", "--link", str(tmp_path / "board"))
+    assert address == f"serial+supert-a0:{tmp_path / 'board'}"
+    open_array(f"{address}?array=1&block=2x2").close()
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_faults_by_name(start: Start) -> None:
@@ -75,6 +102,9 @@ def test_faults_by_name(start: Start) -> None:
         (["toaster"], "there is no 'toaster'"),
         (["supert-a0", "--port", "5025"], "pseudo-terminal"),
         (["supert-a0", "--profile", "ideal"], "has an ADC"),
+        (["supert-a0", "--count", "2"], "by --link"),
+        (["scpi", "--link", "there"], "write --port"),
+        (["scpi", "--port", "65535", "--count", "2"], "65535 to 65536 cannot be had"),
         (["scpi", "--shape", "64"], "shape '64'"),
         (["scpi", "--shape", "0x4"], "at least 1x1"),
         (["scpi", "--fault", "gremlins"], "gremlins"),

@@ -37,6 +37,9 @@ def test_index_counts_the_arrays():
     arrays = open_arrays("twin:ideal?seed={index}&shape=2x2", 3)
     assert [array.info.serial for array in arrays] == ["seed 0", "seed 1", "seed 2"]
     assert addresses("twin:ideal?seed={index}", 2, first=1000) == ["twin:ideal?seed=1000", "twin:ideal?seed=1001"]
+    boards = addresses("serial+supert-a0:/dev/ttyACM{index//3}?array={index%3}", 2, first=5)
+    assert boards == ["serial+supert-a0:/dev/ttyACM1?array=2", "serial+supert-a0:/dev/ttyACM2?array=0"]
+    assert addresses("visa+scpi:TCPIP::a::{index+5025}::SOCKET", 1, first=2) == ["visa+scpi:TCPIP::a::5027::SOCKET"]
 
 
 def test_without_index_there_is_one_array_only():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,23 +42,24 @@ class Journal:
 
     Args:
         path: a text file that gets one line for every entry at once; None for memory alone.
+        keep: how many entries stay in memory, the newest; None for all.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._entries: list[Entry] = []
+    def __init__(self, path: Path | None = None, keep: int | None = None) -> None:
+        self._entries: deque[Entry] = deque(maxlen=keep)
         self._lock = threading.Lock()
         self._file = None if path is None else path.open("x", encoding="utf-8", buffering=1)
 
     @property
     def entries(self) -> list[Entry]:
-        """A copy of what happened so far."""
+        """A copy of what happened so far, as far as it is kept."""
         with self._lock:
             return list(self._entries)
 
     def tail(self, count: int) -> list[Entry]:
         """The last entries, at most `count`."""
         with self._lock:
-            return self._entries[-count:]
+            return list(islice(self._entries, max(len(self._entries) - count, 0), None))
 
     def add(
         self,

@@ -185,6 +185,10 @@ class TcpPort(_Threaded):
         self._listener = socket.create_server((host, port))
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
+    def give_up(self) -> None:
+        """Let go of a port that was never started."""
+        self._listener.close()
+
     @property
     def resource(self) -> str:
         """The VISA resource name."""
