@@ -181,7 +181,7 @@ class ProgrammedMapping:
             due = mask & ~state.finished & ~state.stuck
             if self.spent or not due.any():
                 return
-            due &= ~self._idle(index, due & (wanted == self.mapping.window.low) & self.mapping.between(index))
+            due &= ~self._idle(index, due & (wanted == self.mapping.window.low))
             report = self._run(index, wanted, due)
             self.reports.append(report)
             self._sent += int(report.pulses.sum())
@@ -193,7 +193,7 @@ class ProgrammedMapping:
             self._note(array_entry(index, state, self._sent))
 
     def _idle(self, index: int, mask: BoolArray) -> BoolArray:
-        """Cells of `mask`, between kernels, that stand at the bottom of the window already: they get no pulse."""
+        """Cells of `mask` that stand at the bottom of the window already: a pulse could only move them away."""
         if not mask.any():
             return mask
         read = self._arrays[index].read_conductances(mask, _VERIFY)

@@ -107,13 +107,6 @@ class Mapping:
             target[kernel.cells] = to_pairs(kernel.weights, self.window)
         return target, np.isfinite(target)
 
-    def between(self, array: int) -> BoolArray:
-        """Cells of an array that join the word lines of one kernel to the bit lines of another of its bank."""
-        found = self.target(array)[1]
-        for kernel in self.on(array):
-            found[kernel.cells] = False
-        return found
-
     def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
         """The weights of the block that a measured map of its array (rows, cols), S, really implements."""
         held = from_pairs(conductance[kernel.cells], self.window)

@@ -75,6 +75,15 @@ def test_partners_of_stuck_cells_are_moved_and_it_helps(bundle: KernelBundle, se
     assert mended < 0.5 * verify_mvm([naive], mapping, BOUNDS).measured
 
 
+def test_cells_that_stand_at_the_bottom_get_no_pulse(bundle: KernelBundle, sequences: FloatArray) -> None:
+    (chip,) = chips()
+    stands = np.abs(chip.read_conductances(averages=64) - chip.info.window.low) < 1e-6
+    result = deployed(bundle, [chip, *chips(count=2)[1:]], sequences)
+    bottom = result.targets[0] == chip.info.window.low
+    assert not result.reports[0].pulses[bottom & stands].any()
+    assert result.reports[0].pulses[bottom & ~stands].any()  # null control: those elsewhere are brought there
+
+
 def test_a_kernel_beyond_mending_moves_to_a_free_place(bundle: KernelBundle, sequences: FloatArray) -> None:
     chip = chips()[0]
     mapping = map_bundle(bundle, (64, 64), chip.info.window, 1)
