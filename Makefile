@@ -7,7 +7,7 @@ ARGS   ?=
 ARRAY  ?= twin
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check measure-loop measure-s4d measure-twin measure-record clean
+.PHONY: help env demo test check measure-loop measure-s4d measure-twin measure-record measure-wires clean
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
@@ -18,6 +18,7 @@ help:
 	@echo "make measure-s4d       the same for models, quantisation and tasks (needs speech data, 25 minutes)"
 	@echo "make measure-twin      the same for the twin's physics and its fits (needs measured data)"
 	@echo "make measure-record    the same for the log (20 minutes)"
+	@echo "make measure-wires     the same for instruments on wires (40 minutes)"
 	@echo "make env               only make the environment in $(VENV)"
 	@echo "make clean             remove the environment and all caches"
 
@@ -49,7 +50,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-measure-loop measure-s4d measure-twin measure-record: measure-%: $(STAMP)
+measure-loop measure-s4d measure-twin measure-record measure-wires: measure-%: $(STAMP)
 	$(BIN)/python -m benchmarks.measure_$* $(ARGS)
 
 clean:

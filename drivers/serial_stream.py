@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 
 import serial
@@ -9,6 +10,8 @@ import serial
 from drivers.deadline import Deadline
 from drivers.links import Stream
 from imssa_lab.errors import ConfigError, LinkLost, LinkTimeout
+
+_PIECE = 1 << 16  # far more than a port holds at a time; memory for more would be got and given back each time
 
 
 def open_serial(port: str, baud: int = 9600) -> Stream:
@@ -28,35 +31,45 @@ def open_serial(port: str, baud: int = 9600) -> Stream:
 
 
 class _SerialStream:
-    """pyserial without waiting, and `poll` for the waiting: its own timeouts cost a system call to set."""
+    """pyserial for the port, its file for the bytes: every step takes what it can, and `poll` does the waiting.
+
+    pyserial's own reads and writes ask `select` each time, and their timeouts cost a system call to set.
+    """
 
     def __init__(self, name: str, opened: serial.Serial) -> None:
         self.name = name
         self._opened = opened
+        self._file = opened.fileno()  # pyserial opens it without waiting
         self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(opened.fileno(), select.POLLIN)
-        self._writable.register(opened.fileno(), select.POLLOUT)
+        self._readable.register(self._file, select.POLLIN)
+        self._writable.register(self._file, select.POLLOUT)
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         taken = 0
         while taken < len(data):
-            self._await(self._writable, deadline, f"it took {taken} of {len(data)} bytes")
+            self._require_open()
             try:
-                taken += self._opened.write(data[taken:])
-            except serial.SerialTimeoutException:
-                continue  # nothing was taken after all
+                taken += os.write(self._file, data[taken:])
+            except BlockingIOError:
+                self._await(self._writable, deadline, f"it took {taken} of {len(data)} bytes")
             except OSError as error:
                 raise self._lost(error) from error
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
-        while True:
+        self._require_open()
+        data = self._read(limit)
+        if not data:
             self._await(self._readable, deadline, "no byte came")
-            try:
-                data = bytes(self._opened.read(limit))
-            except OSError as error:
-                raise self._lost(error) from error
-            if data:
-                return data
+            data = self._read(limit)
+        if not data:  # readable and empty
+            raise self._lost("it hung up")
+        return data
+
+    def _read(self, limit: int) -> bytes:
+        try:
+            return os.read(self._file, min(limit, _PIECE))  # empty where nothing has come yet
+        except OSError as error:
+            raise self._lost(error) from error
 
     def pending(self) -> bool:
         return self._opened.is_open and bool(self._readable.poll(0))
@@ -65,10 +78,12 @@ class _SerialStream:
         self._opened.close()
 
     def _await(self, event: select.poll, deadline: Deadline, so_far: str) -> None:
-        if not self._opened.is_open:
-            raise LinkLost(f"{self.name}: closed")
         if not event.poll(deadline.milliseconds()):
             raise LinkTimeout(f"{self.name}: {deadline.seconds:g} s passed and {so_far}")
+
+    def _require_open(self) -> None:
+        if not self._opened.is_open:
+            raise LinkLost(f"{self.name}: closed")
 
     def _lost(self, why: object) -> LinkLost:
         return LinkLost(f"{self.name}: {why}; check cable and power, then open it again")

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.bars import Bars
 from drivers.supert_a0.convert import dac_code, dac_voltage
 from imssa_lab.array_types import BoolArray, FloatArray
 from imssa_lab.errors import ImssaError
 from imssa_lab.hal import CrossbarArray, Pulses
 from twin.instruments.bench import BenchTwin
+from twin.instruments.faults import Faults
 
 
 @dataclass
@@ -24,14 +26,32 @@ class Outcome:
     Attributes:
         good, failed: operations that returned, that raised an error of our tree (by type).
         wrong: answers that are not what the instrument measured for exactly this request.
+        strange: errors that are not of our tree.
         slowest: longest operation, as a share of its deadline; opened: connections made.
     """
 
     good: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
+    strange: int = 0
     slowest: float = 0.0
     opened: int = 0
+
+    def check(self, bars: Bars, name: str, operations: int, faults: Faults) -> None:
+        """Against the bars."""
+        injected = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.injected.items()))
+        failed = ", ".join(f"{kind} {count}" for kind, count in sorted(self.failed.items()))
+        bars.check(
+            f"random operations under faults, {name}",
+            self.good + self.failed.total() + self.opened,
+            ">=",
+            operations,
+            f"{self.good} answered; {failed}; {self.opened} times opened; faults: {injected}",
+        )
+        bars.check(f"kinds of faults that were met, {name}", len(faults.injected), ">=", len(faults.kinds))
+        bars.check(f"wrong answers, {name}", self.wrong, "==", 0)
+        bars.check(f"errors outside the tree, {name}", self.strange, "==", 0)
+        bars.check(f"slowest operation, in deadlines, {name}", self.slowest, "<=", 1.2)
 
 
 def random_operations(
@@ -42,7 +62,7 @@ def random_operations(
     operations: int,
     rng: np.random.Generator,
 ) -> Outcome:
-    """Operations at random; errors that are not of our tree pass.
+    """Operations at random.
 
     Args:
         operation: does one, and says whether it gave what the instrument really measured for it.
@@ -63,6 +83,9 @@ def random_operations(
             outcome.wrong += not right
         except ImssaError as error:
             outcome.failed[type(error).__name__] += 1
+        except Exception as error:  # noqa: BLE001 - that it may be anything is what is measured here
+            outcome.failed[repr(error)] += 1
+            outcome.strange += 1
         if array is not None:
             outcome.slowest = max(outcome.slowest, (time.monotonic() - started) / deadline)
     if array is not None:

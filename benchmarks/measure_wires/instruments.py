@@ -18,6 +18,9 @@ from twin.instruments.scpi_array import ScpiArrayTester
 from twin.instruments.server import PtyPort, TcpPort
 from twin.instruments.supert_a0 import SuperTBoard
 
+WATCHDOG = 1.0
+"""s, of the instruments that have one."""
+
 
 @dataclass(frozen=True)
 class Virtual:
@@ -36,7 +39,7 @@ class Virtual:
 @contextmanager
 def virtual_scpi(shape: tuple[int, int], seed: int = 3, faults: Faults | None = None) -> Iterator[Virtual]:
     """An SCPI array tester on a TCP port."""
-    tester = ScpiArrayTester(BenchTwin("supert-a0", shape, seed), watchdog=1.0)
+    tester = ScpiArrayTester(BenchTwin("supert-a0", shape, seed), watchdog=WATCHDOG)
     with TcpPort(tester, faults=faults) as port:
         yield Virtual(tester.bench, port.resource, lambda s: open_scpi_at(port.resource, s), _scpi_closed)
 

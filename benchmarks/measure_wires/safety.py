@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure_wires.instruments import VIRTUAL, Virtual
+from benchmarks.measure_wires.instruments import VIRTUAL, WATCHDOG, Virtual
 
 _HOW = {"exception": None, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 _PATIENCE = 10.0
+__all__ = ["WATCHDOG", "Stops", "kills", "stop_once", "stops"]
 
 
 @dataclass
@@ -29,6 +30,14 @@ class Stops:
     slowest: float = 0.0
     ungrounded: int = 0
 
+    def add(self, seconds: float | None) -> None:
+        """One more, with the s that it took; None if the ground never came."""
+        self.trials += 1
+        if seconds is None:
+            self.ungrounded += 1
+        else:
+            self.slowest = max(self.slowest, seconds)
+
 
 def stops(kind: str, trials: int, rng: np.random.Generator) -> Stops:
     """Exception, Ctrl-C and SIGTERM in turn, each at a random moment of a programming run."""
@@ -36,12 +45,18 @@ def stops(kind: str, trials: int, rng: np.random.Generator) -> Stops:
     with VIRTUAL[kind]((16, 16)) as instrument:
         for trial in range(trials):
             how = list(_HOW)[trial % len(_HOW)]
-            seconds = stop_once(kind, instrument, how, float(rng.uniform(0.05, 0.6)))
-            outcome.trials += 1
-            if seconds is None:
-                outcome.ungrounded += 1
-            else:
-                outcome.slowest = max(outcome.slowest, seconds)
+            outcome.add(stop_once(kind, instrument, how, float(rng.uniform(0.05, 0.6))))
+    return outcome
+
+
+def kills(trials: int, rng: np.random.Generator) -> Stops:
+    """kill -9, and a script frozen with its connection open, in turn, on the instrument that has a watchdog."""
+    outcome = Stops()
+    with VIRTUAL["scpi"]((16, 16)) as instrument:
+        for trial in range(trials):
+            outcome.add(
+                stop_once("scpi", instrument, ("SIGKILL", "SIGSTOP")[trial % 2], float(rng.uniform(0.05, 0.6)))
+            )
     return outcome
 
 

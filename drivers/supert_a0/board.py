@@ -30,6 +30,7 @@ from protocols.write_verify import WriteVerify
 
 READ_VOLTAGE = 0.2
 INPUT_BITS = 8
+_FLOATING_AUTOGAIN = 3  # rows that are not driven float
 READ_PAUSE = 500
 """us between the reads of single cells: without it they sag at 50 MHz."""
 _CELL_TIME, _VECTOR_TIME, _PULSE_TIME = 0.22e-3, 0.55e-3, 0.1e-3  # s beside pauses and widths
@@ -37,6 +38,7 @@ _SLACK = 2.0
 _MARGIN = 1.5
 _INTERNAL_CYCLES = 253
 _CUT_OFF = tuple(sequences.cut_off())
+_BARRIER = wire.Barrier()
 LIMITS = Limits(
     read_voltage=READ_VOLTAGE,
     set=PulseLimits(voltage_max=3.5, gate_max=2.1, width_min=20e-9, width_max=10e-3),
@@ -105,7 +107,7 @@ class Board:
             reply = b"" if last is None else self._one(talk, last)
             for command in after:
                 self._one(talk, command)
-            wire.check_barrier(self._one(talk, wire.Barrier()))
+            wire.check_barrier(self._one(talk, _BARRIER))
             talk.end()
         return reply
 
@@ -216,39 +218,39 @@ class SuperTArray(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         step = self._info.limits.read_voltage / (2**INPUT_BITS - 1)
-        numbers = np.rint(np.abs(voltages) / step).astype(np.uint64)
+        numbers = np.rint(np.abs(voltages) / step).astype(np.uint8)
         current = self._products(np.where(voltages > 0, numbers, 0))
         negative = (voltages < 0).any(axis=1)
         if negative.any():
             current[negative] -= self._products(np.where(voltages < 0, numbers, 0)[negative])
         return Readout(current)
 
-    def _products(self, numbers: NDArray[np.uint64]) -> FloatArray:
+    def _products(self, numbers: NDArray[np.uint8]) -> FloatArray:
         """Bit-serial products in A, (n, cols), of vectors of numbers (n, rows): the planes of a vector in a row."""
-        rows = np.arange(self._info.rows, dtype=np.uint64)
-        planes = numbers[:, None, :] >> np.arange(INPUT_BITS, dtype=np.uint64)[:, None] & np.uint64(1)
-        masks = (planes.reshape(-1, self._info.rows) << rows).sum(axis=1, dtype=np.uint64).tolist()
+        masks = _masks(numbers)
         parts = []
         for start in range(0, len(masks), wire.MAX_VECTORS):
-            command = wire.Products.of(self._index, masks[start : start + wire.MAX_VECTORS])
-            reply = self._board.send(self._read_setup("products"), command, (), command.vectors * _VECTOR_TIME)
-            self._clock += command.vectors * _VECTOR_TIME
-            parts.append(self._amperes(command.words(reply))[:, : self._info.cols])
-        by_vector = np.concatenate(parts).reshape(-1, INPUT_BITS, self._info.cols)
+            some = masks[start : start + wire.MAX_VECTORS]
+            command = wire.Products(self._index, len(some), _FLOATING_AUTOGAIN, 0, some.tobytes())
+            seconds = len(some) * _VECTOR_TIME
+            reply = self._board.send(self._read_setup("products"), command, (), seconds)
+            self._clock += seconds
+            parts.append(command.words(reply))
+        current = self._amperes(np.concatenate(parts)[:, : self._info.cols])
+        by_vector = current.reshape(-1, INPUT_BITS, self._info.cols)
         total = 1 / (2**INPUT_BITS - 1) * by_vector[:, 0]
         for bit in range(1, INPUT_BITS):
             total = total + 2**bit / (2**INPUT_BITS - 1) * by_vector[:, bit]
         return np.asarray(total)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        cells = np.argwhere(mask)
-        every = len(cells) > self._info.rows  # below that single reads are the faster way
+        every = np.count_nonzero(mask) > self._info.rows  # below that single reads are the faster way
         reads = np.zeros((averages, *self._info.shape))
         for read in reads:
             if every:
                 read[:] = self._read_all()
             else:
-                for row, col in cells:
+                for row, col in np.argwhere(mask):
                     read[row, col] = self._read_one(int(row), int(col))
         return Readout(reads)
 
@@ -320,6 +322,14 @@ class SuperTArray(CrossbarArray):
 
     def _close(self) -> None:
         self._board.leave()
+
+
+def _masks(numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bit planes of vectors of numbers (n, rows), lowest bit first, as masks of rows: (8 n, 8) bytes."""
+    planes = numbers[:, None, :] >> np.arange(INPUT_BITS, dtype=np.uint8)[:, None] & 1
+    bits = np.zeros((len(numbers) * INPUT_BITS, wire.SIDE), dtype=np.uint8)
+    bits[:, : numbers.shape[1]] = planes.reshape(len(bits), -1)
+    return np.packbits(bits[:, ::-1], axis=1)  # row 63 is the top bit of the first byte
 
 
 def pulse_length(width: float) -> tuple[bool, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import ClassVar
 
 from imssa_lab.errors import LimitError, LinkCorrupt
@@ -43,8 +44,12 @@ class Command:
 
     def encode(self) -> bytes:
         """The one write that sends it."""
-        texts = [str(getattr(self, field.name)).encode() for field in fields(self) if field.name not in _RAW]
-        head = b",".join([b"%d" % self.number, *texts])
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        texts = [str(getattr(self, field.name)) for field in fields(self) if field.name not in _RAW]
+        head = ",".join([str(self.number), *texts]).encode()
         data = head + b"\0" if self.payload is None else b"%s,%s,%s\0" % (head, self.marker, self.payload)
         if len(data) > LONGEST:
             raise LimitError(f"superT A0: command {self.number} of {len(data)} bytes, at most {LONGEST} are taken")

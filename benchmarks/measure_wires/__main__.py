@@ -1,0 +1,105 @@
+"""Measures every bar of instruments on wires; exits with 1 where one falls short.
+
+``python -m benchmarks.measure_wires [--quick] [--only PART ...]``; 40 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+import numpy as np
+
+from benchmarks.bars import Bars
+from benchmarks.measure_wires.chaos import on_scpi, on_supert, random_operations
+from benchmarks.measure_wires.instruments import virtual_scpi, virtual_supert
+from benchmarks.measure_wires.requests import fuzz, same_bits, threads
+from benchmarks.measure_wires.safety import WATCHDOG, kills, stops
+from benchmarks.measure_wires.speed import speed
+from benchmarks.measure_wires.whole import contract, demos, traps
+from twin.instruments.faults import KINDS, Faults
+
+_DEADLINE = 0.2
+_RATE = 0.05
+
+
+def scpi_chaos(bars: Bars, quick: bool) -> None:
+    """Random operations under all faults on the SCPI link."""
+    operations = 200 if quick else 10_000
+    faults = Faults(tuple(KINDS), _RATE, np.random.default_rng(11), seconds=2 * _DEADLINE)
+    with virtual_scpi((4, 3), faults=faults) as instrument:
+        outcome = random_operations(
+            on_scpi(instrument.bench),
+            lambda: instrument.connect(_DEADLINE),
+            instrument.is_closed,
+            _DEADLINE,
+            operations,
+            np.random.default_rng(12),
+        )
+    outcome.check(bars, "SCPI", operations, faults)
+
+
+def supert_chaos(bars: Bars, quick: bool) -> None:
+    """Random operations on the superT link under all faults that a serial port has."""
+    operations = 200 if quick else 10_000
+    kinds = tuple(kind for kind in KINDS if kind not in ("refused", "identity", "error"))
+    # an operation is some hundred commands, each of which may meet a fault
+    faults = Faults(kinds, _RATE / 50, np.random.default_rng(13), seconds=2 * _DEADLINE)
+    with virtual_supert((4, 3), faults=faults) as instrument:
+        outcome = random_operations(
+            on_supert(instrument.bench),
+            lambda: instrument.connect(_DEADLINE),
+            instrument.is_closed,
+            _DEADLINE,
+            operations,
+            np.random.default_rng(14),
+        )
+    outcome.check(bars, "superT", operations, faults)
+
+
+def stopping(bars: Bars, quick: bool) -> None:
+    """Exception, Ctrl-C and SIGTERM at random moments, and kill -9."""
+    trials = 6 if quick else 100
+    rng = np.random.default_rng(15)
+    for kind in ("scpi", "superT"):
+        outcome = stops(kind, trials, rng)
+        bars.check(f"stops in the middle of programming, {kind}", outcome.trials, ">=", trials)
+        bars.check(f"outputs not at 0 V and grounded after them, {kind}", outcome.ungrounded, "==", 0)
+        bars.check(f"slowest way to 0 V and ground, s, {kind}", outcome.slowest, "<=", 1.0)
+    outcome = kills(3 if quick else 30, rng)
+    bars.check("kill -9 and frozen scripts: outputs not grounded, scpi", outcome.ungrounded, "==", 0)
+    bars.check(f"slowest, s, with a watchdog of {WATCHDOG:g} s", outcome.slowest, "<=", WATCHDOG + 0.1)
+
+
+_PARTS = {
+    "contract": contract,
+    "traps": traps,
+    "bits": same_bits,
+    "scpi-chaos": scpi_chaos,
+    "supert-chaos": supert_chaos,
+    "threads": threads,
+    "fuzz": fuzz,
+    "stopping": stopping,
+    "speed": speed,
+    "demos": demos,
+}
+
+
+def main() -> int:
+    """All parts, or those asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a measurement")
+    parser.add_argument("--only", nargs="+", choices=sorted(_PARTS))
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)  # that links get back in step thousands of times
+    bars = Bars()
+    for name, part in _PARTS.items():
+        if arguments.only is None or name in arguments.only:
+            print(f"-- {name}", flush=True)
+            part(bars, arguments.quick)
+    return bars.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""What tests and commands prove as a whole: the contract on every kind of array, the traps of wires, both demos."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.bars import Bars
+
+_ROOT = Path(__file__).parents[2]
+_RESULT = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) (\S+?)(?:\[(.*)\])?(?: - .*)?$", re.MULTILINE)
+ARRAYS = ("twin", "recorded", "replayed", "scpi over tcp", "superT over a pty")
+
+
+def contract(bars: Bars, quick: bool) -> None:
+    """The contract suite, counted by kind of array."""
+    passed, failed = _pytest("tests/contract")
+    for kind in ARRAYS:
+        bars.check(f"contract tests that fail: {kind}", _of(failed, kind), "==", 0, f"{_of(passed, kind)} pass")
+        bars.check(f"contract tests that pass: {kind}", _of(passed, kind), ">=", 25)
+
+
+def traps(bars: Bars, quick: bool) -> None:
+    """The traps of pyvisa-py and of pseudo-terminals, one test each."""
+    passed, failed = _pytest("tests/drivers", "tests/instruments/test_supert_a0.py")
+    bars.check("tests of traps, dangers and recorded wires that fail", failed.total(), "==", 0)
+    for number in range(1, 11):
+        bars.check(f"tests that pass: pyvisa-py trap {number}", _named(passed, f"::test_p{number}_"), ">=", 1)
+    for number in range(1, 4):
+        bars.check(f"tests that pass: pty trap {number}", _named(passed, f"::test_s{number}_"), ">=", 1)
+
+
+def demos(bars: Bars, quick: bool) -> None:
+    """The whole demo through both drivers."""
+    for kind in ("supert-a0", "scpi"):
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["make", "-s", "demo", f"ARRAY={kind}", f"ARGS=--out {folder}/demo"]
+            code = subprocess.run(command, cwd=_ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+        bars.check(f"make demo ARRAY={kind}: exit code", code, "==", 0)
+
+
+def _pytest(*paths: str) -> tuple[Counter[str], Counter[str]]:
+    """Tests that passed, and those that did not, by name with their parameters."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=no", "--capture=fd", *paths]
+    said = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False).stdout
+    passed, failed = Counter[str](), Counter[str]()
+    for verdict, name, parameters in _RESULT.findall(said):
+        if verdict == "PASSED":
+            passed[f"{name}[{parameters}]"] += 1
+        elif verdict != "SKIPPED":
+            failed[f"{name}[{parameters}]"] += 1
+    if not passed:
+        failed[said[-200:]] += 1
+    return passed, failed
+
+
+def _of(names: Counter[str], kind: str) -> int:
+    return sum(count for name, count in names.items() if name.partition("[")[2].startswith((f"{kind}]", f"{kind}-")))
+
+
+def _named(names: Counter[str], part: str) -> int:
+    return sum(count for name, count in names.items() if part in name)
