@@ -7,6 +7,7 @@ lock, one deadline for all steps of an exchange, and the rule that a late answer
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ QUIET = 0.05
 DRAIN_LIMIT = 64 << 20
 """Bytes; whoever sends more into a drained wire than this does not answer, it babbles."""
 _TRIES = 3
+_PATIENCE = 0.35
+"""s that the first handshake is waited for; docs/scpi.md has instruments drop part of a message after 0.25 s."""
 
 
 class Stream(Protocol):
@@ -221,17 +224,29 @@ class Link:
             self._stream.close()
 
     def _resynchronise(self, deadline: Deadline) -> None:
-        """Drain, then shake hands; some tries, as a late answer may come in between."""
-        if self.resynchronised >= 0:
+        """Drain, then shake hands; some tries, as a late answer may come in between.
+
+        An instrument that was left in the middle of a message takes the handshake for the rest of it, and forgets
+        both after a while: so the first tries wait only for a part of the time.
+        """
+        opening = self.resynchronised < 0
+        if not opening:
             _log.warning("%s: %s; bringing the link back in step", self.name, self._poison)
         trouble: LinkError | None = None
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             self._drain(deadline)
-            talk = Exchange(self._stream, deadline)
+            rest = opening or attempt == _TRIES - 1
+            patience = math.inf if rest else min(_PATIENCE * 2**attempt, deadline.left() / 2)
+            talk = Exchange(self._stream, deadline.at_most(patience))
             try:
                 self._handshake(talk)
                 talk.end()
             except LinkCorrupt as error:
+                trouble = error
+                continue
+            except LinkTimeout as error:
+                if rest:
+                    raise
                 trouble = error
                 continue
             self._poison = ""

@@ -21,7 +21,7 @@ from benchmarks.measure_wires.whole import contract, demos, traps
 from twin.instruments.faults import KINDS, Faults
 
 _DEADLINE = 0.2
-_RATE = 0.05
+_RATE = 0.1
 
 
 def scpi_chaos(bars: Bars, quick: bool) -> None:
@@ -45,7 +45,7 @@ def supert_chaos(bars: Bars, quick: bool) -> None:
     operations = 200 if quick else 10_000
     kinds = tuple(kind for kind in KINDS if kind not in ("refused", "identity", "error"))
     # an operation is some hundred commands, each of which may meet a fault
-    faults = Faults(kinds, _RATE / 50, np.random.default_rng(13), seconds=2 * _DEADLINE)
+    faults = Faults(kinds, _RATE / 100, np.random.default_rng(13), seconds=2 * _DEADLINE)
     with virtual_supert((4, 3), faults=faults) as instrument:
         outcome = random_operations(
             on_supert(instrument.bench),

@@ -13,7 +13,7 @@ from benchmarks.bars import Bars
 
 _ROOT = Path(__file__).parents[2]
 _RESULT = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) (\S+?)(?:\[(.*)\])?(?: - .*)?$", re.MULTILINE)
-ARRAYS = ("twin", "recorded", "replayed", "scpi over tcp", "superT over a pty")
+ARRAYS = ("twin", "recorded", "replayed", "scpi over tcp", "superT over a pty", "smu and matrix over tcp")
 
 
 def contract(bars: Bars, quick: bool) -> None:

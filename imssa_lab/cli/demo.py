@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.deploy import LEVEL_FAILED, deploy_files, written
-from imssa_lab.cli.serve import KINDS
 from imssa_lab.cli.session import console, new_folder, stages
 from imssa_lab.cli.train import exported, settings, train_model
-from imssa_lab.cli.virtual import virtual_arrays
+from imssa_lab.cli.virtual import KINDS, virtual_arrays
 from imssa_lab.errors import ConfigError
 
 TWINS = "twin:supert-a0?seed={index}"

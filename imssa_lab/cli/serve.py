@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,10 +18,9 @@ from imssa_lab.errors import ConfigError
 if TYPE_CHECKING:
     from twin.instruments.faults import Faults
     from twin.instruments.journal import Journal
-    from twin.instruments.scpi_array import ScpiArrayTester
-    from twin.instruments.server import PtyPort, TcpPort
+    from twin.instruments.server import Instrument, TcpPort
 
-KINDS = ("scpi", "supert-a0")
+KINDS = ("scpi", "supert-a0", "smu-matrix")
 ARRAYS_PER_BOARD = 3
 _TRIES = 20
 _LAST_PORT = 65535
@@ -40,10 +39,13 @@ def serve(
         typer.Option(min=1, max=64, help="How many: on ports that follow each other, or LINK0, LINK1 ..."),
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind; the next arrays have the next ones.")] = 0,
-    shape: Annotated[str, typer.Option(help="Word lines x bit lines; a superT A0 is always 64x64.")] = "64x64",
+    shape: Annotated[
+        str | None,
+        typer.Option(help="Word lines x bit lines; 64x64, 16x16 for smu-matrix; a superT A0 is as it is."),
+    ] = None,
     paced: Annotated[bool, typer.Option("--paced", help="Let operations take their time.")] = False,
     watchdog: Annotated[
-        float, typer.Option(min=0, help="s of silence after which outputs are grounded; a superT A0 has none.")
+        float, typer.Option(min=0, help="s of silence after which outputs are grounded; only scpi has one.")
     ] = 2.0,
     journal: Annotated[Path | None, typer.Option(help="New text file: what the electrodes saw.")] = None,
     fault: Annotated[
@@ -62,8 +64,8 @@ def serve(
 
     if kind not in KINDS:
         raise ConfigError(f"serve: there is no {kind!r}; write one of {', '.join(KINDS)}")
-    if link is not None and kind == "scpi":
-        raise ConfigError("serve: scpi is on a TCP port; --link is for serial ports, write --port instead")
+    if link is not None and kind != "supert-a0":
+        raise ConfigError(f"serve: {kind} is on TCP ports; --link is for serial ports, write --port instead")
     if kind == "supert-a0" and port:
         raise ConfigError(
             "serve: a superT A0 sits on a pseudo-terminal, which the system names; leave --port out, or give it "
@@ -71,6 +73,8 @@ def serve(
         )
     if kind == "supert-a0" and count > 1 and link is None:
         raise ConfigError("serve: several serial ports have no common name; give them one by --link")
+    if kind == "smu-matrix" and count > 1:
+        raise ConfigError("serve: smu-matrix is three instruments already; start it again for another one")
     faults = [None if fault is None else parse_faults(fault, fault_seed + i) for i in range(count)]
     notes = Journal(journal, _KEPT)
     try:
@@ -78,8 +82,11 @@ def serve(
             stack.enter_context(_stopped_by_sigterm())
             if kind == "supert-a0":
                 address = _serve_boards(stack, profile, seed, link, paced, notes, faults)
+            elif kind == "smu-matrix":
+                address = _serve_meters(stack, profile, seed, _shape(shape or "16x16"), port, notes, faults)
             else:
-                address = _serve_testers(stack, profile, seed, _shape(shape), port, paced, watchdog, notes, faults)
+                cells = _shape(shape or "64x64")
+                address = _serve_testers(stack, profile, seed, cells, port, paced, watchdog, notes, faults)
             console().print(address)
             signal.pause()
     except KeyboardInterrupt:
@@ -163,9 +170,39 @@ def _serve_testers(
         ScpiArrayTester(BenchTwin(profile, shape, seed + index, journal), paced, watchdog)
         for index in range(len(faults))
     ]
+    ports = _started(stack, testers, port, faults)
+    if len(ports) == 1:
+        return f"visa+scpi:{ports[0].resource}"
+    host, first = ports[0].address
+    return f"visa+scpi:TCPIP::{host}::{{index+{first}}}::SOCKET"
+
+
+def _serve_meters(
+    stack: ExitStack,
+    profile: str,
+    seed: int,
+    shape: tuple[int, int],
+    port: int,
+    journal: Journal,
+    faults: list[Faults | None],
+) -> str:
+    """Start two source-measure units and a 707 around one array, on ports that follow each other; the address."""
+    from twin.instruments.bench import BenchTwin
+    from twin.instruments.smu_matrix import Matrix707, Meter, Wiring, meter_profile
+
+    wiring = Wiring(BenchTwin(meter_profile(profile), shape, seed, journal))
+    instruments: list[Instrument] = [Meter(wiring), Meter(wiring, gates=True), Matrix707(wiring)]
+    smu, gate, matrix = (running.resource for running in _started(stack, instruments, port, [faults[0], None, None]))
+    return f"visa+smu-matrix:{smu}?gate={gate}&matrix={matrix}&shape={shape[0]}x{shape[1]}"
+
+
+def _started(
+    stack: ExitStack, instruments: Sequence[Instrument], port: int, faults: Sequence[Faults | None]
+) -> list[TcpPort]:
+    """Instruments on ports that follow each other, from `port` on; 0 for any."""
     for tries_left in reversed(range(1 if port else _TRIES)):
         try:
-            ports = _consecutive(testers, port, faults)
+            ports = _consecutive(instruments, port, faults)
             break
         except OSError as error:
             if not tries_left:
@@ -175,22 +212,19 @@ def _serve_testers(
                 ) from error
     for running in ports:
         stack.enter_context(running)
-    if len(ports) == 1:
-        return f"visa+scpi:{ports[0].resource}"
-    host, first = ports[0].address
-    return f"visa+scpi:TCPIP::{host}::{{index+{first}}}::SOCKET"
+    return ports
 
 
-def _consecutive(testers: list[ScpiArrayTester], port: int, faults: list[Faults | None]) -> list[TcpPort]:
+def _consecutive(instruments: Sequence[Instrument], port: int, faults: Sequence[Faults | None]) -> list[TcpPort]:
     from twin.instruments.server import TcpPort
 
     ports: list[TcpPort] = []
     try:
-        for tester, fault in zip(testers, faults, strict=True):
+        for instrument, fault in zip(instruments, faults, strict=True):
             wanted = port if not ports else ports[0].address[1] + len(ports)
             if wanted > _LAST_PORT:
                 raise OSError(f"the last port is {_LAST_PORT}")
-            ports.append(TcpPort(tester, wanted, faults=fault))
+            ports.append(TcpPort(instrument, wanted, faults=fault))
     except OSError:
         for opened in ports:
             opened.give_up()

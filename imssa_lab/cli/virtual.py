@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imssa_lab.cli.serve import ARRAYS_PER_BOARD, KINDS
+from imssa_lab.cli.serve import ARRAYS_PER_BOARD
 from imssa_lab.errors import ConfigError
 
+KINDS = ("scpi", "supert-a0")
+"""Those that there can be many of behind one template."""
 _PATIENCE = 10.0
 _CODE = "from imssa_lab.cli import main; main()"
 

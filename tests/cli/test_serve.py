@@ -80,6 +80,13 @@ def test_several_arrays_by_one_template(kind: str) -> None:
         assert np.array_equal(reading, DigitalTwin(profile, (64, 64), 7 + index).read_conductances())
 
 
+def test_three_instruments_around_one_array(start: Start) -> None:
+    _, address = start("smu-matrix", "--shape", "4x3", "--seed", "2")
+    with open_array(address) as array:
+        assert array.info.shape == (4, 3)
+        assert array.read_conductances().min() > 0
+
+
 def test_names_of_boards_go_with_them(start: Start, tmp_path: Path) -> None:
     process, address = start("supert-a0", "--link", str(tmp_path / "board"))
     assert address == f"serial+supert-a0:{tmp_path / 'board'}"
@@ -104,6 +111,7 @@ def test_faults_by_name(start: Start) -> None:
         (["supert-a0", "--profile", "ideal"], "has an ADC"),
         (["supert-a0", "--count", "2"], "by --link"),
         (["scpi", "--link", "there"], "write --port"),
+        (["smu-matrix", "--count", "2"], "three instruments already"),
         (["scpi", "--port", "65535", "--count", "2"], "65535 to 65536 cannot be had"),
         (["scpi", "--shape", "64"], "shape '64'"),
         (["scpi", "--shape", "0x4"], "at least 1x1"),

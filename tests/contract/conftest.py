@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
+from drivers.keithley import SourceMeter, Switch707
 from drivers.scpi import open_scpi
 from drivers.serial_stream import open_serial
+from drivers.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.supert_a0.board import Board, SuperTArray
+from drivers.visa_stream import open_visa
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import open_run, record
 from twin import DigitalTwin
 from twin.instruments.bench import BenchTwin
 from twin.instruments.scpi_array import ScpiArrayTester
 from twin.instruments.server import PtyPort, TcpPort
+from twin.instruments.smu_matrix import Matrix707, Meter, Wiring, meter_profile
 from twin.instruments.supert_a0 import SuperTBoard
 
 Script = Callable[[CrossbarArray], Any]
@@ -66,12 +70,34 @@ def _over_supert(script: Script, path: Path) -> Any:
     return result
 
 
+def _over_smu_and_matrix(script: Script, path: Path) -> Any:
+    bench = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
+    wiring = Wiring(bench)
+    with (
+        TcpPort(Meter(wiring)) as smu,
+        TcpPort(Meter(wiring, "2450", gates=True)) as gate,
+        TcpPort(Matrix707(wiring)) as matrix,
+    ):
+        array = SmuMatrixArray(
+            SourceMeter(open_visa(smu.resource, 5.0), COMPLIANCE, 5.0),
+            SourceMeter(open_visa(gate.resource, 5.0), COMPLIANCE, 5.0),
+            Switch707(open_visa(matrix.resource, 5.0), 5.0),
+            SHAPE,
+            sleep=bench.wait,
+        )
+        with array:
+            result = script(array)
+    assert bench.journal.grounded
+    return result
+
+
 ARRAYS = {
     "twin": _on_twin,
     "recorded": _recorded,
     "replayed": _replayed,
     "scpi over tcp": _over_scpi,
     "superT over a pty": _over_supert,
+    "smu and matrix over tcp": _over_smu_and_matrix,
 }
 
 

@@ -207,6 +207,22 @@ class TestDriver:
             time.sleep(0.02)
         assert tester.bench.journal.grounded
 
+    def test_broken_off_in_the_middle_of_a_message(self, port: TcpPort, tester: ScpiArrayTester) -> None:
+        """The handshake is taken for the rest of the message, and forgotten with it: it must be asked again."""
+
+        def broken_off() -> None:
+            with array.link.exchange() as talk:
+                talk.send(wire.call(999, bytes(8192))[:4096])
+                raise KeyboardInterrupt
+
+        with open_scpi(port.resource, {"timeout": "2"}) as array:
+            array.read_conductances()
+            with pytest.raises(KeyboardInterrupt):
+                broken_off()
+            assert tester.bench.outputs
+            array.make_safe()
+            assert not tester.bench.outputs
+
     def test_somebody_else_answers(self, tcp_meter: str) -> None:
         with pytest.raises(WrongInstrument, match="KEITHLEY"):
             open_scpi(tcp_meter, {"timeout": "0.3"})
