@@ -13,7 +13,17 @@ from benchmarks.bars import Bars
 
 _ROOT = Path(__file__).parents[2]
 _RESULT = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) (\S+?)(?:\[(.*)\])?(?: - .*)?$", re.MULTILINE)
-ARRAYS = ("twin", "recorded", "replayed", "scpi over tcp", "superT over a pty", "smu and matrix over tcp")
+ARRAYS = (
+    "twin",
+    "recorded",
+    "replayed",
+    "scpi over tcp",
+    "superT over a pty",
+    "scpi, its wire replayed",
+    "superT, its wire replayed",
+    "smu and matrix over tcp",
+    "ArC TWO's stand-in",
+)
 
 
 def contract(bars: Bars, quick: bool) -> None:

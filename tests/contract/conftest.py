@@ -1,8 +1,8 @@
 """How a contract test meets each kind of array.
 
 A test is a script: a function of one array that returns what it saw. `run` hands it every kind of array in turn:
-the twin itself, the twin while it is recorded, the record of that session replayed, and the same twin behind the
-wires of instruments.
+the twin itself, the twin while it is recorded, the record of that session replayed, the same twin behind the wires
+of instruments, and their drivers on the recorded bytes of such wires.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from drivers.arc_two import ArcTwoArray, ChannelMap
 from drivers.keithley import SourceMeter, Switch707
-from drivers.scpi import open_scpi
+from drivers.links import Stream
+from drivers.scpi import ScpiArray, open_scpi
+from drivers.scpi.board import ScpiWire
 from drivers.serial_stream import open_serial
 from drivers.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.supert_a0.board import Board, SuperTArray
 from drivers.visa_stream import open_visa
+from drivers.wire_record import RecordingStream, ReplayingStream
 from imssa_lab.hal import CrossbarArray
-from imssa_lab.log import open_run, record
+from imssa_lab.log import RunLog, open_run, record
+from imssa_lab.log.replayed_wire import ReplayedWire
+from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
 from twin.instruments.bench import BenchTwin
 from twin.instruments.scpi_array import ScpiArrayTester
@@ -70,6 +76,34 @@ def _over_supert(script: Script, path: Path) -> Any:
     return result
 
 
+def _wire_replayed(script: Script, path: Path, stream: Stream, connect: Callable[[Stream], CrossbarArray]) -> Any:
+    """The script through a driver whose bytes are recorded, then through the same driver on these bytes."""
+    with RunLog.create(path, [_twin()], {}) as log, connect(RecordingStream(stream, log.wire(stream.name))) as array:
+        script(array)
+    with open_run(path) as run:
+        player = ReplayedWire(run)
+        with connect(ReplayingStream(player)) as array:
+            result = script(array)
+        assert player.messages_left == 0
+    return result
+
+
+def _scpi_wire_replayed(script: Script, path: Path) -> Any:
+    with TcpPort(ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=5))) as port:
+        stream = open_visa(port.resource, 5.0)
+        return _wire_replayed(script, path, stream, lambda wire: ScpiArray(ScpiWire(wire)))
+
+
+def _supert_wire_replayed(script: Script, path: Path) -> Any:
+    firmware = SuperTBoard("supert-a0", seed=5)
+    with PtyPort(firmware) as port:
+
+        def connect(wire: Stream) -> CrossbarArray:
+            return SuperTArray(Board(wire), 0, SHAPE, sleep=firmware.benches[0].wait)
+
+        return _wire_replayed(script, path, open_serial(port.port), connect)
+
+
 def _over_smu_and_matrix(script: Script, path: Path) -> Any:
     bench = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
     wiring = Wiring(bench)
@@ -91,13 +125,26 @@ def _over_smu_and_matrix(script: Script, path: Path) -> Any:
     return result
 
 
+def _on_arc_two(script: Script, path: Path) -> Any:
+    """A stand-in of the maker's library, not its wire."""
+    bench = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
+    lines = ChannelMap.standard().block(*SHAPE)
+    with ArcTwoArray(library(), Instrument(bench, lines), lines, sleep=bench.wait) as array:
+        result = script(array)
+    assert bench.journal.grounded
+    return result
+
+
 ARRAYS = {
     "twin": _on_twin,
     "recorded": _recorded,
     "replayed": _replayed,
     "scpi over tcp": _over_scpi,
     "superT over a pty": _over_supert,
+    "scpi, its wire replayed": _scpi_wire_replayed,
+    "superT, its wire replayed": _supert_wire_replayed,
     "smu and matrix over tcp": _over_smu_and_matrix,
+    "ArC TWO's stand-in": _on_arc_two,
 }
 
 

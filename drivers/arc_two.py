@@ -1,0 +1,244 @@
+"""ArC TWO: a crossbar on 64 channels, through the maker's library `pyarc2` (extra ``imssa-lab[arc2]``).
+
+Tested against a stand-in of pyarc2's published interface (version 0.6), not on an instrument.
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Limits, PulseLimits, Pulses, Readout, Window
+from imssa_lab.errors import ConfigError, LinkCorrupt, LinkError
+from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
+from protocols.write_verify import WriteVerify
+
+CHANNELS, SELECTORS = 64, 32
+READ_VOLTAGE = 0.2
+READ_GATE = 5.0
+_READ_TIME, _PULSE_TIME = 0.5e-3, 0.3e-3  # s, beside widths
+LIMITS = Limits(
+    read_voltage=READ_VOLTAGE,
+    set=PulseLimits(voltage_max=3.5, gate_max=2.1, width_min=40e-9, width_max=10e-3),
+    reset=PulseLimits(voltage_max=3.0, gate_max=5.0, width_min=40e-9, width_max=100e-3),
+)
+RECIPE = WriteVerify(
+    tolerance_in=4e-6,
+    tolerance_out=10e-6,
+    set_voltage=(1.0, 3.0, 1.0),
+    set_gate=(0.4, 1.4, 0.05),
+    set_width=10e-6,
+    reset_voltage=(0.5, 2.5, 0.05),
+    reset_gate=(5.0, 5.0, 0.5),
+    reset_width=1e-3,
+    max_steps=300,
+)
+
+
+@dataclass(frozen=True)
+class ChannelMap:
+    """Which channel leads to which line; selector i is the gate of word line i.
+
+    Raises:
+        ConfigError: a channel that does not exist or is named twice, or more word lines than selectors.
+    """
+
+    words: tuple[int, ...]
+    bits: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        channels = [*self.words, *self.bits]
+        if not (set(channels) <= set(range(CHANNELS)) and len(set(channels)) == len(channels)):
+            raise ConfigError(f"ArC TWO: word and bit lines need channels of their own from 0 to {CHANNELS - 1}")
+        if not (self.bits and 1 <= len(self.words) <= SELECTORS):
+            raise ConfigError(f"ArC TWO: 1 to {SELECTORS} word lines and at least one bit line are needed")
+
+    @classmethod
+    def standard(cls) -> ChannelMap:
+        """The maker's map of a 32x32 array in a 68-pin socket (arc2control, standard32).
+
+        >>> ChannelMap.standard().words[:4], ChannelMap.standard().bits[:4]
+        ((16, 63, 17, 62), (15, 32, 14, 33))
+        """
+        words = [channel for i in range(16) for channel in (16 + i, 63 - i)]
+        bits = [channel for i in range(16) for channel in (15 - i, 32 + i)]
+        return cls(tuple(words), tuple(bits))
+
+    @classmethod
+    def load(cls, path: Path) -> ChannelMap:
+        """From a TOML file as arc2control has them: a table ``mapping`` with ``words`` and ``bits``."""
+        try:
+            mapping = tomllib.loads(path.read_text(encoding="utf-8"))["mapping"]
+            return cls(tuple(map(int, mapping["words"])), tuple(map(int, mapping["bits"])))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"channel map {path}: {error!r}; it needs [mapping] with words and bits") from error
+
+    def block(self, rows: int, cols: int) -> ChannelMap:
+        """The first lines of each kind."""
+        if not (1 <= rows <= len(self.words) and 1 <= cols <= len(self.bits)):
+            raise ConfigError(f"ArC TWO: {rows}x{cols} asked, the map has {len(self.words)}x{len(self.bits)}")
+        return ChannelMap(self.words[:rows], self.bits[:cols])
+
+
+class ArcTwoArray(CrossbarArray):
+    """The contract over pyarc2: products in one go on all bit lines, cells and pulses one by one.
+
+    Every operation releases the channels from ground, works, and grounds them again. The instrument has no clock;
+    `time` adds up what operations take.
+
+    Args:
+        library: the module pyarc2; instrument: its `Instrument`, taken over.
+        sleep: lets time pass.
+    """
+
+    def __init__(
+        self,
+        library: Any,
+        instrument: Any,
+        lines: ChannelMap,
+        name: str = "ArC TWO",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._library, self._instrument, self._lines = library, instrument, lines
+        self._sleep = sleep
+        self._clock = 0.0
+        super().__init__(
+            ArrayInfo(
+                name=name,
+                serial=name,
+                rows=len(lines.words),
+                cols=len(lines.bits),
+                window=Window(low=2e-6, high=150e-6),
+                limits=LIMITS,
+                read_voltage=READ_VOLTAGE,
+                input_coding="analog",
+                input_signed=True,
+                provenance={"words": str(lines.words), "bits": str(lines.bits)},
+            )
+        )
+        self._make_safe()  # whatever somebody left on
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        return Readout(np.array([self._currents(vector) for vector in voltages]))
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        reads = np.zeros((averages, *self._info.shape))
+        for read in reads:
+            for row in np.flatnonzero(mask.any(axis=1)):
+                vector = np.zeros(self._info.rows)
+                vector[row] = self._info.read_voltage
+                read[row] = self._currents(vector)
+        return Readout(reads)
+
+    def _currents(self, vector: FloatArray) -> FloatArray:
+        """Currents into the bit lines at 0 V, A, for word-line voltages (rows,)."""
+        levels = [(channel, float(volt)) for channel, volt in zip(self._lines.words, vector, strict=True)]
+        levels += [(channel, 0.0) for channel in self._lines.bits]
+        with self._operation(READ_GATE, range(self._info.rows)) as instrument:
+            instrument.config_channels(levels, None)
+            every = np.asarray(instrument.read_slice_open(np.array(self._lines.bits, dtype=np.uint64), False))
+        self._clock += _READ_TIME
+        if every.shape != (CHANNELS,):
+            raise LinkCorrupt(f"{self._info.name}: {every.shape} currents came, one for each channel was asked for")
+        currents = every[list(self._lines.bits)].astype(np.float64)
+        if not np.isfinite(currents).all():
+            bad = int(np.flatnonzero(~np.isfinite(currents))[0])
+            raise LinkCorrupt(f"{self._info.name}: the current of bit line {bad} is not a number; read again")
+        return np.asarray(currents)
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        nanos = round(pulses.width * 1e9)
+        for row, col in np.argwhere(pulses.mask):
+            ends = self._lines.bits[col], self._lines.words[row]
+            low, high = ends if pulses.kind is not PulseKind.RESET else ends[::-1]
+            with self._operation(float(pulses.gate[row, col]), [int(row)]) as instrument:
+                instrument.pulse_one(low, high, float(pulses.voltage[row, col]), nanos)
+            self._clock += _PULSE_TIME + pulses.width
+
+    @contextmanager
+    def _operation(self, gate: float, rows: Sequence[int] | range) -> Iterator[Any]:
+        """Gates of these word lines on and channels off ground; afterwards everything at 0 V and grounded again."""
+        instrument, functions = self._instrument, self._library.AuxDACFn
+        with self._errors():
+            instrument.config_aux_channels([(functions.SELL, 0.0), (functions.SELH, gate)])
+            instrument.config_selectors(list(rows))
+            instrument.connect_to_gnd([])
+            try:
+                yield instrument
+            finally:
+                instrument.config_selectors([])
+                instrument.finalise_operation(self._library.IdleMode.SoftGnd)
+                instrument.execute()
+                instrument.wait()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._library.ArC2Error as error:
+            raise LinkError(f"{self._info.name}: {error}; check cable and power, then open it again") from error
+
+    def _default_programmer(self) -> Programmer:
+        return RECIPE
+
+    def _wait(self, seconds: float) -> None:
+        self._sleep(seconds)
+        self._clock += seconds
+
+    def _time(self) -> float:
+        return self._clock
+
+    def _make_safe(self) -> None:
+        """All channels to 0 V and ground, then the gates off."""
+        with self._errors():
+            self._instrument.ground_all()
+            self._instrument.config_selectors([])
+            self._instrument.config_aux_channels([(self._library.AuxDACFn.SELH, 0.0)])
+            self._instrument.execute()
+            self._instrument.wait()
+
+    def _close(self) -> None:
+        """The library lets go of the instrument with the last reference to it."""
+        self._instrument = None
+
+
+def open_arc_two(port: str, options: Mapping[str, str]) -> ArcTwoArray:
+    """The driver behind ``arc2:PORT?firmware=arc2fw.bin&block=32x32&map=standard32.toml``; PORT counts from 0.
+
+    Raises:
+        ConfigError: pyarc2 is not installed, an option is missing, unknown or cannot be read, or no such port.
+        LinkError: the instrument cannot be opened.
+    """
+    unknown = set(options) - {"firmware", "block", "map"}
+    if unknown or "firmware" not in options:
+        what = f"unknown option {sorted(unknown)[0]!r}" if unknown else "the firmware is missing"
+        raise ConfigError(f"arc2:{port}: {what}; write arc2:0?firmware=arc2fw.bin, further options are block and map")
+    if not Path(options["firmware"]).is_file():
+        raise ConfigError(f"arc2:{port}: firmware {options['firmware']}: no such file; it came with your board")
+    lines = ChannelMap.load(Path(options["map"])) if "map" in options else ChannelMap.standard()
+    try:
+        number = int(port)
+        if "block" in options:
+            rows, cols = (int(part) for part in options["block"].split("x"))
+            lines = lines.block(rows, cols)
+    except ValueError as error:
+        raise ConfigError(f"arc2:{port}: {error}; write for example arc2:0?firmware=...&block=32x32") from error
+    try:
+        import pyarc2
+    except ImportError as error:
+        raise ConfigError(f"arc2:{port}: {error}; it is the maker's: pip install 'imssa-lab[arc2]'") from error
+    there = pyarc2.find_ids()
+    if number not in there:
+        raise ConfigError(f"arc2:{port}: no such instrument, there are {there or 'none'}; plugged in, switched on?")
+    try:
+        instrument = pyarc2.Instrument(number, options["firmware"])
+    except pyarc2.ArC2Error as error:
+        raise LinkError(f"arc2:{port}: cannot be opened ({error}); in use elsewhere?") from error
+    return ArcTwoArray(pyarc2, instrument, lines, f"ArC TWO {number}")
