@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from drivers.scpi import ScpiArray
 from drivers.scpi.board import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.board import Board, SuperTArray
+from drivers.supert_a0.array import SuperTArray
+from drivers.supert_a0.board import Board
 from drivers.visa_stream import open_visa
 from imssa_lab.hal import CrossbarArray
 from twin.instruments.bench import BenchTwin

@@ -13,7 +13,8 @@ from benchmarks.measure_wires.conversation import Conversation
 from drivers.scpi import ScpiArray
 from drivers.scpi.board import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.board import Board, SuperTArray
+from drivers.supert_a0.array import SuperTArray
+from drivers.supert_a0.board import Board
 from drivers.supert_a0.convert import dac_code, dac_voltage
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream

@@ -18,7 +18,8 @@ from benchmarks.bars import Bars
 from benchmarks.measure_wires.conversation import Conversation, Turn, responder
 from drivers.links import Exchange, Link
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.board import Board, SuperTArray
+from drivers.supert_a0.array import SuperTArray
+from drivers.supert_a0.board import Board
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream
 from imssa_lab.hal import CrossbarArray

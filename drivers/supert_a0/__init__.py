@@ -8,25 +8,36 @@ from typing import TYPE_CHECKING
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from drivers.supert_a0.board import Boards, SuperTArray
+    from drivers.supert_a0.array import SuperTArray
+    from drivers.supert_a0.board import Boards
 
-_OPTIONS = {"array", "block"}
+_WAYS = {"inputs", "cells", "adc"}
+_OPTIONS = {"array", "block", *_WAYS}
 _open_boards: list[Boards] = []
 
 
 def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
     """The driver behind ``serial+supert-a0:/dev/ttyACM0?array=0&block=64x64``.
 
+    Further options, the first is what you get: ``inputs=bit-serial`` or ``unary``, ``cells=slow`` or ``rows``,
+    ``adc=single`` or ``two-step``; see `drivers.supert_a0.reading.Reading`.
+
     Raises:
         ConfigError: an unknown option or a value that cannot be read.
         LinkError: nobody answers there, or somebody else.
     """
+    from pydantic import ValidationError
+
     from drivers.serial_stream import open_serial
-    from drivers.supert_a0.board import Board, Boards, SuperTArray
+    from drivers.supert_a0.array import SuperTArray
+    from drivers.supert_a0.board import Board, Boards
+    from drivers.supert_a0.reading import Reading
 
     unknown = set(options) - _OPTIONS
     if unknown:
-        raise ConfigError(f"serial+supert-a0:{port}: unknown option {sorted(unknown)[0]!r}; it takes array and block")
+        raise ConfigError(
+            f"serial+supert-a0:{port}: unknown option {sorted(unknown)[0]!r}; it takes {', '.join(sorted(_OPTIONS))}"
+        )
     try:
         index = int(options.get("array", "0"))
         rows, cols = (int(part) for part in options.get("block", "64x64").split("x"))
@@ -36,6 +47,13 @@ def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
         raise ConfigError(
             f"serial+supert-a0:{port}: array {index}, block {rows}x{cols}; there are arrays 0 to 2 of 64x64"
         )
+    try:
+        reading = Reading.model_validate({name: way for name, way in options.items() if name in _WAYS})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ConfigError(f"serial+supert-a0:{port}: {problem['loc'][0]}: {problem['msg']}") from error
     if not _open_boards:
         _open_boards.append(Boards())
-    return SuperTArray(_open_boards[0].get(port, lambda: Board(open_serial(port))), index, (rows, cols))
+    return SuperTArray(
+        _open_boards[0].get(port, lambda: Board(open_serial(port))), index, (rows, cols), reading=reading
+    )

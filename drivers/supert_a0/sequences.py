@@ -17,6 +17,7 @@ CLOCK = SYSTEM_CLOCK / (2 * DIVIDER)
 ZERO_CODE = int(dac_code(0.0))
 TIA_REFERENCE = 0.5
 READ_GATE = 5.0
+ADC_REFERENCE = 4.0
 _REFERENCES = {
     "VREF_ARRAY": 0.497,
     "VREF_TIA": 0.497,
@@ -26,7 +27,7 @@ _REFERENCES = {
     "TVDD": 1.0,
     "VAGC_0": 1.0,
     "VAGC_1": 3.9,
-    "VREF_HI_CMP": 4.0,
+    "VREF_HI_CMP": ADC_REFERENCE,
     "ADC_EXT_TEST_IN": 1.0,
     "AMP_VREF": 2.5,
     "AMP_INPUT": 2.5,
@@ -155,8 +156,8 @@ def safe() -> Commands:
     return [reference("VP_PAD", 0.0), reference("TVDD", 0.0), reference("PLANE_VPP", TIA_REFERENCE), *pads_default()]
 
 
-def before_reading(voltage: float) -> Commands:
-    """Autogain reads at `voltage`, V, across the cells."""
+def before_reading(voltage: float, shift: float = 0.0) -> Commands:
+    """Autogain reads at `voltage`, V, across the cells, the top reference of the ADC moved by `shift`, V."""
     autogain = wire.TIA_GROUPS[4] * 24
     return [
         *pads_default(),
@@ -167,6 +168,7 @@ def before_reading(voltage: float) -> Commands:
         low("UPDATE_TIA_CONF"),
         reference("PLANE_VPP", TIA_REFERENCE - voltage),
         reference("VREF_TIA", TIA_REFERENCE),
+        reference("VREF_HI_CMP", ADC_REFERENCE + shift),
         reference("TVDD", READ_GATE),
         *pads_default(),
         low("NRESET_DPE_ENGINE"),

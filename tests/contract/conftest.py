@@ -18,7 +18,8 @@ from drivers.scpi import ScpiArray, open_scpi
 from drivers.scpi.board import ScpiWire
 from drivers.serial_stream import open_serial
 from drivers.smu_matrix import COMPLIANCE, SmuMatrixArray
-from drivers.supert_a0.board import Board, SuperTArray
+from drivers.supert_a0.array import SuperTArray
+from drivers.supert_a0.board import Board
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream, ReplayingStream
 from imssa_lab.hal import CrossbarArray

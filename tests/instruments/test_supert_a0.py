@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-import drivers.supert_a0.board as board_module
 from benchmarks.measure_wires.chaos import on_supert, random_operations
 from drivers.deadline import Deadline
 from drivers.links import Stream
 from drivers.serial_stream import open_serial
+from drivers.supert_a0 import array as array_module
 from drivers.supert_a0 import open_supert, sequences, wire
-from drivers.supert_a0.board import LIMITS, Board, SuperTArray, pulse_length
-from drivers.supert_a0.convert import dac_code, dac_voltage
+from drivers.supert_a0 import reading as reading_module
+from drivers.supert_a0.array import LIMITS, SuperTArray, pulse_length
+from drivers.supert_a0.board import Board
+from drivers.supert_a0.convert import adc_code, dac_code, dac_voltage, pack
+from drivers.supert_a0.reading import SHIFTS, Reading, two_step
 from imssa_lab.errors import ConfigError, LimitError, LinkCorrupt, LinkError, LinkTimeout, WrongInstrument
 from imssa_lab.hal import Pulses
 from twin import DigitalTwin
@@ -45,7 +48,7 @@ def powered(firmware: SuperTBoard) -> SuperTBoard:
 
 
 def test_every_command_shows_its_bytes() -> None:
-    for module in (wire, wire.arrays, wire.command, wire.lines, board_module):
+    for module in (wire, wire.arrays, wire.command, wire.lines, array_module, reading_module):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted
@@ -54,6 +57,19 @@ def test_every_command_shows_its_bytes() -> None:
         for kind in vars(wire).values()
         if isinstance(kind, type) and issubclass(kind, wire.Command) and hasattr(kind, "number")
     )
+
+
+def watch(firmware: SuperTBoard) -> list[int]:
+    """Codes of the ADC's top reference, as they come."""
+    seen: list[int] = []
+    real = firmware._c214
+
+    def noted(values: list[int], texts: list[bytes], payload: bytes) -> None:
+        real(values, texts, payload)
+        seen.append(int(firmware.dac[wire.CHANNELS["VREF_HI_CMP"]]))
+
+    firmware._c214 = noted  # type: ignore[method-assign]
+    return seen
 
 
 class TestFirmware:
@@ -166,6 +182,51 @@ class TestDriver:
         assert np.median(np.abs(there[4] - here[4])) < 1e-6  # the gate of 5 V is coded, too
         assert not np.array_equal(there[0], other[0])
 
+    @pytest.mark.parametrize("inputs", ["bit-serial", "unary"])
+    def test_pulse_trains_give_the_same_bits_as_in_process(self, port: PtyPort, inputs: Any) -> None:
+        profile = board_profile("supert-a0", "bit-serial")
+        bits = 8 if inputs == "bit-serial" else 3
+        coded = profile.inputs.model_copy(update={"coding": inputs, "bits": bits})
+        here = DigitalTwin(profile.model_copy(update={"inputs": coded}), (64, 64), 5)
+        vectors = np.random.default_rng(1).uniform(0, 0.2, (13, 64))
+        with SuperTArray(Board(open_serial(port.port)), reading=Reading(inputs=inputs)) as array:
+            assert (array.info.input_coding, array.info.input_bits) == (inputs, bits)
+            assert np.array_equal(array.read_mvm(vectors), here.read_mvm(vectors))
+
+    def test_whole_rows_at_once(self, port: PtyPort, firmware: SuperTBoard) -> None:
+        """A read of rows goes through the column amplifiers, as products do."""
+        with open_supert(port.port, {"cells": "rows"}) as array:
+            array.apply_pulses(Pulses.on(EVERY, "SET", 2.0, 1.0, 10e-6))
+            mask = EVERY.copy()
+            mask[5:] = False
+            seen = array.read_conductances(mask, averages=8)
+        bench = firmware.benches[0]
+        expected = bench.cells.conductance * bench.columns.gain + bench.columns.offset / 0.2
+        assert np.isnan(seen[5:]).all()
+        assert np.median(np.abs(seen - expected)[:5]) < 2e-6
+        assert np.median(np.abs(seen - bench.cells.conductance)[:5]) > 5e-6
+        assert [entry.voltage.shape for entry in firmware.journal.entries if entry.what == "mvm"] == [(5, 64)] * 8
+
+    def test_two_steps_of_the_adc(self, port: PtyPort, firmware: SuperTBoard) -> None:
+        with open_supert(port.port, {"adc": "two-step"}) as array:
+            array.apply_pulses(Pulses.on(EVERY, "SET", 2.0, 1.0, 10e-6))
+            spied = watch(firmware)
+            seen = array.read_conductances()
+        true = firmware.benches[0].cells.conductance
+        good = true < 150e-6
+        assert np.median(np.abs(seen - true)[good]) < 2e-6
+        moved = {round(float(dac_voltage(code, 0.078)), 1) for code in spied}
+        assert moved - {0.0} == {4.0, 5.5, 5.0, 4.5, 3.5, 3.0, 2.5}
+
+    def test_two_steps_take_each_value_from_its_reading(self) -> None:
+        """A perfect ADC, moved: the second step changes nothing but the code it comes from."""
+        volts = (0.5 * np.arange(1, 8)[:, None] + np.linspace(0.05, 0.45, 60)).ravel()  # away from where bins meet
+        words = {shift: pack(adc_code(volts + shift), 2) for shift in SHIFTS}
+        assert two_step(words) == pytest.approx((volts - 0.5) / 30e3, abs=0.6 * 3.5 / 1023 / 30e3)
+        middle = (volts >= 2.0) & (volts < 2.5)
+        spoiled = words | {0.0: np.where(middle, words[0.0], words[0.0] ^ 1)}
+        assert np.array_equal(two_step(spoiled), two_step(words))  # the first reading counts in the middle alone
+
     def test_signed_inputs_in_two_passes(self, port: PtyPort) -> None:
         with SuperTArray(Board(open_serial(port.port)), 0, (8, 6)) as array:
             array.apply_pulses(Pulses.on(np.ones((8, 6), dtype=bool), "SET", 2.0, 0.9, 10e-6))
@@ -187,7 +248,9 @@ class TestDriver:
         assert not firmware._pin("PWR_GOOD")
         open_supert(port.port, {"block": "4x4"}).close()  # and again
 
-    @pytest.mark.parametrize("options", [{"baud": "1"}, {"array": "3"}, {"array": "x"}, {"block": "65x1"}])
+    @pytest.mark.parametrize(
+        "options", [{"baud": "1"}, {"adc": "three-step"}, {"array": "3"}, {"array": "x"}, {"block": "65x1"}]
+    )
     def test_bad_options(self, options: dict[str, str]) -> None:
         with pytest.raises(ConfigError):
             open_supert("/dev/null", options)
@@ -210,9 +273,12 @@ class Spy:
         self._stream = stream
         self.name = stream.name
         self.sent: list[bytes] = []
+        self.damage: tuple[bytes, ...] = ()
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         self.sent.append(data)
+        if self.damage and data == self.damage[0]:
+            data = self.damage[1]
         self._stream.send(data, deadline)
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
@@ -226,6 +292,30 @@ class Spy:
 
 
 class TestDangers:
+    @pytest.mark.parametrize(
+        ("sent", "arrived"),
+        [
+            (b"212,A,15\0", b"211,A,15\0"),  # columns connected
+            (b"211,D,13\0", b"211,D,5\0"),  # the engine stays in its reset
+            (b"212,G,7\0", b"212,G,6\0" + b"211,G,7\0"),  # the ADC looks elsewhere
+            (b"204,8\0", b"204,9\0"),
+        ],
+    )
+    def test_a_damaged_pin_command_is_found_before_anything_is_read(
+        self, port: PtyPort, firmware: SuperTBoard, sent: bytes, arrived: bytes
+    ) -> None:
+        spy = Spy(open_serial(port.port))
+        with SuperTArray(Board(spy), 0, (8, 6)) as array:
+            array.read_mvm(np.full(8, 0.1))
+            array.read_conductances()
+            entries = len(firmware.journal.entries)
+            spy.damage = (sent, arrived)
+            with pytest.raises(LinkCorrupt, match="was set"):
+                array.read_mvm(np.full(8, 0.1))
+            spy.damage = ()
+            assert "mvm" not in [entry.what for entry in firmware.journal.entries[entries:]]
+            assert np.isfinite(array.read_conductances()).all()  # everything is set anew
+
     def test_cells_left_alone_see_nothing(self, port: PtyPort, firmware: SuperTBoard) -> None:
         mask = np.zeros((8, 6), dtype=bool)
         mask[1, 2] = True
@@ -310,7 +400,7 @@ class TestDangers:
             array.apply_pulses(Pulses.on(EVERY, "RESET", 1.0, 5.0, 1e-3))
         assert all(len(data) <= 511 and data.endswith(b"\0") for data in spy.sent)
         numbers = {int(data.split(b",")[0].rstrip(b"\0")) for data in spy.sent}
-        assert numbers <= {103, 203, 204, 205, 207, 211, 212, 214, 217, 218, 220, 303, 402, 403, 405, 407}
+        assert numbers <= {103, 202, 203, 204, 205, 207, 211, 212, 214, 217, 218, 220, 303, 402, 403, 405, 407}
 
     def test_stale_bytes_of_a_killed_program(self, port: PtyPort) -> None:
         killed = os.open(port.port, os.O_RDWR | os.O_NOCTTY)

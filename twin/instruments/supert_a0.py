@@ -21,6 +21,7 @@ from twin.instruments.supert_framing import Framing
 from twin.profile import TwinProfile
 
 _CLOCK = 200e6
+_ADC_REFERENCE = 4.0
 _SELECTS = ("NFORCE_SAFE0", "NFORCE_SAFE1", "NFORCE_SAFE2")
 _CONNECTS = ("CONNECT_COLUMN_T", "CONNECT_TIA", "ROW_WRITE_CONNECT", *_SELECTS)
 
@@ -73,6 +74,11 @@ class SuperTBoard:
         self.benches = [BenchTwin(single, (wire.SIDE, wire.SIDE), seed + i, self.journal) for i in range(wire.ARRAYS)]
         self.paced = paced
         self._zero_rule = zero_rule
+        self.restart()
+
+    def restart(self) -> None:
+        """Power off and on: the controller forgets everything, the cells nothing."""
+        self.make_safe()
         self._ports = dict.fromkeys("ABCDEFGHJK", 0)
         self._ports["H"] = 0x00FF
         self.dac = np.zeros(16, dtype=np.uint16)
@@ -313,7 +319,10 @@ class SuperTBoard:
         """Codes with their gain index; range 0 of the profile is the largest resistance, gain 4."""
         readout = bench.readout
         assert readout.ranges is not None
-        return wire.pack(readout.values, len(wire.TIA_GROUPS) - 1 - readout.ranges)
+        reference = wire.dac_voltage(self.dac[wire.CHANNELS["VREF_HI_CMP"]], wire.DAC_OFFSET)
+        moved = np.rint((reference - _ADC_REFERENCE) * (wire.ADC_TOP / wire.ADC_SPAN))
+        codes = np.clip(readout.values + moved, 0, wire.ADC_TOP)  # the ADC ends there
+        return wire.pack(codes.astype(np.uint16), len(wire.TIA_GROUPS) - 1 - readout.ranges)
 
     def _batch(self, array: int, forward: int, row: int, payload: bytes, width: float) -> bytes:
         if row < 2 * wire.SIDE:

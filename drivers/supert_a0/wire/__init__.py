@@ -8,7 +8,16 @@ each must be one write of at most 511 bytes. Replies have neither header nor che
 b'401,1,3,5,1\x00'
 """
 
-from drivers.supert_a0.convert import ADC_SPAN, TIA_RESISTANCES, dac_code, dac_voltage, pack, unpack
+from drivers.supert_a0.convert import (
+    ADC_SPAN,
+    ADC_TOP,
+    DAC_OFFSET,
+    TIA_RESISTANCES,
+    dac_code,
+    dac_voltage,
+    pack,
+    unpack,
+)
 from drivers.supert_a0.wire.arrays import (
     ARRAYS,
     BLOCK,
@@ -47,6 +56,7 @@ from drivers.supert_a0.wire.lines import (
     FifoSelect,
     LineBank,
     LineData,
+    ReadPort,
     SetPin,
     WriteChain,
     column_banks,
@@ -55,10 +65,12 @@ from drivers.supert_a0.wire.lines import (
 __all__ = [
     "ACKNOWLEDGE",
     "ADC_SPAN",
+    "ADC_TOP",
     "ARRAYS",
     "BLOCK",
     "CHANNELS",
     "CONTROL_RESET",
+    "DAC_OFFSET",
     "LONGEST",
     "LONGEST_DELAY",
     "MAX_VECTORS",
@@ -85,6 +97,7 @@ __all__ = [
     "PulsesInternal",
     "ReadArray",
     "ReadCell",
+    "ReadPort",
     "SetPin",
     "WriteChain",
     "check_acknowledged",

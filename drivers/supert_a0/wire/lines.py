@@ -69,6 +69,19 @@ CONTROL_RESET = bytes.fromhex("10020C10200102")
 
 
 @dataclass(frozen=True)
+class ReadPort(Command):
+    r"""The levels of a port's 16 pins.
+
+    >>> ReadPort("K").encode(), ReadPort("K").reply
+    (b'202,K\x00', 4)
+    """
+
+    port: str
+    number = 202
+    reply_length = 4
+
+
+@dataclass(frozen=True)
 class LineData(Command):
     r"""The 16 data lines of row and column vectors.
 

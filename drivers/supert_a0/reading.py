@@ -1,0 +1,91 @@
+"""Ways of reading a superT A0: pulse trains for inputs, whole rows or single cells, one or two steps of the ADC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from drivers.supert_a0 import wire
+from drivers.supert_a0.convert import ADC_SPAN, ADC_TOP, ADC_ZERO, TIA_RESISTANCES, unpack
+from imssa_lab.array_types import AdcRanges, BoolArray, FloatArray, Readout
+
+INPUT_BITS = 8
+_LARGEST = (1 << INPUT_BITS) - 1
+UNARY_BITS = 3
+UNARY_PULSES = (1 << UNARY_BITS) - 1
+ADC = AdcRanges(
+    bits=10, scale=tuple(ADC_SPAN / r / ADC_TOP for r in TIA_RESISTANCES), offset=(0.0,) * len(TIA_RESISTANCES)
+)
+SHIFTS = (0.0, 1.5, 1.0, 0.5, -0.5, -1.0, -1.5)
+"""V by which the ADC's top reference is moved: each carries half a volt of readings to 2.0-2.5 V, its best part."""
+_BIN = 0.5
+_MIDDLE = 2.0
+
+
+class Reading(BaseModel):
+    """How an array is read.
+
+    Attributes:
+        inputs: bit-serial: 8 products a vector, weighted; unary: 7 products a vector, counted.
+        cells: slow: one after another; rows: whole word lines at once, which the column amplifiers see otherwise.
+        adc: single: one reading; two-step: seven, each value from where the ADC has no missing codes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: Literal["bit-serial", "unary"] = "bit-serial"
+    cells: Literal["slow", "rows"] = "slow"
+    adc: Literal["single", "two-step"] = "single"
+
+    def __str__(self) -> str:
+        return f"{self.inputs} inputs, {self.cells} cells, {self.adc} ADC"
+
+    @property
+    def levels(self) -> int:
+        """Steps from 0 V to the read voltage."""
+        return _LARGEST if self.inputs == "bit-serial" else UNARY_PULSES
+
+    def train(self, numbers: NDArray[np.uint8]) -> tuple[BoolArray, FloatArray]:
+        """Pulses (n, pulses, rows) for numbers of steps (n, rows), and what each pulse counts."""
+        if self.inputs == "bit-serial":
+            bits = np.arange(INPUT_BITS, dtype=np.uint8)
+            return (numbers[:, None, :] >> bits[:, None] & 1) == 1, 2.0**bits / self.levels
+        pulses = np.arange(UNARY_PULSES)
+        return numbers[:, None, :] > pulses[:, None], np.full(UNARY_PULSES, 1 / UNARY_PULSES)
+
+
+def packed(driven: BoolArray) -> NDArray[np.uint8]:
+    """Masks of rows that are driven, (n, rows), as the 8 bytes each that are sent; row 63 is the very first bit.
+
+    >>> packed(np.arange(64) == np.array([[0], [63]])).tolist()
+    [[0, 0, 0, 0, 0, 0, 0, 1], [128, 0, 0, 0, 0, 0, 0, 0]]
+    """
+    bits = np.zeros((len(driven), wire.SIDE), dtype=np.bool_)
+    bits[:, : driven.shape[1]] = driven
+    return np.packbits(bits[:, ::-1], axis=1)
+
+
+def currents(words: NDArray[np.uint16]) -> FloatArray:
+    """Currents in A for words of codes and gains; LinkCorrupt for a gain that does not exist."""
+    code, gain = unpack(words)
+    return Readout(code.astype(np.int16), gain.astype(np.uint8)).current(ADC)
+
+
+def two_step(words: Mapping[float, NDArray[np.uint16]]) -> FloatArray:
+    """Currents in A from words read with the ADC's reference moved by each of `SHIFTS`.
+
+    Where the amplifier changed its gain between the two readings that count, the first one stands.
+    """
+    first, gain = unpack(words[0.0])
+    volts = ADC_ZERO + first.astype(np.float64) * (ADC_SPAN / ADC_TOP)
+    wanted = _MIDDLE - _BIN * np.floor(np.minimum(volts, ADC_ZERO + ADC_SPAN - _BIN) / _BIN)
+    result = volts.copy()
+    for shift, moved in words.items():
+        code, again = unpack(moved)
+        chosen = (wanted == shift) & (again == gain)
+        result[chosen] = ADC_ZERO + code[chosen] * (ADC_SPAN / ADC_TOP) - shift
+    return np.asarray((result - ADC_ZERO) / np.asarray(TIA_RESISTANCES)[gain])
