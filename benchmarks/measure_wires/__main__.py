@@ -12,13 +12,15 @@ import sys
 import numpy as np
 
 from benchmarks.bars import Bars
-from benchmarks.measure_wires.chaos import on_scpi, on_supert, random_operations
-from benchmarks.measure_wires.instruments import virtual_scpi, virtual_supert
+from benchmarks.measure_wires.chaos import on_scpi, on_supert, random_operations, undetectable_on_supert
+from benchmarks.measure_wires.instruments import open_supert_at, virtual_scpi
 from benchmarks.measure_wires.requests import fuzz, same_bits, threads
 from benchmarks.measure_wires.safety import WATCHDOG, kills, stops
 from benchmarks.measure_wires.speed import speed
 from benchmarks.measure_wires.whole import contract, demos, traps
 from twin.instruments.faults import KINDS, Faults
+from twin.instruments.server import PtyPort
+from twin.instruments.supert_a0 import SuperTBoard
 
 _DEADLINE = 0.2
 _RATE = 0.1
@@ -41,21 +43,34 @@ def scpi_chaos(bars: Bars, quick: bool) -> None:
 
 
 def supert_chaos(bars: Bars, quick: bool) -> None:
-    """Random operations on the superT link under all faults that a serial port has."""
+    """Random operations on the superT link under all faults of a serial port; a board that hangs is restarted."""
     operations = 200 if quick else 10_000
     kinds = tuple(kind for kind in KINDS if kind not in ("refused", "identity", "error"))
     # an operation is some hundred commands, each of which may meet a fault
-    faults = Faults(kinds, _RATE / 100, np.random.default_rng(13), seconds=2 * _DEADLINE)
-    with virtual_supert((4, 3), faults=faults) as instrument:
+    faults = Faults(kinds, _RATE / 50, np.random.default_rng(13), seconds=2 * _DEADLINE)
+    firmware = SuperTBoard("supert-a0", 3)
+    seen, restarts = 0, 0
+
+    def undetectable() -> bool:
+        nonlocal seen, restarts
+        new, seen = faults.flips[seen:], len(faults.flips)
+        if firmware.hung:
+            firmware.restart()
+            restarts += 1
+        return any(undetectable_on_supert(flip) for flip in new)
+
+    with PtyPort(firmware, faults) as port:
         outcome = random_operations(
-            on_supert(instrument.bench),
-            lambda: instrument.connect(_DEADLINE),
-            instrument.is_closed,
+            on_supert(firmware.benches[0]),
+            lambda: open_supert_at(port.port, _DEADLINE, (4, 3)),
+            lambda array: array.board.link.closed,  # type: ignore[attr-defined]
             _DEADLINE,
             operations,
             np.random.default_rng(14),
+            undetectable,
         )
     outcome.check(bars, "superT", operations, faults)
+    print(f"      the board hung and was restarted {restarts} times")
 
 
 def stopping(bars: Bars, quick: bool) -> None:

@@ -14,6 +14,7 @@ from drivers.wire_record import RecordingStream
 from imssa_lab.errors import ConfigError, ImssaError, InstrumentError, LinkError, WrongInstrument
 from imssa_lab.hal import Pulses
 from twin.instruments.bench import BenchTwin
+from twin.instruments.faults import Faults
 from twin.instruments.server import TcpPort
 from twin.instruments.smu_matrix import Matrix707, Matrix7001, Meter, Wiring, meter_profile
 
@@ -35,25 +36,38 @@ class Bench:
     """A bench with its three instruments; `connect` opens the driver."""
 
     def __init__(
-        self, stack: ExitStack, models: tuple[str, str] = ("2400", "2450"), switch: str = "707", open_line: int = -1
+        self,
+        stack: ExitStack,
+        models: tuple[str, str] = ("2400", "2450"),
+        switch: str = "707",
+        open_line: int = -1,
+        faults: Faults | None = None,
     ) -> None:
         self.twin = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
         wiring = Wiring(self.twin, frozenset({open_line}))
         self.source, self.gate = Meter(wiring, models[0]), Meter(wiring, models[1], gates=True)
         self._switch = switch
         matrix = Matrix707(wiring) if switch == "707" else Matrix7001(wiring)
-        self.ports = [stack.enter_context(TcpPort(each)) for each in (self.source, self.gate, matrix)]
+        faulty = stack.enter_context(TcpPort(self.source, faults=faults))
+        self.ports = [faulty, *(stack.enter_context(TcpPort(each)) for each in (self.gate, matrix))]
         self.notes = Notes()
 
-    def connect(self) -> SmuMatrixArray:
-        smu, gate, matrix = (open_visa(port.resource, 2.0) for port in self.ports)
-        return SmuMatrixArray(
-            SourceMeter(RecordingStream(smu, self.notes), COMPLIANCE, 2.0),
-            SourceMeter(gate, COMPLIANCE, 2.0),
-            open_switch(self._switch, matrix, 2.0),
-            SHAPE,
-            sleep=self.twin.wait,
-        )
+    def connect(self, timeout: float = 2.0) -> SmuMatrixArray:
+        with ExitStack() as stack:
+            streams = []
+            for port in self.ports:
+                streams.append(open_visa(port.resource, 2.0))
+                stack.callback(streams[-1].close)
+            smu, gate, matrix = streams
+            array = SmuMatrixArray(
+                SourceMeter(RecordingStream(smu, self.notes), COMPLIANCE, timeout),
+                SourceMeter(gate, COMPLIANCE, 2.0),
+                open_switch(self._switch, matrix, 2.0),
+                SHAPE,
+                sleep=self.twin.wait,
+            )
+            stack.pop_all()
+        return array
 
     @property
     def address(self) -> tuple[str, dict[str, str]]:
@@ -182,6 +196,39 @@ def test_a_7001_in_the_place_of_a_source(make: Any) -> None:
         SourceMeter(open_visa(bench.ports[2].resource, 2.0), COMPLIANCE, 2.0)
     with pytest.raises(InstrumentError, match="-222"):
         Switch7001(open_visa(bench.ports[2].resource, 2.0), 2.0).only([(0, 20)])
+
+
+@pytest.mark.parametrize("kind", ["silent", "late", "truncated", "request-truncated", "eof", "stalled", "drip"])
+def test_faults_give_typed_errors_and_no_wrong_answer(kind: str) -> None:
+    """Not `answer-flip`: plain SCPI has no checksums, a digit that was changed passes (docs/smu_matrix.md)."""
+    faults = Faults((kind,), 0.03, np.random.default_rng(6), seconds=0.3)
+    rng = np.random.default_rng(7)
+    good, failed = 0, 0
+    with ExitStack() as stack:
+        bench = Bench(stack, faults=faults)
+        array: SmuMatrixArray | None = None
+        for _ in range(40):
+            try:
+                if array is None or array._smu.link.closed:
+                    if array is not None:
+                        array._close()
+                    array = None
+                    array = bench.connect(0.2)
+                mask = np.zeros(SHAPE, dtype=bool)
+                mask[tuple(rng.integers(SHAPE))] = True
+                seen = array.read_conductances(mask)
+            except ImssaError:
+                failed += 1
+                continue
+            row, col = np.argwhere(mask)[0]
+            entry = [e for e in bench.twin.journal.tail(8) if e.what == "mvm"][-1]
+            assert np.flatnonzero(entry.voltage[0]).tolist() == [row]
+            assert seen[row, col] * 0.2 == pytest.approx(bench.twin.readout.values[0, col], rel=1e-5)
+            good += 1
+        if array is not None:
+            array._close()
+        assert good > 5
+        assert kind == "drip" or failed
 
 
 @pytest.mark.parametrize(

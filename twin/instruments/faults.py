@@ -41,6 +41,16 @@ class Port(Protocol):
         """End the connection."""
 
 
+@dataclass(frozen=True)
+class Flip:
+    """A bit that was turned: bit `bit` of byte `at` of `data`, on its way to the instrument or from it."""
+
+    to_instrument: bool
+    data: bytes
+    at: int
+    bit: int
+
+
 @dataclass
 class Faults:
     """Draws, message by message, whether something goes wrong and what.
@@ -51,6 +61,7 @@ class Faults:
         rng: draws everything.
         seconds: how long "late", "stalled" and "drip" take.
         identity: what "identity" looks for in answers, and what it puts there.
+        flips: the bits that were turned so far.
         after: messages at the start that pass unharmed, so that a link can be opened.
 
     Raises:
@@ -64,6 +75,7 @@ class Faults:
     identity: tuple[bytes, bytes] = (b"imssa_lab", b"ACME_inst")
     after: int = 0
     injected: Counter[str] = field(default_factory=Counter)
+    flips: list[Flip] = field(default_factory=list)
     _now: str = ""
     _seen: int = 0
 
@@ -89,7 +101,7 @@ class Faults:
         if self._now == "stalled":
             port.pause(self.seconds)
         elif self._now == "request-flip":
-            return self._flipped(data)
+            return self._flipped(data, to_instrument=True)
         elif self._now == "request-truncated":
             return data[: int(self.rng.integers(len(data)))]
         return data
@@ -107,7 +119,7 @@ class Faults:
         if self._now == "late":
             port.pause(self.seconds)
         elif self._now == "answer-flip":
-            data = self._flipped(data)
+            data = self._flipped(data, to_instrument=False)
         elif self._now == "identity":
             data = data.replace(*self.identity)
         if self._now == "drip":
@@ -128,8 +140,9 @@ class Faults:
             self.injected[kind] += 1
         return happens
 
-    def _flipped(self, data: bytes) -> bytes:
+    def _flipped(self, data: bytes, to_instrument: bool) -> bytes:
         at, bit = int(self.rng.integers(len(data))), int(self.rng.integers(8))
+        self.flips.append(Flip(to_instrument, data, at, bit))
         return data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :]
 
 
