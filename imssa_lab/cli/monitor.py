@@ -1,4 +1,4 @@
-"""`imssa monitor`: a running log as a picture on the terminal, from a second process."""
+"""`imssa monitor`: a running log on the terminal or in a browser, from a second process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.session import console
+from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 8
+HOST = "127.0.0.1"
 _LOOK_BACK = 1000  # records of each kind that the first look takes in
 
 
@@ -25,8 +27,19 @@ def monitor(
     file: Annotated[Path, typer.Argument(help="Run file that another process is writing.")],
     once: Annotated[bool, typer.Option("--once", help="Show the state once and end.")] = False,
     period: Annotated[float, typer.Option(min=0.1, help="Time between two looks, s.")] = 0.5,
+    web: Annotated[bool, typer.Option("--web", help="Show it in a browser on this computer instead.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 takes a free one.")] = 0,
+    within: Annotated[float | None, typer.Option(min=0, help="What counts as reached with --web, uS.")] = None,
 ) -> None:
-    """Watch a run: how many calls of each kind and how fast, what was programmed, the last events."""
+    """Watch a run: how many calls of each kind and how fast, what was programmed, the last events.
+
+    With --web: the map as it fills, the yield, the cell at work, the link, and a button that makes the array safe.
+
+    Example: imssa monitor --once imssa-demo/run.h5
+    """
+    if web:
+        serve(file, port, None if within is None else 1e-6 * within)
+        return
     from rich.live import Live
 
     from imssa_lab.log.follow import Follower
@@ -44,6 +57,38 @@ def monitor(
                 if follower.ended:
                     break
                 time.sleep(period)
+
+
+def serve(file: Path, port: int, within: float | None) -> None:
+    """Serve the live page of a run on this computer until Ctrl-C; within in S.
+
+    Raises:
+        ConfigError: the port is taken, or the extra `web` is not installed; LogError: the run cannot be read.
+    """
+    import secrets
+    import socket
+
+    try:
+        import uvicorn
+
+        from imssa_lab.report.live import LiveView, make_app
+    except ImportError as error:
+        raise ConfigError(
+            f'--web needs more ({error}); install it with `pip install "imssa-lab[web,plot]"`'
+        ) from error
+    with LiveView(file, within) as view:
+        try:
+            door = socket.create_server((HOST, port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} of {HOST}: {error.strerror}; leave --port out to take a free one"
+            ) from error
+        token = secrets.token_urlsafe(24)
+        # the token comes after #: a browser sends that part to nobody
+        console().print(f"http://{HOST}:{door.getsockname()[1]}/#{token}", markup=False)
+        console(stderr=True).print("Open this address on this computer; Ctrl-C ends the monitor, not the run.")
+        settings = uvicorn.Config(make_app(view, token), log_level="warning", lifespan="off")
+        uvicorn.Server(settings).run(sockets=[door])
 
 
 class View:
@@ -75,11 +120,12 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
+        from imssa_lab.log.attendance import presence
         from imssa_lab.log.schema import TABLES
 
         run = self._follower.run
         chips = ", ".join(dict.fromkeys(f"{info.name} ({info.serial})" for info in run.infos))
-        state = "closed" if run.closed_cleanly else "repaired" if run.repaired else "running, or cut off"
+        state = "closed" if run.closed_cleanly else "repaired" if run.repaired else presence(run.path)
         head = Text(f"{run.path}: {chips}; {state}; device time {self._device_time:.3f} s")
         fast = Counter(record.table for record in self._recent)
         calls = Table("call", "records", f"in the last {_SPAN:g} s, 1/s", box=None)

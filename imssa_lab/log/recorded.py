@@ -23,6 +23,7 @@ from imssa_lab.hal import (
     Pulses,
     Readout,
 )
+from imssa_lab.log.aims import AIM, Aim, aim_text
 from imssa_lab.log.schema import PULSE_KINDS
 from imssa_lab.log.writer import RunLog
 
@@ -63,8 +64,14 @@ class Recorded(CrossbarArray):
         Raises:
             LimitError: as the contract says; LogError: the report cannot be written.
         """
+        loop = self._default_programmer() if programmer is None else programmer
+
+        def announced(array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+            self._log.event(AIM, aim_text(Aim(self._index, target)))
+            return loop(array, target, mask)
+
         first = self._log.next_seq
-        report = super().program_conductances(target, mask, programmer)
+        report = super().program_conductances(target, mask, announced)
         chosen = self._mask(mask)
         names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
         self._append(

@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 
 from imssa_lab.errors import LogError
+from imssa_lab.log.attendance import session_file
 from imssa_lab.log.checksum import lookup3
 from imssa_lab.log.chunks import scan, without_unfinished
 from imssa_lab.log.header import REPAIRED_BYTES, trim
@@ -98,6 +99,7 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
                 result.original = where.with_name(f"{where.name}.before-repair")
                 os.link(where, result.original)
             os.replace(copy, where)
+            session_file(where).unlink(missing_ok=True)
         except LogError as error:
             raise LogError(str(error).replace(str(copy), str(where))) from error
         except _HDF5_ERRORS as error:

@@ -27,6 +27,7 @@ import numpy as np
 
 from imssa_lab.errors import LogError
 from imssa_lab.hal import CrossbarArray
+from imssa_lab.log.attendance import Attendance
 from imssa_lab.log.growing import GrowingDataset
 from imssa_lab.log.header import create_tables, trim, write_header
 from imssa_lab.log.schema import LIBVER, TABLES, TEXT_BYTES, parts
@@ -76,6 +77,7 @@ class RunLog:
         self._lock = threading.RLock()
         self._fsync = fsync
         self._unchecked = _SPACE_EVERY
+        self._attendance = Attendance(path, lambda: self.note("make_safe_asked", "by a monitor"))
 
     @classmethod
     def create(
@@ -299,6 +301,7 @@ class RunLog:
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
             finally:
+                self._attendance.end()
                 os.close(self._handle)
 
     def _finish(self) -> None:
