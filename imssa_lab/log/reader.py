@@ -241,8 +241,9 @@ class Run:
         """(seq, kind, text) of the events in order; the number is that of the last record of a long text."""
         found: list[tuple[int, str, str]] = []
         text = b""
-        names = ("seq", "kind", "part", "parts", "text")
-        for seq, label, part, count, piece in zip(*(self.column("events", name) for name in names), strict=True):
+        rows = slice(0, self.records("events"))
+        columns = (self.column("events", name, rows) for name in ("seq", "kind", "part", "parts", "text"))
+        for seq, label, part, count, piece in zip(*columns, strict=True):
             text = (b"" if part == 0 else text) + piece
             if part == count - 1:
                 found.append((int(seq), label.decode(), text.decode()))

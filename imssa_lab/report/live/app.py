@@ -51,7 +51,7 @@ def make_app(view: LiveView, token: str) -> Starlette:
         try:
             told = view.state(int(asked) if asked.isdigit() else None)
         except LogError as error:
-            return JSONResponse({"error": str(error)}, status_code=503, headers=_HEADERS)
+            told = {"error": str(error)}  # the file may be closed just now; the page asks again
         return JSONResponse(told, headers=_HEADERS)
 
     def make_safe(request: Request) -> Response:

@@ -99,8 +99,8 @@ async function look() {
   try {
     const answer = await fetch(`state?array=${chosen}`);
     const now = await answer.json();
-    if (answer.ok) show(now);
-    else by("answer").textContent = now.error;
+    if (now.error) by("state").textContent = now.error;
+    else show(now);
   } catch (error) {
     by("state").textContent = "the monitor has ended: start imssa monitor --web again";
     by("state").className = "state gone";

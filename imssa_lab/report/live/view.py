@@ -17,6 +17,7 @@ from imssa_lab.log.attendance import presence
 from imssa_lab.log.follow import Follower, Seen
 from imssa_lab.log.reader import Run
 from imssa_lab.log.schema import PULSE_KINDS, TABLES
+from imssa_lab.report.measured.columns import columns
 from imssa_lab.report.measured.programmed import conductances
 
 _SPAN = 10.0  # s over which rates are taken
@@ -80,8 +81,11 @@ class LiveView:
                 try:
                     self._look()
                     self._trouble = None
-                    if self._follower.ended and not self._behind:
-                        return
+                    if self._follower.ended:
+                        while True:  # what came between the look and the end
+                            self._look()
+                            if not self._behind:
+                                return
                 except LogError as error:
                     self._trouble = error
 
@@ -109,6 +113,8 @@ class LiveView:
         with self._lock:
             if self._trouble is not None:
                 raise self._trouble
+            if not self._watcher.is_alive() and not self._follower.ended:
+                raise LogError(f"{self.path} is not being watched any more; start the monitor again")
             return self._state(array)
 
     def _state(self, array: int | None) -> dict[str, Any]:
@@ -170,17 +176,17 @@ class LiveView:
         self._event_rows = run.records("events")
         self._events.clear()
         self._failed.clear()
-        walls = dict(
-            zip(run.column("events", "seq").tolist(), run.column("events", "wall_time").tolist(), strict=True)
-        )
-        for seq, kind, text in run.numbered_events():
+        events = run.numbered_events()
+        seqs, times = columns(run, "events", "seq", "wall_time")
+        walls = dict(zip(seqs.tolist(), times.tolist(), strict=True))
+        for seq, kind, text in events:
             if kind == AIM:
                 self._aim(text)
                 text = "programming begins"
             if kind == "failed":
                 self._failed[_error_of(text)] += 1
             said = text if len(text) <= 160 else f"{text[:160]} ..."
-            self._events.append({"seq": seq, "kind": kind, "text": said, "wall_time": walls.get(seq)})
+            self._events.append({"seq": seq, "kind": kind, "text": said, "wall_time": walls[seq]})
 
     def _aim(self, text: str) -> None:
         index, target = read_aim(text)

@@ -7,6 +7,7 @@ import xarray
 
 from imssa_lab.array_types import ColumnCalibration
 from imssa_lab.log.reader import Run
+from imssa_lab.report.measured.columns import columns
 
 
 def calibrated(run: Run) -> xarray.Dataset:
@@ -34,7 +35,7 @@ def calibrated(run: Run) -> xarray.Dataset:
 
 def calibration_at(run: Run, index: int, before: int) -> tuple[ColumnCalibration, int] | None:
     """What an array's products were corrected with before record `before`, and the record that set it (-1: none)."""
-    seqs, arrays = run.column("calibrations", "seq"), run.column("calibrations", "array")
+    seqs, arrays = columns(run, "calibrations", "seq", "array")
     rows = np.flatnonzero((seqs < before) & (arrays == index))
     if not rows.size:
         carried = run.calibration(index)

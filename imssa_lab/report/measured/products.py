@@ -10,6 +10,7 @@ import xarray
 from imssa_lab.array_types import FloatArray
 from imssa_lab.log.reader import Run
 from imssa_lab.report.measured.calibrated import calibration_at
+from imssa_lab.report.measured.columns import columns
 from imssa_lab.report.measured.programmed import conductances
 
 _CALLS, _VECTORS, _LOOK_BACK = 48, 32, 256
@@ -31,10 +32,12 @@ def products(run: Run, calls: int = _CALLS, vectors: int = _VECTORS) -> xarray.D
     Raises:
         LogError: damaged records.
     """
-    seqs, cols = run.column("read_mvm", "seq").astype(np.int64), run.infos[0].cols
+    seqs, owners = columns(run, "read_mvm", "seq", "array")
+    cols = run.infos[0].cols
     since = np.full(len(run.infos), -1)
-    np.maximum.at(since, run.column("calibrations", "array"), run.column("calibrations", "seq").astype(np.int64))
-    later = np.flatnonzero(seqs > since[run.column("read_mvm", "array")])
+    set_at, set_on = columns(run, "calibrations", "seq", "array")
+    np.maximum.at(since, set_on, set_at.astype(np.int64))
+    later = np.flatnonzero(seqs.astype(np.int64) > since[owners])
     rows = later[np.unique(np.linspace(0, len(later) - 1, min(calls, len(later))).round().astype(int))]
     measured, expected, arrays, records = [], [], [], []
     walk = _Walk(run)
@@ -74,7 +77,7 @@ class _Walk:
         self._run = run
         steps: list[tuple[int, int, str, int]] = []
         for table in ("read_conductances", "pulses"):
-            seqs, arrays = run.column(table, "seq").tolist(), run.column(table, "array").tolist()
+            seqs, arrays = (values.tolist() for values in columns(run, table, "seq", "array"))
             steps += [(seq, array, table, row) for row, (seq, array) in enumerate(zip(seqs, arrays, strict=True))]
         self._steps = sorted(steps)
         self._seqs = np.array([step[0] for step in self._steps], dtype=np.int64)

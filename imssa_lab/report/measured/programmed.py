@@ -9,6 +9,7 @@ import xarray
 
 from imssa_lab.array_types import BoolArray, FloatArray
 from imssa_lab.log.reader import Run
+from imssa_lab.report.measured.columns import columns
 from imssa_lab.report.measured.outcome import outcome_of
 
 _LOOK_BACK = 64
@@ -93,7 +94,7 @@ def _dataset(
 
 def _newest_reads(run: Run, index: int, wanted: BoolArray, after: int) -> tuple[FloatArray, int] | None:
     """What reads after record `after` found in the wanted cells, S, NaN where none did; and the newest record."""
-    seqs, arrays = run.column("read_conductances", "seq"), run.column("read_conductances", "array")
+    seqs, arrays = columns(run, "read_conductances", "seq", "array")
     rows = np.flatnonzero((seqs > after) & (arrays == index))[::-1][:_LOOK_BACK]
     found, newest = np.full(wanted.shape, np.nan), 0
     for row in rows:

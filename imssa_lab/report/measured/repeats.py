@@ -6,6 +6,7 @@ import numpy as np
 import xarray
 
 from imssa_lab.log.reader import Run
+from imssa_lab.report.measured.columns import columns
 
 _MOST = 512
 """Readings that are held, spread evenly where there are more."""
@@ -67,9 +68,9 @@ def _count(run: Run, row: int) -> int:
 
 
 def _longest_stretch(run: Run, array: int) -> list[int]:
-    seqs, arrays = run.column("read_conductances", "seq"), run.column("read_conductances", "array")
-    counts = run.column("read_conductances", "count").astype(np.int64)
-    pulsed = run.column("pulses", "seq")[run.column("pulses", "array") == array]
+    seqs, arrays, counts = columns(run, "read_conductances", "seq", "array", "count")
+    pulses, owners = columns(run, "pulses", "seq", "array")
+    pulsed = pulses[owners == array]
     rows = np.flatnonzero(arrays == array)
     if not rows.size:
         return []
@@ -82,7 +83,7 @@ def _time_before(run: Run, array: int, seq: int) -> float:
     """Device time of an array when the call with that number began, s."""
     found = run.opened_at(array)
     for table in ("read_mvm", "read_conductances", "pulses", "waits", "calibrations"):
-        seqs, arrays = run.column(table, "seq"), run.column(table, "array")
+        seqs, arrays = columns(run, table, "seq", "array")
         before = np.flatnonzero((seqs < seq) & (arrays == array))
         if before.size:
             found = max(found, float(run.column(table, "device_time", int(before[-1]))))

@@ -10,6 +10,7 @@ import xarray
 from imssa_lab.errors import LogError
 from imssa_lab.log.reader import Run
 from imssa_lab.log.schema import PULSE_KINDS
+from imssa_lab.report.measured.columns import columns
 
 _BLOCK = 128
 
@@ -48,7 +49,7 @@ def trajectory(run: Run, array: int, row: int, col: int, records: slice | None =
 
 def _chosen(run: Run, table: str, array: int, span: slice) -> list[list[int]]:
     """Rows of a table in that span and of that array, in blocks of neighbours."""
-    seqs, arrays = run.column(table, "seq"), run.column(table, "array")
+    seqs, arrays = columns(run, table, "seq", "array")
     rows = np.flatnonzero((seqs >= span.start) & (seqs < span.stop) & (arrays == array))
     if not rows.size:
         return []
