@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from protocols.ends import KernelEnd, cell_ends, kernel_ends
 from protocols.journal import ArrayState, Standing, read_journal
 from protocols.predict import Predictor, reachable
 from protocols.programming import ProgrammedMapping
+from protocols.recurrence import KernelRunner
 from protocols.remedies import Loop, Remedied
 from protocols.verify import Bounds, LevelResult, impulse_responses, verify_task
 
@@ -111,6 +113,7 @@ def deploy(
     journal: Callable[[str], None] | None = None,
     resume: Sequence[str] | None = None,
     vectors: int | None = None,
+    averages: int = 1,
     progress: Progress | None = None,
 ) -> Deployment:
     """Put `bundle` on `arrays` and verify it on four levels.
@@ -128,7 +131,7 @@ def deploy(
         mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
         journal: takes short texts that say how far it came; resume: those of a deployment that was cut off, or that
             is to be checked again: cells that stand where they should get no pulse.
-        vectors: most sequences in lockstep, where an instrument takes no more vectors a read.
+        vectors, averages: see `KernelRunner`.
         progress: called with (stage, done, total).
 
     Raises:
@@ -165,7 +168,8 @@ def deploy(
         programmed.refresh()
     if mending:
         mended += programmed.mend()
-    loop = Loop(bundle, metered, programmed, exact, bounds, tuner, vectors, tell)
+    run_on = partial(KernelRunner, vectors=vectors, averages=averages)
+    loop = Loop(bundle, metered, programmed, exact, bounds, tuner, run_on, tell)
     loop.measure()
     if mending:
         loop.improve()

@@ -36,9 +36,10 @@ class _Bank:
     column_scale: FloatArray
     input_scale: FloatArray
     keep: FloatArray
+    averages: int
 
     @classmethod
-    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel]) -> _Bank:
+    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel], averages: int) -> _Bank:
         return cls(
             array,
             np.array([kernel.channel for kernel in kernels]),
@@ -48,6 +49,7 @@ class _Bank:
             np.array([kernel.block.column_scale * kernel.column_signs for kernel in kernels]),
             np.array([kernel.block.input_scale for kernel in kernels]),
             np.array([[[1.0 if kernel.block.form == "delta" else 0.0]] for kernel in kernels])[:, 0],
+            averages,
         )
 
     def step(self, inputs: FloatArray, state: FloatArray, volt: float, unit: float) -> tuple[FloatArray, FloatArray]:
@@ -55,7 +57,8 @@ class _Bank:
         drive = np.concatenate([(inputs / self.input_scale)[..., None], state], axis=-1)
         voltages = np.zeros((len(inputs), self.array.info.rows))
         voltages[:, self.rows] = volt * self.row_signs * np.clip(drive, -1.0, 1.0)  # full scale of the DAC
-        current = read_signed(self.array, voltages)
+        reads = read_signed(self.array, np.tile(voltages, (self.averages, 1)))
+        current = reads.reshape(self.averages, *voltages.shape[:1], -1).mean(axis=0)
         out = (current[:, self.plus] - current[:, self.plus + 1]) * (self.column_scale / unit)
         return np.clip(self.keep * state + out[..., :-1], -1.0, 1.0), out[..., -1]
 
@@ -88,20 +91,24 @@ class KernelRunner:
         arrays: as many as the mapping uses, programmed.
         mapping: where the kernels stand.
         vectors: most sequences that run in lockstep, where an instrument takes no more vectors a read; None: all.
+        averages: reads of which every step takes the mean, against the noise of reads.
 
     Attributes:
         gain, offset: per layer, (channels,): digital correction of the outputs, identity until `recalibrate`.
-        reads: products asked for so far, in vectors: one a sequence, time step and bank.
+        reads: products asked for so far, in vectors: `averages` a sequence, time step and bank.
 
     Raises:
         DeploymentError: fewer arrays than the mapping uses.
     """
 
-    def __init__(self, arrays: Sequence[CrossbarArray], mapping: Mapping, vectors: int | None = None) -> None:
+    def __init__(
+        self, arrays: Sequence[CrossbarArray], mapping: Mapping, vectors: int | None = None, averages: int = 1
+    ) -> None:
         if len(arrays) < mapping.arrays:
             raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
         self._span = mapping.window.span
         self._vectors = vectors
+        self._averages = averages
         self.reads = 0
         layers = 1 + max(kernel.layer for kernel in mapping.kernels)
         self._banks: list[list[_Bank]] = []
@@ -110,7 +117,7 @@ class KernelRunner:
             for kernel in mapping.kernels:
                 if kernel.layer == layer:
                     groups.setdefault((kernel.array, kernel.bank, kernel.block.size), []).append(kernel)
-            self._banks.append([_Bank.of(arrays[key[0]], kernels) for key, kernels in groups.items()])
+            self._banks.append([_Bank.of(arrays[key[0]], kernels, averages) for key, kernels in groups.items()])
         widths = [1 + max(int(bank.channels.max()) for bank in banks) for banks in self._banks]
         self.gain = [np.ones(width) for width in widths]
         self.offset = [np.zeros(width) for width in widths]
@@ -126,13 +133,13 @@ class KernelRunner:
     def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs as the arrays give them."""
         outputs = np.empty_like(inputs, dtype=np.float64)
-        most = self._vectors or len(inputs)
+        most = max(self._vectors // self._averages, 1) if self._vectors else len(inputs)
         for start in range(0, len(inputs), most):
             part = inputs[start : start + most]
             stream = self.stream(layer, len(part))
             for step in range(inputs.shape[1]):
                 outputs[start : start + most, step] = stream.step(part[:, step])
-        self.reads += inputs.shape[0] * inputs.shape[1] * len(self._banks[layer])
+        self.reads += self._averages * inputs.shape[0] * inputs.shape[1] * len(self._banks[layer])
         return outputs
 
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:

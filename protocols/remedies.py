@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.hal import CrossbarArray, FloatArray, Programmer
+from imssa_lab.mapping import Mapping
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from protocols.column_calibration import calibrate_columns
@@ -64,14 +65,14 @@ class Loop:
         inputs: Sequence[FloatArray],
         bounds: Bounds,
         tuner: Programmer | None,
-        vectors: int | None,
+        run_on: Callable[[Sequence[CrossbarArray], Mapping], KernelRunner],
         tell: Callable[[str, int, int], None],
     ) -> None:
         self.tried: list[Remedied] = []
         self.mended = 0
         self._before = 0
         self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
-        self._inputs, self._bounds, self._tuner, self._vectors, self._tell = inputs, bounds, tuner, vectors, tell
+        self._inputs, self._bounds, self._tuner, self._run_on, self._tell = inputs, bounds, tuner, run_on, tell
         self._remedies: list[tuple[str, str, Callable[[], int]]] = [
             ("cells", "program again", self._program_again),
             ("mvm", "leave dead bit lines", self._leave_dead_lines),
@@ -98,7 +99,7 @@ class Loop:
         mvm = verify_mvm(used, mapping, self._bounds)
         if hasattr(self, "runner"):
             self._before += self.runner.reads
-        self.runner = KernelRunner(used, mapping, self._vectors)
+        self.runner = self._run_on(used, mapping)
         half = len(self._inputs[0]) // 2
         for layer, values in enumerate(self._inputs):
             self._tell("correct the outputs", layer, len(self._inputs))

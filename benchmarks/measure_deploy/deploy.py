@@ -35,11 +35,12 @@ def one(
     mending: bool = True,
     folder: Path = BUNDLES,
     tests: int = 200,
+    averages: int = 1,
 ) -> Deployment:
     """Deploy one trained bundle on one chip; `sigma` in S, `stuck` a fraction."""
     bundle, sequences = trained(task, precision, seed, folder)
     return deploy_statistical(
-        bundle, sequences, chip=chip, stuck=stuck, sigma=sigma, mending=mending, tests=tests, seed=seed
+        bundle, sequences, chip=chip, stuck=stuck, sigma=sigma, mending=mending, tests=tests, seed=seed, averages=averages
     )
 
 

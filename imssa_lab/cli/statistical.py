@@ -85,12 +85,13 @@ def deploy_statistical(
     mending: bool,
     tests: int,
     seed: int = 0,
+    averages: int = 1,
 ) -> Deployment:
     """Deploy a bundle on chip number `chip` with a fraction `stuck` of stuck cells and an error of `sigma`, S.
 
     Args:
         mending: our loop; False: naive programming, without compensation or remedies.
-        tests: test sequences; seed: of the programming errors, with the chip.
+        tests: test sequences; seed: of the programming errors, with the chip; averages: reads of every step.
     """
     return deploy(
         bundle,
@@ -101,4 +102,5 @@ def deploy_statistical(
         bounds=WIDE,
         programmer=Gaussian(sigma, np.random.default_rng([chip, seed])),
         mending=mending,
+        averages=averages,
     )
