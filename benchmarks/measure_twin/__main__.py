@@ -10,7 +10,7 @@ from importlib import import_module
 
 from benchmarks.bars import Bars
 
-PARTS = ("wires", "noise", "fitting")
+PARTS = ("wires", "noise", "board", "fitting")
 
 
 def main(parts: list[str]) -> int:
