@@ -40,7 +40,15 @@ def one(
     """Deploy one trained bundle on one chip; `sigma` in S, `stuck` a fraction."""
     bundle, sequences = trained(task, precision, seed, folder)
     return deploy_statistical(
-        bundle, sequences, chip=chip, stuck=stuck, sigma=sigma, mending=mending, tests=tests, seed=seed, averages=averages
+        bundle,
+        sequences,
+        chip=chip,
+        stuck=stuck,
+        sigma=sigma,
+        mending=mending,
+        tests=tests,
+        seed=seed,
+        averages=averages,
     )
 
 
