@@ -7,7 +7,7 @@ ARGS   ?=
 ARRAY  ?= twin
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check measure-loop measure-s4d measure-twin measure-record measure-wires clean
+.PHONY: help env demo test check docs measure-loop measure-s4d measure-twin measure-record measure-wires clean
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
@@ -19,6 +19,7 @@ help:
 	@echo "make measure-twin      the same for the twin's physics and its fits (needs measured data)"
 	@echo "make measure-record    the same for the log (20 minutes)"
 	@echo "make measure-wires     the same for instruments on wires (40 minutes)"
+	@echo "make docs              the documentation as a site in build/site"
 	@echo "make env               only make the environment in $(VENV)"
 	@echo "make clean             remove the environment and all caches"
 
@@ -42,6 +43,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(STAMP)
 	$(BIN)/ruff check .

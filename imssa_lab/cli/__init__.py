@@ -9,7 +9,22 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import data, demo, deploy, fit, log, monitor, report, serve, sweep, train, twin_check
+from imssa_lab.cli import (
+    characterise,
+    data,
+    demo,
+    deploy,
+    fit,
+    log,
+    monitor,
+    recheck,
+    report,
+    serve,
+    study,
+    sweep,
+    train,
+    twin_check,
+)
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
@@ -40,8 +55,11 @@ app.command()(train.train)
 app.command("sweep-bits")(sweep.sweep_bits)
 app.add_typer(data.data, name="data")
 app.command()(deploy.deploy)
+app.command()(recheck.recheck)
+app.command()(characterise.characterise)
 app.command()(fit.fit)
 app.command("twin-check")(twin_check.twin_check)
+app.add_typer(study.study, name="study")
 app.command()(serve.serve)
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)

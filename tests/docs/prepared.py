@@ -1,0 +1,49 @@
+"""What stands in a folder, and in Python, before the code of a page runs: what its reader would have by then."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imssa_lab import open_array, record
+from imssa_lab.s4d import recipes
+
+
+def log_format(folder: Path) -> dict[str, object]:
+    array = open_array("twin:supert-a0?seed=1&shape=8x8")
+    return {"array": array, "voltages": np.full((3, 8), 0.1)}
+
+
+def programming(folder: Path) -> dict[str, object]:
+    array = open_array("twin:supert-a0?seed=1&shape=8x8")
+    return {"array": array, "target": np.full((8, 8), 50e-6), "mask": np.ones((8, 8), bool)}
+
+
+def a_run(folder: Path) -> dict[str, object]:
+    with record(folder / "run.h5", [open_array("twin:ideal?shape=4x4")], {}) as (array,), array:
+        array.read_mvm([0.1] * 4)
+    return {}
+
+
+def tasks(folder: Path) -> dict[str, object]:
+    from imssa_lab.errors import DataError
+    from imssa_lab.s4d.tasks import load_task
+
+    try:
+        load_task("fsdd-order", 0)
+    except DataError as error:
+        pytest.skip(f"the recordings are not here: {error}")
+    return {}
+
+
+def training(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
+    """One epoch of each stage: it is the call that is tested here, not what it reaches."""
+    whole = recipes.recipe
+
+    def short(*args, **options):
+        config = whole(*args, **options)
+        stages = {name: getattr(config, name).model_copy(update={"epochs": 1}) for name in ("full", "quantised")}
+        return config.model_copy(update=stages)
+
+    patch.setattr(recipes, "recipe", short)
+    return {}

@@ -1,0 +1,121 @@
+"""The documentation: its code runs, its commands exist, its site builds without a warning."""
+
+import contextlib
+import inspect
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import typer.main
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+from imssa_lab.cli.session import Sequences
+from tests.docs import prepared
+from tests.docs.blocks import PAGES, ROOT, blocks, commands
+
+BEFORE = {
+    "docs/log_format.md": prepared.log_format,
+    "docs/programming.md": prepared.programming,
+    "docs/record.md": prepared.a_run,
+    "docs/tasks.md": prepared.tasks,
+    "docs/training.md": prepared.training,
+}
+SHORTER = {"train": ["--epochs-float", "1", "--epochs-quantised", "1"]}
+"""Options that a test adds to a command of a page, so that it ends soon; what a model then reaches is no matter."""
+UsageError = typer.BadParameter.__base__
+EXIT_CODES = {"deploy": (0, 3)}  # a model of one epoch may fail a level
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.kind in ("python", "sh") for b in blocks(page))])
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
+    if page == "README.md":
+        pytest.skip("tests/test_package.py runs it, and its replay")
+    monkeypatch.chdir(tmp_path)
+    prepare = BEFORE.get(page)
+    names = {}
+    if prepare is not None:
+        takes_patch = len(inspect.signature(prepare).parameters) > 1
+        names = prepare(tmp_path, monkeypatch) if takes_patch else prepare(tmp_path)
+    names["__name__"] = "page"
+    for block in blocks(page):
+        if block.kind == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), names)
+        elif block.kind == "sh":
+            for line in block.text.splitlines():
+                run(shlex.split(line, comments=True))
+
+
+def run(words):
+    """A line of a shell block: a command of ours in this process, or one of the few others that pages use."""
+    if words[:1] == ["imssa"]:
+        result = CliRunner().invoke(app, [*words[1:], *SHORTER.get(words[1], [])])
+        assert result.exit_code in EXIT_CODES.get(words[1], (0,)), result.output
+        if words[1] == "train":
+            fewer_sequences(words[words.index("--out") + 1])
+    elif words:
+        assert words[0] == "mkdir"
+        subprocess.run(words, check=True)
+
+
+def fewer_sequences(bundle):
+    """So that the deployment after it is quick."""
+    path = Path(bundle).with_name("sequences.npz")
+    whole = Sequences.load(path)
+    path.unlink()
+    kept = whole.calibration_inputs[:4], whole.test_inputs[:20], whole.test_labels[:20]
+    Sequences(*kept, whole.reference).save(path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_exist_with_their_options(page):
+    root = typer.main.get_command(app)
+    for line, words in commands(page):
+        words = ["x" if word == "..." else word for word in words[1:]]
+        with contextlib.ExitStack() as stack:
+            where = f"{page}, line {line}: imssa {' '.join(words)}"
+            parse(root, words, stack, where)
+
+
+def parse(command, words, stack, where, parent=None):
+    """Read the words as the command line would, and run nothing."""
+    if words == ["--help"]:
+        return
+    if hasattr(command, "commands"):
+        assert words, where
+        assert words[0] in command.commands, f"{where}: no such command"
+        context = stack.enter_context(typer.Context(command, info_name="imssa", parent=parent))
+        parse(command.commands[words[0]], words[1:], stack, where, context)
+        return
+    try:
+        command.make_context(command.name, list(words), parent=parent)
+    except UsageError as error:
+        if "Missing option" in error.format_message() and "x" in words:
+            return  # shortened by ... in the text
+        raise AssertionError(f"{where}: {error.format_message()}") from error
+
+
+def test_a_command_that_is_not_there_is_found():
+    root = typer.main.get_command(app)
+    for words, said in ((["trian"], "no such command"), (["report", "r.h5", "--colour", "x"], "--colour")):
+        with contextlib.ExitStack() as stack, pytest.raises(AssertionError, match=said):
+            parse(root, words, stack, "here")
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs", reason='pip install "imssa-lab[docs]"')
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = (tmp_path / "site/reference/cli.html").read_text()
+    for name in typer.main.get_command(app).commands:
+        assert f"imssa {name}" in shown
+    assert "apply_pulses" in (tmp_path / "site/reference/api.html").read_text()
