@@ -34,6 +34,8 @@ from imssa_lab.hal import (
 )
 
 _VERSION = 1
+IMMOVABLE = ("stuck low", "stuck high", "dead word line", "dead bit line")
+"""Faults of cells that no pulse moves."""
 _WAIT = 10.0
 """s to wait for another process that writes to the same file."""
 
@@ -201,6 +203,14 @@ class ChipRecord:
             )
             return [Fault(*row) for row in found]
 
+    def immovable(self, chip: str, shape: tuple[int, int]) -> BoolArray:
+        """Cells (rows, cols) that were found stuck, or on a dead line, at any time."""
+        cells = np.zeros(shape, dtype=np.bool_)
+        for fault in self.faults(chip):
+            if fault.fault in IMMOVABLE:
+                cells[fault.row, fault.col] = True
+        return cells
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -254,6 +264,10 @@ class Counted(CrossbarArray):
     def note_faults(self, faults: dict[str, BoolArray], found_by: str) -> None:
         """Enter faults of this chip into the record, by name, (rows, cols)."""
         self._record.add_faults(self.chip, faults, found_by)
+
+    def immovable(self) -> BoolArray:
+        """Cells of this chip that the record knows to be stuck, or on a dead line, (rows, cols)."""
+        return self._record.immovable(self.chip, self.info.shape)
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         with self._array._call():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -22,7 +22,7 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from protocols.budget import Account, Budget, Metered
 from protocols.ends import KernelEnd, cell_ends, kernel_ends
-from protocols.journal import ArrayState, Standing, read_journal
+from protocols.journal import ArrayState, Standing, done_entry, read_journal
 from protocols.predict import Predictor, reachable
 from protocols.programming import ProgrammedMapping
 from protocols.recurrence import KernelRunner
@@ -127,10 +127,10 @@ def deploy(
         bounds: what counts as good; programmer: None for each chip's own recipe.
         tuner: a programmer that works on products, tried where products or kernels fail.
         budget: of pulses and device time, None for no end; once it is spent, what stands is measured and reported.
-        faults: per array, what is known of its cells beforehand.
+        faults: per array, what is known of its cells beforehand; where a stuck one stands is read if it is NaN.
         mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
-        journal: takes short texts that say how far it came; resume: those of a deployment that was cut off, or that
-            is to be checked again: cells that stand where they should get no pulse.
+        journal: takes short texts that say how far it came; resume: those of a deployment that was cut off,
+            whose finished cells get no pulse, or of one that ended: cells that left their window get pulses again.
         vectors, averages: see `KernelRunner`.
         progress: called with (stage, done, total).
 
@@ -164,8 +164,10 @@ def deploy(
         mended += programmed.plan_around()
     if resume is None:
         programmed.program()
-    else:
+    elif standing.done:
         programmed.refresh()
+    else:
+        programmed.go_on()
     if mending:
         mended += programmed.mend()
     run_on = partial(KernelRunner, vectors=vectors, averages=averages)
@@ -186,6 +188,8 @@ def deploy(
     levels = [*loop.levels, task]
     for level in levels:
         _log.info("%s", level)
+    if journal is not None:
+        journal(done_entry(all(level.passed for level in levels)))
     mapping, spent = programmed.mapping, programmed.spent
     seconds = [array.time - start for array, start in zip(arrays, started, strict=True)]
     return Deployment(
@@ -227,7 +231,16 @@ def _plan(
     mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA))
     if faults is not None and len(faults) != len(arrays):
         raise DeploymentError(f"{len(arrays)} arrays given, and what is known of {len(faults)}; give one of each")
-    return Standing(mapping, [] if faults is None else list(faults))
+    return Standing(mapping, [_standing(*pair) for pair in zip(arrays, faults or [], strict=False)])
+
+
+def _standing(array: CrossbarArray, state: ArrayState) -> ArrayState:
+    """A state in which it is known where the stuck cells stand."""
+    unknown = state.stuck & np.isnan(state.standing)
+    if not unknown.any():
+        return state
+    read = array.read_conductances(unknown, 8)
+    return replace(state, standing=np.where(unknown, read, state.standing))
 
 
 def _predicted(predictor: Predictor, standing: Standing, inputs: FloatArray, labels: NDArray[np.int64]) -> float:

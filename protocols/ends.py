@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imssa_lab.hal import CellOutcome, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
-from protocols.journal import ArrayState
+from protocols.journal import ArrayState, Standing
 
 
 class KernelEnd(StrEnum):
@@ -21,6 +21,8 @@ class KernelEnd(StrEnum):
     PART = "in parts"
     OUTSIDE = "outside its bound"
     BUDGET = "outside its bound, the budget was spent"
+    UNVERIFIED = "programmed, not verified"
+    CUT_OFF = "not finished"
 
 
 def cell_ends(
@@ -61,6 +63,16 @@ def kernel_ends(mapping: Mapping, nrmse: FloatArray, bound: float, spent: bool) 
         else:
             end = KernelEnd.ARRANGED if _arranged(mapping, kernel) else KernelEnd.GOOD
         ends[kernel.name] = end
+    return ends
+
+
+def unfinished_ends(standing: Standing) -> dict[str, KernelEnd]:
+    """By kernel how far a deployment came that was cut off, from its journal."""
+    ends: dict[str, KernelEnd] = {}
+    for kernel in standing.mapping.kernels:
+        state = standing.arrays[kernel.array]
+        whole = bool((state.finished | state.stuck)[kernel.cells].all())
+        ends[kernel.name] = KernelEnd.UNVERIFIED if whole else KernelEnd.CUT_OFF
     return ends
 
 

@@ -1,7 +1,7 @@
 """What a deployment has done so far, as short JSON texts: enough to go on after a kill, or to check it next month.
 
-A "plan" says where the kernels stand, an "array" which cells of an array are finished and which are stuck. The last
-of each counts.
+A "plan" says where the kernels stand, an "array" which cells of an array are finished and which are stuck; the last
+of each counts. "done" follows when all levels have been judged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from imssa_lab.errors import DeploymentError
 from imssa_lab.hal import BoolArray, FloatArray, Window
-from imssa_lab.mapping import Mapping, PlacedKernel, kernel_block
+from imssa_lab.mapping import Mapping, PlacedKernel, compensate, kernel_block
 from imssa_lab.s4d.bundle import KernelBundle
 
 
@@ -41,11 +41,12 @@ class ArrayState:
 
 @dataclass
 class Standing:
-    """A deployment as its journal tells it: the mapping, the state of every array, pulses sent."""
+    """A deployment as its journal tells it: the mapping, the state of every array, pulses sent, whether it ended."""
 
     mapping: Mapping
     arrays: list[ArrayState] = field(default_factory=list)
     pulses: int = 0
+    done: bool = False
 
 
 def plan_entry(mapping: Mapping, bundle_digest: str) -> str:
@@ -80,6 +81,11 @@ def array_entry(index: int, state: ArrayState, pulses: int) -> str:
     return json.dumps(facts)
 
 
+def done_entry(passed: bool) -> str:
+    """The journal's text for the end: all levels have been judged."""
+    return json.dumps({"kind": "done", "passed": passed})
+
+
 def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> Standing:
     """What the entries of a deployment of `bundle` add up to.
 
@@ -87,26 +93,45 @@ def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> S
         DeploymentError: no plan among them, or one of another bundle.
     """
     found: Standing | None = None
-    known: dict[int, ArrayState] = {}
+    known: dict[int, tuple[ArrayState, FloatArray]] = {}
     pulses = 0
     for text in entries:
         entry: dict[str, Any] = json.loads(text)
         if entry["kind"] == "plan":
             found = Standing(_mapping(entry, bundle))
+        elif entry["kind"] == "done" and found is not None:
+            found.done = True
         elif found is not None:
-            shape = found.mapping.shape
-            state = ArrayState.fresh(shape)
-            bits = np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)
-            state.finished = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_).reshape(shape)
-            for row, col, value in entry["stuck"]:
-                state.stuck[row, col], state.standing[row, col] = True, value
-            known[entry["array"]] = state
+            state = _state(entry, found.mapping.shape)
+            known[entry["array"]] = state, _targets(found.mapping, entry["array"], state)
             pulses = entry["pulses"]
     if found is None:
         raise DeploymentError("the journal holds no plan: nothing was pulsed; start the deployment anew")
-    found.arrays = [known.get(index, ArrayState.fresh(found.mapping.shape)) for index in range(arrays)]
+    found.arrays = [ArrayState.fresh(found.mapping.shape) for _ in range(arrays)]
+    for index, (state, finished_at) in known.items():
+        # a later plan may want something else of a cell that was finished under an earlier one
+        state.finished &= _targets(found.mapping, index, state) == finished_at
+        found.arrays[index] = state
     found.pulses = pulses
     return found
+
+
+def read_states(entries: Iterable[str], shape: tuple[int, int]) -> list[ArrayState]:
+    """The states of entries that `array_entry` wrote, in their order."""
+    return [_state(json.loads(text), shape) for text in entries]
+
+
+def _state(entry: dict[str, Any], shape: tuple[int, int]) -> ArrayState:
+    state = ArrayState.fresh(shape)
+    bits = np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)
+    state.finished = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_).reshape(shape)
+    for row, col, value in entry["stuck"]:
+        state.stuck[row, col], state.standing[row, col] = True, value
+    return state
+
+
+def _targets(mapping: Mapping, index: int, state: ArrayState) -> FloatArray:
+    return compensate(mapping.target(index)[0], state.stuck, state.standing, mapping.window)
 
 
 def _mapping(entry: dict[str, Any], bundle: KernelBundle) -> Mapping:

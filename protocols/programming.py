@@ -115,20 +115,31 @@ class ProgrammedMapping:
             self._bring(index)
         self._tell(self.mapping.arrays, self.mapping.arrays)
 
+    def go_on(self) -> None:
+        """Program what a deployment that was cut off had not finished; what it had finished gets no pulse."""
+        for index, target in enumerate(self.targets):
+            self._look(index, target)
+        self.program()
+
     def refresh(self) -> int:
         """Re-read every programmed cell and program those again that left their window; how many those were."""
         due = 0
         for index, target in enumerate(self.targets):
-            mask = np.isfinite(target)
-            read = self._arrays[index].read_conductances(mask, _VERIFY)
-            self._held[index] = np.where(mask, read, self._held[index])
-            self._wanted[index] = target
+            read = self._look(index, target)
             state = self.states[index]
-            gone = mask & ~state.stuck & ~(np.abs(read - target) <= self._tolerance)
+            gone = np.isfinite(target) & ~state.stuck & ~(np.abs(read - target) <= self._tolerance)
             state.finished &= ~gone
             due += int(np.count_nonzero(gone))
         self.program()
         return due
+
+    def _look(self, index: int, target: FloatArray) -> FloatArray:
+        """A re-read of the cells that have a target on an array, S, NaN elsewhere."""
+        mask = np.isfinite(target)
+        read = self._arrays[index].read_conductances(mask, _VERIFY)
+        self._held[index] = np.where(mask, read, self._held[index])
+        self._wanted[index] = target
+        return read
 
     def plan_around(self) -> int:
         """Before the first pulse: arrange kernels around the faults that are known; how many kernels changed."""
@@ -181,23 +192,23 @@ class ProgrammedMapping:
             due = mask & ~state.finished & ~state.stuck
             if self.spent or not due.any():
                 return
-            due &= ~self._idle(index, due & (wanted == self.mapping.window.low))
-            report = self._run(index, wanted, due)
-            self.reports.append(report)
-            self._sent += int(report.pulses.sum())
-            self._held[index] = np.where(due, report.achieved, self._held[index])
-            stuck = np.isin(report.outcome, _STUCK) & ~(np.abs(report.error) <= self._tolerance)
-            state.stuck |= stuck
-            state.standing = np.where(stuck, report.achieved, state.standing)
-            state.finished |= due & (np.abs(report.error) <= self._tolerance)
+            due &= ~self._idle(index, wanted, due)
+            if due.any():
+                report = self._run(index, wanted, due)
+                self.reports.append(report)
+                self._sent += int(report.pulses.sum())
+                self._held[index] = np.where(due, report.achieved, self._held[index])
+                stuck = np.isin(report.outcome, _STUCK) & ~(np.abs(report.error) <= self._tolerance)
+                state.stuck |= stuck
+                state.standing = np.where(stuck, report.achieved, state.standing)
+                state.finished |= due & (np.abs(report.error) <= self._tolerance)
+                state.finished &= ~(mask & (self._target(index) != wanted))  # partners of what turned out stuck
             self._note(array_entry(index, state, self._sent))
 
-    def _idle(self, index: int, mask: BoolArray) -> BoolArray:
-        """Cells of `mask` that stand at the bottom of the window already: a pulse could only move them away."""
-        if not mask.any():
-            return mask
+    def _idle(self, index: int, wanted: FloatArray, mask: BoolArray) -> BoolArray:
+        """Cells of `mask` that stand where they are wanted already: a pulse could only move them away."""
         read = self._arrays[index].read_conductances(mask, _VERIFY)
-        idle = mask & (np.abs(read - self.mapping.window.low) <= _IDLE * self._tolerance)
+        idle = mask & (np.abs(read - wanted) <= _IDLE * self._tolerance)
         self._held[index] = np.where(idle, read, self._held[index])
         self.states[index].finished |= idle
         return idle

@@ -15,17 +15,20 @@ from imssa_lab.cli.session import Sequences, Stages, console, new_folder, proven
 from imssa_lab.errors import ConfigError, ImssaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from imssa_lab.hal import CrossbarArray
     from imssa_lab.log import RunLog
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deploy import Deployment
+    from protocols.journal import ArrayState
 
 LOG, RESULT, REPORT = "run.h5", "result.json", "report.html"
 LEVEL_FAILED = 3
 JOURNAL = "journal"
 """Kind of the events that say how far a deployment came."""
+KNOWN = "known faults"
+"""Kind of the events that say what was known of each array before."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Choices:
     Attributes:
         spares: arrays beyond those needed; pulses, seconds: budget, None for no end.
         resume: go on with the deployment that the folder holds, or check it again.
+        record: chip record that counts every pulse and knows of stuck cells.
     """
 
     spares: int = 0
     pulses: int | None = None
     seconds: float | None = None
     resume: bool = False
+    record: Path | None = None
 
 
 def deploy(
@@ -52,6 +57,10 @@ def deploy(
     max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
     max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the deployment in --out.")] = False,
+    chip_record: Annotated[
+        Path | None,
+        typer.Option(help="Chip record (SQLite): counts every pulse; stuck cells that it knows are planned around."),
+    ] = None,
 ) -> None:
     """Put a bundle on arrays, verify it on four levels, and report.
 
@@ -59,7 +68,7 @@ def deploy(
     """
     from imssa_lab.cli.result import result_table
 
-    choices = Choices(spares, max_pulses, max_seconds, resume)
+    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record)
     with stages() as told:
         outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
     reference = Sequences.load(sequences).reference
@@ -113,12 +122,14 @@ def deploy_files(
     log_path = out / LOG if entries is None else out / f"run-{len(logs(out))}.h5"
     try:
         with ExitStack() as stack:
-            arrays = _open(stack, template, first_index, bundle, choices.spares)
+            arrays = _open(stack, template, first_index, bundle, choices)
             if fresh and not choices.resume:
                 new_folder(out)
             kept = provenance() | (facts or {})
             kept |= {
                 "array": template,
+                "first index": str(first_index),
+                **_kept(choices, entries),
                 "title": f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
                 "bundle": os.path.relpath(bundle_path, out),
                 "bundle sha256": bundle.digest(),
@@ -152,17 +163,27 @@ def _logged(
     from imssa_lab.cli.result import result_text
     from imssa_lab.log import Recorded
     from imssa_lab.report.measured.outcome import OUTCOME, RESULT_EVENT, outcome_text
+    from protocols.budget import Budget
 
     with ExitStack() as stack:
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
-        for text in entries or []:  # so that each log can be gone on with by itself
+        told_so_far = list(entries or [])
+        for text in told_so_far:  # so that each log can be gone on with by itself
             log.event(JOURNAL, text)
+
+        def note(text: str) -> None:
+            told_so_far.append(text)
+            log.event(JOURNAL, text)
+
+        faults = None if entries is not None else _known_faults(arrays, log)
+        budget = Budget(choices.pulses, choices.seconds)
         try:
-            outcome = _deployed(
-                bundle, sequences, recorded, told, choices, lambda text: log.event(JOURNAL, text), entries
+            outcome = sequences.deploy(
+                bundle, recorded, told, budget=budget, faults=faults, resume=entries, journal=note
             )
         except BaseException as error:
             log.note("error", f"{type(error).__name__}: {error}")
+            _note_unfinished(log, told_so_far, bundle, len(arrays))
             raise
         for level in outcome.levels:
             log.event("level", str(level))
@@ -209,39 +230,53 @@ def journal_of(out: Path) -> list[str]:
     raise ConfigError(f"{out} holds no deployment that got as far as a plan; start it without --resume")
 
 
-def _deployed(
-    bundle: KernelBundle,
-    sequences: Sequences,
-    arrays: Sequence[CrossbarArray],
-    told: Stages,
-    choices: Choices,
-    note: Callable[[str], None],
-    entries: list[str] | None,
-) -> Deployment:
-    from protocols.budget import Budget
-    from protocols.deploy import deploy
+def _note_unfinished(log: RunLog, entries: list[str], bundle: KernelBundle, arrays: int) -> None:
+    """How far each kernel came."""
+    from protocols.ends import unfinished_ends
+    from protocols.journal import read_journal
 
-    return deploy(
-        bundle,
-        arrays,
-        calibration_inputs=sequences.calibration_inputs,
-        test_inputs=sequences.test_inputs,
-        test_labels=sequences.test_labels,
-        null_accuracy=sequences.reference.get("null"),
-        budget=Budget(choices.pulses, choices.seconds),
-        journal=note,
-        resume=entries,
-        progress=told,
-    )
+    if not entries:
+        log.note("kernel", "none was begun")
+        return
+    for name, end in unfinished_ends(read_journal(entries, bundle, arrays)).items():
+        log.note("kernel", f"{name}: {end}")
 
 
-def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, spares: int) -> list[CrossbarArray]:
+def _kept(choices: Choices, entries: list[str] | None) -> dict[str, str]:
+    """What a replay must know of how a deployment went."""
+    facts = {"budget pulses": choices.pulses, "budget seconds": choices.seconds}
+    facts["journal entries before"] = None if entries is None else len(entries)
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArrayState] | None:
+    """What the chip record knows of the arrays; None without one. Kept in the log for a replay."""
+    from protocols.chip_record import Counted
+    from protocols.journal import ArrayState, array_entry
+
+    states = []
+    for index, array in enumerate(arrays):
+        if not isinstance(array, Counted):
+            return None
+        state = ArrayState.fresh(array.info.shape)
+        state.stuck |= array.immovable()
+        states.append(state)
+        log.event(KNOWN, array_entry(index, state, 0))
+    return states
+
+
+def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, choices: Choices) -> list[CrossbarArray]:
     """As many arrays as the bundle needs, and spare ones; the first one tells how many those are."""
     from imssa_lab.mapping import arrays_needed
     from imssa_lab.station import addresses, open_array
 
     arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
-    count = arrays_needed(bundle, arrays[0].info.shape) + spares
+    count = arrays_needed(bundle, arrays[0].info.shape) + choices.spares
     for spec in addresses(template, count, first)[1:]:
         arrays.append(stack.enter_context(open_array(spec)))
-    return arrays
+    if choices.record is None:
+        return arrays
+    from protocols.chip_record import ChipRecord, Counted
+
+    record = stack.enter_context(ChipRecord(choices.record))
+    return [Counted(array, record) for array in arrays]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from imssa_lab.log import Run
     from imssa_lab.log.follow import Seen
     from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.budget import Budget
+    from protocols.journal import ArrayState
 
 log = typer.Typer(no_args_is_help=True, help="Look into run files, check, mend, follow, compare and replay them.")
 File = Annotated[Path, typer.Argument(help="Run file, for example imssa-demo/run.h5.")]
@@ -204,7 +206,8 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
         raise LogError(f"{run.path} holds no result; the run was cut off, or was no deployment by `imssa deploy`")
     bundle, sequences = _inputs(run)
     arrays = run.arrays(tolerant=tolerant)
-    outcome = sequences.deploy(bundle, arrays, told)
+    budget, faults, resume = _choices(run, bundle)
+    outcome = sequences.deploy(bundle, arrays, told, budget=budget, faults=faults, resume=resume)
     for number, array in enumerate(arrays):
         if array.calls_left and not tolerant:
             raise ReplayMismatch(
@@ -212,6 +215,22 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
             )
     _same(recorded[0], result_text(outcome, bundle.digest(), sequences.reference))
     return sum(array.calls for array in arrays)
+
+
+def _choices(run: Run, bundle: KernelBundle) -> tuple[Budget, list[ArrayState] | None, list[str] | None]:
+    """Budget, faults known before and journal gone on with of a recorded deployment."""
+    from imssa_lab.cli.deploy import JOURNAL, KNOWN
+    from protocols.budget import Budget
+    from protocols.journal import read_states
+
+    facts = run.provenance
+    pulses, seconds, before = (
+        facts.get(name) for name in ("budget pulses", "budget seconds", "journal entries before")
+    )
+    budget = Budget(None if pulses is None else int(pulses), None if seconds is None else float(seconds))
+    known = read_states([text for _, text in run.events(KNOWN)], run.infos[0].shape)
+    resume = None if before is None else [text for _, text in run.events(JOURNAL)][: int(before)]
+    return budget, known or None, resume
 
 
 def _inputs(run: Run) -> tuple[KernelBundle, Sequences]:

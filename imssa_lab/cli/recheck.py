@@ -9,23 +9,30 @@ import typer
 
 from imssa_lab.cli.deploy import LEVEL_FAILED, LOG, Choices, deploy_files, written
 from imssa_lab.cli.session import Sequences, console, stages
+from imssa_lab.errors import ConfigError
 
 
 def recheck(
     folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
     array: Annotated[str, typer.Option(help="Address of the arrays, in the order of the deployment.")] = "",
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
-    max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
+    max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses; 0 only looks.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
+    chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
 ) -> None:
-    """Verify a deployment again; mend what left its window, and nothing else.
+    """Verify a deployment again; mend what left its window, and nothing else. Goes on with one that was cut off.
 
-    Example: imssa recheck imssa-demo
+    The log of each check is run-1.h5, run-2.h5 ... beside that of the deployment; result and report are the newest.
+
+    Example: imssa recheck night-1
     """
     from imssa_lab.cli.result import result_table
     from imssa_lab.log import open_run
 
     with open_run(folder / LOG) as run:
         facts = run.provenance
+    if "first index" not in facts:
+        raise ConfigError(f"{folder / LOG} is no log of a deployment; give the folder that `imssa deploy` wrote")
     bundle, sequences = folder / facts["bundle"], folder / facts["sequences"]
     with stages() as told:
         outcome = deploy_files(
@@ -34,7 +41,8 @@ def recheck(
             array or facts["array"],
             folder,
             told=told,
-            choices=Choices(spares=spares, pulses=max_pulses, resume=True),
+            first_index=int(facts["first index"]),
+            choices=Choices(spares, max_pulses, max_seconds, resume=True, record=chip_record),
         )
     console().print(result_table(outcome, Sequences.load(sequences).reference, told.seconds, written(folder)))
     if not outcome.passed:

@@ -31,6 +31,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
             "quantised": deployment.software_accuracy,
             "on_arrays": deployment.accuracy,
             "null_control": deployment.null_accuracy,
+            "predicted_before_programming": deployment.predicted_accuracy,
         },
         "levels": [
             {
@@ -45,6 +46,14 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         ],
         "kernel_nrmse_median": float(np.median(deployment.kernel_nrmse)),
         "kernel_nrmse": deployment.kernel_nrmse.tolist(),
+        "kernels_by_name": dict(deployment.kernel_ends),
+        "cells_by_outcome": _outcomes(deployment),
+        "cells_not_reached": _not_reached(deployment),
+        "remedies": [str(remedied) for remedied in deployment.remedies],
+        "kernels_changed_by_faults": deployment.mended,
+        "budget_spent": deployment.spent,
+        "clock_leaps": deployment.clock_leaps,
+        "product_reads": deployment.product_reads,
         "pulses": deployment.pulses,
         "reads": sum(report.reads for report in deployment.reports),
         "arrays": deployment.mapping.arrays,
@@ -56,6 +65,27 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "predictions": deployment.predictions.tolist(),
     }
     return json.dumps(facts, indent=1)
+
+
+def _outcomes(deployment: Deployment) -> dict[str, int]:
+    """How many of the selected cells ended how."""
+    from imssa_lab.hal import CellOutcome
+
+    counts = {end: sum(int((ends == end).sum()) for ends in deployment.cell_ends) for end in CellOutcome}
+    return {end.name.lower(): count for end, count in counts.items() if count and end is not CellOutcome.NOT_SELECTED}
+
+
+def _not_reached(deployment: Deployment) -> list[list[int | str]]:
+    """Array, row, column and outcome of every selected cell that is not where it should be."""
+    import numpy as np
+
+    from imssa_lab.hal import CellOutcome
+
+    return [
+        [index, int(row), int(col), CellOutcome(ends[row, col]).name.lower()]
+        for index, ends in enumerate(deployment.cell_ends)
+        for row, col in np.argwhere((ends != CellOutcome.NOT_SELECTED) & (ends != CellOutcome.REACHED))
+    ]
 
 
 def _digest(arrays: list[FloatArray]) -> str:
@@ -83,6 +113,8 @@ def result_table(
         ("accuracy, null control without memory", deployment.null_accuracy),
     ):
         table.add_row(name, "not known" if value is None else f"{100 * value:.1f} %")
+    if deployment.predicted_accuracy is not None:
+        table.add_row("accuracy, predicted from known faults", f"{100 * deployment.predicted_accuracy:.1f} %")
     table.add_section()
     for level in deployment.levels:
         verdict = "[green]passed[/green]" if level.passed else "[bold red]FAILED[/bold red]"
@@ -91,12 +123,23 @@ def result_table(
     table.add_section()
     cells = next(level for level in deployment.levels if level.level == "cells")
     table.add_row("cells in tolerance, by re-read", f"{100 * cells.measured:.2f} % of {cells.figures['cells']:.0f}")
+    missed = {name: count for name, count in _outcomes(deployment).items() if name != "reached"}
+    if missed:
+        table.add_row(
+            "cells elsewhere", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
+        )
     table.add_row("kernel NRMSE, median", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
     table.add_row("programming pulses", str(deployment.pulses))
     rows, cols = deployment.mapping.shape
     kernels = len(deployment.mapping.kernels)
     table.add_row("arrays", f"{deployment.mapping.arrays} of {rows}x{cols}, {kernels} kernels")
     table.add_row("device time, all arrays", f"{deployment.seconds:.1f} s")
+    if deployment.mended:
+        table.add_row("kernels changed by faults", str(deployment.mended))
+    for remedied in deployment.remedies:
+        table.add_row("remedy", str(remedied))
+    if deployment.spent:
+        table.add_row("budget", "[bold red]spent before all was done[/bold red]")
     table.add_section()
     for name, path in paths.items():
         table.add_row(name, path)

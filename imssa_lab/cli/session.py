@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from imssa_lab.array_types import FloatArray
     from imssa_lab.hal import CrossbarArray
     from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.budget import Budget
     from protocols.deploy import Deployment
+    from protocols.journal import ArrayState
 
 _PACKAGES = ("imssa-lab", "numpy", "h5py", "torch", "safetensors")
 
@@ -146,8 +148,22 @@ class Sequences:
         except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
 
-    def deploy(self, bundle: KernelBundle, arrays: Sequence[CrossbarArray], told: Stages) -> Deployment:
-        """Deploy on `arrays` and verify with these sequences: what is recorded, and what a replay repeats."""
+    def deploy(
+        self,
+        bundle: KernelBundle,
+        arrays: Sequence[CrossbarArray],
+        told: Stages,
+        *,
+        budget: Budget | None = None,
+        faults: Sequence[ArrayState] | None = None,
+        resume: Sequence[str] | None = None,
+        journal: Callable[[str], None] | None = None,
+    ) -> Deployment:
+        """Deploy on `arrays` and verify with these sequences: what is recorded, and what a replay repeats.
+
+        Args:
+            budget, faults, resume, journal: as `protocols.deploy.deploy` takes them.
+        """
         from protocols.deploy import deploy
 
         return deploy(
@@ -157,6 +173,10 @@ class Sequences:
             test_inputs=self.test_inputs,
             test_labels=self.test_labels,
             null_accuracy=self.reference.get("null"),
+            budget=budget,
+            faults=faults,
+            resume=resume,
+            journal=journal,
             progress=told,
         )
 

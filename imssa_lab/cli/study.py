@@ -23,8 +23,8 @@ def studies() -> None:
 @study.command()
 def stuck(
     bundle: Annotated[Path, typer.Option(help="Kernel bundle, as `imssa train` writes it.")],
-    sequences: Annotated[Path, typer.Option(help="The sequences.npz beside it.")],
-    out: Annotated[Path, typer.Option(help="Folder for figure and table; new or empty.")],
+    sequences: Annotated[Path | None, typer.Option(help="Left out: the sequences.npz beside the bundle.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for figure and table; new or empty.")] = Path("study-stuck"),
     fraction: Annotated[list[float] | None, typer.Option(help="Stuck cells, a fraction; may be repeated.")] = None,
     sigma: Annotated[list[float] | None, typer.Option(help="Programming error, uS; may be repeated.")] = None,
     chips: Annotated[int, typer.Option(min=1, help="Chips a point.")] = 3,
@@ -32,7 +32,7 @@ def stuck(
 ) -> None:
     """Accuracy against stuck cells and programming error, naive programming against ours.
 
-    Example: imssa study stuck --bundle model.safetensors --sequences sequences.npz --out study
+    Example: imssa study stuck --bundle model/bundle.safetensors --out study
     """
     from rich.table import Table
 
@@ -45,7 +45,7 @@ def stuck(
     from imssa_lab.report.study import stuck_figure, write_table
 
     new_folder(out)
-    model, inputs = KernelBundle.load(bundle), Sequences.load(sequences)
+    model, inputs = KernelBundle.load(bundle), Sequences.load(sequences or bundle.parent / "sequences.npz")
     table = Table("stuck", "sigma", "programming", "accuracy", "each chip")
     points: list[StudyPoint] = []
     fractions, sigmas = fraction or [0.0, 0.01, 0.02, 0.05, 0.1], [1e-6 * s for s in sigma or [1.0, 3.0]]
