@@ -1,0 +1,172 @@
+"""Deployments from the command line, on a board behind its driver: cut off, gone on with, checked again."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+from imssa_lab.cli.session import Sequences
+from imssa_lab.log import open_run
+from protocols.chip_record import ChipRecord
+from protocols.ends import KernelEnd
+from tests.report import tiny
+from twin import DigitalTwin, TwinProfile
+from twin.instruments.server import PtyPort
+from twin.instruments.supert_a0 import SuperTBoard
+
+
+def imssa(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.bundle().save(tmp_path / "bundle.safetensors")
+    Sequences(*tiny.sequences(), {"null": 0.5}).save(tmp_path / "sequences.npz")
+    return tmp_path
+
+
+@pytest.fixture
+def board() -> SuperTBoard:
+    profile = TwinProfile.load("supert-a0")
+    none = profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0})
+    return SuperTBoard(profile.model_copy(update={"stuck": none, "lines": None, "overdrive": None}), seed=3)
+
+
+@pytest.fixture
+def address(board: SuperTBoard) -> Iterator[str]:
+    with PtyPort(board) as port:
+        yield f"serial+supert-a0:{port.port}?array={{index}}&block=16x24"
+
+
+def deploy(folder: Path, address: str, *more: object) -> Result:
+    bundle, sequences = folder / "bundle.safetensors", folder / "sequences.npz"
+    return imssa("deploy", bundle, "--sequences", sequences, "--array", address, "--out", folder / "run", *more)
+
+
+def facts(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "run" / "result.json").read_text())
+    return found
+
+
+def test_through_the_serial_driver_and_checked_again_after_drift(
+    folder: Path, board: SuperTBoard, address: str
+) -> None:
+    record = folder / "chips.sqlite"
+    done = deploy(folder, address, "--chip-record", record)
+    assert done.exit_code == 0, done.output
+    ends = facts(folder)["kernels_by_name"]
+    assert isinstance(ends, dict)
+    assert len(ends) == tiny.CHANNELS
+    assert set(ends.values()) <= set(KernelEnd)
+    with ChipRecord(record) as chips:
+        (chip,) = chips.chips()
+        assert chips.wear(chip).pulses.sum() == facts(folder)["pulses"]
+        before = chips.wear(chip).pulses
+    with open_run(folder / "run" / "run.h5") as run:
+        cells = np.isfinite(run.table("program")["target"].values[0])
+    row, col = np.argwhere(cells)[0]
+    board.benches[0].cells.conductance[row, col] += 60e-6
+    again = imssa("recheck", folder / "run", "--chip-record", record)
+    assert again.exit_code == 0, again.output
+    with ChipRecord(record) as chips:
+        sent = chips.wear(chip).pulses - before
+    assert sent[row, col] > 0
+    assert np.count_nonzero(sent) <= 0.1 * np.count_nonzero(cells)  # only what had left its window
+    for name in ("run.h5", "run-1.h5"):
+        replayed = imssa("log", "replay", folder / "run" / name)
+        assert replayed.exit_code == 0, replayed.output
+
+
+def test_a_look_without_pulses(folder: Path, board: SuperTBoard, address: str) -> None:
+    assert deploy(folder, address).exit_code == 0
+    board.benches[0].cells.conductance[:] = 76e-6  # everything is lost
+    before = board.benches[0].cells.conductance.copy()
+    looked = imssa("recheck", folder / "run", "--max-pulses", 0)
+    assert looked.exit_code == 3
+    assert "spent before all was done" in looked.stdout
+    assert np.abs(board.benches[0].cells.conductance - before).max() < 5e-6
+    assert facts(folder)["pulses"] == 0
+    assert set(facts(folder)["cells_by_outcome"]) <= {"reached", "budget"}  # type: ignore[call-overload]
+
+
+def test_known_stuck_cells_are_planned_around(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = folder / "chips.sqlite"
+    with ChipRecord(record) as chips, DigitalTwin("ideal", (16, 16), seed=0) as array:
+        stuck = np.zeros((16, 16), dtype=bool)
+        stuck[:3, :6] = True  # the place of the first kernel
+        chips.add_faults(chips.know(array.info), {"stuck low": stuck}, "characterise")
+    done = deploy(folder, "twin:ideal?shape=16x16&seed={index}", "--chip-record", record)
+    assert done.exit_code == 0, done.output
+    assert "predicted from known faults" in done.stdout
+    assert facts(folder)["kernels_changed_by_faults"]
+    with open_run(folder / "run" / "run.h5") as run:
+        assert not np.isfinite(run.table("program")["target"].values[:, :3, :6]).any()
+    replayed = imssa("log", "replay", folder / "run" / "run.h5")
+    assert replayed.exit_code == 0, replayed.output
+
+
+def test_a_link_that_drops_leaves_a_report_and_an_outcome_for_every_kernel(
+    folder: Path, board: SuperTBoard, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drivers.supert_a0.array import SuperTArray
+    from imssa_lab.errors import LinkLost
+    from imssa_lab.hal import Pulses
+
+    sent, left = SuperTArray._apply_pulses, iter(range(10))
+
+    def breaking(self: SuperTArray, pulses: Pulses) -> None:
+        if next(left, None) is None:
+            raise LinkLost("the cable is out")
+        sent(self, pulses)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SuperTArray, "_apply_pulses", breaking)
+        cut = deploy(folder, address)
+    assert cut.exit_code == 1
+    assert "the cable is out" in cut.stderr
+    assert (folder / "run" / "report.html").exists()
+    with open_run(folder / "run" / "run.h5") as run:
+        ends = [text for _, text in run.events("kernel")]
+    assert len(ends) == tiny.CHANNELS
+    assert all(text.endswith("not finished") for text in ends)
+    resumed = deploy(folder, address, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+
+
+def test_recheck_wants_the_folder_of_a_deployment(tmp_path: Path) -> None:
+    assert imssa("recheck", tmp_path).exit_code == 1
+
+
+def test_the_figure_of_stuck_cells(folder: Path) -> None:
+    done = imssa(
+        "study", "stuck", "--bundle", folder / "bundle.safetensors", "--out", folder / "study", "--chips", 2,
+        "--fraction", 0, "--fraction", 0.1, "--sigma", 1, "--tests", 20,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    table = (folder / "study" / "stuck.csv").read_text().splitlines()
+    assert len(table) == 1 + 2 * 2
+    assert "81.69" in (folder / "study" / "stuck.svg").read_text()
+    assert "naive" in done.stdout
+
+
+def test_characterise_says_how_long_and_goes_on(tmp_path: Path) -> None:
+    arguments = [
+        "characterise",
+        "twin:supert-a0?shape=4x4&seed=1",
+        "--out",
+        tmp_path / "chip",
+        "--only",
+        "noise,columns",
+    ]
+    told = imssa(*arguments, "--dry-run")
+    assert told.exit_code == 0, told.output
+    assert not (tmp_path / "chip" / "noise.csv").exists()
+    assert imssa(*arguments).exit_code == 0
+    assert (tmp_path / "chip" / "noise.csv").exists()
+    assert imssa(*arguments).exit_code == 0  # nothing is left to do
