@@ -1,7 +1,8 @@
-"""Trained bundles for the benchmark, kept between runs."""
+"""Trained bundles for the benchmark, kept between runs for as long as their recipe stays the same."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -13,11 +14,20 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 def trained(task: str, precision: str, seed: int, folder: Path) -> tuple[KernelBundle, Sequences]:
     """A bundle and its sequences from `folder`; trained there where it is not yet, which needs the speech data."""
-    place = folder / f"{task}-{precision}-{seed}"
+    place = folder / f"{task}-{precision}-{seed}-{_recipe(task, precision, seed)}"
     path = place / "bundle.safetensors"
     if not path.exists():
         _train(task, precision, seed, place)
     return KernelBundle.load(path), Sequences.load(place / "sequences.npz")
+
+
+def _recipe(task: str, precision: str, seed: int) -> str:
+    """What changes with the settings of a training."""
+    from imssa_lab.s4d.precision import Precision
+    from imssa_lab.s4d.recipes import recipe
+
+    settings = recipe(task, Precision.parse(precision), seed).model_dump_json()
+    return hashlib.sha256(settings.encode()).hexdigest()[:8]
 
 
 def _train(task: str, precision: str, seed: int, place: Path) -> None:
@@ -30,5 +40,6 @@ def _train(task: str, precision: str, seed: int, place: Path) -> None:
         data, config = settings(task, seed, precision, [], told=told)
         model, sequences = train_model(data, config, told=told, null=False)
         bundle = exported(model, data, told=told)
-    bundle.save(place / "bundle.safetensors")
+    (place / "sequences.npz").unlink(missing_ok=True)  # of a training that was cut off here
     sequences.save(place / "sequences.npz")
+    bundle.save(place / "bundle.safetensors")
