@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
 def test_verify_says_good_and_damaged_by_exit_code(run):
     good = imssa("log", "verify", run)
     assert good.exit_code == 0
-    assert "good: 34 records" in good.stdout
+    assert "good: 36 records" in good.stdout
     data = run.read_bytes()
     at = data.index(b"x" * 1000)
     run.write_bytes(data[:at] + b"y" + data[at + 1 :])
