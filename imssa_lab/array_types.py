@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imssa_lab.errors import LimitError
+from imssa_lab.notebook import facts_html
 
 if TYPE_CHECKING:
     import xarray
@@ -110,6 +111,32 @@ class ArrayInfo(_Frozen):
     def shape(self) -> tuple[int, int]:
         """(rows, cols)."""
         return self.rows, self.cols
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What it is and what may be asked of it, in words."""
+        pulses = {"SET": self.limits.set, "RESET": self.limits.reset, "FORM": self.limits.form}
+        coding = self.input_coding if self.input_bits is None else f"{self.input_coding}, {self.input_bits} bits"
+        found = [
+            ("name, serial", f"{self.name} ({self.serial})"),
+            ("word lines x bit lines", f"{self.rows} x {self.cols}"),
+            ("conductance window", f"{1e6 * self.window.low:g} to {1e6 * self.window.high:g} µS"),
+            ("reading", f"cells at {self.read_voltage:g} V, word lines at most {self.limits.read_voltage:g} V"),
+            ("inputs", f"{coding}, {'both signs' if self.input_signed else 'no negative voltages'}"),
+        ]
+        for kind, limit in pulses.items():
+            if limit is not None:
+                found.append(
+                    (
+                        f"{kind}, at most",
+                        f"{limit.voltage_max:g} V, gate {limit.gate_max:g} V, "
+                        f"{limit.width_min:g} to {limit.width_max:g} s",
+                    )
+                )
+        return found
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return facts_html("array", self.facts())
 
 
 @dataclass(frozen=True)
@@ -247,6 +274,24 @@ class ProgrammingReport:
             f"{self.tolerance * 1e6:.1f} uS by re-read, {int(self.pulses.sum())} pulses, "
             f"{self.reads} reads, {self.seconds:.1f} s ({ends or 'nothing selected'})"
         )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what a re-read says first, then what the loop did."""
+        error, chosen = self.error[self.selected], int(np.count_nonzero(self.selected))
+        facts = [
+            ("within, by re-read", f"{100 * self.within():.2f} % of {chosen} cells, ±{self.tolerance * 1e6:g} µS")
+        ]
+        if error.size:
+            facts.append(("error", f"mean {1e6 * error.mean():+.2f} µS, sd {1e6 * error.std():.2f} µS"))
+        facts += [
+            ("pulses", f"{int(self.pulses.sum())}, at most {int(self.pulses.max())} to a cell"),
+            ("reads, device time", f"{self.reads}, {self.seconds:.1f} s"),
+        ]
+        for end in CellOutcome:
+            count = int(np.count_nonzero(self.outcome == end))
+            if count and end is not CellOutcome.NOT_SELECTED:
+                facts.append((f"the loop says {end.name.lower().replace('_', ' ')}", str(count)))
+        return facts_html("programming report", facts)
 
     def to_xarray(self) -> xarray.Dataset:
         """The report as an xarray Dataset with dimensions row (word line) and col (bit line)."""

@@ -31,6 +31,7 @@ from imssa_lab.array_types import (
     Window,
 )
 from imssa_lab.errors import ImssaError, LimitError
+from imssa_lab.notebook import facts_html
 from imssa_lab.safe_stop import SafeStop
 
 __all__ = [
@@ -109,6 +110,12 @@ class CrossbarArray(ABC):
         with self._call():
             self._calibrate(calibration)
         self._calibration = calibration
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, how it stands; nothing is asked of the instrument."""
+        carried = "none" if self._calibration is None else self._calibration.date or "carried"
+        standing = [("columns calibrated", carried), ("state", "closed" if self._closed else "open")]
+        return facts_html(type(self).__name__, [*self._info.facts(), *standing])
 
     # ---- what can be done with it
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from imssa_lab.errors import DeploymentError
 from imssa_lab.hal import CrossbarArray, FloatArray, Programmer, ProgrammingReport
 from imssa_lab.mapping import Mapping, map_bundle
+from imssa_lab.notebook import facts_html
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from protocols.budget import Account, Budget, Metered
@@ -90,6 +91,17 @@ class Deployment:
     def pulses(self) -> int:
         """Programming pulses sent."""
         return sum(int(report.pulses.sum()) for report in self.reports)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the verdict of every level, accuracies, what it took."""
+        facts = [(f"level {level.level}", str(level).partition(": ")[2]) for level in self.levels]
+        facts += [
+            ("accuracy on the arrays", f"{100 * self.accuracy:.1f} %"),
+            ("accuracy in software", f"{100 * self.software_accuracy:.1f} %"),
+            ("kernels, arrays", f"{len(self.mapping.kernels)} on {self.mapping.arrays}"),
+            ("pulses, device time", f"{self.pulses}, {self.seconds:.1f} s"),
+        ]
+        return facts_html(f"deployment {'verified' if self.passed else 'NOT verified'}", facts, self.passed)
 
     def __str__(self) -> str:
         verdict = "verified" if self.passed else "NOT verified"

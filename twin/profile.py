@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import Limits, Window
+from imssa_lab.notebook import facts_html
 from twin.cells import CellSections
 from twin.converter import Adc
 from twin.inputs import Inputs
@@ -82,6 +83,16 @@ class TwinProfile(CellSections):
             return cls.model_validate(_tables(str(name_or_path)))
         except ValidationError as error:
             raise ConfigError(f"profile {name_or_path}: {_explain(cls, error)}") from error
+
+    def _repr_html_(self) -> str:
+        """For notebooks: every section that there is, SI units."""
+        facts = []
+        for name, value in self.model_dump(exclude_none=True, exclude={"name"}).items():
+            words = (
+                ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
+            )
+            facts.append((name.replace("_", " "), words))
+        return facts_html(f"twin profile {self.name}", facts)
 
 
 def _tables(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -19,15 +19,15 @@ from imssa_lab.array_types import ArrayInfo, ColumnCalibration, Readout
 from imssa_lab.errors import LogError
 from imssa_lab.log.chunks import without_unfinished
 from imssa_lab.log.header import sha256
-from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, NO_RECORD, TABLES, commit_column, parts
+from imssa_lab.log.openable import marks_of, problem_of
+from imssa_lab.log.schema import NO_RECORD, TABLES, commit_column, parts
+from imssa_lab.notebook import facts_html
 
 if TYPE_CHECKING:
     import xarray
 
     from imssa_lab.log.replayed import Replayed
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_OPEN_FOR_WRITING = 0b101  # consistency flags of the superblock: being written, by a SWMR writer
 BEING_CHANGED = 0b001
 _LOOK_BACK = 256
 _PATIENCE = 2.0  # s for a writer that is just making or closing the file
@@ -275,9 +275,13 @@ class Run:
             **{key: value if len(value) < 200 else value[:197] + "..." for key, value in self.provenance.items()},
         }
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the summary; green once it was closed cleanly."""
+        return facts_html("run", self.summary().items(), self.closed_cleanly)
+
     def marks(self) -> int:
         """The consistency flags that the file carries now: 0 none, 5 SWMR writer (or its kill), 1 being closed."""
-        return _marks(self.path)
+        return marks_of(self.path)
 
     def close(self) -> None:
         """Close the file; its arrays cannot answer any more."""
@@ -334,7 +338,7 @@ def open_run(path: str | Path) -> Run:
     where = Path(path)
     until = time.monotonic() + _PATIENCE
     while True:
-        marks = _marks(where)
+        marks = marks_of(where)
         try:
             if marks == BEING_CHANGED:  # by a writer that makes or closes it just now
                 raise BlockingIOError("marked as being changed")
@@ -352,41 +356,13 @@ def open_run(path: str | Path) -> Run:
                 f"{where}: HDF5 cannot open it ({error}); truncated or damaged: use a copy, or `imssa log repair`"
             ) from error
     try:
-        problem = _problem(file)
+        problem = problem_of(file)
     except _HDF5_ERRORS as error:
         problem = f"damaged ({error})"
     if problem:
         file.close()
         raise LogError(f"{where}: {problem}")
     return Run(where, file)
-
-
-def _marks(path: Path) -> int:
-    try:
-        with path.open("rb") as raw:
-            start = raw.read(12)
-    except OSError as error:
-        raise LogError(f"{path} cannot be read: {error.strerror}") from error
-    if not start.startswith(_SIGNATURE):
-        raise LogError(f"{path}: not an HDF5 file, so not a log either")
-    return start[11] & _OPEN_FOR_WRITING if len(start) == 12 else 0
-
-
-def _problem(file: h5py.File) -> str:
-    if bytes(file.attrs.get("format", b"")) != FORMAT.encode():
-        return f"an HDF5 file, but not an {FORMAT}"
-    version = int(file.attrs.get("format_version", 0))
-    if version != FORMAT_VERSION:
-        return (
-            f"format version {version}, this imssa_lab understands {FORMAT_VERSION} only; "
-            "open it with the imssa_lab that wrote it (attribute imssa_lab)"
-        )
-    wanted = [
-        "arrays",
-        *(f"{table}/{name}" for table, columns in TABLES.items() for name in columns if columns[name].required),
-    ]
-    missing = [name for name in wanted if name not in file]
-    return f"missing: {', '.join(missing)}; the file was cut off while it was made" if missing else ""
 
 
 def _first_bad(dataset: h5py.Dataset, rows: slice | int) -> int:
