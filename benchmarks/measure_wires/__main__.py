@@ -22,7 +22,7 @@ from twin.instruments.faults import KINDS, Faults
 from twin.instruments.server import PtyPort
 from twin.instruments.supert_a0 import SuperTBoard
 
-_DEADLINE = 0.2
+_DEADLINE = 0.3
 _RATE = 0.1
 
 
