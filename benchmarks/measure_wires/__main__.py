@@ -75,9 +75,9 @@ def supert_chaos(bars: Bars, quick: bool) -> None:
 
 def stopping(bars: Bars, quick: bool) -> None:
     """Exception, Ctrl-C and SIGTERM at random moments, and kill -9."""
-    trials = 6 if quick else 100
     rng = np.random.default_rng(15)
-    for kind in ("scpi", "superT"):
+    for kind, many in (("scpi", 100), ("superT", 100), ("smu and matrix", 30)):
+        trials = 6 if quick else many
         outcome = stops(kind, trials, rng)
         bars.check(f"stops in the middle of programming, {kind}", outcome.trials, ">=", trials)
         bars.check(f"outputs not at 0 V and grounded after them, {kind}", outcome.ungrounded, "==", 0)

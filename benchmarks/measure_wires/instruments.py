@@ -13,10 +13,12 @@ from drivers.supert_a0.array import SuperTArray
 from drivers.supert_a0.board import Board
 from drivers.visa_stream import open_visa
 from imssa_lab.hal import CrossbarArray
+from imssa_lab.station import open_array
 from twin.instruments.bench import BenchTwin
 from twin.instruments.faults import Faults
 from twin.instruments.scpi_array import ScpiArrayTester
 from twin.instruments.server import PtyPort, TcpPort
+from twin.instruments.smu_matrix import Matrix707, Meter, Wiring, meter_profile
 from twin.instruments.supert_a0 import SuperTBoard
 
 WATCHDOG = 1.0
@@ -42,7 +44,8 @@ def virtual_scpi(shape: tuple[int, int], seed: int = 3, faults: Faults | None = 
     """An SCPI array tester on a TCP port."""
     tester = ScpiArrayTester(BenchTwin("supert-a0", shape, seed), watchdog=WATCHDOG)
     with TcpPort(tester, faults=faults) as port:
-        yield Virtual(tester.bench, port.resource, lambda s: open_scpi_at(port.resource, s), _scpi_closed)
+        address = f"visa+scpi:{port.resource}?timeout=2"
+        yield Virtual(tester.bench, address, lambda s: open_scpi_at(port.resource, s), _scpi_closed)
 
 
 @contextmanager
@@ -50,7 +53,23 @@ def virtual_supert(shape: tuple[int, int], seed: int = 3, faults: Faults | None 
     """A superT A0 on a pseudo-terminal; `shape` is the block of array 0 that is used."""
     firmware = SuperTBoard("supert-a0", seed)
     with PtyPort(firmware, faults) as port:
-        yield Virtual(firmware.benches[0], port.port, lambda s: open_supert_at(port.port, s, shape), _supert_closed)
+        address = f"serial+supert-a0:{port.port}?block={shape[0]}x{shape[1]}"
+        yield Virtual(firmware.benches[0], address, lambda s: open_supert_at(port.port, s, shape), _supert_closed)
+
+
+@contextmanager
+def virtual_smu(shape: tuple[int, int], seed: int = 3) -> Iterator[Virtual]:
+    """Two source-measure units and a 707 around one array."""
+    bench = BenchTwin(meter_profile("supert-a0"), shape, seed)
+    wiring = Wiring(bench)
+    with (
+        TcpPort(Meter(wiring)) as smu,
+        TcpPort(Meter(wiring, gates=True)) as gate,
+        TcpPort(Matrix707(wiring)) as matrix,
+    ):
+        options = f"gate={gate.resource}&matrix={matrix.resource}&shape={shape[0]}x{shape[1]}&timeout=2"
+        address = f"visa+smu-matrix:{smu.resource}?{options}"
+        yield Virtual(bench, address, lambda s: open_array(address), lambda array: False)
 
 
 def open_scpi_at(resource: str, timeout: float) -> ScpiArray:
@@ -73,4 +92,4 @@ def _supert_closed(array: CrossbarArray) -> bool:
     return array.board.link.closed
 
 
-VIRTUAL = {"scpi": virtual_scpi, "superT": virtual_supert}
+VIRTUAL = {"scpi": virtual_scpi, "superT": virtual_supert, "smu and matrix": virtual_smu}

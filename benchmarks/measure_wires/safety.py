@@ -45,7 +45,7 @@ def stops(kind: str, trials: int, rng: np.random.Generator) -> Stops:
     with VIRTUAL[kind]((16, 16)) as instrument:
         for trial in range(trials):
             how = list(_HOW)[trial % len(_HOW)]
-            outcome.add(stop_once(kind, instrument, how, float(rng.uniform(0.05, 0.6))))
+            outcome.add(stop_once(instrument, how, float(rng.uniform(0.05, 0.6))))
     return outcome
 
 
@@ -54,15 +54,13 @@ def kills(trials: int, rng: np.random.Generator) -> Stops:
     outcome = Stops()
     with VIRTUAL["scpi"]((16, 16)) as instrument:
         for trial in range(trials):
-            outcome.add(
-                stop_once("scpi", instrument, ("SIGKILL", "SIGSTOP")[trial % 2], float(rng.uniform(0.05, 0.6)))
-            )
+            outcome.add(stop_once(instrument, ("SIGKILL", "SIGSTOP")[trial % 2], float(rng.uniform(0.05, 0.6))))
     return outcome
 
 
-def stop_once(kind: str, instrument: Virtual, how: str, after: float) -> float | None:
+def stop_once(instrument: Virtual, how: str, after: float) -> float | None:
     """s from the stop to the ground; None if it did not come. `how` may also be SIGKILL and SIGSTOP."""
-    command = [sys.executable, "-m", "benchmarks.measure_wires.victim", kind, instrument.address]
+    command = [sys.executable, "-m", "benchmarks.measure_wires.victim", instrument.address]
     if how == "exception":
         command.append(str(after))
     root = Path(__file__).parents[2]

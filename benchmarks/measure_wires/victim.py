@@ -1,4 +1,4 @@
-"""A bench script that programs an array for ever, to be stopped in the middle: ``victim scpi|superT ADDRESS [S]``.
+"""A bench script that programs an array for ever, to be stopped in the middle: ``victim ADDRESS [S]``.
 
 With S it raises an exception of its own after so many seconds.
 """
@@ -11,8 +11,7 @@ from types import FrameType
 
 import numpy as np
 
-from benchmarks.measure_wires.instruments import open_scpi_at, open_supert_at
-from imssa_lab.hal import CrossbarArray
+from imssa_lab.station import open_array
 
 
 def _fail(signum: int, frame: FrameType | None) -> None:
@@ -21,14 +20,13 @@ def _fail(signum: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Program and read until something stops it."""
-    kind, address = sys.argv[1:3]
-    array: CrossbarArray = open_scpi_at(address, 2.0) if kind == "scpi" else open_supert_at(address, 2.0, (16, 16))
+    array = open_array(sys.argv[1])
     rng = np.random.default_rng(0)
     with array:
         print("ready", flush=True)
-        if len(sys.argv) > 3:
+        if len(sys.argv) > 2:
             signal.signal(signal.SIGALRM, _fail)
-            signal.setitimer(signal.ITIMER_REAL, float(sys.argv[3]))
+            signal.setitimer(signal.ITIMER_REAL, float(sys.argv[2]))
         while True:
             array.program_conductances(rng.uniform(20e-6, 120e-6, array.info.shape))
             array.read_mvm(rng.uniform(0, 0.2, (20, array.info.rows)))
