@@ -30,6 +30,39 @@ class WirePlayer(Protocol):
         """At most `limit` bytes from it; empty while it waits for something to be sent."""
 
 
+class WaitingRecorder:
+    """Keeps the bytes of opening an instrument until there is a log, which names the instrument at its head."""
+
+    def __init__(self) -> None:
+        self._recorder: WireRecorder | None = None
+        self._waiting: list[tuple[bool, bytes, float]] = []
+
+    def go_on_in(self, recorder: WireRecorder) -> None:
+        """Hand over what waits, in order, and everything from now on."""
+        self._recorder = recorder
+        for to_instrument, data, at in self._waiting:
+            self._tell(recorder, to_instrument, data, at)
+        self._waiting.clear()
+
+    def sent(self, data: bytes, time: float) -> None:
+        """As `WireRecorder`."""
+        self._keep(True, data, time)
+
+    def received(self, data: bytes, time: float) -> None:
+        """As `WireRecorder`."""
+        self._keep(False, data, time)
+
+    def _keep(self, to_instrument: bool, data: bytes, time: float) -> None:
+        if self._recorder is None:
+            self._waiting.append((to_instrument, data, time))
+        else:
+            self._tell(self._recorder, to_instrument, data, time)
+
+    @staticmethod
+    def _tell(recorder: WireRecorder, to_instrument: bool, data: bytes, time: float) -> None:
+        (recorder.sent if to_instrument else recorder.received)(data, time)
+
+
 class RecordingStream:
     """`stream`, with every byte told to `recorder`: those to the instrument before they are sent."""
 

@@ -24,7 +24,7 @@ def untrained_bundle(channels: int = 6, states: int = 2, layers: int = 2, seed: 
             LayerKernels(
                 transition=transition,
                 b=b,
-                c=rng.integers(-1, 2, (channels, states, 2)) * 0.5,
+                c=rng.choice([-0.5, 0.0, 0.5], (channels, states, 2)),
                 d=rng.normal(0, 0.5, channels),
                 input_range=2.0,
                 state_range=np.full(channels, 4.0),

@@ -10,6 +10,8 @@ from imssa_lab.log.reader import Run
 from imssa_lab.log.wire import SENT
 
 _SHOWN = 24
+_READ_AHEAD = 1 << 20
+"""Bytes; a read of the file checks whole chunks, so one for every message would be slow."""
 
 
 class ReplayedWire:
@@ -29,8 +31,10 @@ class ReplayedWire:
         self._directions, self._offsets, self._lengths, self._times = (
             run.column("wire", name)[self._rows] for name in ("direction", "offset", "length", "t_ns")
         )
+        self._end = int(self._offsets[-1]) + int(self._lengths[-1])
         self._next = 0  # message under way
         self._done = 0  # bytes of it
+        self._ahead, self._ahead_from = memoryview(b""), 0
 
     @property
     def messages_left(self) -> int:
@@ -70,9 +74,12 @@ class ReplayedWire:
     def _left(self, asked: bytes) -> bytes:
         if self._next == len(self._rows):
             raise ReplayMismatch(f"link {self._link}: the record ends here, the script sends {asked[:_SHOWN]!r}")
-        start = int(self._offsets[self._next]) + self._done
-        stop = int(self._offsets[self._next]) + int(self._lengths[self._next])
-        return bytes(self._run.column("wire", "data", slice(start, stop)).tobytes())
+        start = int(self._offsets[self._next])
+        stop = start + int(self._lengths[self._next])
+        if not self._ahead_from <= start <= stop <= self._ahead_from + len(self._ahead):
+            ahead = self._run.column("wire", "data", slice(start, min(max(stop, start + _READ_AHEAD), self._end)))
+            self._ahead_from, self._ahead = start, memoryview(ahead.tobytes())
+        return bytes(self._ahead[start + self._done - self._ahead_from : stop - self._ahead_from])
 
     def _advance(self, count: int, of: int) -> None:
         self._done += count
