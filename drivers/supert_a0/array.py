@@ -23,7 +23,8 @@ READ_PAUSE = 500
 """us between the reads of single cells: without it they sag at 50 MHz."""
 _CELL_TIME, _VECTOR_TIME, _PULSE_TIME = 0.22e-3, 0.55e-3, 0.1e-3  # s beside pauses and widths
 _INTERNAL_CYCLES = 253
-_CUT_OFF = tuple(sequences.cut_off())
+_VECTORS_AT_ONCE = 8 * wire.MAX_VECTORS  # under one deadline: a dead board is noticed within seconds
+_CUT_OFF = [tuple(sequences.cut_off(array)) for array in range(wire.ARRAYS)]
 LIMITS = Limits(
     read_voltage=READ_VOLTAGE,
     set=PulseLimits(voltage_max=3.5, gate_max=2.1, width_min=20e-9, width_max=10e-3),
@@ -117,14 +118,18 @@ class SuperTArray(CrossbarArray):
         masks = packed(driven)
 
         def read(setup: Setup) -> NDArray[np.uint16]:
-            parts = []
-            for start in range(0, len(masks), wire.MAX_VECTORS):
-                some = masks[start : start + wire.MAX_VECTORS]
-                command = wire.Products(self._index, len(some), _FLOATING_AUTOGAIN, 0, some.tobytes())
+            words = []
+            for start in range(0, len(masks), _VECTORS_AT_ONCE):
+                some = masks[start : start + _VECTORS_AT_ONCE]
+                commands = [
+                    wire.Products(self._index, len(part), _FLOATING_AUTOGAIN, 0, part.tobytes())
+                    for part in np.split(some, range(wire.MAX_VECTORS, len(some), wire.MAX_VECTORS))
+                ]
                 seconds = len(some) * _VECTOR_TIME
-                parts.append(command.words(self._board.send(setup, command, (), seconds)))
+                replies = self._board.send_each(setup, commands, seconds)
+                words += [command.words(reply) for command, reply in zip(commands, replies, strict=True)]
                 self._clock += seconds
-            return np.concatenate(parts)[:, : self._info.cols]
+            return np.concatenate(words)[:, : self._info.cols]
 
         return self._amperes(read, "products")
 
@@ -142,13 +147,15 @@ class SuperTArray(CrossbarArray):
 
     def _read_all(self, setup: Setup) -> NDArray[np.uint16]:
         seconds = wire.SIDE**2 * (_CELL_TIME + READ_PAUSE * 1e-6)
-        reply = self._board.send(setup, wire.ReadArray(self._index, pause=READ_PAUSE), _CUT_OFF, seconds)
+        reply = self._board.send(setup, wire.ReadArray(self._index, pause=READ_PAUSE), _CUT_OFF[self._index], seconds)
         self._clock += seconds
         return np.frombuffer(reply, "<u2").reshape(wire.SIDE, wire.SIDE)[: self._info.rows, : self._info.cols]
 
     def _read_some(self, setup: Setup, mask: BoolArray) -> NDArray[np.uint16]:
         cells = np.argwhere(mask).tolist()
-        replies = [self._board.send(setup, wire.ReadCell(self._index, *cell), _CUT_OFF) for cell in cells]
+        replies = [
+            self._board.send(setup, wire.ReadCell(self._index, *cell), _CUT_OFF[self._index]) for cell in cells
+        ]
         self._clock += len(cells) * _CELL_TIME
         return np.frombuffer(b"".join(replies), "<u2")
 

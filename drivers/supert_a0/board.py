@@ -60,15 +60,15 @@ class Board:
     def send(
         self,
         setup: Setup,
-        last: wire.Command | None = None,
+        last: wire.Command,
         after: Iterable[wire.Command] = (),
         seconds: float = 0.0,
     ) -> bytes:
-        """Commands one after another, each one write; gives the reply of `last`.
+        """`setup`, then `last`, then `after`, each command one write; gives the reply of `last`.
 
-        After any trouble the board is powered up anew first: nobody knows what a damaged command did. Pins are read
-        back after the setup and at the end, and a barrier ends it: what it answers shows that all are done, and that
-        no byte came too many or too few.
+        After any trouble the board is powered up anew first: nobody knows what a damaged command did. All pins are
+        read back after the setup, those of `after` after it, and a barrier ends it: what it answers shows that all
+        are done, and that no byte came too many or too few.
 
         Args:
             seconds: how long `last` works.
@@ -76,19 +76,37 @@ class Board:
         Raises:
             LinkError: a missing, short or wrong reply, or a pin that is not where it was set.
         """
+        with self._ready(setup, seconds) as talk:
+            reply = self._one(talk, last)
+            self._finish(talk, after)
+            self._barrier(talk)
+        return reply
+
+    def send_each(self, setup: Setup, commands: Iterable[wire.Command], seconds: float) -> list[bytes]:
+        """As `send` for several commands under one deadline, with a barrier after each; `seconds` for all."""
+        replies = []
+        with self._ready(setup, seconds) as talk:
+            for command in commands:
+                replies.append(self._one(talk, command))
+                self._barrier(talk)
+        return replies
+
+    @contextmanager
+    def _ready(self, setup: Setup, seconds: float) -> Iterator[Exchange]:
+        """An exchange with the board powered and set up; it counts as neither until the end."""
         with self._talk(seconds) as talk:
             if not self._powered:
                 self._ready_for = None
                 self._several(talk, sequences.power_up())
-            commands = setup.commands() if setup.state is None or setup.state != self._ready_for else []
-            self._powered = False  # until all of it is done
-            self._several(talk, commands)
-            reply = b"" if last is None else self._one(talk, last)
-            self._several(talk, after)
-            wire.check_barrier(self._one(talk, _BARRIER))
-            talk.end()
+            self._powered = False
+            if setup.state is None or setup.state != self._ready_for:
+                self._several(talk, setup.commands())
+            yield talk
             self._powered, self._ready_for = True, setup.state
-        return reply
+
+    def _barrier(self, talk: Exchange) -> None:
+        wire.check_barrier(self._one(talk, _BARRIER))
+        talk.end()
 
     @contextmanager
     def _talk(self, seconds: float = 0.0) -> Iterator[Exchange]:
@@ -98,13 +116,26 @@ class Board:
             yield talk
 
     def _several(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
+        """Commands, and a look at all pins."""
         some = False
         for command in commands:
             self._one(talk, command)
             some = True
         if some:
-            for question in self._pins.questions:
-                self._pins.compare(question.port, self._one(talk, question))
+            self._look(talk, self._pins.questions)
+
+    def _finish(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
+        """A few commands, and a look at the ports of their pins: one that went astray has not moved its own."""
+        ports = set()
+        for command in commands:
+            self._one(talk, command)
+            if isinstance(command, wire.ClearPin):
+                ports.add(command.port)
+        self._look(talk, [question for question in self._pins.questions if question.port in ports])
+
+    def _look(self, talk: Exchange, questions: Iterable[wire.ReadPort]) -> None:
+        for question in questions:
+            self._pins.compare(question.port, self._one(talk, question))
 
     def _one(self, talk: Exchange, command: wire.Command) -> bytes:
         talk.send(command.encode())
@@ -125,8 +156,7 @@ class Board:
             try:
                 with self._talk() as talk:
                     self._several(talk, commands)
-                    wire.check_barrier(self._one(talk, _BARRIER))
-                    talk.end()
+                    self._barrier(talk)
                 return
             except (LinkTimeout, LinkCorrupt):
                 if not tries_left:

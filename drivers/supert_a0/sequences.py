@@ -89,9 +89,9 @@ def pads_default() -> Commands:
     ]
 
 
-def cut_off() -> Commands:
-    """The few lines that cut the arrays off after a read, which leaves them connected."""
-    return [low(name) for name in ("CONNECT_COLUMN_T", "CONNECT_TIA", "NFORCE_SAFE0", "NFORCE_SAFE1", "NFORCE_SAFE2")]
+def cut_off(array: int) -> Commands:
+    """The three lines that lead to an array after a read, which leaves them high; a read put all others low."""
+    return [low(name) for name in ("CONNECT_COLUMN_T", "CONNECT_TIA", f"NFORCE_SAFE{array}")]
 
 
 def outputs_zero() -> Commands:
