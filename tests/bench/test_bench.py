@@ -1,0 +1,90 @@
+"""The bench scripts, as processes of their own: on the twin, over serial and over VISA; and their logs replay."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imssa_lab import open_run
+from imssa_lab.cli.session import Sequences
+from tests.report import tiny
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "bench").glob("[0-9]*.py"))
+IMSSA = "from imssa_lab.cli import main; main()"
+
+
+def run(script, *arguments, folder):
+    command = [sys.executable, str(next(path for path in SCRIPTS if path.name.startswith(script))), *arguments]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=["twin", "scpi", "supert-a0"])
+def address(request):
+    """Of an array of 16 x 16 in this process's children, or behind a wire."""
+    if request.param == "twin":
+        yield "twin:supert-a0?seed=1&shape=16x16"
+        return
+    more = ["--shape", "16x16"] if request.param == "scpi" else []
+    command = [sys.executable, "-u", "-c", IMSSA, "serve", request.param, *more]
+    board = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    found = board.stdout.readline().strip()
+    yield found if request.param == "scpi" else f"{found.partition('?')[0]}?array=0&block=16x16"
+    board.terminate()
+    board.communicate()
+
+
+def test_there_are_six_short_scripts():
+    assert [path.name[:2] for path in SCRIPTS] == ["01", "02", "03", "04", "05", "06"]
+    for path in SCRIPTS:
+        assert len(path.read_text().splitlines()) <= 60
+        assert "--array" in path.read_text()
+
+
+def arguments(script):
+    """What a script gets beside --array and --out, so that it ends soon also on a board that really waits."""
+    return {
+        "02": ["--only", "iv,columns"],
+        "04": ["--bundle", "../model/bundle.safetensors", "--sequences", "../model/sequences.npz", "--vectors", "16"],
+        "05": ["--hours", "0.0003", "--readings", "3"],
+    }.get(script, [])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "model").mkdir()
+    tiny.bundle().save(folder / "model" / "bundle.safetensors")
+    calibration, test, labels = tiny.sequences()
+    Sequences(calibration, test[:8], labels[:8], {"null": 0.5}).save(folder / "model" / "sequences.npz")
+    return folder
+
+
+@pytest.mark.parametrize("script", ["01", "02", "03", "04", "05"])
+def test_a_script_runs_and_its_log_replays(script, address, model, tmp_path):
+    shutil.copytree(model / "model", tmp_path / "model")
+    folder = tmp_path / "night"
+    folder.mkdir()
+    options = arguments(script)
+    said = run(script, "--array", address, "--out", "one", *options, folder=folder)
+    with open_run(folder / "one" / "run.h5") as log:
+        assert log.closed_cleanly
+        assert log.records("read_mvm") + log.records("read_conductances") > 0
+    again = run(script, "--array", "replay:one/run.h5", "--out", "two", *options, folder=folder)
+    assert again.replace("two/", "one/") == said
+
+
+def test_a_session_is_compared_with_itself_with_the_chip_and_with_another(address, tmp_path):
+    run("01", "--array", address, "--out", "one", folder=tmp_path)
+    same = run("06", "--log", "one/run.h5", "--array", "replay:one/run.h5", "--out", "two", folder=tmp_path)
+    assert same.count("the same bits") == 2
+    chip = run("06", "--log", "one/run.h5", "--array", address, "--out", "three", folder=tmp_path)
+    assert chip.count("record") == 2
+    other = "twin:supert-a0?seed=9&shape=16x16"
+    assert "differ" in run("06", "--log", "one/run.h5", "--array", other, "--out", "four", folder=tmp_path)
