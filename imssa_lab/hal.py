@@ -111,6 +111,25 @@ class CrossbarArray(ABC):
             self._calibrate(calibration)
         self._calibration = calibration
 
+    def lower_limits(self, limits: Limits) -> None:
+        """Allow less from now on than the array does by itself.
+
+        Raises:
+            LimitError: a limit is above the present one.
+        """
+        now = self._info.limits
+        pairs = [(limits.read_voltage, now.read_voltage)]
+        for kind in PulseKind:
+            new, old = (getattr(which, kind.value.lower()) for which in (limits, now))
+            if new is not None and old is None:
+                raise LimitError(f"{self._info.name}: this array has no {kind} pulses")
+            if new is not None and old is not None:
+                pairs += [(getattr(new, key), getattr(old, key)) for key in ("voltage_max", "gate_max", "width_max")]
+                pairs.append((old.width_min, new.width_min))
+        if any(new > old for new, old in pairs):
+            raise LimitError(f"{self._info.name}: limits can be lowered, not raised; it allows {now}")
+        self._info = self._info.model_copy(update={"limits": limits})
+
     def _repr_html_(self) -> str:
         """For notebooks: what it is, how it stands; nothing is asked of the instrument."""
         carried = "none" if self._calibration is None else self._calibration.date or "carried"

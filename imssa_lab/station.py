@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.errors import ConfigError, ImssaError
 from imssa_lab.hal import CrossbarArray
+from imssa_lab.station_file import Station, station_path
 
 GROUP = "imssa_lab.arrays"
 _ARITHMETIC = {"+": operator.add, "//": operator.floordiv, "%": operator.mod}
@@ -20,20 +21,31 @@ _INDEX = re.compile(r"\{index(?:(\+|//|%)([1-9]\d*))?\}")
 
 
 def open_array(address: str) -> CrossbarArray:
-    """Open the array at an address ``SCHEME:PLACE?option=value&option=value``.
+    """Open the array at an address ``SCHEME:PLACE?option=value&option=value``, or of an alias of the station file.
 
     Examples: ``twin:supert-a0?seed=1&shape=64x64``, ``serial+supert-a0:/dev/ttyACM0?array=1``,
-    ``visa+scpi:TCPIP::192.168.0.7::5025::SOCKET``, ``replay:run.h5?array=0``.
+    ``visa+scpi:TCPIP::192.168.0.7::5025::SOCKET``, ``replay:run.h5?array=0``, ``chip0``.
 
     Raises:
         ConfigError: the address cannot be read, or no driver of that name is installed.
         ImssaError: whatever the driver has to say about it.
     """
+    if ":" not in address and station_path().is_file():
+        entry = Station.load().array(address)
+        array = open_array(entry.address)
+        try:
+            return entry.ready(array)
+        except ImssaError:
+            array.close()
+            raise
     scheme, colon, rest = address.partition(":")
     drivers = {entry.name: entry for entry in entry_points(group=GROUP)}
     place, question, query = rest.partition("?")
     if not (scheme and colon and place):
-        raise ConfigError(f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0?seed=1")
+        raise ConfigError(
+            f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0?seed=1; "
+            f"an alias needs a station file ({station_path()})"
+        )
     if scheme not in drivers:
         near = get_close_matches(scheme, drivers, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -44,8 +56,8 @@ def open_array(address: str) -> CrossbarArray:
         driver = drivers[scheme].load()
     except ImportError as error:
         raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
-    array: CrossbarArray = driver(place, options)
-    return array
+    opened: CrossbarArray = driver(place, options)
+    return opened
 
 
 def open_arrays(template: str, count: int) -> list[CrossbarArray]:

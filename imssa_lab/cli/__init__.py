@@ -20,6 +20,7 @@ from imssa_lab.cli import (
     recheck,
     report,
     serve,
+    station,
     study,
     sweep,
     train,
@@ -46,7 +47,6 @@ app = typer.Typer(
     cls=_Guarded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Trained S4D kernels on memristor crossbar arrays, real or simulated.",
     epilog="Exit codes: 0 good, 1 error, 2 usage, 3 a verification level failed or twin and chip differ, 130 Ctrl-C.",
 )
@@ -61,6 +61,7 @@ app.command()(fit.fit)
 app.command("twin-check")(twin_check.twin_check)
 app.add_typer(study.study, name="study")
 app.command()(serve.serve)
+app.add_typer(station.station, name="station")
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
 app.command()(report.report)

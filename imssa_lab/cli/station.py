@@ -1,0 +1,68 @@
+"""`imssa station`: write a station file by questions, and check one against the instruments."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.session import console, facts_table
+
+station = typer.Typer(no_args_is_help=True, help="The station file: arrays of a bench by alias.")
+Where = Annotated[Path | None, typer.Option(help="Station file; without it IMSSA_STATION, else station.toml.")]
+
+
+@station.command()
+def init(file: Where = None) -> None:
+    """Write a station file by asking; an existing one is not overwritten.
+
+    Example: imssa station init
+    """
+    from imssa_lab.errors import ConfigError
+    from imssa_lab.station_file import Station, station_path
+
+    where = file or station_path()
+    if where.exists():
+        raise ConfigError(f"{where} exists; edit it, or choose another --file, nothing was overwritten")
+    operator = typer.prompt("Operator", default="")
+    folder = typer.prompt("Folder for logs", default=".")
+    alias = typer.prompt("Alias of the first array", default="chip0")
+    address = typer.prompt("Its address", default="twin:supert-a0?seed=1")
+    lines = [f"operator = {_quoted(operator)}", f"log_folder = {_quoted(folder)}", ""]
+    lines += [f"[arrays.{_quoted(alias)}]", f"address = {_quoted(address)}", ""]
+    where.write_text("\n".join(lines), encoding="utf-8")
+    Station.load(where)
+    console().print(f"{where} written; now: imssa station check")
+
+
+@station.command()
+def check(file: Where = None) -> None:
+    """Validate the station file, connect to every array without driving it, and say what is there.
+
+    Example: imssa station check
+    """
+    from imssa_lab.station import open_array
+    from imssa_lab.station_file import Station, station_path
+
+    bench = Station.load(file)
+    free = shutil.disk_usage(bench.log_folder if bench.log_folder.exists() else ".").free
+    table = facts_table(f"{file or station_path()}, operator {bench.operator or 'not given'}")
+    table.add_row("logs", f"{bench.log_folder}, {free / 1e9:.1f} GB free")
+    for alias, entry in bench.arrays.items():
+        with open_array(entry.address) as opened:
+            info = entry.ready(opened).info
+            carried = opened.calibration
+        table.add_section()
+        table.add_row("array", f"{alias}: {entry.address}")
+        for name, value in info.facts():
+            table.add_row(name, value)
+        table.add_row("column calibration", "none" if carried is None else carried.date)
+    console().print(table)
+
+
+def _quoted(text: str) -> str:
+    """A TOML string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,130 @@
+"""Station files: aliases that open, limits that hold, and mistakes that are named before anything is connected."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+from imssa_lab.errors import ConfigError, ImssaError, LimitError, WrongInstrument
+from imssa_lab.hal import Pulses
+from imssa_lab.station import open_array
+from imssa_lab.station_file import Station
+
+GOOD = """
+operator = "A. Student"
+log_folder = "."
+
+[arrays.chip0]
+address = "twin:supert-a0?seed=1&shape=8x8"
+chip = "seed 1"
+[arrays.chip0.limits]
+read_voltage = 0.15
+set = { voltage_max = 2.0 }
+"""
+MISTAKES = [
+    ('operator = "A. Student"', 'oprator = "A. Student"', "unknown key 'oprator'; did you mean 'operator'"),
+    ("log_folder", "log_foldre", "did you mean 'log_folder'"),
+    ("[arrays.chip0]\n", "[array.chip0]\n", "did you mean 'arrays'"),
+    ("address =", "adress =", "did you mean 'address'"),
+    ("address =", "adress =", "arrays.chip0.address: Field required"),
+    ("chip =", "chop =", "did you mean 'chip'"),
+    ("[arrays.chip0.limits]", "[arrays.chip0.limit]", "did you mean 'limits'"),
+    ("read_voltage = 0.15", "v_read = 0.15", "unknown key 'arrays.chip0.limits.v_read'"),
+    ("read_voltage = 0.15", "read_voltage = 200", "200 V asked, the array's own limit is 0.2 V.*200 mV is 0.2"),
+    ("read_voltage = 0.15", "read_voltage = -0.1", "read_voltage: Input should be greater than 0"),
+    ("read_voltage = 0.15", 'read_voltage = "low"', "read_voltage: Input should be a valid number"),
+    ("voltage_max = 2.0", "voltage_max = 4.0", r"limits.set.voltage_max: 4 V asked, the array's own limit is 3.5 V"),
+    ("voltage_max", "voltage", "did you mean 'voltage_max'"),
+    ("set = {", "sett = {", "did you mean 'set'"),
+    ("set = {", "form = {", "this array has no FORM pulses"),
+    ('chip = "seed 1"', 'chip = "seed 2"', "reports chip 'seed 1', the station file promises 'seed 2'"),
+    ("supert-a0?", "supert-a1?", "supert-a0"),
+    ("twin:", "twn:", "did you mean 'twin'"),
+    ("seed=1&", "sede=1&", "unknown option"),
+    ("shape=8x8", "shape=8", "shape"),
+    ('"."', '".', "cannot be read as TOML"),
+    ("[arrays.chip0]", "[arrays.chip0", "cannot be read as TOML"),
+]
+
+
+@pytest.fixture
+def station(tmp_path: Path, monkeypatch: Any) -> Path:
+    """A good station file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "station.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_an_alias_opens_its_array_with_lower_limits(station: Path) -> None:
+    with open_array("chip0") as array, open_array("twin:supert-a0?seed=1&shape=8x8") as free:
+        assert array.info.serial == "seed 1"
+        mask = np.ones(array.info.shape, dtype=bool)
+        pulses = Pulses.on(mask, "SET", 2.5, 1.0, 10e-6)
+        before = array.read_conductances(averages=64)
+        with pytest.raises(LimitError, match=r"2\.5 V asked, at most 2 V"):
+            array.apply_pulses(pulses)
+        with pytest.raises(LimitError, match=r"0\.2 V asked .*at most 0\.15 V"):
+            array.read_mvm(np.full(8, 0.2))
+        assert np.abs(array.read_conductances(averages=64) - before).max() < 2e-6
+        free.apply_pulses(pulses)  # null control: without the station it goes through, and cells move
+        assert free.read_conductances().mean() > 10 * before.mean()
+
+
+def test_the_environment_names_another_file(station: Path, monkeypatch: Any) -> None:
+    other = station.rename(station.with_name("other.toml"))
+    with pytest.raises(ConfigError, match="an alias needs a station file"):
+        open_array("chip0")
+    monkeypatch.setenv("IMSSA_STATION", str(other))
+    with open_array("chip0") as array:
+        assert array.info.limits.read_voltage == 0.15
+
+
+def test_limits_are_never_raised(station: Path) -> None:
+    with open_array("chip0") as array, open_array("twin:supert-a0?seed=1&shape=8x8") as free:
+        with pytest.raises(LimitError, match="lowered, not raised"):
+            array.lower_limits(free.info.limits)
+
+
+@pytest.mark.parametrize(("right", "wrong", "said"), MISTAKES)
+def test_every_mistake_is_named(station: Path, right: str, wrong: str, said: str) -> None:
+    assert right in GOOD
+    station.write_text(GOOD.replace(right, wrong))
+    with pytest.raises(ImssaError, match=said):
+        open_array("chip0").close()
+    done = CliRunner().invoke(app, ["station", "check"])
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+
+
+def test_an_unknown_alias_gets_the_nearest(station: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'chip0'"):
+        open_array("chop0")
+
+
+def test_a_wrong_chip_is_let_go_of(station: Path) -> None:
+    station.write_text(GOOD.replace('"seed 1"', '"W3-D12"'))
+    with pytest.raises(WrongInstrument):
+        open_array("chip0")
+
+
+def test_check_says_what_is_there(station: Path) -> None:
+    done = CliRunner().invoke(app, ["station", "check"])
+    assert done.exit_code == 0, done.output
+    for text in ("A. Student", "GB free", "chip0", "seed 1", "0.15 V", "column calibration"):
+        assert text in done.output
+
+
+def test_init_asks_and_writes_what_check_reads(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    answers = 'A. "Bench" Student\nlogs\nchip1\ntwin:ideal?shape=4x4\n'
+    done = CliRunner().invoke(app, ["station", "init"], input=answers)
+    assert done.exit_code == 0, done.output
+    assert Station.load().arrays["chip1"].address == "twin:ideal?shape=4x4"
+    assert CliRunner().invoke(app, ["station", "check"]).exit_code == 0
+    again = CliRunner().invoke(app, ["station", "init"], input=answers)
+    assert again.exit_code == 1
+    assert "nothing was overwritten" in again.output
