@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 
 import serial
+from serial.tools.list_ports import comports
 
 from drivers.deadline import Deadline
 from drivers.links import Stream
@@ -26,8 +28,18 @@ def open_serial(port: str, baud: int = 9600) -> Stream:
     except ValueError as error:
         raise ConfigError(f"{port} at {baud} baud: {error}") from error
     except OSError as error:  # SerialException is one
-        raise LinkLost(f"{port}: cannot be opened ({error}); plugged in? in use elsewhere?") from error
+        raise LinkLost(f"{port}: cannot be opened ({error}); {_advice(error.errno)}") from error
     return _SerialStream(port, opened)
+
+
+def _advice(number: int | None) -> str:
+    """What to do about an error of the system when a port was opened."""
+    if number == errno.EACCES:
+        return "no permission: `sudo usermod -a -G dialout $USER`, then log out and in again"
+    if number == errno.ENOENT:
+        there = ", ".join(sorted(found.device for found in comports())) or "none at all"
+        return f"no such port; there are: {there}"
+    return "plugged in? in use elsewhere?"
 
 
 class _SerialStream:

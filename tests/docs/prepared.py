@@ -19,6 +19,14 @@ def programming(folder: Path) -> dict[str, object]:
     return {"array": array, "target": np.full((8, 8), 50e-6), "mask": np.ones((8, 8), bool)}
 
 
+def supert(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
+    """No board is here: a twin of it opens at its address."""
+    from imssa_lab import station
+
+    patch.setattr(station, "open_array", lambda address: open_array("twin:supert-a0?seed=1"))
+    return {}
+
+
 def a_run(folder: Path) -> dict[str, object]:
     with record(folder / "run.h5", [open_array("twin:ideal?shape=4x4")], {}) as (array,), array:
         array.read_mvm([0.1] * 4)

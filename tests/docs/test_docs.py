@@ -21,6 +21,7 @@ BEFORE = {
     "docs/log_format.md": prepared.log_format,
     "docs/programming.md": prepared.programming,
     "docs/record.md": prepared.a_run,
+    "docs/supert_a0.md": prepared.supert,
     "docs/tasks.md": prepared.tasks,
     "docs/training.md": prepared.training,
 }
