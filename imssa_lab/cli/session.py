@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import platform
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -201,29 +199,14 @@ def new_folder(path: Path) -> None:
 
 
 def provenance() -> dict[str, str]:
-    """Command line, versions, git commit where there is one, host."""
+    """Command line, versions, git commit where there is one, host; a run file holds all of the environment."""
+    from imssa_lab.log.environment import environment
+
+    around = environment()
     facts = {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "host": platform.node(),
+        "host": around["host"],
         "python": platform.python_version(),
     }
-    for package in _PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    commit = _git_commit()
-    return facts | ({"git commit": commit} if commit else {})
-
-
-def _git_commit() -> str:
-    """Commit of the checkout that this package runs from; empty where it is none, or git is missing."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return ""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+    facts |= {package: around["packages"][package] for package in _PACKAGES if package in around["packages"]}
+    return facts | ({"git commit": around["git"]} if around["git"] else {})
