@@ -55,12 +55,21 @@ class _Bank:
     def step(self, inputs: FloatArray, state: FloatArray, volt: float, unit: float) -> tuple[FloatArray, FloatArray]:
         """Next state (n, kernels, 2N) in units of X, and outputs (n, kernels), for inputs (n, kernels)."""
         drive = np.concatenate([(inputs / self.input_scale)[..., None], state], axis=-1)
-        voltages = np.zeros((len(inputs), self.array.info.rows))
-        voltages[:, self.rows] = volt * self.row_signs * np.clip(drive, -1.0, 1.0)  # full scale of the DAC
-        reads = read_signed(self.array, np.tile(voltages, (self.averages, 1)))
-        current = reads.reshape(self.averages, *voltages.shape[:1], -1).mean(axis=0)
+        # reads of one step are spread over a step of the DAC, so that their mean resolves less than one
+        repeated = np.zeros((self.averages, len(inputs), self.array.info.rows))
+        for number, spread in enumerate(self._spreads()):
+            repeated[number][:, self.rows] = volt * self.row_signs * np.clip(drive + spread, -1.0, 1.0)  # full scale
+        reads = read_signed(self.array, repeated.reshape(-1, self.array.info.rows))
+        current = reads.reshape(self.averages, len(inputs), -1).mean(axis=0)
         out = (current[:, self.plus] - current[:, self.plus + 1]) * (self.column_scale / unit)
         return np.clip(self.keep * state + out[..., :-1], -1.0, 1.0), out[..., -1]
+
+    def _spreads(self) -> FloatArray:
+        """What each read of a step adds to its inputs, (averages,), in units of full scale."""
+        bits = self.array.info.input_bits
+        if bits is None:
+            return np.zeros(self.averages)
+        return np.asarray(((np.arange(self.averages) + 0.5) / self.averages - 0.5) / (2 ** (bits - 1) - 1))
 
 
 class KernelStream:
@@ -91,7 +100,8 @@ class KernelRunner:
         arrays: as many as the mapping uses, programmed.
         mapping: where the kernels stand.
         vectors: most sequences that run in lockstep, where an instrument takes no more vectors a read; None: all.
-        averages: reads of which every step takes the mean, against the noise of reads.
+        averages: reads of which every step takes the mean, against the noise of reads; they are spread over one step
+            of the input converter, against its rounding.
 
     Attributes:
         gain, offset: per layer, (channels,): digital correction of the outputs, identity until `recalibrate`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.session import Sequences, Stages, console, new_folder, provenance, stages
-from imssa_lab.errors import ConfigError, ImssaError
+from imssa_lab.errors import ConfigError, ImssaError, LogError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from protocols.deploy import Deployment
     from protocols.journal import ArrayState
 
+_log = logging.getLogger(__name__)
 LOG, RESULT, REPORT = "run.h5", "result.json", "report.html"
 LEVEL_FAILED = 3
 JOURNAL = "journal"
@@ -118,7 +120,7 @@ def deploy_files(
     told("open the arrays", 0, 1)
     bundle = KernelBundle.load(bundle_path)
     sequences = Sequences.load(sequences_path)
-    entries = journal_of(out) if choices.resume else None
+    entries = (journal_of(out) or None) if choices.resume else None
     log_path = out / LOG if entries is None else out / f"run-{len(logs(out))}.h5"
     try:
         with ExitStack() as stack:
@@ -214,20 +216,28 @@ def _report_unfinished(log_path: Path, path: Path, error: BaseException) -> None
 
 
 def journal_of(out: Path) -> list[str]:
-    """The journal of the deployment in a folder, from the newest of its logs that holds one.
+    """The journal of the deployment in a folder, from the newest of its logs that holds one; empty without a plan.
 
     Raises:
-        ConfigError: the folder holds no log of a deployment.
+        ConfigError: the folder holds no log.
     """
     from imssa_lab.log import open_run
 
-    for path in reversed(logs(out)):
-        if path.exists():
+    there = [path for path in reversed(logs(out)) if path.exists()]
+    if not there:
+        raise ConfigError(f"{out} holds no deployment; start it without --resume")
+    for path in there:
+        try:
             with open_run(path) as run:
                 entries = [text for _, text in run.events(JOURNAL)]
-            if entries:
-                return entries
-    raise ConfigError(f"{out} holds no deployment that got as far as a plan; start it without --resume")
+        except LogError as error:
+            if path == there[-1]:
+                raise
+            _log.warning("%s; going on from the log before it", error)
+            continue
+        if entries:
+            return entries
+    return []
 
 
 def _note_unfinished(log: RunLog, entries: list[str], bundle: KernelBundle, arrays: int) -> None:

@@ -86,16 +86,18 @@ def deploy_statistical(
     tests: int,
     seed: int = 0,
     averages: int = 1,
+    arrays: list[DigitalTwin] | None = None,
 ) -> Deployment:
     """Deploy a bundle on chip number `chip` with a fraction `stuck` of stuck cells and an error of `sigma`, S.
 
     Args:
         mending: our loop; False: naive programming, without compensation or remedies.
         tests: test sequences; seed: of the programming errors, with the chip; averages: reads of every step.
+        arrays: those to use, made by `chips`, where they are wanted afterwards.
     """
     return deploy(
         bundle,
-        chips(arrays_needed(bundle, (64, 64)), chip, stuck, healthy_profile()),
+        arrays or chips(arrays_needed(bundle, (64, 64)), chip, stuck, healthy_profile()),
         calibration_inputs=sequences.calibration_inputs[:64],
         test_inputs=sequences.test_inputs[:tests],
         test_labels=sequences.test_labels[:tests],

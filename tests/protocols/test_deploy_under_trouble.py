@@ -1,5 +1,7 @@
 """Deployments that are cut off, run out of budget, or meet a chip that breaks under them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from imssa_lab.hal import CellOutcome, Pulses
 from protocols.budget import Account, Budget
 from protocols.deploy import Deployment, deploy
 from protocols.ends import KernelEnd
-from protocols.journal import read_journal
+from protocols.journal import plan_entry, read_journal
 from protocols.verify import Bounds
 from tests.report import tiny
 from twin import DigitalTwin, TwinProfile
@@ -61,6 +63,22 @@ def test_a_lost_link_is_gone_on_with_and_no_finished_cell_is_pulsed_again(calls:
     result = deployed(array, journal=journal.append, resume=list(journal))
     assert (array.sent[known.arrays[0].finished] == before[known.arrays[0].finished]).all()
     assert result.passed == whole.passed
+
+
+def test_cells_that_a_later_plan_wants_otherwise_are_not_finished() -> None:
+    array, journal = Counting(), []
+    deployed(array, journal=journal.append)
+    done = read_journal(journal, tiny.bundle(), 1)
+    kernel = done.mapping.kernels[0]
+    turned = replace(kernel, row_signs=-kernel.row_signs)
+    later = done.mapping.replaced([(kernel, [turned])])
+    known = read_journal([*journal, plan_entry(later, tiny.bundle().digest())], tiny.bundle(), 1)
+    differ = later.target(0)[0][kernel.cells] != done.mapping.target(0)[0][kernel.cells]
+    assert differ.any()
+    assert done.done
+    assert not known.done
+    assert not known.arrays[0].finished[kernel.cells][differ].any()
+    assert (known.arrays[0].finished == done.arrays[0].finished)[kernel.cells][~differ].all()  # null control
 
 
 def test_a_finished_deployment_checked_again_pulses_only_what_left_its_window() -> None:
