@@ -155,8 +155,10 @@ class Readout:
         """Current in A, same shape as `values`."""
         if self.ranges is None or adc is None:
             return np.asarray(self.values, dtype=np.float64)
-        scale, offset = np.asarray(adc.scale)[self.ranges], np.asarray(adc.offset)[self.ranges]
-        return np.asarray(scale * self.values + offset, dtype=np.float64)
+        current: FloatArray = np.asarray(adc.scale).take(self.ranges)
+        current *= self.values
+        current += np.asarray(adc.offset).take(self.ranges) if any(adc.offset) else 0.0
+        return current
 
 
 class PulseKind(StrEnum):

@@ -6,6 +6,7 @@ underscored methods and may trust its arguments. SI units: S, V, A, s.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -301,13 +302,14 @@ class CrossbarArray(ABC):
         name, rows = self._info.name, self._info.rows
         if given.ndim not in (1, 2) or batch.shape[1] != rows or batch.shape[0] == 0:
             raise LimitError(f"{name}: voltages must have shape ({rows},) or (n, {rows}), got {given.shape}")
-        if not np.isfinite(batch).all():
-            raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")
         limit = self._info.limits.read_voltage
-        peak = float(np.abs(batch).max())
+        low, high = float(batch.min()), float(batch.max())  # NaN where the batch holds one
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")
+        peak = max(-low, high)
         if peak > limit:
             raise LimitError(f"{name}: {peak:g} V asked on a word line while reading, at most {limit:g} V is allowed")
-        if not self._info.input_signed and float(batch.min()) < 0:
+        if not self._info.input_signed and low < 0:
             raise LimitError(f"{name}: negative voltage asked, this array's word lines take none; read in two passes")
 
     def _check_pulses(self, pulses: Pulses) -> None:

@@ -24,7 +24,8 @@ from twin.inputs import pulse_trains, weighted_sum
 from twin.nodal import CubicCells, solve
 from twin.noise import CellNoise
 from twin.periphery import ColumnAmplifiers, Sag
-from twin.products import ExactProduct
+from twin.plain_reads import PlainReads
+from twin.products import ExactProduct, SteppedProduct
 from twin.profile import TwinProfile
 from twin.programming import programming_report
 from twin.relaxation import RelaxingCells
@@ -74,7 +75,8 @@ class DigitalTwin(CrossbarArray):
         self.noise = CellNoise(p.read_noise, shape, devices, reads)
         self.cells = Cells(p, shape, devices, cycles)
         self._wired = None if p.wires is None else WiredCells(p.wires)
-        self._product = ExactProduct(self.cells.conductance, p.limits.read_voltage)
+        self._product = self._product_with(self.cells.conductance)
+        self._plain = PlainReads(p, self.columns, self.noise) if PlainReads.suits(p) else None
         self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
         self._clock = 0.0
         self._relaxing: RelaxingCells | None = None
@@ -83,6 +85,10 @@ class DigitalTwin(CrossbarArray):
             self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
+        if self._plain is not None:
+            for _ in range(len(voltages)):  # one by one: the same clock for any batch
+                self._clock += self.profile.timing.mvm
+            return self._plain.read(self.cells.conductance, voltages)
         inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
         driven = pulse_trains(voltages, inputs)
         parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
@@ -97,7 +103,7 @@ class DigitalTwin(CrossbarArray):
         view = None if self._wired is None else self._wired.view(self.cells.conductance)
         matrix = self.cells.conductance if view is None else view.matrix
         if not self._product.is_of(matrix):
-            self._product = ExactProduct(matrix, self.profile.limits.read_voltage)
+            self._product = self._product_with(matrix)
         blocks = [slice(start, start + _VECTORS_AT_ONCE) for start in range(0, len(driven), _VECTORS_AT_ONCE)]
         return np.concatenate(
             [
@@ -107,6 +113,12 @@ class DigitalTwin(CrossbarArray):
                 for block in blocks
             ]
         )
+
+    def _product_with(self, matrix: FloatArray) -> ExactProduct | SteppedProduct:
+        limit, step = self.profile.limits.read_voltage, self.profile.inputs.pulse_step
+        if step is not None and SteppedProduct.suits(limit, step):
+            return SteppedProduct(matrix, step)
+        return ExactProduct(matrix, limit)
 
     def _bent(self, driven: FloatArray, view: WiredView | None) -> FloatArray | float:
         """What the nonlinearity of the cells adds to the products, A, (n, cols)."""

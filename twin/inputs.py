@@ -52,6 +52,11 @@ class Inputs(Section):
         levels: int = 2**self.bits - 1 if one_sign else 2 ** (self.bits - 1) - 1
         return self.full_scale / levels
 
+    @property
+    def pulse_step(self) -> float | None:
+        """What the voltages of single pulses are whole multiples of, V; None where they are continuous."""
+        return self.step if self.coding == "analog" else self.full_scale
+
 
 def dac_voltage(voltage: FloatArray, inputs: Inputs) -> FloatArray:
     """The voltage that is really coded for the one asked, V, same shape."""

@@ -14,7 +14,7 @@ from scipy.constants import elementary_charge, k
 
 from imssa_lab.hal import FloatArray
 from twin.fluctuators import Changes, Fluctuators, IntArray
-from twin.products import grid_below, on_grid
+from twin.products import SQUARE_GRID, grid_below, on_grid
 from twin.section import Section
 
 _PER_DECADE = 2
@@ -160,13 +160,26 @@ class CellNoise:
     def of_mvm(self, conductance: FloatArray, voltages: FloatArray, times: FloatArray) -> FloatArray:
         """Noise currents in A, (n, cols), for word-line voltages (n, rows) in V at `times` (n,), s."""
         self._follow_conductance(conductance)
-        squares = on_grid(voltages * voltages, 2.0**-25) @ self._variance_on_grid
+        squares = self.squares(voltages)
         if self._noise.electronic is not None:
             squares = squares + self._electronic_variance(self._noise.electronic, conductance, voltages)
-        drawn = self._white.standard_normal(squares.shape) * np.sqrt(squares)
+        drawn = self.draw(squares.shape) * np.sqrt(squares)
         if self._cell.size:
             drawn += self._slow_mvm(on_grid(voltages, _VOLT_GRID), times)
         return np.asarray(drawn)
+
+    def squares(self, voltages: FloatArray) -> FloatArray:
+        """Variance in A^2, (n, cols), of the white noise of products, with the conductances last seen."""
+        return np.asarray(on_grid(voltages * voltages, SQUARE_GRID) @ self._variance_on_grid)
+
+    def draw(self, shape: tuple[int, ...]) -> FloatArray:
+        """Standard normal numbers of the stream of white noise."""
+        return self._white.standard_normal(shape)
+
+    def variance_on_grid(self, conductance: FloatArray) -> FloatArray:
+        """Variance of each cell in S^2, (rows, cols), of all that does not last until the next read, on a grid."""
+        self._follow_conductance(conductance)
+        return self._variance_on_grid
 
     def white_sd(self, conductance: FloatArray) -> FloatArray:
         """Standard deviation from read to read in S, (rows, cols), of all that does not last until the next read."""

@@ -1,0 +1,29 @@
+"""Timing of small pieces of work, one beside the other."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def seconds(work: Callable[[], object], repeats: int = 7, at_least: float = 0.02) -> float:
+    """Median wall time of one call, each timed over as many calls as take `at_least` s."""
+    started = time.perf_counter()
+    work()
+    once = time.perf_counter() - started
+    calls = max(1, int(at_least / max(once, 1e-7)))
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        for _ in range(calls):
+            work()
+        times.append((time.perf_counter() - started) / calls)
+    return statistics.median(times)
+
+
+def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
+    """Slope of ln time over ln size, least squares."""
+    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])

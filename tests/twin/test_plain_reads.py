@@ -1,0 +1,77 @@
+"""The compiled way of a product gives the bits of the plain one, whatever the batch size."""
+
+import numpy as np
+import pytest
+
+from imssa_lab.hal import FloatArray
+from twin import DigitalTwin, TwinProfile
+from twin import compiled as loops
+from twin.plain_reads import PlainReads
+
+pytestmark = pytest.mark.skipif(not loops.AVAILABLE, reason="numba is not installed")
+VOLTAGES = np.random.default_rng(0).uniform(-0.2, 0.2, (300, 64))
+
+
+def pair(profile: TwinProfile, monkeypatch: pytest.MonkeyPatch, seed: int = 3) -> tuple[DigitalTwin, DigitalTwin]:
+    """One chip twice: read the short way, and the long way."""
+    short = DigitalTwin(profile, seed=seed)
+    with monkeypatch.context() as without:
+        without.setattr(loops, "AVAILABLE", False)
+        return short, DigitalTwin(profile, seed=seed)
+
+
+def in_batches(array: DigitalTwin, *sizes: int) -> FloatArray:
+    cuts = np.cumsum(sizes)[:-1]
+    return np.concatenate([array.read_mvm(part) for part in np.split(VOLTAGES[: sum(sizes)], cuts)])
+
+
+def plain(**changes: object) -> TwinProfile:
+    profile = TwinProfile.load("supert-a0")
+    noise = profile.read_noise.model_copy(update={"flicker": None, "telegraph": None, "electronic": None})
+    inputs = profile.inputs.model_copy(update={"coding": "analog", "bits": 8, "signed": True})
+    assert profile.adc is not None
+    adc = profile.adc.model_copy(
+        update={"missing": (), "inl": 0.0, "gain_spread": 0.0, "offset_spread": 0.0, "signed": True}
+    )
+    kept = {"read_noise": noise, "inputs": inputs, "adc": adc, "read_rate": None, "relaxation": None, "wires": None}
+    return profile.model_copy(update={**kept, "nonlinearity": None, **changes})
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 20, (1, 3, 12, 13, 64, 150), (257, 1), (5,)])
+def test_same_bits_as_the_long_way(sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    short, long = pair(plain(), monkeypatch)
+    got = in_batches(short, *sizes)
+    assert (got == in_batches(long, sum(sizes))).all()
+    assert short.time == long.time
+    assert not (got == in_batches(DigitalTwin(plain(), seed=4), *sizes)).all()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", [4, 10, 16])
+def test_converters_of_any_width_saturate_alike(bits: int, signed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    adc = plain().adc
+    assert adc is not None
+    adc = adc.model_copy(update={"bits": bits, "signed": signed, "full_scales": (5e-6, 40e-6), "headroom": 0.8})
+    short, long = pair(plain(adc=adc), monkeypatch)
+    for array in (short, long):
+        array.cells.conductance = np.random.default_rng(1).uniform(2e-6, 150e-6, (64, 64))
+    got, wanted = in_batches(short, 1, 99), in_batches(long, 100)
+    assert (got == wanted).all()
+    assert np.abs(got).max() == pytest.approx(40e-6)  # some saturate
+
+
+def test_cells_that_moved_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    short, long = pair(plain(), monkeypatch)
+    before = in_batches(short, 1, 20), in_batches(long, 1, 20)
+    for array in (short, long):
+        array.cells.conductance[7, 9] += 60e-6
+    after = in_batches(short, 1, 20), in_batches(long, 1, 20)
+    assert (after[0] == after[1]).all()
+    assert np.abs(after[0] - before[0])[:, 9].max() > 3 * np.abs(after[0] - before[0])[:, 10].max()
+
+
+def test_physics_that_is_not_plain_goes_the_long_way() -> None:
+    assert PlainReads.suits(plain())
+    measured = TwinProfile.load("supert-a0-measured")
+    for section in ("read_noise", "inputs", "adc", "read_rate"):
+        assert not PlainReads.suits(plain(**{section: getattr(measured, section)}))

@@ -1,0 +1,137 @@
+"""Compiled loops for what a twin does most: small products, their noise, and the converter.
+
+They give the bits of the numpy code of `twin.products`, `twin.noise` and `twin.converter`: sums are exact, so their
+order is free, and everything else is one IEEE operation at a time, without contraction. numba is optional; callers
+keep to numpy where `AVAILABLE` is false. The machine code is cached on disk beside this file or, where that cannot be
+written, in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from imssa_lab.hal import FloatArray
+from twin.products import SQUARE_GRID
+
+AVAILABLE = find_spec("numba") is not None
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+if AVAILABLE and not TYPE_CHECKING:
+    from numba import njit
+
+    compiled = njit(cache=True, error_model="numpy")
+else:
+
+    def compiled(function: _Function) -> _Function:
+        """Without numba the loops stay Python; only tests call them then."""
+        return function
+
+
+@compiled
+def same(one: FloatArray, other: FloatArray) -> bool:
+    """Whether two matrices of one shape are equal; NaN is equal to nothing."""
+    for i in range(one.shape[0]):
+        differs = False
+        for j in range(one.shape[1]):
+            differs |= one[i, j] != other[i, j]
+        if differs:
+            return False
+    return True
+
+
+@compiled
+def codes_and_squares(voltages: FloatArray, step: float, codes: FloatArray, squares: FloatArray) -> None:
+    """Multiples of `step` (V) that converters make of voltages, and the square of what they put out, V^2, on a grid.
+
+    All of shape (n, rows); the last two are written.
+    """
+    shift = 1.5 * 2.0**52 * SQUARE_GRID
+    for k in range(voltages.shape[0]):
+        for i in range(voltages.shape[1]):
+            code = np.rint(voltages[k, i] / step)
+            volt = code * step
+            codes[k, i] = code
+            squares[k, i] = (volt * volt + shift) - shift
+
+
+@compiled
+def products(
+    codes: FloatArray,
+    squares: FloatArray,
+    matrix: FloatArray,
+    variance: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+) -> None:
+    """Both matrix products, `first` = codes @ matrix and `second` = squares @ variance, each (n, cols)."""
+    for k in range(codes.shape[0]):
+        first[k] = 0.0
+        second[k] = 0.0
+        for i in range(codes.shape[1]):
+            code, square = codes[k, i], squares[k, i]
+            for j in range(matrix.shape[1]):
+                first[k, j] += code * matrix[i, j]
+                second[k, j] += square * variance[i, j]
+
+
+@compiled
+def convert(
+    sums: FloatArray,
+    step: float,
+    variances: FloatArray,
+    drawn: FloatArray,
+    columns: FloatArray,
+    scales: FloatArray,
+    top: float,
+    signed: bool,
+    values: Any,
+    ranges: Any,
+) -> None:
+    """Converter codes and ranges, (n, cols), of products with their noise, behind the column amplifiers.
+
+    Args:
+        sums: products in steps (V) times S; variances: of their noise, A^2; drawn: standard normal.
+        columns: gain, and offset in A, (2, cols).
+        scales: full scales, A, ascending, and where the next range is taken, A, (2, ranges). top: the largest code.
+    """
+    n, cols = sums.shape
+    last = scales.shape[1] - 1
+    for k in range(n):
+        for j in range(cols):
+            amperes = columns[0, j] * (step * sums[k, j] + drawn[k, j] * np.sqrt(variances[k, j])) + columns[1, j]
+            size = abs(amperes) if signed else amperes
+            chosen = 0
+            for i in range(last):
+                chosen += scales[1, i] < size
+            share = amperes / scales[0, chosen]
+            code = np.rint(min(abs(share), 1.0) * top)
+            if share < 0.0:
+                code = -code if signed else 0.0
+            values[k, j] = code
+            ranges[k, j] = chosen
+
+
+@compiled
+def read_few(
+    voltages: FloatArray,
+    step: float,
+    matrix: FloatArray,
+    variance: FloatArray,
+    drawn: FloatArray,
+    columns: FloatArray,
+    scales: FloatArray,
+    top: float,
+    signed: bool,
+    values: Any,
+    ranges: Any,
+) -> None:
+    """All of a read in one call, for a few vectors."""
+    codes, squares = np.empty(voltages.shape), np.empty(voltages.shape)
+    codes_and_squares(voltages, step, codes, squares)
+    sums, variances = np.empty(drawn.shape), np.empty(drawn.shape)
+    products(codes, squares, matrix, variance, sums, variances)
+    convert(sums, step, variances, drawn, columns, scales, top, signed, values, ranges)
