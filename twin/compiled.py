@@ -62,19 +62,21 @@ def codes_and_squares(voltages: FloatArray, step: float, codes: FloatArray, squa
 def products(
     codes: FloatArray,
     squares: FloatArray,
-    matrix: FloatArray,
+    slices: FloatArray,
     variance: FloatArray,
     first: FloatArray,
     second: FloatArray,
 ) -> None:
-    """Both matrix products, `first` = codes @ matrix and `second` = squares @ variance, each (n, cols)."""
+    """Both matrix products, `first` (n, 2 cols) = codes @ slices and `second` (n, cols) = squares @ variance."""
+    cols = variance.shape[1]
     for k in range(codes.shape[0]):
         first[k] = 0.0
         second[k] = 0.0
         for i in range(codes.shape[1]):
             code, square = codes[k, i], squares[k, i]
-            for j in range(matrix.shape[1]):
-                first[k, j] += code * matrix[i, j]
+            for j in range(cols):
+                first[k, j] += code * slices[i, j]
+                first[k, cols + j] += code * slices[i, cols + j]
                 second[k, j] += square * variance[i, j]
 
 
@@ -94,15 +96,19 @@ def convert(
     """Converter codes and ranges, (n, cols), of products with their noise, behind the column amplifiers.
 
     Args:
-        sums: products in steps (V) times S; variances: of their noise, A^2; drawn: standard normal.
+        sums: of both slices, (n, 2 cols), in steps (V) times S.
+        variances: of their noise, A^2; drawn: standard normal.
         columns: gain, and offset in A, (2, cols).
         scales: full scales, A, ascending, and where the next range is taken, A, (2, ranges). top: the largest code.
     """
-    n, cols = sums.shape
+    n, cols = variances.shape
     last = scales.shape[1] - 1
     for k in range(n):
         for j in range(cols):
-            amperes = columns[0, j] * (step * sums[k, j] + drawn[k, j] * np.sqrt(variances[k, j])) + columns[1, j]
+            amperes = (
+                columns[0, j] * (step * (sums[k, j] + sums[k, cols + j]) + drawn[k, j] * np.sqrt(variances[k, j]))
+                + columns[1, j]
+            )
             size = abs(amperes) if signed else amperes
             chosen = 0
             for i in range(last):
@@ -119,7 +125,7 @@ def convert(
 def read_few(
     voltages: FloatArray,
     step: float,
-    matrix: FloatArray,
+    slices: FloatArray,
     variance: FloatArray,
     drawn: FloatArray,
     columns: FloatArray,
@@ -132,6 +138,6 @@ def read_few(
     """All of a read in one call, for a few vectors."""
     codes, squares = np.empty(voltages.shape), np.empty(voltages.shape)
     codes_and_squares(voltages, step, codes, squares)
-    sums, variances = np.empty(drawn.shape), np.empty(drawn.shape)
-    products(codes, squares, matrix, variance, sums, variances)
+    sums, variances = np.empty((len(drawn), slices.shape[1])), np.empty(drawn.shape)
+    products(codes, squares, slices, variance, sums, variances)
     convert(sums, step, variances, drawn, columns, scales, top, signed, values, ranges)

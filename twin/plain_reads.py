@@ -69,15 +69,15 @@ class PlainReads:
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
         behind = (self._columns, self._scales, float(self._top), self._signed)
         if len(voltages) <= _BY_HAND:
-            matrix, drawn = self._product.matrix, self._noise.draw(shape)
-            compiled.read_few(voltages, self._step, matrix, self._variance, drawn, *behind, values, ranges)
+            slices, drawn = self._product.slices, self._noise.draw(shape)
+            compiled.read_few(voltages, self._step, slices, self._variance, drawn, *behind, values, ranges)
             return Readout(values, ranges)
         codes, squares = np.empty((2, min(_AT_ONCE, len(voltages)), voltages.shape[1]))
         for start in range(0, len(voltages), _AT_ONCE):
             block = slice(start, start + _AT_ONCE)
             n = len(voltages[block])
             compiled.codes_and_squares(voltages[block], self._step, codes[:n], squares[:n])
-            sums, variances = codes[:n] @ self._product.matrix, squares[:n] @ self._variance
-            drawn = self._noise.draw(sums.shape)
+            sums, variances = codes[:n] @ self._product.slices, squares[:n] @ self._variance
+            drawn = self._noise.draw(variances.shape)
             compiled.convert(sums, self._step, variances, drawn, *behind, values[block], ranges[block])
         return Readout(values, ranges)

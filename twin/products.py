@@ -51,23 +51,22 @@ class ExactProduct:
 
 
 class SteppedProduct:
-    """The same for voltages that are a few multiples of one step: one matrix product.
-
-    Conductances are rounded to 2^-34 of the largest (2^-38 of it up to 64 word lines): some 1e-15 S, where reads
-    scatter by 1e-7 S.
+    """The same for voltages that are a few multiples of one step: two slices of the conductances are enough.
 
     Args:
         conductance: S, (rows, cols).
         step: V; no voltage is 2^9 of them or more.
 
     Attributes:
-        matrix: current for one step of voltage on a word line, in units of `step`: conductances on their grid, S.
+        slices: of the conductances, side by side, the large parts first, S, (rows, 2 cols).
     """
 
     def __init__(self, conductance: FloatArray, step: float) -> None:
         self._conductance, self.step = conductance.copy(), step
-        bits = 53 - 9 - int(np.ceil(np.log2(len(conductance))))
-        self.matrix = on_grid(conductance, grid_below(float(np.abs(conductance).max()) or 1.0, bits))
+        bits = 53 - 9 - int(np.ceil(np.log2(len(conductance))))  # what 9 bits of voltage and the sum leave
+        grid = grid_below(float(np.abs(conductance).max()) or 1.0, bits)
+        high = on_grid(conductance, grid)
+        self.slices = np.hstack([high, on_grid(conductance - high, grid * 2.0**-bits)])
 
     @staticmethod
     def suits(voltage_max: float, step: float | None) -> bool:
@@ -80,7 +79,9 @@ class SteppedProduct:
 
     def of(self, voltages: FloatArray) -> FloatArray:
         """Currents in A, (n, cols), for voltages (n, rows) in V."""
-        return np.asarray(self.step * (np.rint(voltages / self.step) @ self.matrix))
+        cols = self._conductance.shape[1]
+        sums = np.rint(voltages / self.step) @ self.slices
+        return np.asarray(self.step * (sums[:, :cols] + sums[:, cols:]))
 
 
 def on_grid(values: FloatArray, grid: float) -> FloatArray:

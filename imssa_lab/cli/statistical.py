@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from imssa_lab.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, Pro
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.bundle import KernelBundle
 from protocols.deploy import Deployment, deploy
+from protocols.study import StudyTrial
 from protocols.verify import Bounds
 from twin import DigitalTwin, TwinProfile
 
@@ -106,3 +108,37 @@ def deploy_statistical(
         mending=mending,
         averages=averages,
     )
+
+
+@dataclass(frozen=True)
+class StudyModel:
+    """What all trials of a study share: the bundle, its sequences, and how many of them are tests."""
+
+    bundle: KernelBundle
+    sequences: Sequences
+    tests: int
+
+    def digest(self) -> str:
+        """SHA-256 of all three."""
+        total = hashlib.sha256(f"{self.bundle.digest()} {self.tests}".encode())
+        for values in (
+            self.sequences.calibration_inputs,
+            self.sequences.test_inputs[: self.tests],
+            self.sequences.test_labels[: self.tests],
+        ):
+            total.update(np.ascontiguousarray(values).tobytes())
+        return total.hexdigest()
+
+
+def study_trial(model: StudyModel, trial: StudyTrial) -> tuple[float, float]:
+    """Accuracy in software and on the chip of one trial."""
+    result = deploy_statistical(
+        model.bundle,
+        model.sequences,
+        chip=trial.chip,
+        stuck=trial.stuck,
+        sigma=trial.sigma,
+        mending=trial.mending,
+        tests=model.tests,
+    )
+    return result.software_accuracy, result.accuracy

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imssa_lab.cli.session import Sequences, console, new_folder
+from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from protocols.study import StudyPoint
 
+STORE = "study.h5"
+_DRAW_EVERY = 60.0  # s
+_SHOWN = 10
 study = typer.Typer(no_args_is_help=True, help="What faults cost a model, on the digital twin.")
 
 
@@ -29,41 +36,70 @@ def stuck(
     sigma: Annotated[list[float] | None, typer.Option(help="Programming error, uS; may be repeated.")] = None,
     chips: Annotated[int, typer.Option(min=1, help="Chips a point.")] = 3,
     tests: Annotated[int, typer.Option(min=1, help="Test sequences.")] = 100,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; one a core.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
 ) -> None:
     """Accuracy against stuck cells and programming error, naive programming against ours.
 
-    Example: imssa study stuck --bundle model/bundle.safetensors --out study
+    Results go to study.h5 in the folder as they come, figure and table are drawn anew every minute. A study that was
+    stopped or killed goes on with --resume; what it gives does not depend on that, nor on the number of workers.
+
+    Example: imssa study stuck --bundle model/bundle.safetensors --out study --workers 2
     """
+    from rich.progress import Progress
     from rich.table import Table
 
     from imssa_lab.report.page import require_plots
     from imssa_lab.s4d.bundle import KernelBundle
-    from protocols.study import study as points_of
 
     require_plots()
-    from imssa_lab.cli.statistical import deploy_statistical
-    from imssa_lab.report.study import stuck_figure, write_table
+    from imssa_lab.cli.statistical import StudyModel, study_trial
+    from protocols.study import plan, points
+    from protocols.study_store import StudyStore
+    from protocols.workers import workers as started
 
-    new_folder(out)
-    model, inputs = KernelBundle.load(bundle), Sequences.load(sequences or bundle.parent / "sequences.npz")
+    if not resume:
+        new_folder(out)
+    elif not (out / STORE).exists():
+        raise ConfigError(f"{out / STORE} is not there; begin the study without --resume")
+    model = StudyModel(
+        KernelBundle.load(bundle), Sequences.load(sequences or bundle.parent / "sequences.npz"), tests=tests
+    )
+    trials = plan(fraction or [0.0, 0.01, 0.02, 0.05, 0.1], [1e-6 * s for s in sigma or [1.0, 3.0]], chips)
+    title = f"{model.bundle.task}, {model.bundle.precision}"
+    screen = console(stderr=True)
+    with StudyStore(out / STORE, trials, model.digest()) as store:
+        due = store.due
+        with Progress(console=screen, disable=not screen.is_terminal) as bar, started(workers, scheduler) as pool:
+            told = bar.add_task("deployments", total=len(trials), completed=len(trials) - len(due))
+            drawn = time.monotonic()
+            for index, (software, accuracy) in pool.run(study_trial, model, [(i, trials[i]) for i in due]):
+                store.put(index, software, accuracy)
+                bar.advance(told)
+                if time.monotonic() - drawn > _DRAW_EVERY:
+                    _draw(out, points(trials, store.results), title)
+                    drawn = time.monotonic()
+        found = points(trials, store.results)
+    _draw(out, found, title)
     table = Table("stuck", "sigma", "programming", "accuracy", "each chip")
-    points: list[StudyPoint] = []
-    fractions, sigmas = fraction or [0.0, 0.01, 0.02, 0.05, 0.1], [1e-6 * s for s in sigma or [1.0, 3.0]]
-
-    def deploy(part: float, error: float, mending: bool, chip: int) -> tuple[float, float]:
-        result = deploy_statistical(model, inputs, chip=chip, stuck=part, sigma=error, mending=mending, tests=tests)
-        return result.software_accuracy, result.accuracy
-
-    for point in points_of(deploy, fractions, sigmas, chips):
-        points.append(point)
-        console(stderr=True).print(f"{100 * point.stuck:g} % stuck: {100 * point.mean:.1f} %")
+    for point in found:
         table.add_row(
             f"{100 * point.stuck:g} %",
             f"{1e6 * point.sigma:g} uS",
             "ours" if point.mending else "naive",
             f"{100 * point.mean:.1f} %",
-            " ".join(f"{100 * value:.1f}" for value in point.accuracies),
+            " ".join(f"{100 * value:.1f}" for value in point.accuracies[:_SHOWN])
+            + (" ..." if len(point.accuracies) > _SHOWN else ""),
         )
-    write_table(out / "stuck.csv", points)
-    stuck_figure(points, f"{model.task}, {model.precision}").savefig(out / "stuck.svg", metadata={"Date": None})
     console().print(table)
+
+
+def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:
+    """Figure and table of the points there are, in place of those before; whole at any time."""
+    from imssa_lab.report.study import stuck_figure, write_table
+
+    write_table(out / "new.csv", found)
+    (out / "new.csv").replace(out / "stuck.csv")
+    stuck_figure(found, title).savefig(out / "new.svg", metadata={"Date": None})
+    (out / "new.svg").replace(out / "stuck.svg")

@@ -44,7 +44,7 @@ def stuck_figure(points: Sequence[StudyPoint], title: str) -> Figure:
 
 def write_table(path: Path, points: Sequence[StudyPoint]) -> None:
     """The numbers of the figure as CSV; conductances in S."""
-    with path.open("x", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["stuck_fraction", "sigma_S", "loop", "software", "mean", "chips"])
         for point in points:

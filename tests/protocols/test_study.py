@@ -1,0 +1,71 @@
+"""A study's file has the same content however many workers filled it and however often it was stopped."""
+
+from itertools import islice
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from imssa_lab.errors import LogError
+from protocols.study import StudyTrial, plan, points
+from protocols.study_store import StudyStore
+from protocols.workers import DaskWorkers, OneProcess, workers
+
+TRIALS = plan([0.0, 0.01], [1e-6], 5)
+
+
+def trial(offset: float, job: StudyTrial) -> tuple[float, float]:
+    """Stands in for a deployment: numbers that only the trial decides."""
+    rng = np.random.default_rng([job.chip, int(1e4 * job.stuck), int(job.mending)])
+    values = rng.standard_normal((40, 40))
+    return 0.9, float(np.linalg.norm(values @ values)) + offset
+
+
+def failing(offset: float, job: StudyTrial) -> tuple[float, float]:
+    raise ValueError(f"chip {job.chip}")
+
+
+def fill(path: Path, pool: OneProcess | DaskWorkers, most: int | None = None, offset: float = 0.0) -> bytes:
+    """Run at most so many of the trials that are due; the bytes of the file."""
+    with StudyStore(path, TRIALS, "model") as store, pool:
+        for index, result in islice(pool.run(trial, offset, [(i, TRIALS[i]) for i in store.due]), most):
+            store.put(index, *result)
+    return path.read_bytes()
+
+
+def test_resumed_study_has_the_same_bytes(tmp_path: Path) -> None:
+    whole = fill(tmp_path / "whole.h5", OneProcess())
+    part = fill(tmp_path / "part.h5", OneProcess(), most=7)
+    assert part != whole
+    assert fill(tmp_path / "part.h5", OneProcess()) == whole
+    assert fill(tmp_path / "other.h5", OneProcess(), offset=1e-9) != whole
+
+
+def test_two_workers_give_the_bytes_of_one(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    assert fill(tmp_path / "two.h5", workers(2)) == fill(tmp_path / "one.h5", workers(1))
+
+
+def test_error_in_a_trial_ends_the_study(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    with workers(2) as pool, pytest.raises(ValueError, match="chip 0"):
+        list(pool.run(failing, 0.0, [(0, TRIALS[0])]))
+
+
+def test_another_study_is_not_mixed_in(tmp_path: Path) -> None:
+    path = tmp_path / "study.h5"
+    fill(path, OneProcess(), most=3)
+    with pytest.raises(LogError, match="another model"):
+        StudyStore(path, TRIALS, "another")
+    with pytest.raises(LogError, match="20 other trials than the 19"):
+        StudyStore(path, TRIALS[:-1], "model")
+
+
+def test_store_is_plain_hdf5_with_units(tmp_path: Path) -> None:
+    fill(tmp_path / "study.h5", OneProcess(), most=3)
+    with h5py.File(tmp_path / "study.h5") as file:
+        assert file["trials/sigma"].attrs["unit"] == "S"
+        assert np.isfinite(file["results"][:, 1]).sum() == 3
+        done = points(TRIALS, file["results"][...])
+    assert [len(point.accuracies) for point in done] == [3]
