@@ -1,0 +1,1 @@
+"""`make measure-speed`: see `benchmarks.measure_speed.__main__`."""

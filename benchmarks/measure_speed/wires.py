@@ -1,0 +1,65 @@
+"""The effective matrix of an array with wires, reads with it, and its update."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from benchmarks.bars import Bars
+from benchmarks.measure_speed.reads import without_wires
+from benchmarks.timing import exponent, seconds
+from imssa_lab.hal import FloatArray
+from twin import DigitalTwin
+from twin.nodal import LinearCells, solve
+from twin.wires import WiredCells, Wires, effective_matrix
+
+WIRES = Wires(r_word=1.0, r_bit=1.0, r_in=10.0, r_out=10.0)
+
+
+def measure(bars: Bars) -> None:
+    """First read, error against the nodal solution, later reads, one cell changed."""
+    times, sizes = [], ((64, 14.0), (128, 130.0), (256, 1200.0))
+    for size, required in sizes:
+        cells = np.random.default_rng(0).uniform(2e-6, 150e-6, (size, size))
+        times.append(seconds(lambda g=cells: effective_matrix(g, WIRES), 3))  # type: ignore[misc]
+        bars.check(f"effective matrix {size}x{size}, ms", 1e3 * times[-1], "<=", required)
+    bars.check("exponent of the rows", exponent([size for size, _ in sizes], times), "<=", 4.1, "elimination: 4")
+    cells = np.random.default_rng(0).uniform(2e-6, 150e-6, (64, 64))
+    voltages = np.random.default_rng(1).uniform(-0.2, 0.2, (8, 64))
+    exact = solve(LinearCells(cells), WIRES, voltages).current
+    error = np.abs(voltages @ effective_matrix(cells, WIRES) - exact).max() / np.abs(exact).max()
+    bars.check("error against the nodal solution, relative", float(error), "<=", 1e-9)
+    later_reads(bars)
+    for size in (64, 128):
+        bars.check(f"one cell changed, {size}x{size}, times cheaper than anew", gain_of_update(size), ">=", 5)
+
+
+def later_reads(bars: Bars) -> None:
+    """A product of ideal converters and no noise with wires, beside one without: the matrix is kept."""
+    matrix, drive = np.random.default_rng(0).uniform(2e-6, 150e-6, (64, 64)), np.full((1024, 64), 0.1)
+    bare, wired = (DigitalTwin(without_wires().model_copy(update={"wires": w})) for w in (None, WIRES))
+    for twin in (bare, wired):
+        twin.cells.conductance = matrix
+        twin.read_mvm(drive)
+    dense = seconds(lambda: drive @ matrix)
+    whole = seconds(lambda: wired.read_mvm(drive))
+    without = seconds(lambda: bare.read_mvm(drive))
+    extra = (whole - without + dense) / dense
+    bars.check(
+        "a read with wires, times a dense product", extra, "<=", 1.2, f"{whole / without:.2f} times a read without"
+    )
+
+
+def gain_of_update(size: int) -> float:
+    """How many times cheaper the view of an array is after one cell has changed."""
+    cells: FloatArray = np.random.default_rng(0).uniform(2e-6, 150e-6, (size, size))
+    view = WiredCells(WIRES)
+    started = time.perf_counter()
+    view.view(cells)
+    anew = time.perf_counter() - started
+    cells = cells.copy()
+    cells[size // 2, size // 3] *= 1.5
+    started = time.perf_counter()
+    view.view(cells)
+    return anew / (time.perf_counter() - started)
