@@ -12,7 +12,13 @@ import sys
 import numpy as np
 
 from benchmarks.bars import Bars
-from benchmarks.measure_wires.chaos import on_scpi, on_supert, random_operations, undetectable_on_supert
+from benchmarks.measure_wires.chaos import (
+    on_scpi,
+    on_supert,
+    random_operations,
+    undetectable_loss_on_supert,
+    undetectable_on_supert,
+)
 from benchmarks.measure_wires.instruments import open_supert_at, virtual_scpi
 from benchmarks.measure_wires.requests import fuzz, same_bits, threads
 from benchmarks.measure_wires.safety import WATCHDOG, kills, stops
@@ -54,10 +60,12 @@ def supert_chaos(bars: Bars, quick: bool) -> None:
     def undetectable() -> bool:
         nonlocal seen, restarts
         new, seen = faults.flips[seen:], len(faults.flips)
+        lost = any(undetectable_loss_on_supert(data) for data in faults.cut_short)
+        faults.cut_short.clear()
         if firmware.hung:
             firmware.restart()
             restarts += 1
-        return any(undetectable_on_supert(flip) for flip in new)
+        return lost or any(undetectable_on_supert(flip) for flip in new)
 
     with PtyPort(firmware, faults) as port:
         outcome = random_operations(

@@ -139,14 +139,26 @@ def undetectable_on_supert(flip: Flip) -> bool:
     anything but pins, ports, FIFOs, handshake and barrier.
     """
     if flip.to_instrument:
-        number = flip.data.lstrip(b"\0").split(b",")[0].rstrip(b"\0")
-        return number not in (b"103", b"202", b"204", b"205", b"207", b"211", b"212")
+        return _number(flip.data) not in _SHOWN
     if len(flip.data) != 2 and len(flip.data) % wire.BLOCK:
         return False  # pattern, pins, acknowledge
     word = int.from_bytes(flip.data[flip.at & ~1 : (flip.at & ~1) + 2], "little") ^ 1 << (
         8 * (flip.at & 1) + flip.bit
     )
     return word >> 10 < len(wire.TIA_RESISTANCES)
+
+
+def undetectable_loss_on_supert(data: bytes) -> bool:
+    """Whether nothing can show that not all of these commands came: one of them is silent and moves no pin."""
+    return any(number in data for number in _SILENT)
+
+
+def _number(data: bytes) -> bytes:
+    return data.lstrip(b"\0").split(b",")[0].rstrip(b"\0")
+
+
+_SHOWN = (b"103", b"202", b"204", b"205", b"207", b"211", b"212")
+_SILENT = (b"203,", b"214,", b"217,", b"218,", b"220,", b"405,", b"407,")
 
 
 def _cells(

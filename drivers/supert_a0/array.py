@@ -187,7 +187,7 @@ class SuperTArray(CrossbarArray):
             ]
         seconds = int(np.count_nonzero(pulses.mask)) * (_PULSE_TIME + pulses.width)
         setup = sequences.before_pulsing(length + 1 if internal else None)
-        self._board.send(Setup(lambda: [*setup, *batch[:-1]]), batch[-1], sequences.after_pulsing(), seconds)
+        self._board.send(Setup(lambda: setup, packets=batch[:-1]), batch[-1], sequences.after_pulsing(), seconds)
         self._clock += seconds
 
     def _codes(self, values: FloatArray) -> NDArray[np.uint16]:

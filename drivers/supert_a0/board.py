@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,16 +17,23 @@ from imssa_lab.errors import LinkCorrupt, LinkTimeout, WrongInstrument
 
 _SLACK = 2.0
 _MARGIN = 1.5
-_SAFE_TRIES = 2
+_TRIES = 2
 _BARRIER = wire.Barrier()
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Commands before an operation, and the state that they bring the board to; None: one that does not last."""
+    """What comes before an operation.
+
+    Attributes:
+        commands: that set the board up, and whose pins are read back.
+        state: that they bring the board to; None: one that does not last.
+        packets: codes of pulses, sent once the pins are right.
+    """
 
     commands: Callable[[], Iterable[wire.Command]]
     state: object = None
+    packets: Sequence[wire.Command] = ()
 
 
 class Board:
@@ -101,6 +108,10 @@ class Board:
             self._powered = False
             if setup.state is None or setup.state != self._ready_for:
                 self._several(talk, setup.commands())
+            for packet in setup.packets:
+                self._one(talk, packet)
+            if setup.packets:
+                self._barrier(talk)
             yield talk
             self._powered, self._ready_for = True, setup.state
 
@@ -151,7 +162,7 @@ class Board:
 
     def _straight(self, commands: list[wire.Command]) -> None:
         """Commands in whatever state the board is; afterwards it is configured anew."""
-        for tries_left in reversed(range(_SAFE_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             self._ready_for = None
             try:
                 with self._talk() as talk:
@@ -183,13 +194,16 @@ class Board:
             wire.PulsesExternal(0, 1, sequences.ZERO_CODE, 1, row, data)
             for row, data in wire.packets(nothing, nothing)
         ]
-        try:
-            self.send(Setup(lambda: empty[:-1]), empty[-1])
-        except LinkTimeout as error:
-            raise WrongInstrument(
-                f"{self.name}: its firmware is older than 8 December 2019, which drives -10 V into cells that are to "
-                "be left alone; nothing was pulsed, program the board with that firmware first"
-            ) from error
+        for tries_left in reversed(range(_TRIES)):  # one silence may be the wire's
+            try:
+                self.send(Setup(list, packets=empty[:-1]), empty[-1])
+                return
+            except LinkTimeout as error:
+                if not tries_left:
+                    raise WrongInstrument(
+                        f"{self.name}: its firmware is older than 8 December 2019, which drives -10 V into cells "
+                        "that are to be left alone; nothing was pulsed, program the board with that firmware first"
+                    ) from error
 
 
 def shake_hands(talk: Exchange) -> None:

@@ -61,7 +61,7 @@ class Faults:
         rng: draws everything.
         seconds: how long "late", "stalled" and "drip" take.
         identity: what "identity" looks for in answers, and what it puts there.
-        flips: the bits that were turned so far.
+        flips: the bits that were turned so far; cut_short: the requests of which not all came.
         after: messages at the start that pass unharmed, so that a link can be opened.
 
     Raises:
@@ -76,6 +76,7 @@ class Faults:
     after: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     flips: list[Flip] = field(default_factory=list)
+    cut_short: list[bytes] = field(default_factory=list)
     _now: str = ""
     _seen: int = 0
 
@@ -103,7 +104,9 @@ class Faults:
         elif self._now == "request-flip":
             return self._flipped(data, to_instrument=True)
         elif self._now == "request-truncated":
-            return data[: int(self.rng.integers(len(data)))]
+            cut = int(self.rng.integers(len(data)))
+            self.cut_short.append(data)
+            return data[:cut]
         return data
 
     @property

@@ -255,6 +255,8 @@ class SuperTBoard:
         return bool(self._ports[port] >> pin & 1)
 
     def _write_pin(self, port: str, pin: int, high: bool) -> None:
+        if not 0 <= pin < 16:
+            raise IndexError(pin)
         before = self._ports[port]
         self._ports[port] = before | 1 << pin if high else before & ~(1 << pin)
         if (port, pin) == wire.PINS["LATCH_CLK_DATA"] and high:
