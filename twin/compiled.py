@@ -44,10 +44,12 @@ def same(one: FloatArray, other: FloatArray) -> bool:
 
 
 @compiled
-def codes_and_squares(voltages: FloatArray, step: float, codes: FloatArray, squares: FloatArray) -> None:
-    """Multiples of `step` (V) that converters make of voltages, and the square of what they put out, V^2, on a grid.
+def codes_and_squares(
+    voltages: FloatArray, step: float, shares: FloatArray, codes: FloatArray, squares: FloatArray
+) -> None:
+    """Multiples of `step` (V) that converters make of voltages, and squares of what cells see (V^2, on a grid).
 
-    All of shape (n, rows); the last two are written.
+    All of shape (n, rows) but `shares` (rows,): how much of a word line's voltage acts. The last two are written.
     """
     shift = 1.5 * 2.0**52 * SQUARE_GRID
     for k in range(voltages.shape[0]):
@@ -55,6 +57,7 @@ def codes_and_squares(voltages: FloatArray, step: float, codes: FloatArray, squa
             code = np.rint(voltages[k, i] / step)
             volt = code * step
             codes[k, i] = code
+            volt = volt * shares[i]
             squares[k, i] = (volt * volt + shift) - shift
 
 
@@ -98,7 +101,7 @@ def convert(
     Args:
         sums: of both slices, (n, 2 cols), in steps (V) times S.
         variances: of their noise, A^2; drawn: standard normal.
-        columns: gain, and offset in A, (2, cols).
+        columns: gain, offset in A, and how much of the cells' noise arrives, (3, cols).
         scales: full scales, A, ascending, and where the next range is taken, A, (2, ranges). top: the largest code.
     """
     n, cols = variances.shape
@@ -106,7 +109,8 @@ def convert(
     for k in range(n):
         for j in range(cols):
             amperes = (
-                columns[0, j] * (step * (sums[k, j] + sums[k, cols + j]) + drawn[k, j] * np.sqrt(variances[k, j]))
+                columns[0, j]
+                * (step * (sums[k, j] + sums[k, cols + j]) + columns[2, j] * (drawn[k, j] * np.sqrt(variances[k, j])))
                 + columns[1, j]
             )
             size = abs(amperes) if signed else amperes
@@ -125,6 +129,7 @@ def convert(
 def read_few(
     voltages: FloatArray,
     step: float,
+    shares: FloatArray,
     slices: FloatArray,
     variance: FloatArray,
     drawn: FloatArray,
@@ -137,7 +142,7 @@ def read_few(
 ) -> None:
     """All of a read in one call, for a few vectors."""
     codes, squares = np.empty(voltages.shape), np.empty(voltages.shape)
-    codes_and_squares(voltages, step, codes, squares)
+    codes_and_squares(voltages, step, shares, codes, squares)
     sums, variances = np.empty((len(drawn), slices.shape[1])), np.empty(drawn.shape)
     products(codes, squares, slices, variance, sums, variances)
     convert(sums, step, variances, drawn, columns, scales, top, signed, values, ranges)

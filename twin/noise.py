@@ -108,14 +108,14 @@ class CellNoise:
     Read noise follows the conductance: after programming the same traps act on the new conductances.
 
     Args:
-        noise: the laws; shape: (rows, cols).
+        noise: the laws; shape: (rows, cols), kept.
         devices: draws each cell's amplitudes and traps; reads: draws what happens in time.
     """
 
     def __init__(
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:
-        self._noise, self._shape = noise, shape
+        self._noise, self.shape = noise, shape
         self._white, in_time = reads.spawn(2)
         self._at_reference = noise.sd_median * np.exp(noise.sd_spread * devices.standard_normal(shape))
         cells = np.arange(shape[0] * shape[1])
@@ -150,7 +150,7 @@ class CellNoise:
         variance = self._variance
         if self._noise.electronic is not None:
             variance = variance + self._noise.electronic.variance(conductance, voltage) / voltage**2
-        drawn = self._white.standard_normal((len(times), *self._shape)) * np.sqrt(variance)
+        drawn = self._white.standard_normal((len(times), *self.shape)) * np.sqrt(variance)
         if self._cell.size:
             for i, now in enumerate(times):
                 self._advance(float(now))
@@ -214,13 +214,13 @@ class CellNoise:
         self._variance_on_grid = on_grid(variance, grid_below(float(variance.sum(axis=0).max()) or 1.0, 29))
         self._amplitude = np.concatenate([np.zeros(0), *parts])
         held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
-        self._slow = np.bincount(self._cell, held, minlength=conductance.size).reshape(self._shape)
+        self._slow = np.bincount(self._cell, held, minlength=conductance.size).reshape(self.shape)
 
     def _advance(self, now: float) -> None:
         changes = self._states.advance(now)
         if changes is None:
             held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
-            self._slow = np.bincount(self._cell, held, minlength=self._slow.size).reshape(self._shape)
+            self._slow = np.bincount(self._cell, held, minlength=self._slow.size).reshape(self.shape)
         elif changes.which.size:
             np.add.at(self._slow.reshape(-1), self._cell[changes.which], self._step(changes))
 
@@ -232,7 +232,7 @@ class CellNoise:
     def _slow_mvm(self, voltages: FloatArray, times: FloatArray) -> FloatArray:
         """Currents of what lasts between reads; all sums are of numbers on a grid, so their order does not matter."""
         if len(times) == 1 or not self._states.is_quick(times):
-            current = np.empty((len(times), self._shape[1]))
+            current = np.empty((len(times), self.shape[1]))
             for i, now in enumerate(times):
                 self._advance(float(now))
                 current[i] = voltages[i] @ self._slow
@@ -241,14 +241,14 @@ class CellNoise:
         if not changes.which.size:
             return np.asarray(voltages @ self._slow)
         step, cell = self._step(changes), self._cell[changes.which]
-        rows, cols = np.divmod(cell, self._shape[1])
+        rows, cols = np.divmod(cell, self.shape[1])
         slow, pieces = self._slow.reshape(-1), []
         for vectors, events in _in_pieces(changes.at, len(times)):
             seen = voltages[vectors]
             current = seen @ self._slow
             if events.stop > events.start:
                 already = np.arange(vectors.start, vectors.stop)[:, None] >= changes.at[events]
-                by_column = np.zeros((events.stop - events.start, self._shape[1]))
+                by_column = np.zeros((events.stop - events.start, self.shape[1]))
                 by_column[np.arange(len(by_column)), cols[events]] = step[events]
                 current += (seen[:, rows[events]] * already) @ by_column
                 np.add.at(slow, cell[events], step[events])

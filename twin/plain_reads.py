@@ -1,7 +1,7 @@
 """The short way of a matrix-vector product through a twin whose physics is plain, compiled.
 
-Plain is: linear cells without wires that stand still, noise that does not last from read to read, analog inputs, and
-a converter without faults. The bits are those of the long way in `twin.array`.
+Plain is: linear cells that stand still, with or without wires, noise that does not last from read to read, analog
+inputs, and a converter without faults. The bits are those of the long way in `twin.array`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twin.noise import CellNoise
 from twin.periphery import ColumnAmplifiers
 from twin.products import SteppedProduct
 from twin.profile import TwinProfile
+from twin.wires import WiredCells
 
 _BY_HAND = 12
 """Up to so many vectors a loop is faster than the library's matrix product."""
@@ -24,14 +25,18 @@ class PlainReads:
     """Products of one array, the short way.
 
     Args:
-        profile: of the chip; `suits` must be true of it. columns, noise: of this chip.
+        profile: of the chip; `suits` must be true of it. columns, noise: of this chip; wired: None without wires.
     """
 
-    def __init__(self, profile: TwinProfile, columns: ColumnAmplifiers, noise: CellNoise) -> None:
+    def __init__(
+        self, profile: TwinProfile, columns: ColumnAmplifiers, noise: CellNoise, wired: WiredCells | None
+    ) -> None:
         assert profile.adc is not None
         assert profile.inputs.step is not None
         self._step = profile.inputs.step
-        self._columns, self._noise = np.stack([columns.gain, columns.offset]), noise
+        self._wired = wired
+        self._noise, self._shares = noise, np.ones(noise.shape[0])
+        self._columns = np.stack([columns.gain, columns.offset, np.ones(noise.shape[1])])
         full_scales = np.asarray(profile.adc.full_scales)
         self._scales = np.stack([full_scales, profile.adc.headroom * full_scales])
         self._top, self._signed = profile.adc.top, profile.adc.signed
@@ -46,7 +51,6 @@ class PlainReads:
         adc, noise = profile.adc, profile.read_noise
         return (
             compiled.AVAILABLE
-            and profile.wires is None
             and profile.nonlinearity is None
             and profile.relaxation is None
             and profile.read_rate is None
@@ -63,20 +67,26 @@ class PlainReads:
         """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""
         if conductance.shape != self._conductance.shape or not compiled.same(conductance, self._conductance):
             self._conductance = conductance.copy()
-            self._product = SteppedProduct(conductance, self._step)
+            matrix = conductance
+            if self._wired is not None:
+                view = self._wired.view(conductance)
+                matrix, self._shares, self._columns[2] = view.matrix, view.word_share, view.bit_share
+            self._product = SteppedProduct(matrix, self._step)
             self._variance = self._noise.variance_on_grid(conductance)
         shape = (len(voltages), conductance.shape[1])
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
         behind = (self._columns, self._scales, float(self._top), self._signed)
         if len(voltages) <= _BY_HAND:
             slices, drawn = self._product.slices, self._noise.draw(shape)
-            compiled.read_few(voltages, self._step, slices, self._variance, drawn, *behind, values, ranges)
+            compiled.read_few(
+                voltages, self._step, self._shares, slices, self._variance, drawn, *behind, values, ranges
+            )
             return Readout(values, ranges)
         codes, squares = np.empty((2, min(_AT_ONCE, len(voltages)), voltages.shape[1]))
         for start in range(0, len(voltages), _AT_ONCE):
             block = slice(start, start + _AT_ONCE)
             n = len(voltages[block])
-            compiled.codes_and_squares(voltages[block], self._step, codes[:n], squares[:n])
+            compiled.codes_and_squares(voltages[block], self._step, self._shares, codes[:n], squares[:n])
             sums, variances = codes[:n] @ self._product.slices, squares[:n] @ self._variance
             drawn = self._noise.draw(variances.shape)
             compiled.convert(sums, self._step, variances, drawn, *behind, values[block], ranges[block])

@@ -7,6 +7,7 @@ from imssa_lab.hal import FloatArray
 from twin import DigitalTwin, TwinProfile
 from twin import compiled as loops
 from twin.plain_reads import PlainReads
+from twin.wires import Wires
 
 pytestmark = pytest.mark.skipif(not loops.AVAILABLE, reason="numba is not installed")
 VOLTAGES = np.random.default_rng(0).uniform(-0.2, 0.2, (300, 64))
@@ -68,6 +69,18 @@ def test_cells_that_moved_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     after = in_batches(short, 1, 20), in_batches(long, 1, 20)
     assert (after[0] == after[1]).all()
     assert np.abs(after[0] - before[0])[:, 9].max() > 3 * np.abs(after[0] - before[0])[:, 10].max()
+
+
+def test_wires_give_the_same_bits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = plain(wires=Wires(r_word=2.0, r_bit=1.0, r_in=20.0))
+    short, long = pair(profile, monkeypatch)
+    for array in (short, long):
+        array.cells.conductance = np.random.default_rng(1).uniform(2e-6, 150e-6, (64, 64))
+    got = in_batches(short, 1, 30, 5)
+    assert (got == in_batches(long, 36)).all()
+    bare = DigitalTwin(plain(), seed=3)
+    bare.cells.conductance = short.cells.conductance
+    assert not (got == in_batches(bare, 36)).all()
 
 
 def test_physics_that_is_not_plain_goes_the_long_way() -> None:
