@@ -7,7 +7,7 @@ ARGS   ?=
 ARRAY  ?= twin
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check docs measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed clean
+.PHONY: help env demo test check docs measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench clean
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
@@ -19,6 +19,7 @@ help:
 	@echo "make measure-twin      the same for the twin's physics and its fits (needs measured data)"
 	@echo "make measure-record    the same for the log (20 minutes)"
 	@echo "make measure-wires     the same for instruments on wires (40 minutes)"
+	@echo "make measure-bench     the same for bench, pages and documentation (20 minutes)"
 	@echo "make measure-deploy    the same for programming and deployment (needs speech data, hours)"
 	@echo "make docs              the documentation as a site in build/site"
 	@echo "make measure-speed     the same for speed, as ratios to what the machine can do (one thread; keep it idle)"
@@ -56,7 +57,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed: measure-%: $(STAMP)
+measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench: measure-%: $(STAMP)
 	$(BIN)/python -m benchmarks.measure_$* $(ARGS)
 
 clean:

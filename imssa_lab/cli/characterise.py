@@ -27,6 +27,8 @@ def characterise(
     """Measure stuck map, windows, pulse response, relaxation, programming, noise, I-V and columns of an array.
 
     Pulses cells unless --only names experiments that merely read (noise, iv, columns): what the array holds is lost.
+
+    Example: imssa characterise "twin:supert-a0?seed=1" --out chip1 --dry-run
     """
     from imssa_lab.hal import CrossbarArray
     from imssa_lab.station import open_array

@@ -19,7 +19,10 @@ Root = Annotated[
 
 @data.command("list")
 def list_all(root: Root = None) -> None:
-    """Say which tasks and data sets there are, and which of them are here."""
+    """Say which tasks and data sets there are, and which of them are here.
+
+    Example: imssa data list
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -41,7 +44,10 @@ def list_all(root: Root = None) -> None:
 
 @data.command()
 def download(name: Name, root: Root = None) -> None:
-    """Fetch a data set, verify it and unpack it."""
+    """Fetch a data set, verify it and unpack it.
+
+    Example: imssa data download fsdd
+    """
     from rich.text import Text
 
     from imssa_lab.s4d.tasks.download import download as fetch
@@ -56,7 +62,10 @@ def download(name: Name, root: Root = None) -> None:
 
 @data.command()
 def check(name: Name, root: Root = None) -> None:
-    """Read a data set through and say what it holds; an error names the file that is wrong."""
+    """Read a data set through and say what it holds; an error names the file that is wrong.
+
+    Example: imssa data check fsdd
+    """
     _print_facts(name, root)
 
 

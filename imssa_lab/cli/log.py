@@ -29,7 +29,10 @@ _POLL = 0.1
 
 @log.command()
 def show(file: File) -> None:
-    """Say what a run file holds."""
+    """Say what a run file holds.
+
+    Example: imssa log show imssa-demo/run.h5
+    """
     from rich.text import Text
 
     from imssa_lab.log import open_run
@@ -46,7 +49,10 @@ def show(file: File) -> None:
 
 @log.command()
 def verify(file: File) -> None:
-    """Check every checksum, member, unit and record; exit code 1 when something is wrong."""
+    """Check every checksum, member, unit and record; exit code 1 when something is wrong.
+
+    Example: imssa log verify imssa-demo/run.h5
+    """
     from imssa_lab.log.verify import verify as check
 
     result = check(file)
@@ -65,7 +71,10 @@ def repair(
     file: File,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the file as it was beside it.")] = False,
 ) -> None:
-    """Make a file that a crash cut off plain-readable, in place; exit code 1 when damage remains."""
+    """Make a file that a crash cut off plain-readable, in place; exit code 1 when damage remains.
+
+    Example: imssa log repair --keep cut.h5
+    """
     from imssa_lab.log.repair import repair as mend
 
     result = mend(file, keep=keep)
@@ -87,7 +96,10 @@ def export(
     kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
     skip_damaged: Skip = False,
 ) -> None:
-    """Write tables as CSV or Parquet: one file a table, and one with the touched cells of its maps. SI units."""
+    """Write tables as CSV or Parquet: one file a table, and one with the touched cells of its maps. SI units.
+
+    Example: imssa log export imssa-demo/run.h5 --out tables --format csv
+    """
     from imssa_lab.log import open_run
     from imssa_lab.log.schema import TABLES
     from imssa_lab.log.tables import export as write
@@ -104,7 +116,10 @@ def list_runs(
     since: Annotated[datetime | None, typer.Option(help="Runs that began then or later.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Runs that began then or earlier.")] = None,
 ) -> None:
-    """List the runs of a folder, oldest first."""
+    """List the runs of a folder, oldest first.
+
+    Example: imssa log list . --since 2026-05-01
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -125,7 +140,10 @@ def tail(
     lines: Annotated[int, typer.Option("--lines", "-n", help="Records to begin with.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the writer closes the file.")] = False,
 ) -> None:
-    """Show the last records of a run, also of one that another process is writing."""
+    """Show the last records of a run, also of one that another process is writing.
+
+    Example: imssa log tail -n 20 imssa-demo/run.h5
+    """
     from imssa_lab.log.follow import Follower
 
     with Follower(file, last=lines) as follower:
@@ -145,7 +163,10 @@ def _print(records: list[Seen]) -> None:
 
 @log.command()
 def stats(file: File) -> None:
-    """A run in numbers."""
+    """A run in numbers.
+
+    Example: imssa log stats imssa-demo/run.h5
+    """
     from imssa_lab.log import open_run
     from imssa_lab.log.compare import statistics
 
@@ -158,7 +179,10 @@ def stats(file: File) -> None:
 
 @log.command()
 def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold against it.")]) -> None:
-    """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do."""
+    """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do.
+
+    Example: imssa log diff monday.h5 tuesday.h5
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -184,7 +208,10 @@ def replay(
         bool, typer.Option("--tolerant", help="Reads may come in another order than recorded, or not at all.")
     ] = False,
 ) -> None:
-    """Deploy again on the recorded arrays: every request and every result must be the same, bit for bit."""
+    """Deploy again on the recorded arrays: every request and every result must be the same, bit for bit.
+
+    Example: imssa log replay imssa-demo/run.h5
+    """
     from imssa_lab.log import open_run
 
     with open_run(file) as run, stages() as told:

@@ -49,7 +49,8 @@ def serve(
     ] = 2.0,
     journal: Annotated[Path | None, typer.Option(help="New text file: what the electrodes saw.")] = None,
     fault: Annotated[
-        str | None, typer.Option(help="KIND[,KIND...][@RATE][/SECONDS], or all@RATE: what goes wrong on the wire.")
+        str | None,
+        typer.Option(help="KINDS, KINDS@RATE or KINDS@RATE/SECONDS, with commas, or all@RATE: what goes wrong."),
     ] = None,
     fault_seed: Annotated[int, typer.Option(min=0, help="Of what goes wrong when.")] = 0,
 ) -> None:

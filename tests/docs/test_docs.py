@@ -99,6 +99,25 @@ def parse(command, words, stack, where, parent=None):
         raise AssertionError(f"{where}: {error.format_message()}") from error
 
 
+def verbs(command, name="imssa"):
+    for child, sub in getattr(command, "commands", {}).items():
+        if hasattr(sub, "commands"):
+            yield from verbs(sub, f"{name} {child}")
+        else:
+            yield f"{name} {child}", sub
+
+
+@pytest.mark.parametrize(("name", "command"), list(verbs(typer.main.get_command(app))))
+def test_every_command_has_help_with_an_example_that_fits_it(name, command):
+    shown = CliRunner().invoke(app, [*name.split()[1:], "--help"])
+    assert shown.exit_code == 0
+    text = " ".join(command.help.split())
+    example = text.partition("Example: ")[2]
+    assert example.startswith(name)
+    with contextlib.ExitStack() as stack:
+        parse(typer.main.get_command(app), shlex.split(example)[1:], stack, name)
+
+
 def test_a_command_that_is_not_there_is_found():
     root = typer.main.get_command(app)
     for words, said in ((["trian"], "no such command"), (["report", "r.h5", "--colour", "x"], "--colour")):

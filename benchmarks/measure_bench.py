@@ -1,0 +1,137 @@
+"""Measures every bar of the bench that a machine can measure; exits with 1 where one falls short.
+
+``python -m benchmarks.measure_bench [--only PART ...]``; 20 minutes, most of them the tutorial.
+What tests prove is measured by running them: how many pass, and that none was skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import imssa_lab
+from benchmarks.bars import Bars
+
+ROOT = Path(__file__).parents[1]
+IMSSA = "from imssa_lab.cli import main; main()"
+_TIMES = 7
+_BENCH = """
+[arrays.left]
+address = "twin:supert-a0?seed=1"
+"""
+
+
+def speed(bars: Bars) -> None:
+    """Wall times of the two commands that a person waits for; the best of several, as the machine may be busy."""
+    bars.check("imssa --help, s", _best(["--help"]), "<=", 0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "station.toml").write_text(_BENCH)
+        bars.check("imssa station check on a twin, s", _best(["station", "check"], folder), "<=", 1.0)
+
+
+def _best(words: list[str], folder: str | None = None) -> float:
+    found = []
+    for _ in range(_TIMES):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", IMSSA, *words], cwd=folder, check=True, capture_output=True)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def helps(bars: Bars) -> None:
+    """Commands with an example that the command line takes, and public names with a docstring."""
+    passed, skipped, failed = _tests("tests/docs", "-k", "every_command or commands_of_a_page")
+    bars.check("commands and pages whose examples fit the command line, not passed", failed + skipped, "==", 0)
+    bars.check("commands and pages whose examples fit the command line, passed", passed, ">=", 25)
+    bare = [name for name in imssa_lab.__all__ if not inspect.getdoc(getattr(imssa_lab, name))]
+    bars.check("public names without a docstring", len(bare), "==", 0, ", ".join(bare))
+
+
+def mistakes(bars: Bars) -> None:
+    """Planted mistakes in station files and on command lines that are named and reach no instrument."""
+    passed, skipped, failed = _tests("tests/cli/test_station_file.py", "tests/cli/test_mistakes.py", "-k", "mistake")
+    bars.check("planted mistakes that are named and reach no instrument", passed, ">=", 30)
+    bars.check("planted mistakes that are not", skipped + failed, "==", 0)
+
+
+def scripts(bars: Bars) -> None:
+    """Six scripts on the twin, over serial and over VISA, each with the replay of its log."""
+    passed, skipped, failed = _tests("tests/bench", "-k", "replays or compared")
+    bars.check("bench scripts that pass, on three kinds of array, and replay", passed, "==", 18)
+    bars.check("bench scripts that do not", skipped + failed, "==", 0)
+
+
+def pages(bars: Bars) -> None:
+    """The report and the live page in headless Chromium."""
+    passed, skipped, failed = _tests("tests/report/test_browser.py", "tests/report/test_live.py")
+    bars.check("tests of report and live page in Chromium, passed", passed, ">=", 15)
+    bars.check("tests of report and live page in Chromium, failed or skipped", failed + skipped, "==", 0)
+
+
+def site(bars: Bars) -> None:
+    """The documentation: its code runs, its site builds without a warning."""
+    _, skipped, failed = _tests("tests/docs")
+    note = f"{skipped} skipped: the README runs elsewhere, and code on data that may not be here"
+    bars.check("pages of the documentation that fail", failed, "==", 0, note)
+
+
+def tutorial(bars: Bars) -> None:
+    """The tutorial alone, on a copy of the last commit, in an environment made anew: machine time of its commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        start, home = time.perf_counter(), Path(folder)
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(home / "repository")], check=True)
+        text = (home / "repository/docs/tutorial.md").read_text(encoding="utf-8")
+        subprocess.run(["make", "-s", "env"], cwd=home / "repository", check=True, capture_output=True)
+        bench, binaries = home / "bench", home / "repository/.venv/bin"
+        bench.mkdir()
+        blocks = re.findall(r"```(python|sh)\n(.*?)```", text, re.DOTALL)
+        for kind, block in blocks:
+            command = [str(binaries / "python"), "-c", block] if kind == "python" else ["bash", "-e", "-c", block]
+            path = f"{binaries}:{os.environ['PATH']}"
+            found = {**os.environ, "PATH": path}
+            done = subprocess.run(command, cwd=bench, env=found, capture_output=True, text=True, check=False)
+            bars.check(f"exit code of {block.strip().splitlines()[0][:50]!r} ...", done.returncode, "==", 0)
+            if done.returncode:
+                print(done.stdout[-1000:], done.stderr[-1000:])
+        minutes = (time.perf_counter() - start) / 60
+        bars.check("tutorial, machine time, min; a person reads and types meanwhile", minutes, "<=", 30)
+        bars.check(
+            "report of the first deployed kernels is there", (bench / "night-1/report.html").is_file(), "==", 1
+        )
+
+
+def _tests(*words: str) -> tuple[int, int, int]:
+    """How many tests passed, were skipped, and failed."""
+    command = [sys.executable, "-m", "pytest", "-q", *words]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    last = said.strip().splitlines()[-1] if said.strip() else ""
+    counts = {kind: int(count) for count, kind in re.findall(r"(\d+) (passed|skipped|failed|error)", last)}
+    if not counts:
+        print(said[-2000:])
+        return 0, 0, 1
+    return counts.get("passed", 0), counts.get("skipped", 0), counts.get("failed", 0) + counts.get("error", 0)
+
+
+PARTS = {part.__name__: part for part in (speed, helps, mistakes, scripts, pages, site, tutorial)}
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts, all without")
+    bars = Bars()
+    for name in parser.parse_args().only:
+        print(f"-- {name}", flush=True)
+        PARTS[name](bars)
+    return bars.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
