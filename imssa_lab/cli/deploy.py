@@ -41,6 +41,7 @@ class Choices:
         spares: arrays beyond those needed; pulses, seconds: budget, None for no end.
         resume: go on with the deployment that the folder holds, or check it again.
         record: chip record that counts every pulse and knows of stuck cells.
+        averages: reads of every time step of the kernels.
     """
 
     spares: int = 0
@@ -48,6 +49,7 @@ class Choices:
     seconds: float | None = None
     resume: bool = False
     record: Path | None = None
+    averages: int = 1
 
 
 def deploy(
@@ -63,6 +65,7 @@ def deploy(
         Path | None,
         typer.Option(help="Chip record (SQLite): counts every pulse; stuck cells that it knows are planned around."),
     ] = None,
+    averages: Annotated[int, typer.Option(min=1, help="Reads of every time step, against noise of reads.")] = 1,
 ) -> None:
     """Put a bundle on arrays, verify it on four levels, and report.
 
@@ -70,7 +73,7 @@ def deploy(
     """
     from imssa_lab.cli.result import result_table
 
-    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record)
+    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages)
     with stages() as told:
         outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
     reference = Sequences.load(sequences).reference
@@ -181,7 +184,14 @@ def _logged(
         budget = Budget(choices.pulses, choices.seconds)
         try:
             outcome = sequences.deploy(
-                bundle, recorded, told, budget=budget, faults=faults, resume=entries, journal=note
+                bundle,
+                recorded,
+                told,
+                budget=budget,
+                faults=faults,
+                resume=entries,
+                journal=note,
+                averages=choices.averages,
             )
         except BaseException as error:
             log.note("error", f"{type(error).__name__}: {error}")
@@ -254,7 +264,8 @@ def _note_unfinished(log: RunLog, entries: list[str], bundle: KernelBundle, arra
 
 def _kept(choices: Choices, entries: list[str] | None) -> dict[str, str]:
     """What a replay must know of how a deployment went."""
-    facts = {"budget pulses": choices.pulses, "budget seconds": choices.seconds}
+    facts: dict[str, float | None] = {"budget pulses": choices.pulses, "budget seconds": choices.seconds}
+    facts["averages"] = choices.averages
     facts["journal entries before"] = None if entries is None else len(entries)
     return {name: str(value) for name, value in facts.items() if value is not None}
 

@@ -234,7 +234,8 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
     bundle, sequences = _inputs(run)
     arrays = run.arrays(tolerant=tolerant)
     budget, faults, resume = _choices(run, bundle)
-    outcome = sequences.deploy(bundle, arrays, told, budget=budget, faults=faults, resume=resume)
+    averages = int(run.provenance.get("averages", "1"))
+    outcome = sequences.deploy(bundle, arrays, told, budget=budget, faults=faults, resume=resume, averages=averages)
     for number, array in enumerate(arrays):
         if array.calls_left and not tolerant:
             raise ReplayMismatch(

@@ -42,7 +42,9 @@ def recheck(
             folder,
             told=told,
             first_index=int(facts["first index"]),
-            choices=Choices(spares, max_pulses, max_seconds, resume=True, record=chip_record),
+            choices=Choices(
+                spares, max_pulses, max_seconds, resume=True, record=chip_record, averages=int(facts["averages"])
+            ),
         )
     console().print(result_table(outcome, Sequences.load(sequences).reference, told.seconds, written(folder)))
     if not outcome.passed:

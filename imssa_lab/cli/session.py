@@ -156,11 +156,12 @@ class Sequences:
         faults: Sequence[ArrayState] | None = None,
         resume: Sequence[str] | None = None,
         journal: Callable[[str], None] | None = None,
+        averages: int = 1,
     ) -> Deployment:
         """Deploy on `arrays` and verify with these sequences: what is recorded, and what a replay repeats.
 
         Args:
-            budget, faults, resume, journal: as `protocols.deploy.deploy` takes them.
+            budget, faults, resume, journal, averages: as `protocols.deploy.deploy` takes them.
         """
         from protocols.deploy import deploy
 
@@ -175,6 +176,7 @@ class Sequences:
             faults=faults,
             resume=resume,
             journal=journal,
+            averages=averages,
             progress=told,
         )
 

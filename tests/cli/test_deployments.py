@@ -101,7 +101,7 @@ def test_known_stuck_cells_are_planned_around(folder: Path, monkeypatch: pytest.
         stuck = np.zeros((16, 16), dtype=bool)
         stuck[:3, :6] = True  # the place of the first kernel
         chips.add_faults(chips.know(array.info), {"stuck low": stuck}, "characterise")
-    done = deploy(folder, "twin:ideal?shape=16x16&seed={index}", "--chip-record", record)
+    done = deploy(folder, "twin:ideal?shape=16x16&seed={index}", "--chip-record", record, "--averages", 2)
     assert done.exit_code == 0, done.output
     assert "predicted from known faults" in done.stdout
     assert facts(folder)["kernels_changed_by_faults"]
