@@ -14,7 +14,7 @@ from imssa_lab.s4d.poles import Poles
 from imssa_lab.s4d.precision import Precision
 from imssa_lab.s4d.quantisers import Converter, Exact, weight_quantiser
 
-CHUNK = 4096
+CHUNK = 16384
 """Longer sequences are convolved piece by piece, so that memory grows with the piece and not with the sequence."""
 
 
