@@ -357,12 +357,12 @@ def open_run(path: str | Path) -> Run:
             ) from error
     try:
         problem = problem_of(file)
+        if not problem:
+            return Run(where, file)
     except _HDF5_ERRORS as error:
         problem = f"damaged ({error})"
-    if problem:
-        file.close()
-        raise LogError(f"{where}: {problem}")
-    return Run(where, file)
+    file.close()
+    raise LogError(f"{where}: {problem}")
 
 
 def _first_bad(dataset: h5py.Dataset, rows: slice | int) -> int:
