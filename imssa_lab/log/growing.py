@@ -53,11 +53,12 @@ class GrowingDataset:
         self._empty = np.full((self._per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
         self._empty_sums = sums(self._empty)
         self._pending = False
-        # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, and where
-        # it lies in the file (None: not there yet)
+        # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
+        # is in the file, and where (None: not looked up yet)
         self._chunk = -1
         self._buffer = bytearray()
         self._sums = (0, 0)
+        self._laid = False
         self._place: int | None = None
         self._touched = 0  # chunks below this number may be on disk
         self._last_packed = (b"", b"")
@@ -91,8 +92,7 @@ class GrowingDataset:
     def _put_shared(self, number: int, at: int, piece: bytes) -> None:
         if number != self._chunk:
             self._load(number)
-        place = self._place
-        if place is None and piece == self._empty[: len(piece)]:
+        if not self._laid and piece == self._empty[: len(piece)]:
             return  # every row of an empty chunk is alike; one that was never written reads the same
         size, end = len(self._empty), at + len(piece)
         self._chunk = -1  # until all is done: an interrupt in between has the chunk read again
@@ -105,29 +105,39 @@ class GrowingDataset:
         first = self._sums[0] + more
         second = self._sums[1] + new_second - old_second + (size - high) // 2 * more
         struct.pack_into("<I", buffer, size, digest(first, second))
-        if place is None:
+        if not self._laid:
             self._pending = True
             self._touched = max(self._touched, number + 1)
-            coordinates = (number * self._per_chunk, *self._tail)
-            self._id.write_direct_chunk(coordinates, buffer, 0)
-            self._place = int(self._id.get_chunk_info_by_coord(coordinates).byte_offset)
+            self._id.write_direct_chunk(self._first_of(number), buffer, 0)
+            self._laid, self._place = True, None
         else:
-            written = os.pwrite(self._handle, memoryview(buffer)[at:], place + at)
+            if self._place is None:  # only now: HDF5 goes through all chunks to find one
+                self._place = self._place_of(number)
+                assert self._place is not None
+            written = os.pwrite(self._handle, memoryview(buffer)[at:], self._place + at)
             if written != size + 4 - at:
                 raise OSError(f"{written} of {size + 4 - at} bytes written to {self.name}")
         self._sums, self._chunk = (first, second), number
 
     def _load(self, number: int) -> None:
         self._chunk = -1
-        coordinates = (number * self._per_chunk, *self._tail)
-        place = self._id.get_chunk_info_by_coord(coordinates).byte_offset if number < self._touched else None
+        place = self._place_of(number) if number < self._touched else None
         if place is not None:
             self._buffer = bytearray(os.pread(self._handle, len(self._empty) + 4, place))
             self._sums = sums(self._buffer[:-4])
         else:
             self._buffer = bytearray(self._empty + b"\0\0\0\0")
             self._sums = self._empty_sums
-        self._place, self._chunk = place, number
+        self._laid, self._place, self._chunk = place is not None, place, number
+
+    def _first_of(self, number: int) -> tuple[int, ...]:
+        """Coordinates of a chunk."""
+        return number * self._per_chunk, *self._tail
+
+    def _place_of(self, number: int) -> int | None:
+        """Where a chunk lies in the file; None where it was never written."""
+        place: int | None = self._id.get_chunk_info_by_coord(self._first_of(number)).byte_offset
+        return place
 
     def _put_alone(self, row: int, data: bytes) -> None:
         if row >= self._touched and data == self._empty:
