@@ -8,11 +8,11 @@ from __future__ import annotations
 import operator
 import re
 from contextlib import ExitStack
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 
 from imssa_lab.errors import ConfigError, ImssaError
 from imssa_lab.hal import CrossbarArray
+from imssa_lab.near import did_you_mean
 from imssa_lab.station_file import Station, station_path
 
 GROUP = "imssa_lab.arrays"
@@ -47,10 +47,10 @@ def open_array(address: str) -> CrossbarArray:
             f"an alias needs a station file ({station_path()})"
         )
     if scheme not in drivers:
-        near = get_close_matches(scheme, drivers, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         known = ", ".join(sorted(drivers)) or "none, as the package is not installed: pip install -e ."
-        raise ConfigError(f"array {address!r}: no driver {scheme!r}, known are {known}{hint}")
+        raise ConfigError(
+            f"array {address!r}: no driver {scheme!r}, known are {known}{did_you_mean(scheme, drivers)}"
+        )
     options = _options(address, query) if question else {}
     try:
         driver = drivers[scheme].load()

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imssa_lab.array_types import Limits
 from imssa_lab.errors import ConfigError, WrongInstrument
 from imssa_lab.hal import CrossbarArray
+from imssa_lab.near import did_you_mean, explain
 
 VARIABLE = "IMSSA_STATION"
 DEFAULT = Path("station.toml")
@@ -127,13 +126,13 @@ class Station(_Section):
         try:
             return cls.model_validate(tables)
         except ValidationError as error:
-            raise ConfigError(f"{where}: {_explain(error)}") from error
+            raise ConfigError(f"{where}: {explain(cls, error, 'file')}") from error
 
     def array(self, alias: str) -> StationArray:
         """The array of that alias; ConfigError with the nearest one where there is none."""
         if alias not in self.arrays:
             raise ConfigError(
-                f"array {alias!r}: the station file has {', '.join(self.arrays)}{_nearest(alias, self.arrays)}"
+                f"array {alias!r}: the station file has {', '.join(self.arrays)}{did_you_mean(alias, self.arrays)}"
             )
         return self.arrays[alias]
 
@@ -150,30 +149,3 @@ def _lower(what: str, asked: float, own: float, unit: str) -> float:
             f"a station may only allow less (values are in {unit}, so 200 mV is 0.2)"
         )
     return asked
-
-
-_KEYS: Mapping[str, type[BaseModel]] = {
-    "arrays": StationArray,
-    "limits": Caps,
-    "set": PulseCaps,
-    "reset": PulseCaps,
-    "form": PulseCaps,
-}
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        where = ".".join(place)
-        if problem["type"] == "extra_forbidden":
-            section = next((_KEYS[part] for part in reversed(place[:-1]) if part in _KEYS), Station)
-            lines.append(f"unknown key {where!r}{_nearest(place[-1], section.model_fields)}")
-        else:
-            lines.append(f"{where or 'file'}: {problem['msg']}")
-    return "; ".join(lines)
-
-
-def _nearest(word: str, known: Mapping[str, object]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

@@ -7,15 +7,15 @@ Conductances are in S, voltages in V, times in s. A key that is not listed here 
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import Limits, Window
+from imssa_lab.near import explain
 from imssa_lab.notebook import facts_html
 from twin.cells import CellSections
 from twin.converter import Adc
@@ -82,7 +82,7 @@ class TwinProfile(CellSections):
         try:
             return cls.model_validate(_tables(str(name_or_path)))
         except ValidationError as error:
-            raise ConfigError(f"profile {name_or_path}: {_explain(cls, error)}") from error
+            raise ConfigError(f"profile {name_or_path}: {explain(cls, error, 'profile')}") from error
 
     def _repr_html_(self) -> str:
         """For notebooks: every section that there is, SI units."""
@@ -143,33 +143,3 @@ def preset_names() -> list[str]:
         for entry in (files("twin") / "presets").iterdir()
         if entry.name.endswith(".toml")
     )
-
-
-def _explain(model: type[BaseModel], error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            *parents, key = (str(part) for part in problem["loc"])
-            near = get_close_matches(key, _fields_at(model, parents), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            lines.append(f"unknown key {where!r}{hint}")
-        else:
-            lines.append(f"{where or 'profile'}: {problem['msg']}")
-    return "; ".join(lines)
-
-
-def _fields_at(model: type[BaseModel], parents: list[str]) -> list[str]:
-    """Keys that the section under `parents` can have; a parent may also be the kind of a section, which is no key."""
-    sections = [model]
-    for parent in parents:
-        inner = [m for s in sections if parent in s.model_fields for m in _models(s.model_fields[parent].annotation)]
-        sections = inner or sections
-    return [key for section in sections for key in section.model_fields]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The sections that an annotation allows, through unions and optional ones."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]

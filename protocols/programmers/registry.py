@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import CrossbarArray, Programmer
+from imssa_lab.near import did_you_mean
 from protocols.programmers.both_sides import BothSides
 from protocols.programmers.gate_start import GateStart
 from protocols.programmers.hysteretic import WriteVerify
@@ -38,8 +38,7 @@ def make_programmer(name: str, recipe: WriteVerify, settings: Mapping[str, Any] 
         ConfigError: no such programmer, or a setting that it has not.
     """
     if name not in PROGRAMMERS:
-        near = get_close_matches(name, PROGRAMMERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, PROGRAMMERS)
         raise ConfigError(f"programmer {name!r} is not known; there are {', '.join(PROGRAMMERS)}{hint}")
     given = dict(settings or {})
     kind = PROGRAMMERS[name]
