@@ -9,6 +9,8 @@ import h5py
 from imssa_lab.errors import LogError
 from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES
 
+HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
+"""What h5py raises when it reads something damaged."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OPEN_FOR_WRITING = 0b101  # consistency flags of the superblock: being written, by a SWMR writer
 

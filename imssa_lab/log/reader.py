@@ -19,7 +19,7 @@ from imssa_lab.array_types import ArrayInfo, ColumnCalibration, Readout
 from imssa_lab.errors import LogError
 from imssa_lab.log.chunks import without_unfinished
 from imssa_lab.log.header import sha256
-from imssa_lab.log.openable import marks_of, problem_of
+from imssa_lab.log.openable import HDF5_ERRORS, marks_of, problem_of
 from imssa_lab.log.schema import NO_RECORD, TABLES, commit_column, parts
 from imssa_lab.notebook import facts_html
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 BEING_CHANGED = 0b001
 _LOOK_BACK = 256
 _PATIENCE = 2.0  # s for a writer that is just making or closing the file
-_HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 
 
 class Run:
@@ -96,7 +95,7 @@ class Run:
             return None
         try:
             gain, offset, residual = (group[name][()] for name in ("gain", "offset", "residual"))
-        except _HDF5_ERRORS as error:
+        except HDF5_ERRORS as error:
             raise LogError(f"{self.path}: /arrays/{index}: calibration damaged ({error})") from error
         return ColumnCalibration(gain, offset, residual, self._text(f"arrays/{index}", "calibration_date"))
 
@@ -143,7 +142,7 @@ class Run:
             end = min(first + per, stop)
             try:
                 pieces.append(dataset[start:end])
-            except _HDF5_ERRORS:
+            except HDF5_ERRORS:
                 info = dataset.id.get_chunk_info_by_coord((first, *(0,) * (dataset.ndim - 1)))
                 with self.path.open("rb") as raw:
                     raw.seek(info.byte_offset)
@@ -179,7 +178,7 @@ class Run:
                 raise LogError(f"{self.path}: /{table}/{name} ends at row {dataset.shape[0]}, {end} are announced")
             try:
                 return dataset[rows]
-            except _HDF5_ERRORS as error:
+            except HDF5_ERRORS as error:
                 if self._file.swmr_mode and patience:  # met the writer in the middle of a chunk
                     time.sleep(patience)
                     continue
@@ -301,7 +300,7 @@ class Run:
             dataset = file[table][name]
             if file.swmr_mode:
                 dataset.refresh()
-        except _HDF5_ERRORS as error:
+        except HDF5_ERRORS as error:
             raise LogError(f"{self.path}: /{table}/{name}: missing or damaged ({error})") from error
         return dataset
 
@@ -318,7 +317,7 @@ class Run:
             return bytes(self._file[group].attrs[name]).decode()
         except UnicodeDecodeError as error:
             raise LogError(f"{self.path}: attribute {name} of {group} is damaged ({error})") from error
-        except _HDF5_ERRORS as error:
+        except HDF5_ERRORS as error:
             raise LogError(f"{self.path}: attribute {name} of {group} is missing or damaged ({error})") from error
 
     def _long_text(self, group: str, name: str) -> str:
@@ -359,7 +358,7 @@ def open_run(path: str | Path) -> Run:
         problem = problem_of(file)
         if not problem:
             return Run(where, file)
-    except _HDF5_ERRORS as error:
+    except HDF5_ERRORS as error:
         problem = f"damaged ({error})"
     file.close()
     raise LogError(f"{where}: {problem}")
@@ -371,6 +370,6 @@ def _first_bad(dataset: h5py.Dataset, rows: slice | int) -> int:
     for row in range(*rows.indices(dataset.shape[0])):
         try:
             dataset[row]
-        except _HDF5_ERRORS:
+        except HDF5_ERRORS:
             return row
     return rows.start or 0

@@ -26,11 +26,11 @@ from imssa_lab.log.attendance import session_file
 from imssa_lab.log.checksum import lookup3
 from imssa_lab.log.chunks import scan, without_unfinished
 from imssa_lab.log.header import REPAIRED_BYTES, trim
+from imssa_lab.log.openable import HDF5_ERRORS
 from imssa_lab.log.reader import open_run
 from imssa_lab.log.schema import LIBVER, TABLES, commit_column
 from imssa_lab.log.verify import Verification, verify
 
-_HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 _SUPERBLOCK = 48
 
 
@@ -102,7 +102,7 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
             session_file(where).unlink(missing_ok=True)
         except LogError as error:
             raise LogError(str(error).replace(str(copy), str(where))) from error
-        except _HDF5_ERRORS as error:
+        except HDF5_ERRORS as error:
             raise LogError(f"{where} cannot be repaired ({error}); it is as it was") from error
         finally:
             copy.unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def _whole(path: Path) -> bool:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return bool(file.attrs["closed_cleanly"]) or bool(bytes(file.attrs.get("repaired", b"")).strip(b"\0"))
-    except _HDF5_ERRORS:
+    except HDF5_ERRORS:
         return False
 
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from imssa_lab.errors import LogError
 from imssa_lab.log.chunks import scan
+from imssa_lab.log.openable import HDF5_ERRORS
 from imssa_lab.log.reader import Run, open_run
 from imssa_lab.log.schema import PULSE_KINDS, ROOT_ATTRIBUTES, SCALES, TABLES, parts
-
-_HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def verify(path: str | Path) -> Verification:
         for check in (_attributes, _members, _checksums, _numbering, _calls, _codes, _clocks):
             try:
                 result.findings.extend(check(run, result))
-            except (LogError, *_HDF5_ERRORS) as error:
+            except (LogError, *HDF5_ERRORS) as error:
                 finding = Finding(check.__name__.lstrip("_"), str(error).removeprefix(f"{run.path}: "))
                 if not any(finding.text.startswith(f"{known.place},") for known in result.findings):
                     result.findings.append(finding)
@@ -77,7 +76,7 @@ def _attributes(run: Run, _: Verification) -> Iterator[Finding]:
         for name in run.file[group].attrs:
             try:
                 run.file[group].attrs[name]
-            except _HDF5_ERRORS as error:
+            except HDF5_ERRORS as error:
                 yield Finding(group, f"attribute {name} is damaged ({error})")
     for what in ("provenance", "infos", "environment", "repaired"):
         try:
@@ -132,7 +131,7 @@ def _checksums(run: Run, result: Verification) -> Iterator[Finding]:
                             f"{rows}{_records_of(run, dataset, chunk.first, chunk.stop)}: the chunk at byte "
                             f"{chunk.byte_offset} ({chunk.size} bytes) does not agree with its checksum",
                         )
-            except _HDF5_ERRORS as error:
+            except HDF5_ERRORS as error:
                 yield Finding(str(dataset.name), f"its chunks cannot be listed ({error})")
     finally:
         os.close(handle)
