@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.decorated import Decorated
 from imssa_lab.errors import DeploymentError
-from imssa_lab.hal import BoolArray, ColumnCalibration, CrossbarArray, FloatArray, Programmer, Pulses, Readout
+from imssa_lab.hal import CrossbarArray, Pulses
 
 _LEAP = 86400.0
-
-# A decorator of the contract acts on the backend half of the array inside it.
-# ruff: noqa: SLF001
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Account:
         self.pulses += pulses
 
 
-class Metered(CrossbarArray):
+class Metered(Decorated):
     """`array`, with every pulse and the time that goes by booked on `account`.
 
     `counts` (rows, cols) holds the pulses of each cell. Raises `DeploymentError` in place of sending a batch of
@@ -84,8 +82,7 @@ class Metered(CrossbarArray):
     """
 
     def __init__(self, array: CrossbarArray, account: Account) -> None:
-        super().__init__(array.info, array.calibration)
-        self._array = array
+        super().__init__(array)
         self._account = account
         self._seen = array.time
         self.counts: NDArray[np.int32] = np.zeros(array.info.shape, dtype=np.int32)
@@ -95,34 +92,16 @@ class Metered(CrossbarArray):
         self._account.passed(now - self._seen)
         self._seen = now
 
-    def _read_mvm(self, voltages: FloatArray) -> Readout:
-        return self._array._read_mvm(voltages)
-
-    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        return self._array._read_conductances(mask, averages)
-
     def _apply_pulses(self, pulses: Pulses) -> None:
         self._book()
         self._account.ask(int(np.count_nonzero(pulses.mask)))
         self.counts += pulses.mask
-        self._array.apply_pulses(pulses)
+        super()._apply_pulses(pulses)
         self._book()
-
-    def _default_programmer(self) -> Programmer:
-        return self._array._default_programmer()
 
     def _wait(self, seconds: float) -> None:
-        self._array.wait(seconds)
+        super()._wait(seconds)
         self._book()
-
-    def _time(self) -> float:
-        return self._array.time
-
-    def _make_safe(self) -> None:
-        self._array.make_safe()
 
     def _close(self) -> None:
         """The array inside stays its owner's to close."""
-
-    def _calibrate(self, calibration: ColumnCalibration | None) -> None:
-        self._array.set_calibration(calibration)

@@ -18,19 +18,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from imssa_lab.decorated import Decorated
 from imssa_lab.errors import LogError
 from imssa_lab.hal import (
     ArrayInfo,
     BoolArray,
     CellOutcome,
-    ColumnCalibration,
     CrossbarArray,
     FloatArray,
     Programmer,
     ProgrammingReport,
     PulseKind,
     Pulses,
-    Readout,
 )
 
 _VERSION = 1
@@ -235,7 +234,7 @@ class ChipRecord:
 # ruff: noqa: SLF001
 
 
-class Counted(CrossbarArray):
+class Counted(Decorated):
     """The contract of `array`, with every pulse in the chip record before it is sent.
 
     Pulses that the record could not take are not sent. A batch that fails on its way stays counted: it may have
@@ -244,8 +243,8 @@ class Counted(CrossbarArray):
     """
 
     def __init__(self, array: CrossbarArray, record: ChipRecord) -> None:
-        super().__init__(array.info, array.calibration)
-        self._array, self._record = array, record
+        super().__init__(array)
+        self._record = record
         self.chip = record.know(array.info)
 
     def program_conductances(
@@ -273,33 +272,6 @@ class Counted(CrossbarArray):
         with self._array._call():
             self._record.add_pulses(self.chip, pulses)
             self._array._apply_pulses(pulses)
-
-    def _read_mvm(self, voltages: FloatArray) -> Readout:
-        with self._array._call():
-            return self._array._read_mvm(voltages)
-
-    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        with self._array._call():
-            return self._array._read_conductances(mask, averages)
-
-    def _default_programmer(self) -> Programmer:
-        return self._array._default_programmer()
-
-    def _calibrate(self, calibration: ColumnCalibration | None) -> None:
-        self._array.set_calibration(calibration)
-
-    def _wait(self, seconds: float) -> None:
-        with self._array._call():
-            self._array._wait(seconds)
-
-    def _time(self) -> float:
-        return self._array._time()
-
-    def _make_safe(self) -> None:
-        self._array._make_safe()
-
-    def _close(self) -> None:
-        self._array.close()
 
 
 def _now() -> str:
