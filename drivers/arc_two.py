@@ -15,31 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Limits, PulseLimits, Pulses, Readout, Window
+from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
+from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Pulses, Readout
 from imssa_lab.errors import ConfigError, LinkCorrupt, LinkError
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
-from protocols.write_verify import WriteVerify
 
 CHANNELS, SELECTORS = 64, 32
-READ_VOLTAGE = 0.2
-READ_GATE = 5.0
 _READ_TIME, _PULSE_TIME = 0.5e-3, 0.3e-3  # s, beside widths
-LIMITS = Limits(
-    read_voltage=READ_VOLTAGE,
-    set=PulseLimits(voltage_max=3.5, gate_max=2.1, width_min=40e-9, width_max=10e-3),
-    reset=PulseLimits(voltage_max=3.0, gate_max=5.0, width_min=40e-9, width_max=100e-3),
-)
-RECIPE = WriteVerify(
-    tolerance_in=4e-6,
-    tolerance_out=10e-6,
-    set_voltage=(1.0, 3.0, 1.0),
-    set_gate=(0.4, 1.4, 0.05),
-    set_width=10e-6,
-    reset_voltage=(0.5, 2.5, 0.05),
-    reset_gate=(5.0, 5.0, 0.5),
-    reset_width=1e-3,
-    max_steps=300,
-)
+LIMITS = limits(shortest=40e-9, highest_gate=5.0)
+_RECIPE = RECIPE.model_copy(update={"reset_gate": (5.0, 5.0, 0.5)})
 
 
 @dataclass(frozen=True)
@@ -115,7 +99,7 @@ class ArcTwoArray(CrossbarArray):
                 serial=name,
                 rows=len(lines.words),
                 cols=len(lines.bits),
-                window=Window(low=2e-6, high=150e-6),
+                window=WINDOW,
                 limits=LIMITS,
                 read_voltage=READ_VOLTAGE,
                 input_coding="analog",
@@ -186,7 +170,7 @@ class ArcTwoArray(CrossbarArray):
             raise LinkError(f"{self._info.name}: {error}; check cable and power, then open it again") from error
 
     def _default_programmer(self) -> Programmer:
-        return RECIPE
+        return _RECIPE
 
     def _wait(self, seconds: float) -> None:
         self._sleep(seconds)

@@ -10,46 +10,27 @@ from contextlib import ExitStack
 import numpy as np
 
 from drivers.keithley import SourceMeter, Switch, open_switch
+from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.array_types import (
     ArrayInfo,
     BoolArray,
     FloatArray,
-    Limits,
-    PulseLimits,
     Pulses,
     Readout,
-    Window,
 )
 from imssa_lab.errors import ConfigError, ImssaError, LinkLost
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
-from protocols.write_verify import WriteVerify
 
 _log = logging.getLogger(__name__)
 
-READ_VOLTAGE = 0.2
-READ_GATE = 5.0
 COMPLIANCE = 10e-3
 NO_CONTACT = 1e-9
 """A at the read voltage that no line with a contact stays below: a cell of 5 nS."""
 _HOLD = 1e-3
 _POINT, _SWITCHING = 20e-3, 15e-3  # s: a current over one power line cycle, relays
 _HIGH, _LOW, _GATE = 0, 1, 2
-LIMITS = Limits(
-    read_voltage=READ_VOLTAGE,
-    set=PulseLimits(voltage_max=3.5, gate_max=2.1, width_min=1e-6, width_max=10e-3),
-    reset=PulseLimits(voltage_max=3.0, gate_max=5.5, width_min=1e-6, width_max=100e-3),
-)
-RECIPE = WriteVerify(
-    tolerance_in=4e-6,
-    tolerance_out=10e-6,
-    set_voltage=(1.0, 3.0, 1.0),
-    set_gate=(0.4, 1.4, 0.05),
-    set_width=1e-3,
-    reset_voltage=(0.5, 2.5, 0.05),
-    reset_gate=(5.0, 5.5, 0.5),
-    reset_width=1e-3,
-    max_steps=300,
-)
+LIMITS = limits(shortest=1e-6)
+_RECIPE = RECIPE.model_copy(update={"set_width": 1e-3})
 _OPTIONS = {"gate", "matrix", "switch", "shape", "compliance", "timeout", "backend"}
 
 
@@ -99,7 +80,7 @@ class SmuMatrixArray(CrossbarArray):
                 serial=smu.identity,
                 rows=rows,
                 cols=cols,
-                window=Window(low=2e-6, high=150e-6),
+                window=WINDOW,
                 limits=LIMITS,
                 read_voltage=READ_VOLTAGE,
                 input_coding="analog",
@@ -194,7 +175,7 @@ class SmuMatrixArray(CrossbarArray):
         self._gate.switch_on()
 
     def _default_programmer(self) -> Programmer:
-        return RECIPE
+        return _RECIPE
 
     def _wait(self, seconds: float) -> None:
         self._sleep(seconds)

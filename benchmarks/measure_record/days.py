@@ -19,8 +19,9 @@ from drivers.links import Stream
 from drivers.scpi import ScpiArray
 from drivers.scpi.board import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.array import RECIPE, SuperTArray
+from drivers.supert_a0.array import SuperTArray
 from drivers.supert_a0.board import Board
+from drivers.taox_cells import RECIPE
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream, ReplayingStream, WaitingRecorder
 from imssa_lab.cli.log import replay_run

@@ -12,12 +12,11 @@ from drivers.supert_a0 import sequences, wire
 from drivers.supert_a0.board import Board, Setup
 from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step
-from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Limits, PulseLimits, Pulses, Readout, Window
+from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
+from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Pulses, Readout
 from imssa_lab.errors import LimitError
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
-from protocols.write_verify import WriteVerify
 
-READ_VOLTAGE = 0.2
 _FLOATING_AUTOGAIN = 3  # rows that are not driven float
 READ_PAUSE = 500
 """us between the reads of single cells: without it they sag at 50 MHz."""
@@ -25,22 +24,7 @@ _CELL_TIME, _VECTOR_TIME, _PULSE_TIME = 0.22e-3, 0.55e-3, 0.1e-3  # s beside pau
 _INTERNAL_CYCLES = 253
 _VECTORS_AT_ONCE = 8 * wire.MAX_VECTORS  # under one deadline: a dead board is noticed within seconds
 _CUT_OFF = [tuple(sequences.cut_off(array)) for array in range(wire.ARRAYS)]
-LIMITS = Limits(
-    read_voltage=READ_VOLTAGE,
-    set=PulseLimits(voltage_max=3.5, gate_max=2.1, width_min=20e-9, width_max=10e-3),
-    reset=PulseLimits(voltage_max=3.0, gate_max=5.5, width_min=20e-9, width_max=100e-3),
-)
-RECIPE = WriteVerify(
-    tolerance_in=4e-6,
-    tolerance_out=10e-6,
-    set_voltage=(1.0, 3.0, 1.0),
-    set_gate=(0.4, 1.4, 0.05),
-    set_width=10e-6,
-    reset_voltage=(0.5, 2.5, 0.05),
-    reset_gate=(5.0, 5.5, 0.5),
-    reset_width=1e-3,
-    max_steps=300,
-)
+LIMITS = limits(shortest=20e-9)
 
 
 class SuperTArray(CrossbarArray):
@@ -71,7 +55,7 @@ class SuperTArray(CrossbarArray):
                 serial=f"{board.name} array {index}",  # the board has no serial number
                 rows=shape[0],
                 cols=shape[1],
-                window=Window(low=2e-6, high=150e-6),
+                window=WINDOW,
                 limits=LIMITS,
                 read_voltage=READ_VOLTAGE,
                 input_coding=self._reading.inputs,

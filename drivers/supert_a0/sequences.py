@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from drivers.supert_a0 import wire
 from drivers.supert_a0.convert import DAC_OFFSET, dac_code
+from drivers.taox_cells import READ_GATE
 
 CK_ARRAY, ADC_CK = 0, 2
 SYSTEM_CLOCK = 200e6
@@ -16,7 +17,6 @@ CLOCK = SYSTEM_CLOCK / (2 * DIVIDER)
 """Hz; 50 MHz is what practically all work with the board used."""
 ZERO_CODE = int(dac_code(0.0))
 TIA_REFERENCE = 0.5
-READ_GATE = 5.0
 ADC_REFERENCE = 4.0
 _REFERENCES = {
     "VREF_ARRAY": 0.497,

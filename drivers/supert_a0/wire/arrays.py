@@ -107,8 +107,34 @@ class Products(_OfArray):
         return np.frombuffer(reply, "<u2").reshape(-1, SIDE)[: self.vectors]
 
 
+class _Packet(_OfArray):
+    """Two rows of codes for pulses; the fields stand in the order of each command."""
+
+    marker = b"0"
+    row: int
+    codes: bytes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("row of a packet", self.row, 0, START_ROW)
+        if self.row % 2 or len(self.codes) != PACKET_BYTES:
+            raise LimitError(
+                f"superT A0: a packet begins at an even row and holds {PACKET_BYTES} bytes; nothing was sent"
+            )
+
+    @property
+    def payload(self) -> bytes:
+        """2 x 64 codes, least significant byte first."""
+        return self.codes
+
+    @property
+    def reply(self) -> int:
+        """An acknowledgement for the last packet."""
+        return int(self.row == START_ROW)
+
+
 @dataclass(frozen=True)
-class PulsesInternal(_OfArray):
+class PulsesInternal(_Packet):
     r"""Codes of two rows for pulses that the chip times: rows 0-62 voltages, 64-126 gates; row 126 starts them.
 
     Cells with a code 0 are left alone. Only the starting packet is acknowledged.
@@ -123,25 +149,10 @@ class PulsesInternal(_OfArray):
     row: int
     codes: bytes
     number = 405
-    marker = b"0"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_packet(self.row, self.codes)
-
-    @property
-    def payload(self) -> bytes:
-        """2 x 64 codes, least significant byte first."""
-        return self.codes
-
-    @property
-    def reply(self) -> int:
-        """An acknowledgement for the last packet."""
-        return int(self.row == START_ROW)
 
 
 @dataclass(frozen=True)
-class PulsesExternal(_OfArray):
+class PulsesExternal(_Packet):
     r"""As `PulsesInternal`, timed by the controller: `width` us, with voltages returning to the code `zero`.
 
     >>> PulsesExternal(0, 0, 32767, 1000, 126, bytes(256)).encode()[:25]
@@ -154,30 +165,10 @@ class PulsesExternal(_OfArray):
     row: int
     codes: bytes
     number = 407
-    marker = b"0"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_packet(self.row, self.codes)
         within("width (us)", self.width, 1, LONGEST_DELAY)
-
-    @property
-    def payload(self) -> bytes:
-        """2 x 64 codes, least significant byte first."""
-        return self.codes
-
-    @property
-    def reply(self) -> int:
-        """An acknowledgement for the last packet."""
-        return int(self.row == START_ROW)
-
-
-def _check_packet(row: int, codes: bytes) -> None:
-    within("row of a packet", row, 0, START_ROW)
-    if row % 2 or len(codes) != PACKET_BYTES:
-        raise LimitError(
-            f"superT A0: a packet begins at an even row and holds {PACKET_BYTES} bytes; nothing was sent"
-        )
 
 
 def packets(voltage: NDArray[np.uint16], gate: NDArray[np.uint16]) -> list[tuple[int, bytes]]:
