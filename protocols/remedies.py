@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -48,13 +49,12 @@ class Loop:
 
     Attributes:
         levels: cells, products, kernels, as last measured; achieved: per array, S, by their re-read.
-        runner: the kernels in closed loop, outputs corrected; kernel_nrmse: (kernels,), on real input.
+        kernel_nrmse: (kernels,), on real input.
         tried: remedies, in order; mended: kernels that changed by them; reads: vectors read in closed loop.
     """
 
     levels: list[LevelResult]
     achieved: list[FloatArray]
-    runner: KernelRunner
     kernel_nrmse: FloatArray
 
     def __init__(
@@ -70,22 +70,27 @@ class Loop:
     ) -> None:
         self.tried: list[Remedied] = []
         self.mended = 0
-        self._before = 0
+        self._runners: list[KernelRunner] = []
         self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
-        self._inputs, self._bounds, self._tuner, self._run_on, self._tell = inputs, bounds, tuner, run_on, tell
+        self._inputs, self._bounds, self._run_on, self._tell = inputs, bounds, run_on, tell
         self._remedies: list[tuple[str, str, Callable[[], int]]] = [
             ("cells", "program again", self._program_again),
             ("mvm", "leave dead bit lines", self._leave_dead_lines),
-            *([("mvm", "tune by products", self._tune)] if tuner else []),
+            *([("mvm", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
             ("kernel", "program again", self._program_again),
-            *([("kernel", "tune by products", self._tune)] if tuner else []),
+            *([("kernel", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
         ]
         self._done: set[str] = set()
 
     @property
     def reads(self) -> int:
         """Vectors that the kernels read in closed loop so far."""
-        return self._before + self.runner.reads
+        return sum(runner.reads for runner in self._runners)
+
+    @property
+    def runner(self) -> KernelRunner:
+        """The kernels in closed loop, outputs corrected, as last measured."""
+        return self._runners[-1]
 
     def measure(self) -> None:
         """Calibrate columns and outputs, and measure levels 1 to 3."""
@@ -97,9 +102,7 @@ class Loop:
         self._tell("calibrate the columns", len(used), len(used))
         cells, self.achieved = verify_cells(used, self._programmed.targets, self._bounds)
         mvm = verify_mvm(used, mapping, self._bounds)
-        if hasattr(self, "runner"):
-            self._before += self.runner.reads
-        self.runner = self._run_on(used, mapping)
+        self._runners.append(self._run_on(used, mapping))
         half = len(self._inputs[0]) // 2
         for layer, values in enumerate(self._inputs):
             self._tell("correct the outputs", layer, len(self._inputs))
@@ -164,8 +167,3 @@ class Loop:
                 self._programmed.give_up_lines(index, dead, held)
                 found += int(dead.sum())
         return found
-
-    def _tune(self) -> int:
-        if self._tuner is None:
-            return 0
-        return self._programmed.tune(self._tuner)
