@@ -1,6 +1,7 @@
 """The run file: never overwritten, never silently wrong, readable by others."""
 
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,20 @@ def test_a_flipped_bit_is_not_silent(finished: Finished, table: str, name: str) 
             run.column(table, name)
         with pytest.raises(LogError, match=f"/{table}/{name}, row"):
             session(run.arrays()[0])
+
+
+def test_a_damaged_list_of_scales_does_not_hold_up_verify(finished: Finished) -> None:
+    """HDF5 itself, asked for the scales of such a file, never comes back."""
+    path = finished[0]
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    place, last = heap + 16, heap + 16
+    while struct.unpack_from("<H", data, place)[0]:
+        last, place = place, place + 16 + 8 * -(-struct.unpack_from("<Q", data, place + 8)[0] // 8)
+    struct.pack_into("<Q", data, last + 8, 163)
+    path.write_bytes(data)
+    code = "import sys; from imssa_lab.log.verify import verify; verify(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, path], check=True, timeout=60, cwd=Path(__file__).parents[2])
 
 
 def test_long_events_are_split_not_cut(tmp_path: Path) -> None:
