@@ -6,7 +6,6 @@ What tests prove is measured by running them: how many pass, and that none was s
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import imssa_lab
 from benchmarks.bars import Bars
+from benchmarks.parts import asked_for, parser_of
 
 ROOT = Path(__file__).parents[1]
 IMSSA = "from imssa_lab.cli import main; main()"
@@ -124,12 +124,9 @@ PARTS = {part.__name__: part for part in (speed, helps, mistakes, scripts, pages
 
 def main() -> int:
     """Measure, print, judge."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts, all without")
     bars = Bars()
-    for name in parser.parse_args().only:
-        print(f"-- {name}", flush=True)
-        PARTS[name](bars)
+    for part in asked_for(PARTS, parser_of(PARTS, __doc__).parse_args()):
+        part(bars)
     return bars.exit_code()
 
 

@@ -19,6 +19,9 @@ from imssa_lab.hal import BoolArray, FloatArray, Window
 from imssa_lab.mapping import Mapping, PlacedKernel, compensate, kernel_block
 from imssa_lab.s4d.bundle import KernelBundle
 
+JOURNAL = "journal"
+"""Kind of the events of a log that hold these texts."""
+
 
 @dataclass
 class ArrayState:

@@ -16,21 +16,21 @@ from benchmarks.bars import Bars
 from benchmarks.measure_deploy import deploy, programmers
 from benchmarks.measure_deploy.kills import kills
 from benchmarks.measure_deploy.levels import levels
+from benchmarks.parts import asked_for, parser_of
 
 
 def main() -> int:
     """The exit code: 0 when every bar that was measured holds."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=PARTS, help="a part alone; may be repeated")
+    parser = parser_of(PARTS, __doc__)
     parser.add_argument("--seeds", type=int, default=3, help="models a task")
     parser.add_argument("--chips", type=int, default=3, help="chips a model")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--bundles", type=Path, default=deploy.BUNDLES, help="where trained bundles are kept")
     given = parser.parse_args()
     bars = Bars()
-    for name in given.only or PARTS:
-        PARTS[name](bars, given)
+    for part in asked_for(PARTS, given):
+        part(bars, given)
     return bars.exit_code()
 
 

@@ -1,11 +1,10 @@
 """Measures every bar of the record; exits with 1 where one falls short.
 
-``python -m benchmarks.measure_record [--quick] [--only PART]``; some minutes, needs 3 GB of disk.
+``python -m benchmarks.measure_record [--quick] [--only PART ...]``; some minutes, needs 3 GB of disk.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmarks.measure_record.damage import flips, replay
 from benchmarks.measure_record.days import days, demos, overhead
 from benchmarks.measure_record.watching import watching
 from benchmarks.measure_record.writing import memory, writing
+from benchmarks.parts import asked_for, parser_of
 
 _PARTS = {
     "kills": kills,
@@ -33,17 +33,14 @@ _PARTS = {
 
 def main() -> int:
     """All parts, or the one asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(_PARTS, __doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a measurement")
-    parser.add_argument("--only", choices=sorted(_PARTS))
     parser.add_argument("--folder", type=Path, help="on the disk to measure; a temporary folder without")
     arguments = parser.parse_args()
     bars = Bars()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        for name, part in _PARTS.items():
-            if arguments.only in (None, name):
-                print(f"-- {name}", flush=True)
-                part(bars, Path(folder), arguments.quick)
+        for part in asked_for(_PARTS, arguments):
+            part(bars, Path(folder), arguments.quick)
     return bars.exit_code()
 
 

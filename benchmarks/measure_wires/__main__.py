@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 
@@ -24,6 +23,7 @@ from benchmarks.measure_wires.requests import fuzz, same_bits, threads
 from benchmarks.measure_wires.safety import WATCHDOG, kills, stops
 from benchmarks.measure_wires.speed import speed
 from benchmarks.measure_wires.whole import contract, demos, traps
+from benchmarks.parts import asked_for, parser_of
 from twin.instruments.faults import KINDS, Faults
 from twin.instruments.server import PtyPort
 from twin.instruments.supert_a0 import SuperTBoard
@@ -111,16 +111,13 @@ _PARTS = {
 
 def main() -> int:
     """All parts, or those asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(_PARTS, __doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a measurement")
-    parser.add_argument("--only", nargs="+", choices=sorted(_PARTS))
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # that links get back in step thousands of times
     bars = Bars()
-    for name, part in _PARTS.items():
-        if arguments.only is None or name in arguments.only:
-            print(f"-- {name}", flush=True)
-            part(bars, arguments.quick)
+    for part in asked_for(_PARTS, arguments):
+        part(bars, arguments.quick)
     return bars.exit_code()
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 LOG, RESULT, REPORT = "run.h5", "result.json", "report.html"
 LEVEL_FAILED = 3
-JOURNAL = "journal"
-"""Kind of the events that say how far a deployment came."""
 KNOWN = "known faults"
 """Kind of the events that say what was known of each array before."""
 
@@ -169,6 +167,7 @@ def _logged(
     from imssa_lab.log import Recorded
     from imssa_lab.report.measured.outcome import OUTCOME, RESULT_EVENT, outcome_text
     from protocols.budget import Budget
+    from protocols.journal import JOURNAL
 
     with ExitStack() as stack:
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
@@ -232,6 +231,7 @@ def journal_of(out: Path) -> list[str]:
         ConfigError: the folder holds no log.
     """
     from imssa_lab.log import open_run
+    from protocols.journal import JOURNAL
 
     there = [path for path in reversed(logs(out)) if path.exists()]
     if not there:

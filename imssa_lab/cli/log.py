@@ -247,9 +247,9 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
 
 def _choices(run: Run, bundle: KernelBundle) -> tuple[Budget, list[ArrayState] | None, list[str] | None]:
     """Budget, faults known before and journal gone on with of a recorded deployment."""
-    from imssa_lab.cli.deploy import JOURNAL, KNOWN
+    from imssa_lab.cli.deploy import KNOWN
     from protocols.budget import Budget
-    from protocols.journal import read_states
+    from protocols.journal import JOURNAL, read_states
 
     facts = run.provenance
     pulses, seconds, before = (

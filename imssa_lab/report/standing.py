@@ -11,7 +11,7 @@ import numpy as np
 from imssa_lab.log.reader import Run
 from imssa_lab.report.page import Cited
 from imssa_lab.report.tables import Table
-from imssa_lab.report.verdict import JOURNAL
+from protocols.journal import JOURNAL
 
 
 def standing(run: Run) -> list[Table]:

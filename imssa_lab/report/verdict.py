@@ -11,8 +11,7 @@ from imssa_lab.log.reader import Run
 from imssa_lab.report.measured.outcome import Outcome
 from imssa_lab.report.measured.programmed import inside
 from imssa_lab.report.page import Cited
-
-JOURNAL = "journal"
+from protocols.journal import JOURNAL
 
 
 @dataclass(frozen=True)
