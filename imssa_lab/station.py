@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import re
 from contextlib import ExitStack
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from imssa_lab.errors import ConfigError, ImssaError
 from imssa_lab.hal import CrossbarArray
@@ -39,25 +39,28 @@ def open_array(address: str) -> CrossbarArray:
             array.close()
             raise
     scheme, colon, rest = address.partition(":")
-    drivers = {entry.name: entry for entry in entry_points(group=GROUP)}
+    known = drivers()
     place, question, query = rest.partition("?")
     if not (scheme and colon and place):
         raise ConfigError(
             f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0?seed=1; "
             f"an alias needs a station file ({station_path()})"
         )
-    if scheme not in drivers:
-        known = ", ".join(sorted(drivers)) or "none, as the package is not installed: pip install -e ."
-        raise ConfigError(
-            f"array {address!r}: no driver {scheme!r}, known are {known}{did_you_mean(scheme, drivers)}"
-        )
+    if scheme not in known:
+        names = ", ".join(sorted(known)) or "none, as the package is not installed: pip install -e ."
+        raise ConfigError(f"array {address!r}: no driver {scheme!r}, known are {names}{did_you_mean(scheme, known)}")
     options = _options(address, query) if question else {}
     try:
-        driver = drivers[scheme].load()
+        driver = known[scheme].load()
     except ImportError as error:
         raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
     opened: CrossbarArray = driver(place, options)
     return opened
+
+
+def drivers() -> dict[str, EntryPoint]:
+    """The drivers that are installed, by what addresses begin with; none is imported."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def open_arrays(template: str, count: int) -> list[CrossbarArray]:

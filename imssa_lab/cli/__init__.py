@@ -17,6 +17,7 @@ from imssa_lab.cli import (
     fit,
     log,
     monitor,
+    new_driver,
     recheck,
     report,
     serve,
@@ -64,6 +65,7 @@ app.command()(serve.serve)
 app.add_typer(station.station, name="station")
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
+app.command("new-driver")(new_driver.new_driver)
 app.command()(report.report)
 
 

@@ -1,8 +1,8 @@
 """How a contract test meets each kind of array.
 
-A test is a script: a function of one array that returns what it saw. `run` hands it every kind of array in turn:
-the twin itself, the twin while it is recorded, the record of that session replayed, the same twin behind the wires
-of instruments, and their drivers on the recorded bytes of such wires.
+A test is a script: a function of one array that returns what it saw. `every_kind` hands it every kind of array in
+turn: the twin itself, the twin while it is recorded, the record of that session replayed, the same twin behind the
+wires of instruments, and their drivers on the recorded bytes of such wires.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from drivers.wire_record import RecordingStream, ReplayingStream
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.replayed_wire import ReplayedWire
+from imssa_lab.testing import Run, Script
 from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
 from twin.instruments.bench import BenchTwin
@@ -33,8 +34,6 @@ from twin.instruments.server import PtyPort, TcpPort
 from twin.instruments.smu_matrix import Matrix707, Meter, Wiring, meter_profile
 from twin.instruments.supert_a0 import SuperTBoard
 
-Script = Callable[[CrossbarArray], Any]
-Run = Callable[[Script], Any]
 SHAPE = (12, 8)
 
 
@@ -150,5 +149,5 @@ ARRAYS = {
 
 
 @pytest.fixture(params=ARRAYS.values(), ids=ARRAYS.keys())
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+def every_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return lambda script: request.param(script, tmp_path / "run.h5")

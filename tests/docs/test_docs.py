@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import shlex
 import subprocess
 import sys
@@ -57,6 +58,12 @@ def run(words):
         assert result.exit_code in EXIT_CODES.get(words[1], (0,)), result.output
         if words[1] == "train":
             fewer_sequences(words[words.index("--out") + 1])
+    elif words[:3] == ["pip", "install", "-e"]:  # into the page's folder: the environment of the tests stays as it is
+        offline = ["--no-deps", "--no-index", "--no-build-isolation", "--target", "site"]
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *offline, f"./{words[3]}"], check=True)
+    elif words[:1] == ["pytest"]:
+        there = os.environ | {"PYTHONPATH": str(Path("site").absolute())}
+        subprocess.run([sys.executable, "-m", "pytest", "-q", *words[1:]], check=True, env=there)
     elif words:
         assert words[0] == "mkdir"
         subprocess.run(words, check=True)

@@ -1,0 +1,91 @@
+"""`imssa new-driver`: what it writes installs and passes the contract; a driver that breaks it does not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+
+
+def imssa(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def package(tmp_path):
+    made = imssa("new-driver", "my-board", "--folder", tmp_path / "package")
+    assert made.exit_code == 0, made.output
+    return tmp_path / "package"
+
+
+def contract(package):
+    """Install into a folder of its own, without network, and run the package's tests."""
+    site = package.parent / "site"
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", site, package], check=True)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", package / "test_my_board.py"],
+        cwd=package,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_it_writes_installs_and_passes_the_contract(package):
+    done = contract(package)
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+COARSE = ("linspace(0.0, PULSE.gate_max, 101)[1:]", "linspace(0.0, PULSE.gate_max, 4)[1:]")
+PRETENDS = ("good = mask &", "achieved = np.where(mask, target, np.nan)\n    good = mask &")
+BROKEN = {
+    "product_with_the_conductances": [("voltages @ self.cells", "voltages[:, ::-1] @ self.cells")],
+    "product_with_the_conductances, bit lines": [("voltages @ self.cells", "voltages @ self.cells[:, ::-1]")],
+    "up_to_its_limit": [("voltages @ self.cells", "np.clip(voltages, -0.18, 0.18) @ self.cells")],
+    "only_the_selected_cells": [("np.where(pulses.mask, after", "np.where(pulses.mask[::-1], after")],
+    "default_programmer": [COARSE],
+    "a_fresh_reading_confirms": [COARSE, PRETENDS],
+}
+
+
+@pytest.mark.parametrize(("fails", "changes"), BROKEN.items(), ids=BROKEN)
+def test_a_broken_driver_fails_it(package, fails, changes):
+    module = package / "my_board.py"
+    text = module.read_text()
+    for right, wrong in changes:
+        assert right in text
+        text = text.replace(right, wrong)
+    module.write_text(text)
+    done = contract(package)
+    assert done.returncode == 1, done.stdout
+    test = fails.partition(",")[0]
+    assert any(test in line for line in done.stdout.splitlines() if line.startswith("FAILED")), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("My Board", "small letters"),
+        ("../x", "small letters"),
+        ("twin", "a driver 'twin' already"),
+        ("numpy", "another 'numpy'"),
+        ("class", "another 'class'"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(name, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = imssa("new-driver", name)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(package):
+    assert "nothing was overwritten" in imssa("new-driver", "my-board", "--folder", package).stderr
