@@ -36,6 +36,8 @@ CROSSTALK = 0.25
 """A kernel is read by itself when a cell between kernels acts with more than this fraction of the largest weight."""
 HARM = 0.1
 """A kernel is mended when faults are predicted to add more than this to its NRMSE, in squares."""
+_WORTH = 0.7
+"""Share of the damage that an arrangement may leave for it to be worth new pulses."""
 _ROUNDS = 2
 _VERIFY = 8
 _IDLE = 0.4
@@ -274,11 +276,36 @@ class ProgrammedMapping:
             self._note(plan_entry(self.mapping, self._digest))
         return len(chosen)
 
-    def _rearrange(self) -> int:
-        reaches = [
+    def arrange_for_products(self) -> int:
+        """Arrange kernels within their places so that faults spoil products least; how many kernels changed.
+
+        All weights count alike. `mend` leaves what hardly shows in the outputs of kernels; their products show it.
+        """
+        changed = 0
+        for _ in range(_ROUNDS):  # cells that are programmed for the first time may turn out stuck
+            reaches = self._reaches()
+            errors = [self._error_by_faults(kernel, reaches) for kernel in self.mapping.kernels]
+            harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
+            if self.spent or not harmed:
+                break
+            alike = [np.ones(kernel.weights.shape) for kernel in harmed]
+            arranged, costs = reassign(self.mapping, harmed, alike, reaches, move=False)
+            if costs.sum() > _WORTH * sum(float((error**2).sum()) for error in errors):
+                break
+            self.mapping = arranged
+            self.program()
+            changed += len(harmed)
+        return changed
+
+    def _reaches(self) -> list[Reach]:
+        """Per array, what its cells can take."""
+        return [
             Reach.whole(self.mapping.shape, self.mapping.window).with_stuck(state.stuck, state.standing)
             for state in self.states
         ]
+
+    def _rearrange(self) -> int:
+        reaches = self._reaches()
         harmed = [k for k in self.mapping.kernels if self._error_by_faults(k, reaches).any()]
         if not harmed:
             return 0
@@ -296,9 +323,9 @@ class ProgrammedMapping:
         within, costs = reassign(self.mapping, kernels, weights, reaches, move=False)
         if costs.max() > HARM**2:
             moved, moved_costs = reassign(self.mapping, kernels, weights, reaches)
-            if moved_costs.sum() < 0.7 * costs.sum():
+            if moved_costs.sum() < _WORTH * costs.sum():
                 within, costs = moved, moved_costs
-        if costs.sum() > 0.7 * harm[chosen].sum():
+        if costs.sum() > _WORTH * harm[chosen].sum():
             return self._split(kernels, harm[chosen], reaches)
         _log.info(
             "%d damaged kernels arranged anew, predicted harm %.3g -> %.3g", len(chosen), harm.sum(), costs.sum()

@@ -1,8 +1,8 @@
 """Measuring a programmed mapping, and what to do where a level fails: the cheapest remedy first.
 
 Remedies that need no pulse (calibration of columns and outputs) are part of every measurement. The others: program
-again what left its window, leave bit lines that do not answer, tune by products, each followed by arranging kernels
-around what turned out stuck.
+again what left its window, leave bit lines that do not answer, arrange kernels for their products, tune by products,
+each followed by arranging kernels around what turned out stuck.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Loop:
         self._remedies: list[tuple[str, str, Callable[[], int]]] = [
             ("cells", "program again", self._program_again),
             ("mvm", "leave dead bit lines", self._leave_dead_lines),
+            ("mvm", "arrange for products", programmed.arrange_for_products),
             *([("mvm", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
             ("kernel", "program again", self._program_again),
             *([("kernel", "tune by products", partial(programmed.tune, tuner))] if tuner else []),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -85,10 +87,29 @@ def population(bars: Bars) -> None:
     print(f"     read sd of the cells, maximum: {chips[:, 4].mean():.1f} uS, board 14.5")
 
 
+PRESETS = ("supert-a0", "supert-a0-measured", "ideal", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
+SESSION = """
+import hashlib, sys
+import numpy as np
+from twin import DigitalTwin
+digest = hashlib.sha256()
+for name in sys.argv[2:]:
+    twin = DigitalTwin(name, (32, 32), seed=5)
+    twin.program_conductances(np.random.default_rng(0).uniform(twin.info.window.low, twin.info.window.high, (32, 32)))
+    twin.wait(10.0)
+    voltages = np.random.default_rng(1).uniform(0.0, 0.2, (120, 32))
+    cuts = range(int(sys.argv[1]), 120, int(sys.argv[1]))
+    pieces = [twin.read_mvm(part, raw=True) for part in np.split(voltages, cuts)]
+    digest.update(np.concatenate(pieces).tobytes() + twin.read_conductances().tobytes())
+print(digest.hexdigest())
+"""
+"""Programs, waits and reads chips of the presets that are named, in batches of so many vectors."""
+
+
 def same_bits(bars: Bars) -> None:
-    """Codes of 256 vectors in one call, one by one and in pieces."""
+    """Codes of 256 vectors in one call, one by one and in pieces; whole sessions in processes of their own."""
     different = 0
-    for name in ("supert-a0", "ideal", "hfox-cmo", "wan-2022", "pcm-joshi"):
+    for name in PRESETS:
         whole, single, pieces = (DigitalTwin(name, (64, 64), 5) for _ in range(3))
         low = -0.2 if whole.info.input_signed else 0.0
         voltages = np.random.default_rng(0).uniform(low, 0.2, (256, 64))
@@ -99,7 +120,17 @@ def same_bits(bars: Bars) -> None:
         ]
         first, *others = (np.concatenate(parts) for parts in codes)
         different += sum(int(np.count_nonzero(first != other)) for other in others)
-    bars.check("readings that differ with the batch size, of 163,840", different, "==", 0)
+    bars.check(f"readings that differ with the batch size, of {len(PRESETS) * 32_768:,}", different, "==", 0)
+    digests = {digest_of_session(batch) for batch in (120, 120, 1, 17)}
+    bars.check("digests of one session in four processes, three batch sizes", len(digests), "==", 1)
+    changed = digest_of_session(120, PRESETS[::-1])
+    bars.check("null control: digests with the presets in another order", len(digests | {changed}), "==", 2)
+
+
+def digest_of_session(batch: int, names: tuple[str, ...] = PRESETS) -> str:
+    """What `SESSION` prints in a process of its own."""
+    command = [sys.executable, "-c", SESSION, str(batch), *names]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def presets(bars: Bars) -> None:

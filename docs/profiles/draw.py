@@ -6,6 +6,7 @@ Lines come from simulated cells of the twin, not from the published equations: a
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,14 +15,18 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from imssa_lab.array_types import FloatArray
+from imssa_lab.hal import PulseKind, Pulses
 from twin import DigitalTwin, TwinProfile
 from twin.profile import Timing
 
 HERE = Path(__file__).parent
-NAMES = ("hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
+NAMES = ("ideal", "supert-a0", "supert-a0-measured", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
 CELLS = (100, 200)
 TIMES = np.geomspace(1.0, 1e6, 19)
 SHADES = ("#1b4965", "#2a9d8f", "#e76f51", "#7a5195")
+ARRAY = (64, 64)
+SHARES = np.linspace(0.0, 1.0, 201)
+MOST_IN_A_ROW = 4
 
 
 def main(names: list[str]) -> None:
@@ -32,14 +37,13 @@ def main(names: list[str]) -> None:
 
 
 def draw(profile: TwinProfile, path: Path) -> None:
-    """Panels of what the profile says: programming error, relaxation, read noise."""
-    panels = [programming_error]
-    if profile.relaxation is not None:
-        panels += [mean_in_time, spread_in_time]
-    if profile.read_noise.flicker is not None:
-        panels.append(read_noise)
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 2.6), layout="constrained", squeeze=False)
-    for axis, panel in zip(axes[0], panels, strict=True):
+    """Panels of what the profile says: pulses or programming error, relaxation, read noise, products."""
+    panels = panels_of(profile)
+    rows = -(-len(panels) // MOST_IN_A_ROW)
+    columns = -(-len(panels) // rows)
+    size = (3.1 * columns, 2.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis, panel in zip(axes.ravel(), panels, strict=True):
         panel(axis, profile)
         axis.grid(alpha=0.3)
     figure.savefig(path, metadata={"Date": None})
@@ -47,6 +51,118 @@ def draw(profile: TwinProfile, path: Path) -> None:
     path.write_text(
         "\n".join(line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()) + "\n", "utf-8"
     )
+
+
+def panels_of(profile: TwinProfile) -> list[Callable[[Axes, TwinProfile], None]]:
+    """What there is to see of a profile: nothing of what is perfect in it because nobody published it."""
+    by_statistics = profile.programming is not None and profile.programming.law != "exact"
+    if not by_statistics:
+        by_pulses = [set_pulses, reset_pulses]
+        if profile.programming is not None:
+            return [*by_pulses, products]
+        return [*by_pulses, left_by_recipe, noise_of_cells, products, product_errors]
+    panels = [programming_error]
+    if profile.relaxation is not None:
+        panels += [mean_in_time, spread_in_time]
+    if profile.read_noise.flicker is not None:
+        panels.append(read_noise)
+    return panels
+
+
+def set_pulses(axis: Axes, profile: TwinProfile) -> None:
+    """What SET pulses of rising voltage reach at several gate voltages: median and middle 80 % of the cells."""
+    voltages = np.linspace(0.4, 1.6, 49)
+    for gate, shade in zip((0.6, 0.9, 1.2, 1.5), SHADES, strict=True):
+        twin = DigitalTwin(profile, ARRAY, seed=0)
+        sweep(axis, twin, PulseKind.SET, voltages, gate, 1e-3, (shade, f"gate {gate:g} V"))
+    axis.set(xlabel="voltage of SET pulses, V", ylabel="conductance, µS", ylim=(0, None))
+    axis.legend(fontsize=7)
+
+
+def reset_pulses(axis: Axes, profile: TwinProfile) -> None:
+    """What RESET pulses of rising voltage leave of cells at 400 uS."""
+    voltages = np.linspace(0.3, 1.5, 49)
+    for width, shade in zip((10e-6, 1e-3), SHADES, strict=False):
+        twin = DigitalTwin(profile, ARRAY, seed=0)
+        twin.cells.conductance = np.where(twin.cells.stuck, twin.cells.conductance, 400e-6)
+        sweep(axis, twin, PulseKind.RESET, voltages, 5.0, width, (shade, f"{width * 1e3:g} ms"))
+    axis.set(xlabel="voltage of RESET pulses, V", ylabel="conductance, µS", ylim=(0, None))
+    axis.legend(fontsize=7)
+
+
+def sweep(
+    axis: Axes,
+    twin: DigitalTwin,
+    kind: PulseKind,
+    voltages: FloatArray,
+    gate: float,
+    width: float,
+    drawn: tuple[str, str],
+) -> None:
+    """One pulse of each voltage on all cells that are not stuck, drawn with a shade and a label."""
+    mask, seen = ~twin.cells.stuck, []
+    for voltage in voltages:
+        twin.apply_pulses(Pulses.on(mask, kind, float(voltage), gate, width))
+        seen.append(np.quantile(twin.cells.conductance[mask] * 1e6, [0.1, 0.5, 0.9]))
+    low, middle, high = np.transpose(seen)
+    axis.plot(voltages, middle, color=drawn[0], label=drawn[1])
+    axis.fill_between(voltages, low, high, color=drawn[0], alpha=0.2, linewidth=0)
+
+
+def left_by_recipe(axis: Axes, profile: TwinProfile) -> None:
+    """Distances from targets uniform over 2 to 100 uS after the profile's own recipe, by one independent read."""
+    for seed in range(3):
+        twin, target = programmed(profile, seed)
+        distance = np.abs(twin.read_conductances() - target) * 1e6
+        axis.plot(np.quantile(distance, SHARES), SHARES, color=SHADES[seed], label=f"chip {seed}")
+    axis.set(xlabel="distance from target, µS", ylabel="share of cells", xlim=(0, 20), ylim=(0, 1))
+    axis.legend(fontsize=7)
+
+
+def noise_of_cells(axis: Axes, profile: TwinProfile) -> None:
+    """Sd of 500 reads of each cell, columns at 0.8 to 98 uS as in the published measurement."""
+    for seed in range(3):
+        twin = DigitalTwin(profile, ARRAY, seed)
+        twin.cells.conductance = np.tile(np.linspace(0.8e-6, 98e-6, ARRAY[1]), (ARRAY[0], 1))
+        sd = np.std([twin.read_conductances() for _ in range(500)], axis=0) * 1e6
+        axis.semilogx(np.quantile(sd, SHARES), SHARES, color=SHADES[seed])
+    axis.set(xlabel="sd of the reads of a cell, µS", ylabel="share of cells", xlim=(0.02, 30), ylim=(0, 1))
+
+
+def products(axis: Axes, profile: TwinProfile) -> None:
+    """Raw products of one-bit inputs over what they should be, on three bit lines."""
+    measured, ideal = products_of(profile, seed=0)
+    for column, shade in zip((5, 20, 51), SHADES, strict=False):
+        axis.plot(ideal[:, column], measured[:, column], ".", ms=2, color=shade, label=f"bit line {column}")
+    top = float(ideal[:, (5, 20, 51)].max())
+    axis.plot((0, top), (0, top), color="0.5", linewidth=0.8)
+    axis.set(xlabel="input times target, mS", ylabel="raw product, mS")
+    axis.legend(fontsize=7)
+
+
+def product_errors(axis: Axes, profile: TwinProfile) -> None:
+    """What is left of the errors of products after the line of each bit line, on three chips."""
+    for seed in range(3):
+        measured, ideal = products_of(profile, seed)
+        lines = [np.polyval(np.polyfit(m, i, 1), m) - i for m, i in zip(measured.T, ideal.T, strict=True)]
+        error = np.abs(np.concatenate(lines)) * 1e3
+        axis.plot(np.quantile(error, SHARES), SHARES, color=SHADES[seed])
+    axis.set(xlabel="error of a product after correction, µS", ylabel="share", xlim=(0, 250), ylim=(0, 1))
+
+
+def programmed(profile: TwinProfile, seed: int) -> tuple[DigitalTwin, FloatArray]:
+    """A chip after its own recipe, and the targets in S: uniform over 2 to 100 uS."""
+    twin, target = DigitalTwin(profile, ARRAY, seed), np.random.default_rng(seed).uniform(2e-6, 100e-6, ARRAY)
+    twin.program_conductances(target)
+    return twin, target
+
+
+def products_of(profile: TwinProfile, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Raw and ideal products of 200 random one-bit vectors on bit lines that work, mS, (vectors, bit lines)."""
+    twin, target = programmed(profile, seed)
+    numbers = np.random.default_rng([seed, 1]).integers(0, 2, (200, ARRAY[0]))
+    volt, works = twin.profile.read_voltage, ~twin.cells.faults.bits
+    return 1e3 * twin.read_mvm(volt * numbers)[:, works] / volt, 1e3 * (numbers @ target)[:, works]
 
 
 def programming_error(axis: Axes, profile: TwinProfile) -> None:

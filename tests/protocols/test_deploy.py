@@ -100,6 +100,18 @@ def test_a_kernel_beyond_mending_moves_to_a_free_place(bundle: KernelBundle, seq
     assert len(set(lines)) == len(lines)
 
 
+def test_faults_that_only_products_show_are_arranged_around(bundle: KernelBundle, sequences: FloatArray) -> None:
+    """Dead lines and stuck cells as measured on the superT A0 board, on weights that hardly reach the outputs."""
+    board = TwinProfile.load("supert-a0-measured")
+    faulty = TwinProfile.load("supert-a0").model_copy(update={"stuck": board.stuck, "lines": board.lines})
+    result = deployed(bundle, [DigitalTwin(faulty, seed=seed) for seed in (5, 6)], sequences)
+    tried = [remedied for remedied in result.remedies if remedied.remedy == "arrange for products"]
+    assert len(tried) == 1
+    assert tried[0].before > BOUNDS.mvm  # null control: without it the level fails
+    assert tried[0].after < 0.6 * tried[0].before
+    assert next(level for level in result.levels if level.level == "mvm").passed
+
+
 def test_a_deployment_replays_without_random_numbers(
     bundle: KernelBundle, sequences: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

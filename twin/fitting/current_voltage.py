@@ -20,7 +20,7 @@ def fit_current_voltage(table: Table, rng: np.random.Generator, *, series: float
         table: cell, voltage (V), current (A). series: Ohm of the shunt in series with the cells.
 
     Raises:
-        DataError: too few points a cell, or voltages that are all the same.
+        DataError: too few points a cell, voltages that are all the same, or currents against the voltages.
     """
     outcome = Outcome("I-V", remarks=list(table.remarks))
     zero = np.abs(table["voltage"]) < 1e-9
@@ -46,7 +46,17 @@ def fit_current_voltage(table: Table, rng: np.random.Generator, *, series: float
     start, conductance, third, rest = cubic.T
     good = conductance > 3 * rest / np.abs(across).max()
     if not good.all():
-        outcome.remarks.append(Remark(f"{(~good).sum()} cells carry no current beyond the noise: no bend fitted"))
+        without = np.isin(index, np.flatnonzero(~few)[~good])
+        outcome.remarks.append(
+            Remark(f"{(~good).sum()} cells carry no current beyond the noise: no bend fitted", table.numbers(without))
+        )
+    against = conductance < -3 * rest / np.abs(across).max()
+    if against.any():
+        rows = table.numbers(np.isin(index, np.flatnonzero(~few)[against]))
+        remark = Remark(f"current against the voltage (negative conductance) in {against.sum()} cells", rows)
+        if 2 * against.sum() >= against.size:
+            raise DataError(f"{table.source}: {remark}; turn the sign of one")
+        outcome.remarks.append(remark)
     if good.sum() < 10:
         raise DataError(f"{table.source}: {good.sum()} cells carry a current, 10 are needed")
     bend = third[good] / conductance[good]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from imssa_lab.errors import DataError
 from imssa_lab.hal import BoolArray, FloatArray
 from twin.fitting.levels import (
     bands_of,
@@ -22,7 +23,7 @@ from twin.fitting.levels import (
     worst,
 )
 from twin.fitting.outcome import Outcome, Parameter, Remark
-from twin.fitting.tables import Table
+from twin.fitting.tables import Table, mostly_positive
 from twin.fitting.tailed_law import LevelLaw, knots_for
 from twin.relaxation import tailed
 
@@ -37,13 +38,13 @@ def fit_programming(table: Table, rng: np.random.Generator, *, model: str = "") 
         model: "gaussian" or "tailed"; "" lets unused cells decide.
 
     Raises:
-        DataError: a column is missing or there are too few cells.
+        DataError: a column is missing, there are too few cells, negative targets, or conductances mostly negative.
     """
     need_cells(table, "programming error")
-    outcome = Outcome("programming error", remarks=list(table.remarks))
-    below = table["conductance"] < 0
-    if below.any():
-        outcome.remarks.append(Remark("negative conductances: kept, as noise about zero", table.numbers(below)))
+    wrong = table["target"] < 0
+    if wrong.any():
+        raise DataError(f"{table.source}: {Remark('negative targets', table.numbers(wrong))}; turn the sign")
+    outcome = Outcome("programming error", remarks=[*table.remarks, *mostly_positive(table, "conductance")])
     names = named_levels(table, "target")
     outcome.remarks.extend(thin_levels(table, names))
     target, error = table["target"], table["conductance"] - table["target"]

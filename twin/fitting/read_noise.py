@@ -10,7 +10,7 @@ from scipy import optimize, stats
 from imssa_lab.errors import DataError
 from imssa_lab.hal import BoolArray, FloatArray
 from twin.fitting.outcome import Curve, Outcome, Parameter, Remark
-from twin.fitting.tables import Table
+from twin.fitting.tables import Table, mostly_positive
 
 READINGS_NEEDED = 100
 _CELLS_FOR_SPREAD, _SPAN_FOR_EXPONENT = 5, 2.0
@@ -67,7 +67,7 @@ def fit_read_noise(table: Table, rng: np.random.Generator, *, interval: float | 
     Raises:
         DataError: too few readings, or all the same.
     """
-    outcome = Outcome("read noise", remarks=list(table.remarks))
+    outcome = Outcome("read noise", remarks=[*table.remarks, *mostly_positive(table, "conductance")])
     cells = table["cell"] if "cell" in table else np.zeros(table.size)
     traces, curves = [], []
     for cell in np.unique(cells):
@@ -75,6 +75,10 @@ def fit_read_noise(table: Table, rng: np.random.Generator, *, interval: float | 
         values, step = _in_order(rows, interval, outcome)
         if values.size < READINGS_NEEDED:
             outcome.remarks.append(Remark(f"cell {cell:g} has {values.size} readings, {READINGS_NEEDED} are needed"))
+            continue
+        if values.mean() <= 0:
+            below = rows.numbers(rows["conductance"] <= 0)
+            outcome.remarks.append(Remark(f"cell {cell:g} has a mean that is not above zero: left out", below))
             continue
         trace = fit_trace(values, rng)
         traces.append(trace)
@@ -180,12 +184,16 @@ def _whittle(basis: FloatArray, power: FloatArray, weight: FloatArray, start: Fl
 
 def _in_order(rows: Table, interval: float | None, outcome: Outcome) -> tuple[FloatArray, float]:
     """Readings in order of time and the step between them, s (1 where there are no times)."""
-    if "time" not in rows:
+    by = next((role for role in ("time", "read") if role in rows), None)
+    if by is None:
         return rows["conductance"], interval or 1.0
-    backwards = np.diff(rows["time"], prepend=rows["time"][0]) < 0
+    backwards = np.diff(rows[by], prepend=rows[by][0]) < 0
     if backwards.any():
-        outcome.remarks.append(Remark("times out of order: readings were sorted", rows.numbers(backwards)))
-    order = np.argsort(rows["time"], kind="stable")
+        what = {"time": "times", "read": "numbers of readings"}[by]
+        outcome.remarks.append(Remark(f"{what} out of order: readings were sorted", rows.numbers(backwards)))
+    order = np.argsort(rows[by], kind="stable")
+    if by == "read":
+        return rows["conductance"][order], interval or 1.0
     steps = np.diff(rows["time"][order])
     step = float(np.median(steps)) if steps.size else 1.0
     gaps = steps > 3 * step

@@ -7,7 +7,7 @@ from scipy import stats
 
 from imssa_lab.errors import DataError
 from twin.fitting.outcome import Outcome, Parameter, Remark
-from twin.fitting.tables import Table
+from twin.fitting.tables import Table, mostly_positive
 
 
 def fit_stuck(table: Table) -> Outcome:
@@ -20,9 +20,13 @@ def fit_stuck(table: Table) -> Outcome:
         table: bit (1 high resistance, 0 low), conductance.
 
     Raises:
-        DataError: one of the states is missing, or the medians are the wrong way round.
+        DataError: one of the states is missing, a bit is neither, conductances are mostly negative, or the medians
+            are the wrong way round.
     """
-    outcome = Outcome("stuck cells", remarks=list(table.remarks))
+    outcome = Outcome("stuck cells", remarks=[*table.remarks, *mostly_positive(table, "conductance")])
+    other = ~np.isin(table["bit"], (0, 1))
+    if other.any():
+        raise DataError(f"{table.source}: {Remark('bits that are neither 0 nor 1', table.numbers(other))}")
     high, low = table["bit"] == 1, table["bit"] == 0
     if high.sum() < 20 or low.sum() < 20:
         raise DataError(

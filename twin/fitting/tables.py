@@ -47,6 +47,9 @@ _KIND = {
 }
 _LARGEST = {"S": 0.01, "A": 0.1, "V": 20.0}
 """Beyond this a cell of a crossbar is not what was measured, or the unit is wrong."""
+_SMALLER = {"S": "uS", "A": "uA", "V": "mV"}
+_TYPICAL = 1e-8
+"""S; where half of the conductances are below this, the unit is probably wrong."""
 
 
 @dataclass(frozen=True)
@@ -240,11 +243,17 @@ def _checked(table: Table, how: Reading) -> Table:
             continue
         far = np.abs(values) > limit
         if far.any():
+            unit = _KIND[role]
+            by_resistance = role == "conductance" and "resistance" in table
+            cure = "resistance=kOhm" if by_resistance else f"{role}={_SMALLER[unit]}"
+            what = f"{role} of {values[far][0]:g} {unit}, beyond {limit:g} {unit}"
             raise DataError(
-                f"{table.source}: {role} of {values[far][0]:g} {_KIND[role]} in row {table.rows[far][0]} "
-                f"({far.sum()} rows beyond {limit:g} {_KIND[role]}); is the unit another one? "
-                f"Say so with --unit {role}={'uS' if _KIND[role] == 'S' else 'm' + _KIND[role]}"
+                f"{table.source}: {Remark(what, table.numbers(far))}; is the unit another one? "
+                f"Say so with --unit {cure}"
             )
+        if _KIND[role] == "S" and np.median(np.abs(values)) < _TYPICAL:
+            rows = table.numbers(np.abs(values) < _TYPICAL)
+            remarks.append(Remark(f"{role} below {_TYPICAL * 1e6:g} uS; is the unit another one?", rows))
     for role, (low, high) in how.keep.items():
         outside = (table[role] < low) | (table[role] > high)
         if outside.any():
@@ -264,11 +273,26 @@ def positive(table: Table, role: str) -> Table:
     bad = table[role] <= 0
     if not bad.any():
         return table
-    rows = table.numbers(bad)
+    what = f"{role} zero or negative"
     if bad.mean() > 0.02:
         raise DataError(
-            f"{table.source}: {role} is zero or negative in {len(rows)} of {table.size} rows, from row {rows[0]}; "
+            f"{table.source}: {Remark(f'{what} in {bad.sum()} of {table.size} rows', table.numbers(bad))}; "
             "subtract the instrument's offset or turn the sign"
         )
-    table.remarks.append(Remark(f"{role} zero or negative: left out", rows))
+    table.remarks.append(Remark(f"{what}: left out", table.numbers(bad)))
     return table.take(~bad)
+
+
+def mostly_positive(table: Table, role: str) -> list[Remark]:
+    """A remark that names the rows whose `role` is negative, where there are any; they stay.
+
+    Raises:
+        DataError: half of the rows or more are so: noise about zero does not do that.
+    """
+    below = table[role] < 0
+    if not below.any():
+        return []
+    if below.mean() >= 0.5:
+        remark = Remark(f"{role} negative in {below.sum()} of {table.size} rows", table.numbers(below))
+        raise DataError(f"{table.source}: {remark}; turn the sign")
+    return [Remark(f"{role} negative: kept, as noise about zero", table.numbers(below))]

@@ -5,8 +5,12 @@ import pytest
 
 from imssa_lab.errors import ConfigError, DataError
 from tests.twin.fitting.conftest import relaxed, table
+from twin.fitting.current_voltage import fit_current_voltage
 from twin.fitting.dispatch import quantity_of
+from twin.fitting.programming import fit_programming
+from twin.fitting.read_noise import fit_read_noise
 from twin.fitting.relaxation import fit_relaxation
+from twin.fitting.stuck import fit_stuck
 from twin.fitting.tables import Reading, read_table
 
 HEAD = "cell,time,initial,conductance\n"
@@ -30,12 +34,22 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
 
 def test_microsiemens_taken_for_siemens_are_refused_with_the_cure(tmp_path):
     path = written(tmp_path, HEAD + "1,1,50,49\n")
-    with pytest.raises(DataError, match=r"initial of 50 S in row 2 .* --unit initial=uS"):
+    with pytest.raises(DataError, match=r"initial of 50 S, beyond 0.01 S \(row 2\).* --unit initial=uS"):
         read_table(path, Reading())
     table_ = read_table(path, Reading(units={"initial": "uS", "conductance": "uS"}))
     assert table_["initial"][0] == pytest.approx(50e-6)
     with pytest.raises(ConfigError, match="unit 'furlong'"):
         read_table(path, Reading(units={"initial": "furlong"}))
+
+
+def test_a_unit_too_small_is_named_and_that_of_a_resistance_by_its_own_name(tmp_path):
+    path = written(tmp_path, HEAD + "1,1,5e-5,4e-5\n")
+    found = read_table(path, Reading(units={"initial": "uS"}))
+    assert [remark.rows for remark in found.remarks if "is the unit another one" in str(remark)] == [(2,)]
+    assert not read_table(path, Reading()).remarks
+    ohm = written(tmp_path, "cell,target,resistance\n1,5e-5,20\n", "ohm.csv")
+    with pytest.raises(DataError, match="--unit resistance=kOhm"):
+        read_table(ohm, Reading())
 
 
 def test_words_in_a_column_are_named_by_row(tmp_path):
@@ -51,8 +65,58 @@ def test_negative_conductances_few_are_named_many_are_refused():
     outcome = fit_relaxation(data, np.random.default_rng(0))
     assert any("zero or negative" in remark.what and remark.rows == (9,) for remark in outcome.remarks)
     data["conductance"][:100] = -1e-6
-    with pytest.raises(DataError, match=r"negative in 100 of 800 rows, from row 2"):
+    with pytest.raises(DataError, match=r"negative in 100 of 800 rows \(rows 2, 3, .* and 88 more\)"):
         fit_relaxation(data, np.random.default_rng(0))
+
+
+def test_negative_values_of_every_quantity_are_named_or_refused():
+    rng = np.random.default_rng(0)
+    cell = np.arange(200)
+    target = 10e-6 * (1 + cell % 4)
+    g = target + rng.normal(0, 1e-6, 200)
+    few = np.where(cell == 5, -g, g)
+    bit = cell % 2
+    states = np.where(bit == 1, 3e-6, 80e-6) * np.exp(rng.normal(0, 0.1, 200))
+    trace = 50e-6 + rng.normal(0, 1e-6, 200)
+    named = (
+        (fit_programming, {"cell": cell, "target": target, "conductance": few}),
+        (lambda t, _: fit_stuck(t), {"bit": bit, "conductance": np.where(cell == 5, -states, states)}),
+        (fit_read_noise, {"read": cell, "conductance": np.where(cell == 5, -trace, trace)}),
+    )
+    for fit, columns in named:
+        remarks = fit(table(**columns), rng).remarks
+        assert any("negative" in remark.what and remark.rows == (7,) for remark in remarks)
+    volt, curve = np.tile(np.linspace(0, 0.35, 10), 20), np.repeat(np.arange(20), 10)
+    current = np.repeat(np.linspace(20e-6, 90e-6, 20), 10) * volt * (1 + 0.3 * volt**2) + rng.normal(0, 1e-8, 200)
+    one = fit_current_voltage(table(cell=curve, voltage=volt, current=np.where(curve == 2, -current, current)), rng)
+    assert any("against the voltage" in r.what and r.rows == tuple(range(22, 32)) for r in one.remarks)
+    refused = (
+        (fit_programming, {"cell": cell, "target": -target, "conductance": g}, "negative targets"),
+        (fit_programming, {"cell": cell, "target": target, "conductance": -g}, "negative in 200 of 200 rows"),
+        (lambda t, _: fit_stuck(t), {"bit": bit, "conductance": -states}, "negative in 200 of 200 rows"),
+        (fit_read_noise, {"read": cell, "conductance": -trace}, "negative in 200 of 200 rows"),
+        (fit_current_voltage, {"cell": curve, "voltage": volt, "current": -current}, "against the voltage"),
+    )
+    for fit, columns, says in refused:
+        with pytest.raises(DataError, match=rf"{says}.*rows 2, 3"):
+            fit(table(**columns), rng)
+
+
+def test_bits_that_are_none_are_refused_with_their_rows():
+    bit, states = np.arange(60) % 2, np.where(np.arange(60) % 2 == 1, 3e-6, 80e-6)
+    bit[9] = 2
+    with pytest.raises(DataError, match=r"neither 0 nor 1 \(row 11\)"):
+        fit_stuck(table(bit=bit, conductance=states))
+
+
+def test_readings_whose_numbers_are_out_of_order_are_sorted_and_named():
+    values, read = np.random.default_rng(0).normal(50e-6, 1e-6, 200), np.arange(200)
+    swapped = np.arange(200)
+    swapped[[4, 9]] = swapped[[9, 4]]
+    straight = fit_read_noise(table(read=read, conductance=values), np.random.default_rng(1))
+    mixed = fit_read_noise(table(read=swapped, conductance=values[swapped]), np.random.default_rng(1))
+    assert mixed.sections == straight.sections
+    assert any("out of order" in remark.what and remark.rows == (7, 11) for remark in mixed.remarks)
 
 
 def test_too_few_cells_are_refused():
