@@ -176,3 +176,11 @@ def _set_text(target: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
     data = text.encode()
     dtype = h5py.string_dtype("utf-8", max(len(data), 1))
     target.attrs.create(name, np.array(data, dtype=dtype))
+
+
+def code_dtype(arrays: Sequence[CrossbarArray]) -> str:
+    """What the values of a run are stored as: codes where every array has an ADC."""
+    bits = [array.info.adc.bits for array in arrays if array.info.adc is not None]
+    if len(bits) < len(arrays):
+        return "f8"
+    return "i4" if max(bits) > 16 else "i2"
