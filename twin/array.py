@@ -88,7 +88,10 @@ class DigitalTwin(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         if self._plain is not None:
-            self._clock = float(self._clock_after(len(voltages))[-1])
+            if len(voltages) == 1:
+                self._clock += self.profile.timing.mvm
+            else:
+                self._clock = float(self._clock_after(len(voltages))[-1])
             return self._plain.read(self.cells.conductance, voltages)
         inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
         driven = pulse_trains(voltages, inputs)

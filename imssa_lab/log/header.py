@@ -23,7 +23,7 @@ from imssa_lab.log.schema import DEFAULT_TABLE, FORMAT, FORMAT_VERSION, SCALES, 
 _log = logging.getLogger(__name__)
 
 # A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
-_CHUNK_BYTES = 2048
+_CHUNK_BYTES = 1 << 14  # a chunk of its own costs HDF5 some 10 us, whatever it holds
 _MAX_CHUNK = 256
 _BYTES_CHUNK = 1 << 16
 REPAIRED_BYTES = 512
