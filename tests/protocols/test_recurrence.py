@@ -113,9 +113,8 @@ def test_the_log_holds_each_step_and_replays(tmp_path: Path) -> None:
 
 
 def test_a_loop_outside_the_limits_is_refused() -> None:
-    array, seen = chip(), []
-    runner = KernelRunner([array], two_banks())
-    (stream,) = [runner.stream(0, 1)]
+    array = chip()
+    stream = KernelRunner([array], two_banks()).stream(0, 1)
     with pytest.raises(LimitError, match="finite"):
         stream.step(np.full((1, 6), np.nan))
     limits = array.info.limits.model_copy(update={"read_voltage": array.info.limits.read_voltage / 2})
@@ -126,5 +125,4 @@ def test_a_loop_outside_the_limits_is_refused() -> None:
     small = DigitalTwin("supert-a0", (8, 8))
     with pytest.raises(LimitError, match="outside the array"):
         small.read_loop(ClosedLoop([bank], np.zeros(1)), np.zeros((1, 1, len(bank.rows))), [])
-    assert not seen
     assert array.time == 0.0
