@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from imssa_lab.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.hal import BoolArray, ColumnCalibration, CrossbarArray, FloatArray, Programmer, Pulses, Readout
 
 # A decorator of the contract acts on the backend half of the array inside it.
@@ -18,6 +21,16 @@ class Decorated(CrossbarArray):
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         with self._array._call():
             return self._array._read_mvm(voltages)
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        with self._array._call():
+            return self._array._read_loop(loop, inputs, states, calibration)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         with self._array._call():

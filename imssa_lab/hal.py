@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
@@ -31,6 +31,7 @@ from imssa_lab.array_types import (
     Readout,
     Window,
 )
+from imssa_lab.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.errors import ImssaError, LimitError
 from imssa_lab.notebook import facts_html
 from imssa_lab.safe_stop import SafeStop
@@ -67,6 +68,12 @@ class CrossbarArray(ABC):
     Use it as a context manager: leaving the block, by whatever way, makes the array safe and closes it; inside,
     a first Ctrl-C or SIGTERM waits for the hardware call under way, a second does not.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Who changes what a product is and says nothing of loops is read step by step."""
+        super().__init_subclass__()
+        if "_read_mvm" in vars(cls) and "_read_loop" not in vars(cls):
+            cls._read_loop = CrossbarArray._read_loop  # type: ignore[method-assign]
 
     def __init__(self, info: ArrayInfo, calibration: ColumnCalibration | None = None) -> None:
         self._info = info
@@ -162,6 +169,25 @@ class CrossbarArray(ABC):
             current = self._calibration.apply(current)
         return current if given.ndim == 2 else current[0]
 
+    def read_loop(self, loop: ClosedLoop, inputs: FloatArray, states: Sequence[FloatArray]) -> LoopRun | None:
+        """Some steps of a closed loop in one call, where the array can; None: read it step by step with `read_mvm`.
+
+        What it gives, and what a log keeps of it, is bit for bit what `read_mvm` gives step by step.
+
+        Args:
+            loop: what the digital side does between the products.
+            inputs: (n, steps, kernels), finite.
+            states: before the first step, (n, kernels, size - 1) for each bank, finite.
+
+        Raises:
+            LimitError: the loop does not fit the array or its read limit, or numbers are not finite.
+        """
+        loop.check(self._info.name, self._info.shape, self._info.limits.read_voltage)
+        if inputs.shape[2] != loop.kernels or not all(np.isfinite(part).all() for part in (inputs, *states)):
+            raise LimitError(f"{self._info.name}: the closed loop needs finite inputs of {loop.kernels} kernels")
+        with self._call():
+            return self._read_loop(loop, inputs, states, self._calibration)
+
     def read_conductances(self, mask: BoolArray | None = None, averages: int = 1) -> FloatArray:
         """Conductance of single cells at the read voltage, the mean of `averages` reads.
 
@@ -253,6 +279,16 @@ class CrossbarArray(ABC):
     @abstractmethod
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         """Readout of shape (n, cols) for voltages (n, rows)."""
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        """As `read_loop`, with this column calibration; None, before anything is read, where the array cannot."""
+        return None
 
     @abstractmethod
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:

@@ -1,7 +1,6 @@
-"""Kernels in closed loop on arrays: one `read_mvm` a time step and bank, many sequences in lockstep.
+"""Kernels in closed loop on arrays: one product a time step and bank, many sequences in lockstep.
 
-The state lives in digital accumulators. Each step puts [u, x] on the word lines of a bank, reads increments (or
-next states) and outputs from its bit-line pairs, and undoes the column scales.
+An array that can runs many steps in one call (`read_loop`), with the same bits; any other is read step by step.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.closed_loop import VECTORS_AT_ONCE, ClosedLoop, LoopBank
 from imssa_lab.errors import DeploymentError
 from imssa_lab.hal import CrossbarArray, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
@@ -26,70 +26,92 @@ def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Bank:
-    """Kernels of one layer and size that are read together, as index arrays of shape (kernels, block size)."""
+    """Kernels of one layer and size that are read together, and the channels they serve, (kernels,)."""
 
     array: CrossbarArray
     channels: NDArray[np.intp]
-    rows: NDArray[np.intp]
-    plus: NDArray[np.intp]
-    row_signs: FloatArray
-    column_scale: FloatArray
-    input_scale: FloatArray
-    keep: FloatArray
-    averages: int
+    lines: LoopBank
 
     @classmethod
-    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel], averages: int) -> _Bank:
-        return cls(
-            array,
-            np.array([kernel.channel for kernel in kernels]),
-            np.array([kernel.word_lines for kernel in kernels]),
-            np.array([2 * kernel.pairs for kernel in kernels]),
-            np.array([kernel.row_signs for kernel in kernels]),
-            np.array([kernel.block.column_scale * kernel.column_signs for kernel in kernels]),
-            np.array([kernel.block.input_scale for kernel in kernels]),
-            np.array([[[1.0 if kernel.block.form == "delta" else 0.0]] for kernel in kernels])[:, 0],
-            averages,
+    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel], span: float) -> _Bank:
+        """Kernels on an array with conductances `span` (S) wide."""
+        volt = array.info.limits.read_voltage
+        scales = np.array([kernel.block.column_scale * kernel.column_signs for kernel in kernels])
+        lines = LoopBank(
+            rows=np.array([kernel.word_lines for kernel in kernels]),
+            plus=np.array([2 * kernel.pairs for kernel in kernels]),
+            drive=volt * np.array([kernel.row_signs for kernel in kernels]),
+            per_ampere=scales / (volt * span),
+            input_scale=np.array([kernel.block.input_scale for kernel in kernels]),
+            keep=np.array([1.0 if kernel.block.form == "delta" else 0.0 for kernel in kernels]),
         )
+        return cls(array, np.array([kernel.channel for kernel in kernels]), lines)
 
-    def step(self, inputs: FloatArray, state: FloatArray, volt: float, unit: float) -> tuple[FloatArray, FloatArray]:
-        """Next state (n, kernels, 2N) in units of X, and outputs (n, kernels), for inputs (n, kernels)."""
-        drive = np.concatenate([(inputs / self.input_scale)[..., None], state], axis=-1)
-        # reads of one step are spread over a step of the DAC, so that their mean resolves less than one
-        repeated = np.zeros((self.averages, len(inputs), self.array.info.rows))
-        for number, spread in enumerate(self._spreads()):
-            repeated[number][:, self.rows] = volt * self.row_signs * np.clip(drive + spread, -1.0, 1.0)  # full scale
-        reads = read_signed(self.array, repeated.reshape(-1, self.array.info.rows))
-        current = reads.reshape(self.averages, len(inputs), -1).mean(axis=0)
-        out = (current[:, self.plus] - current[:, self.plus + 1]) * (self.column_scale / unit)
-        return np.clip(self.keep * state + out[..., :-1], -1.0, 1.0), out[..., -1]
 
-    def _spreads(self) -> FloatArray:
-        """What each read of a step adds to its inputs, (averages,), in units of full scale."""
-        bits = self.array.info.input_bits
-        if bits is None:
-            return np.zeros(self.averages)
-        return np.asarray(((np.arange(self.averages) + 0.5) / self.averages - 0.5) / (2 ** (bits - 1) - 1))
+def _spreads(bits: int | None, averages: int) -> FloatArray:
+    """What each read of a step adds to its inputs, (averages,), in units of full scale.
+
+    They lie within one step of the DAC, so that their mean resolves less than a step.
+    """
+    if bits is None:
+        return np.zeros(averages)
+    return np.asarray(((np.arange(averages) + 0.5) / averages - 0.5) / (2 ** (bits - 1) - 1))
+
+
+def step_by_step(
+    array: CrossbarArray, loop: ClosedLoop, inputs: FloatArray, states: Sequence[FloatArray]
+) -> tuple[FloatArray, list[FloatArray]]:
+    """What `read_loop` gives, by `read_mvm`: outputs (n, steps, kernels) and the states after them."""
+    after, outputs = list(states), np.empty(inputs.shape)
+    for step in range(inputs.shape[1]):
+        first = 0
+        for index, bank in enumerate(loop.banks):
+            mine = slice(first, first + len(bank.rows))
+            volts = bank.voltages(inputs[:, step, mine], after[index], loop.spreads, array.info.rows)
+            after[index], outputs[:, step, mine] = bank.after(read_signed(array, volts), after[index])
+            first = mine.stop
+    return outputs, after
 
 
 class KernelStream:
-    """The kernels of one layer, step after step, for inputs that arrive one by one.
+    """The kernels of one layer, step after step, for inputs that arrive one by one or many at once.
 
     The state stays between the steps, in digital accumulators; `n` sequences run in lockstep.
     """
 
-    def __init__(self, banks: Sequence[_Bank], span: float, n: int) -> None:
+    def __init__(self, banks: Sequence[_Bank], averages: int, n: int) -> None:
         self._banks = banks
-        self._span = span
-        self._states = [np.zeros((n, len(bank.channels), bank.rows.shape[1] - 1)) for bank in banks]
+        self._at_once = max(1, VECTORS_AT_ONCE // (averages * n))
+        self._runs: list[tuple[CrossbarArray, list[int], ClosedLoop]] = []
+        for array in {id(bank.array): bank.array for bank in banks}.values():
+            mine = [index for index, bank in enumerate(banks) if bank.array is array]
+            spreads = _spreads(array.info.input_bits, averages)
+            self._runs.append((array, mine, ClosedLoop([banks[index].lines for index in mine], spreads)))
+        self._states = [loop.rest(n) for _, _, loop in self._runs]
 
     def step(self, inputs: FloatArray) -> FloatArray:
         """Outputs (n, channels) as the arrays give them, for inputs (n, channels) of this time step."""
+        return self.steps(inputs[:, None])[:, 0]
+
+    def steps(self, inputs: FloatArray) -> FloatArray:
+        """Outputs (n, steps, channels) as the arrays give them, for inputs of the same shape."""
+        pieces = [inputs[:, at : at + self._at_once] for at in range(0, inputs.shape[1], self._at_once)]
+        return np.concatenate([self._some_steps(piece) for piece in pieces], axis=1)
+
+    def _some_steps(self, inputs: FloatArray) -> FloatArray:
+        parts: dict[int, FloatArray] = {}
+        for index, (array, mine, loop) in enumerate(self._runs):
+            channels = [self._banks[bank].channels for bank in mine]
+            given, states = inputs[..., np.concatenate(channels)], self._states[index]
+            run = array.read_loop(loop, given, states)
+            made, after = step_by_step(array, loop, given, states) if run is None else (run.outputs, run.states)
+            self._states[index] = after
+            cuts = np.cumsum([len(each) for each in channels])[:-1]
+            parts |= dict(zip(mine, np.split(made, cuts, axis=2), strict=True))
         outputs = np.zeros(inputs.shape)
-        for index, bank in enumerate(self._banks):
-            volt = bank.array.info.limits.read_voltage
-            self._states[index], y = bank.step(inputs[:, bank.channels], self._states[index], volt, volt * self._span)
-            np.add.at(outputs.T, bank.channels, y.T)  # the parts of a kernel add up
+        for number, bank in enumerate(self._banks):
+            for kernel, channel in enumerate(bank.channels):
+                outputs[..., channel] += parts[number][..., kernel]  # the parts of a kernel add up
         return outputs
 
 
@@ -116,9 +138,8 @@ class KernelRunner:
     ) -> None:
         if len(arrays) < mapping.arrays:
             raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
-        self._span = mapping.window.span
         self._vectors = vectors
-        self._averages = averages
+        self._averages, span = averages, mapping.window.span
         self.reads = 0
         layers = 1 + max(kernel.layer for kernel in mapping.kernels)
         self._banks: list[list[_Bank]] = []
@@ -127,7 +148,7 @@ class KernelRunner:
             for kernel in mapping.kernels:
                 if kernel.layer == layer:
                     groups.setdefault((kernel.array, kernel.bank, kernel.block.size), []).append(kernel)
-            self._banks.append([_Bank.of(arrays[key[0]], kernels, averages) for key, kernels in groups.items()])
+            self._banks.append([_Bank.of(arrays[key[0]], kernels, span) for key, kernels in groups.items()])
         widths = [1 + max(int(bank.channels.max()) for bank in banks) for banks in self._banks]
         self.gain = [np.ones(width) for width in widths]
         self.offset = [np.zeros(width) for width in widths]
@@ -138,7 +159,7 @@ class KernelRunner:
 
     def stream(self, layer: int, n: int = 1) -> KernelStream:
         """`n` fresh sequences through one layer, to be fed step by step; outputs are not corrected."""
-        return KernelStream(self._banks[layer], self._span, n)
+        return KernelStream(self._banks[layer], self._averages, n)
 
     def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs as the arrays give them."""
@@ -146,9 +167,7 @@ class KernelRunner:
         most = max(self._vectors // self._averages, 1) if self._vectors else len(inputs)
         for start in range(0, len(inputs), most):
             part = inputs[start : start + most]
-            stream = self.stream(layer, len(part))
-            for step in range(inputs.shape[1]):
-                outputs[start : start + most, step] = stream.step(part[:, step])
+            outputs[start : start + most] = self.stream(layer, len(part)).steps(part)
         self.reads += self._averages * inputs.shape[0] * inputs.shape[1] * len(self._banks[layer])
         return outputs
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from imssa_lab.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import (
     ArrayInfo,
     BoolArray,
+    ColumnCalibration,
     CrossbarArray,
     FloatArray,
     Programmer,
@@ -86,8 +88,10 @@ class DigitalTwin(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         if self._plain is not None:
-            for _ in range(len(voltages)):  # one by one: the same clock for any batch
+            if len(voltages) == 1:
                 self._clock += self.profile.timing.mvm
+            else:
+                self._clock = float(self._clock_after(len(voltages))[-1])
             return self._plain.read(self.cells.conductance, voltages)
         inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
         driven = pulse_trains(voltages, inputs)
@@ -97,6 +101,27 @@ class DigitalTwin(CrossbarArray):
         if len(inputs.weights) > 1:
             return Readout(weighted_sum(self._converters.amperes(current), inputs))
         return self._converters.convert(current)
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        if self._plain is None or self._info.adc is None or not self._info.input_signed:
+            return None
+        outputs, after, voltages, readout = self._plain.run(
+            self.cells.conductance, loop, inputs, states, self._info.adc, calibration
+        )
+        reads, vectors = voltages.shape[:2]
+        times = self._clock_after(reads * vectors)[vectors::vectors]
+        self._clock = float(times[-1])
+        return LoopRun(outputs, after, voltages, readout, times)
+
+    def _clock_after(self, products: int) -> FloatArray:
+        """Device time now and after each of so many products, one by one: the same clock for any batch."""
+        return np.cumsum(np.concatenate([[self._clock], np.full(products, self.profile.timing.mvm)]))
 
     def _products(self, driven: FloatArray, times: FloatArray) -> FloatArray:
         """Bit-line currents in A, (n, cols), of the cells as they are now, read at `times` (n,)."""

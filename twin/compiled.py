@@ -31,6 +31,11 @@ else:
         return function
 
 
+BY_HAND = 12
+"""Up to so many vectors a loop is faster than the library's matrix product."""
+_AT_ONCE = 128
+
+
 @compiled
 def same(one: FloatArray, other: FloatArray) -> bool:
     """Whether two matrices of one shape are equal; NaN is equal to nothing."""
@@ -126,6 +131,14 @@ def convert(
 
 
 @compiled
+def draw(noise: Any, drawn: FloatArray) -> None:
+    """Standard normal numbers, written to `drawn` (n, cols), as the generator itself would give them."""
+    for k in range(drawn.shape[0]):
+        for j in range(drawn.shape[1]):
+            drawn[k, j] = noise.standard_normal()
+
+
+@compiled
 def read_few(
     voltages: FloatArray,
     step: float,
@@ -146,3 +159,30 @@ def read_few(
     sums, variances = np.empty((len(drawn), slices.shape[1])), np.empty(drawn.shape)
     products(codes, squares, slices, variance, sums, variances)
     convert(sums, step, variances, drawn, columns, scales, top, signed, values, ranges)
+
+
+@compiled
+def read_many(
+    voltages: FloatArray,
+    step: float,
+    shares: FloatArray,
+    slices: FloatArray,
+    variance: FloatArray,
+    noise: Any,
+    columns: FloatArray,
+    scales: FloatArray,
+    top: float,
+    signed: bool,
+    values: Any,
+    ranges: Any,
+) -> None:
+    """The same for many, in blocks that fit the processor's cache; `noise` is the generator."""
+    rows, cols = variance.shape
+    for start in range(0, len(voltages), _AT_ONCE):
+        block = slice(start, min(start + _AT_ONCE, len(voltages)))
+        n = block.stop - start
+        codes, squares = np.empty((n, rows)), np.empty((n, rows))
+        codes_and_squares(voltages[block], step, shares, codes, squares)
+        sums, variances, drawn = np.dot(codes, slices), np.dot(squares, variance), np.empty((n, cols))
+        draw(noise, drawn)
+        convert(sums, step, variances, drawn, columns, scales, top, signed, values[block], ranges[block])

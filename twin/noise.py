@@ -163,7 +163,7 @@ class CellNoise:
         squares = self.squares(voltages)
         if self._noise.electronic is not None:
             squares = squares + self._electronic_variance(self._noise.electronic, conductance, voltages)
-        drawn = self.draw(squares.shape) * np.sqrt(squares)
+        drawn = self._white.standard_normal(squares.shape) * np.sqrt(squares)
         if self._cell.size:
             drawn += self._slow_mvm(on_grid(voltages, _VOLT_GRID), times)
         return np.asarray(drawn)
@@ -172,9 +172,10 @@ class CellNoise:
         """Variance in A^2, (n, cols), of the white noise of products, with the conductances last seen."""
         return np.asarray(on_grid(voltages * voltages, SQUARE_GRID) @ self._variance_on_grid)
 
-    def draw(self, shape: tuple[int, ...]) -> FloatArray:
-        """Standard normal numbers of the stream of white noise."""
-        return self._white.standard_normal(shape)
+    @property
+    def stream(self) -> np.random.Generator:
+        """Where white noise is drawn, one standard normal number after the other."""
+        return self._white
 
     def variance_on_grid(self, conductance: FloatArray) -> FloatArray:
         """Variance of each cell in S^2, (rows, cols), of all that does not last until the next read, on a grid."""

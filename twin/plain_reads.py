@@ -6,19 +6,19 @@ inputs, and a converter without faults. The bits are those of the long way in `t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from imssa_lab.array_types import AdcRanges, ColumnCalibration
+from imssa_lab.closed_loop import ClosedLoop
 from imssa_lab.hal import FloatArray, Readout
-from twin import compiled
+from twin import compiled, compiled_loop
 from twin.noise import CellNoise
 from twin.periphery import ColumnAmplifiers
 from twin.products import SteppedProduct
 from twin.profile import TwinProfile
 from twin.wires import WiredCells
-
-_BY_HAND = 12
-"""Up to so many vectors a loop is faster than the library's matrix product."""
-_AT_ONCE = 128
 
 
 class PlainReads:
@@ -39,8 +39,8 @@ class PlainReads:
         self._columns = np.stack([columns.gain, columns.offset, np.ones(noise.shape[1])])
         full_scales = np.asarray(profile.adc.full_scales)
         self._scales = np.stack([full_scales, profile.adc.headroom * full_scales])
-        self._top, self._signed = profile.adc.top, profile.adc.signed
-        self._kind = np.int16 if self._top < 2**15 else np.int32
+        self._top, self._signed = float(profile.adc.top), profile.adc.signed
+        self._kind = np.int16 if profile.adc.top < 2**15 else np.int32
         self._conductance = np.full((1, 1), np.nan)
         self._product = SteppedProduct(np.zeros((1, 1)), self._step)
         self._variance = self._conductance
@@ -65,29 +65,84 @@ class PlainReads:
 
     def read(self, conductance: FloatArray, voltages: FloatArray) -> Readout:
         """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""
-        if conductance.shape != self._conductance.shape or not compiled.same(conductance, self._conductance):
-            self._conductance = conductance.copy()
-            matrix = conductance
-            if self._wired is not None:
-                view = self._wired.view(conductance)
-                matrix, self._shares, self._columns[2] = view.matrix, view.word_share, view.bit_share
-            self._product = SteppedProduct(matrix, self._step)
-            self._variance = self._noise.variance_on_grid(conductance)
+        self._look_at(conductance)
         shape = (len(voltages), conductance.shape[1])
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
-        behind = (self._columns, self._scales, float(self._top), self._signed)
-        if len(voltages) <= _BY_HAND:
-            slices, drawn = self._product.slices, self._noise.draw(shape)
-            compiled.read_few(
-                voltages, self._step, self._shares, slices, self._variance, drawn, *behind, values, ranges
-            )
-            return Readout(values, ranges)
-        codes, squares = np.empty((2, min(_AT_ONCE, len(voltages)), voltages.shape[1]))
-        for start in range(0, len(voltages), _AT_ONCE):
-            block = slice(start, start + _AT_ONCE)
-            n = len(voltages[block])
-            compiled.codes_and_squares(voltages[block], self._step, self._shares, codes[:n], squares[:n])
-            sums, variances = codes[:n] @ self._product.slices, squares[:n] @ self._variance
-            drawn = self._noise.draw(variances.shape)
-            compiled.convert(sums, self._step, variances, drawn, *behind, values[block], ranges[block])
+        few, noise = len(voltages) <= compiled.BY_HAND, self._noise.stream
+        read: Callable[..., None] = compiled.read_few if few else compiled.read_many
+        cells = (voltages, self._step, self._shares, self._product.slices, self._variance)
+        behind = (self._columns, self._scales, self._top, self._signed, values, ranges)
+        read(*cells, noise.standard_normal(shape) if few else noise, *behind)
         return Readout(values, ranges)
+
+    def run(
+        self,
+        conductance: FloatArray,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        adc: AdcRanges,
+        calibration: ColumnCalibration | None,
+    ) -> tuple[FloatArray, list[FloatArray], FloatArray, Readout]:
+        """Outputs, states, voltages and readout of a closed loop, as `LoopRun` has them."""
+        self._look_at(conductance)
+        banks, (n, steps), cols = loop.banks, inputs.shape[:2], conductance.shape[1]
+        rows = np.concatenate([bank.rows.ravel() for bank in banks])
+        lines = np.stack([rows, np.concatenate([bank.plus.ravel() for bank in banks])])
+        drive, per_ampere, sizes, scale, keep = (
+            np.concatenate([part.ravel() for part in parts])
+            for parts in zip(
+                *(
+                    (b.drive, b.per_ampere, np.full(len(b.rows), b.rows.shape[1]), b.input_scale, b.keep)
+                    for b in banks
+                ),
+                strict=True,
+            )
+        )
+        ends = np.cumsum([len(bank.rows) for bank in banks])
+        state = np.concatenate([np.pad(x, ((0, 0), (0, 0), (1, 0))).reshape(n, -1) for x in states], axis=1)
+        shape, outputs = (steps * len(banks), len(loop.spreads) * n), np.empty((steps, n, loop.kernels))
+        voltages = np.empty((*shape, conductance.shape[0]))
+        values, ranges = np.empty((*shape, cols), dtype=self._kind), np.empty((*shape, cols), dtype=np.uint8)
+        corrected = np.empty((2, 0)) if calibration is None else np.stack([calibration.gain, calibration.offset])
+        compiled_loop.run(
+            np.ascontiguousarray(inputs.swapaxes(0, 1)),
+            state,
+            loop.spreads,
+            np.concatenate([[0], ends]),
+            np.concatenate([[0], np.cumsum(sizes)]),
+            lines,
+            np.stack([drive, self._shares[rows], per_ampere]),
+            np.stack([scale, keep]),
+            self._step,
+            self._product.slices[rows],
+            self._variance[rows],
+            self._noise.stream,
+            self._columns,
+            self._scales,
+            self._top,
+            self._signed,
+            np.array([adc.scale, adc.offset]),
+            corrected,
+            outputs,
+            voltages,
+            values,
+            ranges,
+        )
+        cuts = np.cumsum([bank.rows.size for bank in banks])[:-1]
+        after = [
+            part.reshape(n, *bank.rows.shape)[..., 1:]
+            for part, bank in zip(np.split(state, cuts, axis=1), banks, strict=True)
+        ]
+        return outputs.swapaxes(0, 1), after, voltages, Readout(values, ranges)
+
+    def _look_at(self, conductance: FloatArray) -> None:
+        if conductance.shape == self._conductance.shape and compiled.same(conductance, self._conductance):
+            return
+        self._conductance = conductance.copy()
+        matrix = conductance
+        if self._wired is not None:
+            view = self._wired.view(conductance)
+            matrix, self._shares, self._columns[2] = view.matrix, view.word_share, view.bit_share
+        self._product = SteppedProduct(matrix, self._step)
+        self._variance = self._noise.variance_on_grid(conductance)

@@ -56,13 +56,17 @@ def without_unfinished(dataset: h5py.Dataset, stored: bytes, rows: int | None) -
     data = np.frombuffer(stored[:plain], dtype=dataset.dtype).reshape(shape).copy()
     if rows is None:
         (there,) = np.nonzero(data != NO_RECORD)
-        rows = int(there[-1]) if there.size else 0
-    if not 0 <= rows <= len(data):
+        tried = range(int(there[-1]) if there.size else 0, -1, -1)  # several numbers are written at a time
+    else:
+        tried = range(rows, rows - 1, -1)
+    if tried.start < 0 or tried.start > len(data):
         return None
-    data[rows:] = dataset.fillvalue
-    mended = data.tobytes() + stored[plain:]
-    if intact(mended):
-        return mended
+    for first in tried:
+        data[first:] = dataset.fillvalue
+        mended = data.tobytes() + stored[plain:]
+        if intact(mended):
+            return mended
+    rows = tried[-1]
     if str(dataset.name).endswith("/done") and rows:  # set last of all, in a row that is whole already
         for row in np.flatnonzero(data[:rows]).tolist()[::-1]:
             data[row] = 0

@@ -98,12 +98,16 @@ class GrowingDataset:
         self._chunk = -1  # until all is done: an interrupt in between has the chunk read again
         low, high = at & ~1, (end + 1) & ~1
         buffer = self._buffer
-        old_first, old_second = sums(buffer[low:high])
-        buffer[at:end] = piece
-        new_first, new_second = sums(buffer[low:high])
-        more = new_first - old_first
-        first = self._sums[0] + more
-        second = self._sums[1] + new_second - old_second + (size - high) // 2 * more
+        if len(piece) == size:
+            buffer[:size] = piece
+            first, second = sums(piece)
+        else:
+            old_first, old_second = sums(buffer[low:high])
+            buffer[at:end] = piece
+            new_first, new_second = sums(buffer[low:high])
+            more = new_first - old_first
+            first = self._sums[0] + more
+            second = self._sums[1] + new_second - old_second + (size - high) // 2 * more
         struct.pack_into("<I", buffer, size, digest(first, second))
         if not self._laid:
             self._pending = True

@@ -23,7 +23,7 @@ from imssa_lab.log.schema import DEFAULT_TABLE, FORMAT, FORMAT_VERSION, SCALES, 
 _log = logging.getLogger(__name__)
 
 # A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
-_CHUNK_BYTES = 2048
+_CHUNK_BYTES = 1 << 14  # a chunk of its own costs HDF5 some 10 us, whatever it holds
 _MAX_CHUNK = 256
 _BYTES_CHUNK = 1 << 16
 REPAIRED_BYTES = 512
@@ -176,3 +176,11 @@ def _set_text(target: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
     data = text.encode()
     dtype = h5py.string_dtype("utf-8", max(len(data), 1))
     target.attrs.create(name, np.array(data, dtype=dtype))
+
+
+def code_dtype(arrays: Sequence[CrossbarArray]) -> str:
+    """What the values of a run are stored as: codes where every array has an ADC."""
+    bits = [array.info.adc.bits for array in arrays if array.info.adc is not None]
+    if len(bits) < len(arrays):
+        return "f8"
+    return "i4" if max(bits) > 16 else "i2"

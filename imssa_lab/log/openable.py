@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 from pathlib import Path
 
 import h5py
@@ -9,6 +12,7 @@ import h5py
 from imssa_lab.errors import LogError
 from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES
 
+_log = logging.getLogger(__name__)
 HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 """What h5py raises when it reads something damaged."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -47,3 +51,13 @@ def problem_of(file: h5py.File) -> str:
     ]
     missing = [name for name in wanted if name not in file]
     return f"missing: {', '.join(missing)}; the file was cut off while it was made" if missing else ""
+
+
+def hold(path: Path) -> int:
+    """A shared lock on the file while it is written: SWMR readers share it, a second writer is refused."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        _log.warning("%s: this folder takes no locks (%s); let no second program write the file", path, error)
+    return handle

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imssa_lab.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.errors import ImssaError, InstrumentError, LogError
 from imssa_lab.hal import (
     BoolArray,
@@ -89,8 +90,14 @@ class Recorded(CrossbarArray):
         return report
 
     def _append(self, table: str, values: Mapping[str, Any], device_time: float) -> int:
-        try:
+        with self._retreating():
             return self._log.append(table, {"array": self._index, "device_time": device_time, **values})
+
+    @contextmanager
+    def _retreating(self) -> Iterator[None]:
+        """Around a write to the log, which makes the array safe where it fails."""
+        try:
+            yield
         except LogError:
             self._retreat()
             raise
@@ -135,6 +142,25 @@ class Recorded(CrossbarArray):
             columns = self._columns(readout, (len(voltages), self._info.cols))
             self._record("read_mvm", {"voltage": voltages, **columns})
         return readout
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        """Recorded as the products that it consists of: a replay is asked for them one by one."""
+        with self._measured("read_mvm"):
+            run = self._array._read_loop(loop, inputs, states, calibration)
+            if run is not None:
+                columns = self._columns(run.readout, (*run.voltages.shape[:2], self._info.cols))
+                with self._retreating():
+                    self._log.append_products(
+                        self._index, run.times, run.voltages, columns["value"], columns["range"]
+                    )
+                self._clock = float(run.times[-1])
+        return run
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         with self._measured("read_conductances"):

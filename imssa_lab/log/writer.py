@@ -24,12 +24,14 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from imssa_lab.errors import LogError
-from imssa_lab.hal import CrossbarArray
+from imssa_lab.hal import CrossbarArray, FloatArray
 from imssa_lab.log.attendance import Attendance
 from imssa_lab.log.growing import GrowingDataset
-from imssa_lab.log.header import create_tables, trim, write_header
+from imssa_lab.log.header import code_dtype, create_tables, trim, write_header
+from imssa_lab.log.openable import hold
 from imssa_lab.log.schema import LIBVER, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.wire import WireLog, WireMessage
 
@@ -62,7 +64,7 @@ class RunLog:
         self.opened_at = opened_at
         self._file: h5py.File | None = file
         self._started = float(file.attrs["started"])
-        self._handle = _hold(path)
+        self._handle = hold(path)
         self._inode = os.fstat(self._handle).st_ino
         self._columns = {
             table: {name: GrowingDataset(dataset, self._handle) for name, dataset in columns.items()}
@@ -110,7 +112,7 @@ class RunLog:
         opened_at = [array.time for array in arrays]
         try:
             write_header(file, arrays, opened_at, provenance)
-            datasets = create_tables(file, shapes.pop(), _code_dtype(arrays))
+            datasets = create_tables(file, shapes.pop(), code_dtype(arrays))
             file.swmr_mode = True
         except BaseException as error:
             file.close()
@@ -179,25 +181,57 @@ class RunLog:
                 for name, column in TABLES[table].items()
                 if name != "seq"
             }
-            try:
-                for name, encoded in data.items():
-                    _put(columns[name], rows[TABLES[table][name].per], encoded)
-                for name in data:
-                    columns[name].flush()
-                _put(columns["seq"], rows["call"], struct.pack("<Q", seq))
-                columns["seq"].flush()
-                if self._fsync:
-                    os.fsync(self._handle)
-            except _HDF5_ERRORS as error:
-                raise self._failed(error) from error
-            self._unchecked += sum(map(len, data.values()))
+            self._commit(table, data, 1, count)
             if table == "pulses":
-                self._unfinished[seq] = rows["call"]
-            self._seq += 1
-            rows["call"] += 1
-            if several is not None:
-                rows[several] += count
+                self._unfinished[seq] = rows["call"] - 1
             return seq
+
+    def append_products(
+        self, array: int, times: FloatArray, voltages: FloatArray, values: NDArray[Any], ranges: NDArray[np.uint8]
+    ) -> None:
+        """Write records of `read_mvm`, each as `append` would, and flush once; raises as `append`.
+
+        Shapes: times (calls,), s; voltages (calls, vectors, rows), V; values and ranges (calls, vectors, cols).
+        """
+        with self._lock:
+            self.check()
+            calls, vectors = voltages.shape[:2]
+            seqs = np.arange(self._seq, self._seq + calls, dtype=np.uint64)
+            record = {
+                "array": np.full(calls, array, dtype=np.uint16),
+                "device_time": times,
+                "wall_time": np.full(calls, time.time()),
+                "first": (self._rows["read_mvm"]["vector"] + vectors * np.arange(calls)).astype(np.uint64),
+                "count": np.full(calls, vectors, dtype=np.uint32),
+                "vector_call": np.repeat(seqs, vectors),
+                "voltage": voltages.reshape(-1, voltages.shape[2]),
+                "value": values.reshape(-1, values.shape[2]),
+                "range": ranges.reshape(-1, ranges.shape[2]),
+            }
+            columns = self._columns["read_mvm"]
+            data = {name: self._fit(columns[name], value, True) for name, value in record.items()}
+            self._commit("read_mvm", data, calls, calls * vectors)
+
+    def _commit(self, table: str, data: Mapping[str, bytes], calls: int, count: int) -> None:
+        """Write the columns of whole records, `count` vectors or reads in all, and their numbers last."""
+        columns, rows = self._columns[table], self._rows[table]
+        try:
+            for name, encoded in data.items():
+                columns[name].put(rows[TABLES[table][name].per], encoded)
+            for name in data:
+                columns[name].flush()
+            columns["seq"].put(rows["call"], struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls)))
+            columns["seq"].flush()
+            if self._fsync:
+                os.fsync(self._handle)
+        except _HDF5_ERRORS as error:
+            raise self._failed(error) from error
+        self._unchecked += sum(map(len, data.values()))
+        self._seq += calls
+        rows["call"] += calls
+        several = parts(table)
+        if several is not None:
+            rows[several] += count
 
     def mark_done(self, seq: int, device_time: float) -> None:
         """Note that the pulses of record `seq` were sent to the end, and when (device time, s).
@@ -210,7 +244,7 @@ class RunLog:
             try:
                 row = self._unfinished.pop(seq)
                 for name, encoded in (("device_time", struct.pack("<d", device_time)), ("done", b"\1")):
-                    _put(self._columns["pulses"][name], row, encoded)
+                    self._columns["pulses"][name].put(row, encoded)
                     self._columns["pulses"][name].flush()
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
@@ -274,7 +308,7 @@ class RunLog:
                     if name == "t_ns":
                         for written in columns.values():
                             written.flush()
-                    _put(columns[name], rows[TABLES["wire"][name].per], encoded)
+                    columns[name].put(rows[TABLES["wire"][name].per], encoded)
                 columns["t_ns"].flush()
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
@@ -364,24 +398,3 @@ class RunLog:
             "Check the disk; what was acknowledged so far is safe"
         )
         return LogError(self._failure)
-
-
-def _hold(path: Path) -> int:
-    """A shared lock on the file while it is written: SWMR readers share it, a second writer is refused."""
-    handle = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        _log.warning("%s: this folder takes no locks (%s); let no second program write the file", path, error)
-    return handle
-
-
-def _put(column: GrowingDataset, row: int, data: bytes) -> None:
-    column.put(row, data)
-
-
-def _code_dtype(arrays: Sequence[CrossbarArray]) -> str:
-    bits = [array.info.adc.bits for array in arrays if array.info.adc is not None]
-    if len(bits) < len(arrays):
-        return "f8"
-    return "i4" if max(bits) > 16 else "i2"

@@ -15,7 +15,9 @@ import xarray
 from imssa_lab.errors import LogError
 from imssa_lab.hal import Pulses
 from imssa_lab.log import Recorded, RunLog, open_run, record
-from imssa_lab.log.schema import TABLES
+from imssa_lab.log.checksum import with_checksum
+from imssa_lab.log.chunks import without_unfinished
+from imssa_lab.log.schema import NO_RECORD, TABLES
 
 from .conftest import Chip, session
 
@@ -159,7 +161,7 @@ def test_a_log_that_cannot_be_written_stops_the_hardware(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("imssa_lab.log.writer._put", full)
+        broken.setattr("imssa_lab.log.growing.GrowingDataset.put", full)
         with pytest.raises(LogError, match="No space left"):
             array.read_conductances()
     sent = chip.sent
@@ -176,9 +178,9 @@ def test_a_log_that_cannot_be_written_stops_the_hardware(tmp_path: Path, monkeyp
 
 
 def test_after_an_interrupt_within_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imssa_lab.log import writer
+    from imssa_lab.log.growing import GrowingDataset
 
-    real, calls = writer._put, [0]
+    real, calls = GrowingDataset.put, [0]
 
     def interrupted(*args: Any) -> None:
         calls[0] += 1
@@ -189,7 +191,7 @@ def test_after_an_interrupt_within_a_record(tmp_path: Path, monkeypatch: pytest.
     with record(tmp_path / "run.h5", [Chip()], {}) as (array,), array:
         first = array.read_mvm(np.full((2, 5), 0.1))
         with monkeypatch.context() as patch:
-            patch.setattr(writer, "_put", interrupted)
+            patch.setattr(GrowingDataset, "put", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 array.read_mvm(np.full((9, 5), 0.2))
         last = array.read_mvm(np.full((2, 5), 0.05), raw=True)
@@ -201,6 +203,20 @@ def test_after_an_interrupt_within_a_record(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(Exception, match="ended by KeyboardInterrupt"):
             replay.read_mvm(np.full((9, 5), 0.2))
         assert replay.read_mvm(np.full((2, 5), 0.05)).tobytes() == last.tobytes()
+
+
+def test_numbers_of_a_block_cut_off_by_a_kill_are_taken_back(tmp_path: Path) -> None:
+    """Some of the numbers are written, the checksum is not: the chunk is mended to the records before."""
+    before = np.array([4, 5, 6] + 13 * [NO_RECORD], dtype="<u8")
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        seq = file.create_dataset("seq", (16,), "u8", chunks=(16,), fletcher32=True, fillvalue=NO_RECORD)
+        checksum = with_checksum(before.tobytes())[-4:]
+        for written in range(1, 13):
+            cut_off = before.copy()
+            cut_off[3 : 3 + written] = np.arange(7, 7 + written)
+            assert without_unfinished(seq, cut_off.tobytes() + checksum, None) == before.tobytes() + checksum
+        cut_off[0] = 3  # damage elsewhere is not mended
+        assert without_unfinished(seq, cut_off.tobytes() + checksum, None) is None
 
 
 def test_wrong_codes_are_refused_not_clipped(tmp_path: Path) -> None:
