@@ -47,6 +47,8 @@ def calibrate(
         raise ConfigError('calibrate: write --out FILE, or calibration = "FILE" under this array in the station file')
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists; choose another --out, nothing was overwritten")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
     with open_array(array, calibrated=False) as opened:
         if dry_run:
             dry = DryCount(opened)

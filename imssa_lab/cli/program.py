@@ -81,6 +81,7 @@ def program(
             except BaseException as error:
                 if (folder / LOG).exists():
                     leave_report_unfinished(folder / LOG, folder / REPORT, error)
+                if (folder / REPORT).exists():
                     console(stderr=True).print(f"stopped; how far it came: {folder / REPORT}", markup=False)
                 raise
     _write_cells(folder / CELLS, report)

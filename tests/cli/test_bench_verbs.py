@@ -120,6 +120,10 @@ def test_a_calibration_needs_a_file(here: Path) -> None:
     done = imssa("calibrate", "--array", TWIN)
     assert done.exit_code == 1
     assert "write --out FILE" in done.stderr
+    nowhere = imssa("calibrate", "--array", TWIN, "--out", "nowhere/c.json")
+    assert nowhere.exit_code == 1
+    assert "there is no folder nowhere" in nowhere.stderr
+    assert not list(here.glob("*.h5"))
 
 
 def test_targets_are_programmed_and_judged_by_the_re_read(address: str, here: Path) -> None:
