@@ -31,5 +31,6 @@ with record(choices.out / "run.h5", [open_array(choices.array)], {"script": "01_
     current = array.read_mvm(voltages)
     ideal = voltages @ conductance
     error = np.sqrt(np.mean((current - ideal) ** 2)) / np.sqrt(np.mean(ideal**2))
-    print(f"products: rms error {100 * error:.1f} % of the rms current, before any calibration of the columns")
+    state = "not calibrated" if array.calibration is None else f"calibrated {array.calibration.date}"
+    print(f"products: rms error {100 * error:.1f} % of the rms current, columns {state}")
 print(f"all of it: {choices.out / 'run.h5'}; as a page: imssa report {choices.out / 'run.h5'}")

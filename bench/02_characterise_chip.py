@@ -11,14 +11,14 @@ from pathlib import Path
 from imssa_lab import open_array, record
 from protocols.characterise import Characterisation
 from protocols.experiments import Schedule
-from protocols.programmers import recipe_of
+from protocols.programmers import GIVEN_RECIPE, recipe_of
 from twin import DigitalTwin
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--array", default="twin:supert-a0?seed=1", help="address; replay:FILE repeats a session")
 parser.add_argument("--out", type=Path, default=Path("characterise-chip"), help="new folder")
 parser.add_argument("--only", default="", help="experiments, with commas; all without")
-parser.add_argument("--recipe", default="supert-a0", help="profile whose write-verify recipe pulses the cells")
+parser.add_argument("--recipe", help="profile whose recipe pulses the cells; else the station's, else supert-a0's")
 parser.add_argument("--schedule", default="{}", help="JSON that changes how long and how often")
 choices = parser.parse_args()
 choices.out.mkdir(parents=True)
@@ -28,7 +28,9 @@ with (
     record(choices.out / "run.h5", [open_array(choices.array)], {"script": "02_characterise_chip"}) as (array,),
     array,
 ):
-    schedule, recipe = Schedule.model_validate_json(choices.schedule), recipe_of(DigitalTwin(choices.recipe))
+    schedule = Schedule.model_validate_json(choices.schedule)
+    given = choices.recipe is None and GIVEN_RECIPE in array.info.provenance
+    recipe = recipe_of(array if given else DigitalTwin(choices.recipe or "supert-a0"))
     work = Characterisation(array, choices.out / "tables", schedule=schedule, recipe=recipe, only=only)
     print(work.plan())
     for name, path in work.run(lambda stage, count, total: None).items():

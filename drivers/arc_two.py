@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
-from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Pulses, Readout
+from imssa_lab.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.errors import ConfigError, LinkCorrupt, LinkError
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
 
@@ -104,6 +104,7 @@ class ArcTwoArray(CrossbarArray):
                 read_voltage=READ_VOLTAGE,
                 input_coding="analog",
                 input_signed=True,
+                durations=Durations(product=_READ_TIME, cell_read=_READ_TIME / len(lines.bits), pulse=_PULSE_TIME),
                 provenance={"words": str(lines.words), "bits": str(lines.bits)},
             )
         )

@@ -14,6 +14,7 @@ from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.array_types import (
     ArrayInfo,
     BoolArray,
+    Durations,
     FloatArray,
     Pulses,
     Readout,
@@ -85,6 +86,11 @@ class SmuMatrixArray(CrossbarArray):
                 read_voltage=READ_VOLTAGE,
                 input_coding="analog",
                 input_signed=True,
+                durations=Durations(
+                    product=rows * cols * (_SWITCHING + _HOLD + _POINT),
+                    cell_read=_SWITCHING + _HOLD + _POINT,
+                    pulse=_SWITCHING + 2 * _POINT,
+                ),
                 provenance={
                     "smu": smu.identity,
                     "gate": gate.identity,

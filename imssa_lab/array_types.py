@@ -80,6 +80,20 @@ class AdcRanges(_Frozen):
         return self
 
 
+class Durations(_Frozen):
+    """Device time that operations take, s, as the driver knows it: for estimates before anything is driven.
+
+    Attributes:
+        product: of one vector of either sign; cell_read: of one reading of one cell.
+        pulse: of one pulse of one cell, beside its width; widths: whether the width counts too.
+    """
+
+    product: float = Field(ge=0)
+    cell_read: float = Field(ge=0)
+    pulse: float = Field(ge=0)
+    widths: bool = True
+
+
 class ArrayInfo(_Frozen):
     """What an array is.
 
@@ -91,6 +105,7 @@ class ArrayInfo(_Frozen):
         input_coding: how `read_mvm` puts a voltage on a word line; `input_bits` None means continuous.
         input_signed: whether a word line can take both signs.
         adc: None where the instrument answers in amperes rather than codes.
+        durations: None where the driver does not know how long operations take.
         provenance: what a record should keep, as text (profile, seed, firmware ...).
     """
 
@@ -105,6 +120,7 @@ class ArrayInfo(_Frozen):
     input_bits: int | None = Field(default=None, ge=1, le=24)
     input_signed: bool
     adc: AdcRanges | None = None
+    durations: Durations | None = None
     provenance: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -50,6 +50,10 @@ class ConfigError(ImssaError):
     """A profile, a station, an address or an option that cannot be used as written."""
 
 
+class CalibrationError(ImssaError):
+    """A calibration file that is damaged, of another chip or of another shape; nothing of it was used."""
+
+
 class LogError(ImssaError):
     """A log that cannot be written, opened or trusted."""
 

@@ -13,28 +13,35 @@ from importlib.metadata import EntryPoint, entry_points
 from imssa_lab.errors import ConfigError, ImssaError
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.near import did_you_mean
-from imssa_lab.station_file import Station, station_path
+from imssa_lab.station_file import Station, StationArray, station_path
 
 GROUP = "imssa_lab.arrays"
 _ARITHMETIC = {"+": operator.add, "//": operator.floordiv, "%": operator.mod}
 _INDEX = re.compile(r"\{index(?:(\+|//|%)([1-9]\d*))?\}")
 
 
-def open_array(address: str) -> CrossbarArray:
+def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     """Open the array at an address ``SCHEME:PLACE?option=value&option=value``, or of an alias of the station file.
 
     Examples: ``twin:supert-a0?seed=1&shape=64x64``, ``serial+supert-a0:/dev/ttyACM0?array=1``,
     ``visa+scpi:TCPIP::192.168.0.7::5025::SOCKET``, ``replay:run.h5?array=0``, ``chip0``.
 
+    Args:
+        calibrated: False leaves the calibration file of an alias aside, to measure it anew.
+
     Raises:
         ConfigError: the address cannot be read, or no driver of that name is installed.
+        CalibrationError: the calibration file of an alias is damaged or of another chip.
         ImssaError: whatever the driver has to say about it.
     """
-    if ":" not in address and station_path().is_file():
-        entry = Station.load().array(address)
+    entry = station_entry(address)
+    if entry is not None:
         array = open_array(entry.address)
         try:
-            return entry.ready(array)
+            ready = entry.ready(array)
+            if calibrated:
+                entry.calibrate(ready)
+            return ready
         except ImssaError:
             array.close()
             raise
@@ -61,6 +68,17 @@ def open_array(address: str) -> CrossbarArray:
 def drivers() -> dict[str, EntryPoint]:
     """The drivers that are installed, by what addresses begin with; none is imported."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def station_entry(address: str) -> StationArray | None:
+    """What the station file says of an alias; None for an address, or where there is no station file.
+
+    Raises:
+        ConfigError: the station file cannot be used, or has no such alias.
+    """
+    if ":" in address or not station_path().is_file():
+        return None
+    return Station.load().array(address)
 
 
 def open_arrays(template: str, count: int) -> list[CrossbarArray]:

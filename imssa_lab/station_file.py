@@ -8,6 +8,11 @@ A file `station.toml` in the working folder, or where IMSSA_STATION says::
     [arrays.chip0]
     address = "serial+supert-a0:/dev/ttyACM0?array=0"
     chip = "seed 1"              # the serial number that the array must report
+    calibration = "chip0.json"   # beside this file; `imssa calibrate --array chip0` writes it
+    programmer = "gate-start"    # in the place of the chip's own, wherever a command names none
+    [arrays.chip0.recipe]        # changes to the chip's write-verify recipe, S, V and s
+    tolerance_out = 8e-6
+    pulse_budget = 60
     [arrays.chip0.limits]        # V and s; never above those of the driver
     read_voltage = 0.15
     set = { voltage_max = 2.5 }
@@ -15,18 +20,23 @@ A file `station.toml` in the working folder, or where IMSSA_STATION says::
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from imssa_lab.array_types import Limits
-from imssa_lab.errors import ConfigError, WrongInstrument
+from imssa_lab.array_types import ArrayInfo, Limits
+from imssa_lab.calibration_file import CalibrationFile
+from imssa_lab.errors import CalibrationError, ConfigError, WrongInstrument
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.near import did_you_mean, explain
+from protocols.prescribed import Prescribed
 
+_log = logging.getLogger(__name__)
+_NOT_YET = "not there yet, so columns are not calibrated; measure it: imssa calibrate"
 VARIABLE = "IMSSA_STATION"
 DEFAULT = Path("station.toml")
 
@@ -75,17 +85,39 @@ class Caps(_Section):
 
 
 class StationArray(_Section):
-    """One array: its address, the serial number that it must report, limits below the driver's."""
+    """One array: its address, the serial number that it must report, limits below the driver's, how to use it.
+
+    Attributes:
+        calibration: file of its column calibration, relative to the station file.
+        calibration_days: older ones are called stale.
+        programmer: by name, in the place of the chip's own; recipe: changes to the chip's write-verify recipe.
+    """
 
     address: str
     chip: str | None = None
+    calibration: Path | None = None
+    calibration_days: float = Field(default=30.0, gt=0)
+    programmer: str | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
     limits: Caps = Caps()
 
+    @field_validator("calibration")
+    @classmethod
+    def _beside_the_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        return path if path is None or info.context is None else info.context / path
+
+    @model_validator(mode="after")
+    def _a_recording_has_its_own(self) -> StationArray:
+        if self.address.startswith("replay:") and (self.calibration or self.programmer or self.recipe):
+            raise ValueError("a recording brings its calibration and its recipe with it; leave them out")
+        return self
+
     def ready(self, array: CrossbarArray) -> CrossbarArray:
-        """The opened `array` with the limits of this station, after a look at its serial number.
+        """The opened `array` with the limits and the recipe of this station, after a look at its serial number.
 
         Raises:
-            WrongInstrument: it reports another serial number; ConfigError: a limit above the driver's.
+            WrongInstrument: it reports another serial number; ConfigError: a limit above the driver's, or a recipe
+                that it cannot have.
         """
         if self.chip is not None and array.info.serial != self.chip:
             raise WrongInstrument(
@@ -93,7 +125,39 @@ class StationArray(_Section):
                 "put the right chip in, or correct the file"
             )
         array.lower_limits(self.limits.on(array.info.limits))
-        return array
+        return Prescribed(array, self.programmer, self.recipe) if self.programmer or self.recipe else array
+
+    def calibrate(self, array: CrossbarArray) -> None:
+        """Let `array` carry the calibration of the file; a warning where it is stale or was never measured.
+
+        Raises:
+            CalibrationError: the file is damaged or of another chip.
+        """
+        if self.calibration is None:
+            return
+        if not self.calibration.exists():
+            _log.warning("%s: %s", self.calibration, _NOT_YET)
+            return
+        found = CalibrationFile.load(self.calibration)
+        array.set_calibration(found.of(array.info, self.calibration))
+        words, stale = found.age(self.calibration_days)
+        if stale:
+            _log.warning("%s: column calibration of %s; measure it anew: imssa calibrate", self.calibration, words)
+
+    def last_calibration(self, info: ArrayInfo) -> tuple[str, bool]:
+        """The calibration file in words, date and age, for an array as `info` says; and whether it can be used."""
+        if self.calibration is None:
+            return "none", True
+        if not self.calibration.exists():
+            return f"{self.calibration}: {_NOT_YET}", True
+        try:
+            found = CalibrationFile.load(self.calibration)
+            found.of(info, self.calibration)
+        except CalibrationError as error:
+            return str(error), False
+        words, _ = found.age(self.calibration_days)
+        warmth = "" if found.temperature is None else f", at {found.temperature - 273.15:.1f} degrees Celsius"
+        return f"{self.calibration}: {words}{warmth}", True
 
 
 class Station(_Section):
@@ -124,7 +188,7 @@ class Station(_Section):
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{where} cannot be read as TOML: {error}") from error
         try:
-            return cls.model_validate(tables)
+            return cls.model_validate(tables, context=where.parent)
         except ValidationError as error:
             raise ConfigError(f"{where}: {explain(cls, error, 'file')}") from error
 

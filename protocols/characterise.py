@@ -19,7 +19,7 @@ import numpy as np
 from imssa_lab.errors import ConfigError
 from imssa_lab.hal import ArrayInfo, CrossbarArray
 from protocols.chip_record import Counted
-from protocols.dry_count import DryCount, Prices
+from protocols.dry_count import DryCount, DryRun, duration
 from protocols.experiments import EXPERIMENTS, PULSING, UNITS, Bench, Columns, Schedule, joined, parts
 from protocols.programmers import WriteVerify, recipe_of
 
@@ -35,10 +35,12 @@ class Plan:
     Attributes:
         seconds: device time by experiment, of the parts that are still to be done.
         pulsing: experiments among these that pulse cells, so that what the array holds is lost.
+        run: all of them together, in counts.
     """
 
     seconds: dict[str, float]
     pulsing: list[str]
+    run: DryRun
 
     @property
     def total(self) -> float:
@@ -46,9 +48,9 @@ class Plan:
         return sum(self.seconds.values())
 
     def __str__(self) -> str:
-        lines = [f"  {name}: about {_duration(seconds)}" for name, seconds in self.seconds.items()]
+        lines = [f"  {name}: about {duration(seconds)}" for name, seconds in self.seconds.items()]
         warning = f"\n{', '.join(self.pulsing)} pulse cells: what the array holds is lost" if self.pulsing else ""
-        return "\n".join([f"characterisation, about {_duration(self.total)} of device time", *lines]) + warning
+        return "\n".join([f"characterisation, about {duration(self.total)} of device time", *lines]) + warning
 
 
 class Characterisation:
@@ -91,18 +93,18 @@ class Characterisation:
             )
 
     def plan(self) -> Plan:
-        """Device time of what is left, from a dry count and a few reads of the array; nothing is pulsed."""
-        prices = Prices.of(self._array)
+        """What is left to do, from a dry count; the array is not asked anything."""
+        dry, durations = DryCount(self._array), self._array.info.durations
+        bench = Bench(dry, self._bench.recipe, self._bench.schedule)
         seconds = {}
         for name in self._names:
-            dry = DryCount(self._array)
-            bench = Bench(dry, self._bench.recipe, self._bench.schedule)
-            for part, run in parts(name, bench).items():
-                if not self._part(name, part).is_file():
-                    run(bench)
-            if dry.counts.cell_reads or dry.counts.products:
-                seconds[name] = prices.seconds(dry.counts)
-        return Plan(seconds, [name for name in seconds if name in PULSING])
+            todo = [run for part, run in parts(name, bench).items() if not self._part(name, part).is_file()]
+            before = dry.longest.seconds(durations)
+            for run in todo:
+                run(bench)
+            if todo:
+                seconds[name] = dry.longest.seconds(durations) - before
+        return Plan(seconds, [name for name in seconds if name in PULSING], DryRun.of([dry]))
 
     def run(self, progress: Progress | None = None) -> dict[str, Path]:
         """Do what is left; the table of every experiment, by name.
@@ -129,11 +131,11 @@ class Characterisation:
                 table = run(self._bench)
                 if name == "stuck":
                     self._note_faults(table)
-                _write_table(path, table)
+                write_table(path, table)
         tell(name, len(todo), len(todo))
         final = self._out / f"{name}.csv"
         if not final.is_file():
-            _write_table(final, joined([_read_table(self._part(name, part)) for part in todo]))
+            write_table(final, joined([_read_table(self._part(name, part)) for part in todo]))
         return final
 
     def _note_faults(self, table: Columns) -> None:
@@ -162,14 +164,7 @@ def _identity(info: ArrayInfo) -> dict[str, object]:
     return {"name": info.name, "serial": info.serial, "shape": list(info.shape)}
 
 
-def _duration(seconds: float) -> str:
-    for size, unit in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def _write_table(path: Path, table: Columns) -> None:
+def write_table(path: Path, table: Columns) -> None:
     """CSV with the units in a comment above the header; there whole or not at all."""
     draft = path.with_suffix(".draft")
     with draft.open("w", newline="", encoding="utf-8") as file:

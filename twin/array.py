@@ -13,6 +13,7 @@ from imssa_lab.hal import (
     BoolArray,
     ColumnCalibration,
     CrossbarArray,
+    Durations,
     FloatArray,
     Programmer,
     ProgrammingReport,
@@ -67,6 +68,9 @@ class DigitalTwin(CrossbarArray):
                 input_bits=p.inputs.bits,
                 input_signed=p.inputs.signed,
                 adc=None if p.adc is None or len(p.inputs.weights) > 1 else adc_ranges(p.adc),
+                durations=Durations(
+                    product=p.timing.mvm * len(p.inputs.weights), cell_read=p.timing.cell_read, pulse=p.timing.pulse
+                ),
                 provenance={"profile": p.model_dump_json(), "seed": str(seed)},
             )
         )

@@ -125,7 +125,8 @@ class ScpiArray(CrossbarArray):
             raise
         info = self._description.info
         facts = {**info.provenance, "identity": connection.identity, "address": connection.link.name}
-        super().__init__(info.model_copy(update={"provenance": facts}))
+        durations = self._description.seconds.durations
+        super().__init__(info.model_copy(update={"provenance": facts, "durations": durations}))
 
     @property
     def link(self) -> Link:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.array_types import ArrayInfo, Readout
+from imssa_lab.array_types import ArrayInfo, Durations, Readout
 from imssa_lab.errors import LinkCorrupt
 
 PROTOCOL_VERSION = 1
@@ -33,6 +33,13 @@ class Seconds(BaseModel):
     cell: float = Field(default=0.0, ge=0, description="one reading of one cell")
     pulse: float = Field(default=0.0, ge=0, description="one pulse, beside its width")
     widths: bool = Field(default=False, description="whether the widths of pulses really pass")
+
+    @property
+    def durations(self) -> Durations | None:
+        """As the contract has them; None where the instrument leaves all of them at 0."""
+        if not (self.vector or self.cell or self.pulse):
+            return None
+        return Durations(product=self.vector, cell_read=self.cell, pulse=self.pulse, widths=self.widths)
 
 
 class Description(BaseModel):

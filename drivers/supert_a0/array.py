@@ -13,7 +13,7 @@ from drivers.supert_a0.board import Board, Setup
 from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step
 from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
-from imssa_lab.array_types import ArrayInfo, BoolArray, FloatArray, Pulses, Readout
+from imssa_lab.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.errors import LimitError
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
 
@@ -61,6 +61,7 @@ class SuperTArray(CrossbarArray):
                 input_coding=self._reading.inputs,
                 input_bits=INPUT_BITS if self._reading.inputs == "bit-serial" else UNARY_BITS,
                 input_signed=True,
+                durations=_durations(self._reading, shape),
                 provenance={
                     "port": board.name,
                     "firmware": "8 December 2019 or later",
@@ -197,6 +198,17 @@ class SuperTArray(CrossbarArray):
 
     def _close(self) -> None:
         self._board.leave()
+
+
+def _durations(reading: Reading, shape: tuple[int, int]) -> Durations:
+    """What operations on a block of this shape take: a vector is read in two passes, cells all together."""
+    rows, cols = shape
+    whole = rows * _VECTOR_TIME if reading.cells == "rows" else wire.SIDE**2 * (_CELL_TIME + READ_PAUSE * 1e-6)
+    return Durations(
+        product=2 * reading.steps * reading.pulses * _VECTOR_TIME,
+        cell_read=reading.steps * whole / (rows * cols),
+        pulse=_PULSE_TIME,
+    )
 
 
 def pulse_length(width: float) -> tuple[bool, int]:

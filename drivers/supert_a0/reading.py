@@ -49,6 +49,16 @@ class Reading(BaseModel):
         """Steps from 0 V to the read voltage."""
         return _LARGEST if self.inputs == "bit-serial" else UNARY_PULSES
 
+    @property
+    def pulses(self) -> int:
+        """Products that a vector of one sign takes."""
+        return INPUT_BITS if self.inputs == "bit-serial" else UNARY_PULSES
+
+    @property
+    def steps(self) -> int:
+        """Readings of the ADC that a value takes."""
+        return 1 if self.adc == "single" else len(SHIFTS)
+
     def train(self, numbers: NDArray[np.uint8]) -> tuple[BoolArray, FloatArray]:
         """Pulses (n, pulses, rows) for numbers of steps (n, rows), and what each pulse counts."""
         if self.inputs == "bit-serial":

@@ -1,7 +1,7 @@
 """The command `imssa`.
 
-Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 deployed, but a verification level failed,
-or twin and chip differ; 130 stopped by Ctrl-C.
+Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 done, but not as wanted: a verification level
+failed, cells stand outside, or twin and chip differ; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from imssa_lab.cli import (
+    calibrate,
     characterise,
     data,
     demo,
@@ -18,6 +19,7 @@ from imssa_lab.cli import (
     log,
     monitor,
     new_driver,
+    program,
     recheck,
     report,
     serve,
@@ -49,12 +51,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Trained S4D kernels on memristor crossbar arrays, real or simulated.",
-    epilog="Exit codes: 0 good, 1 error, 2 usage, 3 a verification level failed or twin and chip differ, 130 Ctrl-C.",
+    epilog="Exit codes: 0 good, 1 error, 2 usage, 3 done, but not as wanted, 130 Ctrl-C.",
 )
 app.command()(demo.demo)
 app.command()(train.train)
 app.command("sweep-bits")(sweep.sweep_bits)
 app.add_typer(data.data, name="data")
+app.command()(calibrate.calibrate)
+app.command()(program.program)
 app.command()(deploy.deploy)
 app.command()(recheck.recheck)
 app.command()(characterise.characterise)

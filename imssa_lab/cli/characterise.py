@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.session import console, stages
 from imssa_lab.errors import ConfigError
 
@@ -19,7 +20,7 @@ def characterise(
         str | None,
         typer.Option(help="Experiments, with commas: stuck, pulses, relaxation, programming, noise, iv, columns."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it will take, and end.")] = False,
+    dry_run: DryRunOption = False,
     record: Annotated[
         Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse; made where there is none.")
     ] = None,
@@ -46,6 +47,7 @@ def characterise(
         plan = work.plan()
         console(stderr=not dry_run).print(str(plan))
         if dry_run:
+            show_dry_run("characterise", plan.run)
             return
         with stages() as told:
             tables = work.run(told)

@@ -6,14 +6,17 @@ import hashlib
 import logging
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
 from imssa_lab.cli.session import Sequences, Stages, console, new_folder, provenance, stages
-from imssa_lab.errors import ConfigError, ImssaError, LogError
+from imssa_lab.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from imssa_lab.log import RunLog
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deploy import Deployment
+    from protocols.dry_count import DryRun
     from protocols.journal import ArrayState
 
 _log = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ class Choices:
         resume: go on with the deployment that the folder holds, or check it again.
         record: chip record that counts every pulse and knows of stuck cells.
         averages: reads of every time step of the kernels.
+        programmer, recipe: in the place of what the station file or the chip says, see `protocols.prescribed`.
     """
 
     spares: int = 0
@@ -48,6 +53,8 @@ class Choices:
     resume: bool = False
     record: Path | None = None
     averages: int = 1
+    programmer: str | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 def deploy(
@@ -64,6 +71,9 @@ def deploy(
         typer.Option(help="Chip record (SQLite): counts every pulse; stuck cells that it knows are planned around."),
     ] = None,
     averages: Annotated[int, typer.Option(min=1, help="Reads of every time step, against noise of reads.")] = 1,
+    programmer: ProgrammerOption = None,
+    recipe: RecipeOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Put a bundle on arrays, verify it on four levels, and report.
 
@@ -71,8 +81,12 @@ def deploy(
     """
     from imssa_lab.cli.result import result_table
 
-    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages)
+    changes = recipe_changes(recipe)
+    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes)
     with stages() as told:
+        if dry_run:
+            show_dry_run("deploy", dry_files(bundle, sequences, array, out, told, choices))
+            return
         outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
     reference = Sequences.load(sequences).reference
     console().print(result_table(outcome, reference, told.seconds, written(out)))
@@ -144,13 +158,33 @@ def deploy_files(
             outcome, text = _logged(log, arrays, bundle, sequences, told, choices, entries)
     except BaseException as error:
         if log_path.exists():
-            _report_unfinished(log_path, out / REPORT, error)
+            leave_report_unfinished(log_path, out / REPORT, error)
         raise
     told("write the report", 0, 1)
     (out / RESULT).write_text(text, encoding="utf-8")
-    _report(log_path, out / REPORT)
+    leave_report(log_path, out / REPORT)
     told("write the report", 1, 1)
     return outcome
+
+
+def dry_files(
+    bundle_path: Path, sequences_path: Path, template: str, out: Path, told: Stages, choices: Choices
+) -> DryRun:
+    """What `deploy_files` would ask of the arrays, which are opened and not asked anything; all remedies left out.
+
+    Raises:
+        ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits.
+    """
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.dry_count import DryCount, DryRun
+
+    bundle, sequences = KernelBundle.load(bundle_path), Sequences.load(sequences_path)
+    entries = (journal_of(out) or None) if choices.resume else None
+    with ExitStack() as stack:
+        arrays = _open(stack, template, 0, bundle, replace(choices, record=None))
+        counted = [DryCount(array) for array in arrays]
+        sequences.deploy(bundle, counted, told, resume=entries, averages=choices.averages)
+    return DryRun.of(counted)
 
 
 def _logged(
@@ -206,22 +240,6 @@ def _logged(
         log.event(RESULT_EVENT, text)
         log.event(OUTCOME, outcome_text(outcome))
     return outcome, text
-
-
-def _report(log_path: Path, path: Path) -> None:
-    """The report of a log, in the place of an older one: the logs of a folder keep every result."""
-    from imssa_lab.report.html import write_report
-
-    path.unlink(missing_ok=True)
-    write_report(log_path, path)
-
-
-def _report_unfinished(log_path: Path, path: Path, error: BaseException) -> None:
-    """A report also of what ended early; if that fails too, the first error is the one to tell."""
-    try:
-        _report(log_path, path)
-    except ImssaError as further:
-        error.add_note(f"and no report could be written: {further}")
 
 
 def journal_of(out: Path) -> list[str]:
@@ -295,6 +313,7 @@ def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, cho
     count = arrays_needed(bundle, arrays[0].info.shape) + choices.spares
     for spec in addresses(template, count, first)[1:]:
         arrays.append(stack.enter_context(open_array(spec)))
+    arrays = [prescribed(array, choices.programmer, choices.recipe) for array in arrays]
     if choices.record is None:
         return arrays
     from protocols.chip_record import ChipRecord, Counted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,11 @@ def recheck(
     """
     from imssa_lab.cli.result import result_table
     from imssa_lab.log import open_run
+    from protocols.prescribed import GIVEN_PROGRAMMER
+    from protocols.programmers import GIVEN_RECIPE
 
     with open_run(folder / LOG) as run:
-        facts = run.provenance
+        facts, given = run.provenance, run.infos[0].provenance
     if "first index" not in facts:
         raise ConfigError(f"{folder / LOG} is no log of a deployment; give the folder that `imssa deploy` wrote")
     bundle, sequences = folder / facts["bundle"], folder / facts["sequences"]
@@ -43,7 +46,14 @@ def recheck(
             told=told,
             first_index=int(facts["first index"]),
             choices=Choices(
-                spares, max_pulses, max_seconds, resume=True, record=chip_record, averages=int(facts["averages"])
+                spares,
+                max_pulses,
+                max_seconds,
+                resume=True,
+                record=chip_record,
+                averages=int(facts["averages"]),
+                programmer=given.get(GIVEN_PROGRAMMER),
+                recipe=json.loads(given.get(GIVEN_RECIPE, "{}")),
             ),
         )
     console().print(result_table(outcome, Sequences.load(sequences).reference, told.seconds, written(folder)))

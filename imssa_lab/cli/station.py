@@ -41,25 +41,43 @@ def init(file: Where = None) -> None:
 def check(file: Where = None) -> None:
     """Validate the station file, connect to every array without driving it, and say what is there.
 
+    Exit code 1: a calibration file is damaged or of another chip. A stale or missing one is called so.
+
     Example: imssa station check
     """
+    from rich.markup import escape
+
     from imssa_lab.station import open_array
     from imssa_lab.station_file import Station, station_path
+    from protocols.prescribed import GIVEN_PROGRAMMER
 
-    bench = Station.load(file)
+    bench, good = Station.load(file), True
     free = shutil.disk_usage(bench.log_folder if bench.log_folder.exists() else ".").free
     table = facts_table(f"{file or station_path()}, operator {bench.operator or 'not given'}")
     table.add_row("logs", f"{bench.log_folder}, {free / 1e9:.1f} GB free")
     for alias, entry in bench.arrays.items():
         with open_array(entry.address) as opened:
-            info = entry.ready(opened).info
-            carried = opened.calibration
+            ready = entry.ready(opened)
+            info, carried = ready.info, opened.calibration
+        words, usable = ("none" if carried is None else carried.date), True
+        if entry.calibration is not None:
+            words, usable = entry.last_calibration(info)
+        good = good and usable
         table.add_section()
         table.add_row("array", f"{alias}: {entry.address}")
         for name, value in info.facts():
             table.add_row(name, value)
-        table.add_row("column calibration", "none" if carried is None else carried.date)
+        if GIVEN_PROGRAMMER in info.provenance:
+            table.add_row("programmer", f"{info.provenance[GIVEN_PROGRAMMER]}, {escape(_recipe(entry.recipe))}")
+        table.add_row("column calibration", escape(words) if usable else f"[bold red]{escape(words)}[/bold red]")
     console().print(table)
+    if not good:
+        raise typer.Exit(1)
+
+
+def _recipe(changes: dict[str, object]) -> str:
+    listed = ", ".join(f"{key} = {value}" for key, value in changes.items())
+    return f"recipe of the chip with {listed}" if listed else "recipe of the chip"
 
 
 def _quoted(text: str) -> str:

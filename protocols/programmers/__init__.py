@@ -6,10 +6,11 @@ from protocols.programmers.hysteretic import WriteVerify
 from protocols.programmers.incremental import Incremental
 from protocols.programmers.mvm_tuning import MvmTuning
 from protocols.programmers.reading import SequentialTest
-from protocols.programmers.registry import PROGRAMMERS, make_programmer, recipe_of
+from protocols.programmers.registry import GIVEN_RECIPE, PROGRAMMERS, make_programmer, recipe_inside, recipe_of
 from protocols.programmers.residual import ResidualPairs, combine
 
 __all__ = [
+    "GIVEN_RECIPE",
     "PROGRAMMERS",
     "BothSides",
     "GateStart",
@@ -20,5 +21,6 @@ __all__ = [
     "WriteVerify",
     "combine",
     "make_programmer",
+    "recipe_inside",
     "recipe_of",
 ]

@@ -88,3 +88,13 @@ def test_a_session_is_compared_with_itself_with_the_chip_and_with_another(addres
     assert chip.count("record") == 2
     other = "twin:supert-a0?seed=9&shape=16x16"
     assert "differ" in run("06", "--log", "one/run.h5", "--array", other, "--out", "four", folder=tmp_path)
+
+
+def test_the_recipe_of_a_station_file_is_used_and_replays(tmp_path):
+    station = '[arrays.chip0]\naddress = "twin:supert-a0?seed=1&shape=8x8"\nrecipe = { pulse_budget = 30 }\n'
+    (tmp_path / "station.toml").write_text(station)
+    said = run("02", "--array", "chip0", "--out", "one", "--only", "programming", folder=tmp_path)
+    with open_run(tmp_path / "one" / "run.h5") as log:
+        assert log.column("program", "pulses", 0).max() == 30
+    again = run("02", "--array", "replay:one/run.h5", "--out", "two", "--only", "programming", folder=tmp_path)
+    assert again.replace("two/", "one/") == said

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from drivers.arc_two import ArcTwoArray, ChannelMap
@@ -26,6 +27,8 @@ from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.replayed_wire import ReplayedWire
 from imssa_lab.testing import Run, Script
+from protocols.prescribed import Prescribed
+from protocols.watched import Watched
 from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
 from twin.instruments.bench import BenchTwin
@@ -48,6 +51,12 @@ def _on_twin(script: Script, path: Path) -> Any:
 
 def _recorded(script: Script, path: Path) -> Any:
     with record(path, [_twin()], {}) as (array,), array:
+        return script(array)
+
+
+def _prescribed_and_watched(script: Script, path: Path) -> Any:
+    given = Watched(Prescribed(_twin(), None, {"max_steps": 200}), np.full(SHAPE, 50e-6), lambda done, total: None)
+    with record(path, [given], {}) as (array,), array:
         return script(array)
 
 
@@ -138,6 +147,7 @@ def _on_arc_two(script: Script, path: Path) -> Any:
 ARRAYS = {
     "twin": _on_twin,
     "recorded": _recorded,
+    "prescribed and watched": _prescribed_and_watched,
     "replayed": _replayed,
     "scpi over tcp": _over_scpi,
     "superT over a pty": _over_supert,

@@ -7,6 +7,7 @@ import pytest
 
 from imssa_lab import open_array, record
 from imssa_lab.s4d import recipes
+from tests.docs.blocks import blocks
 
 
 def log_format(folder: Path) -> dict[str, object]:
@@ -17,6 +18,13 @@ def log_format(folder: Path) -> dict[str, object]:
 def programming(folder: Path) -> dict[str, object]:
     array = open_array("twin:supert-a0?seed=1&shape=8x8")
     return {"array": array, "target": np.full((8, 8), 50e-6), "mask": np.ones((8, 8), bool)}
+
+
+def station(folder: Path) -> dict[str, object]:
+    """The station file that the page shows."""
+    (shown,) = (block.text for block in blocks("docs/howto/calibrate-and-program.md") if block.kind == "toml")
+    (folder / "station.toml").write_text(shown)
+    return {}
 
 
 def supert(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:

@@ -1,0 +1,111 @@
+"""`imssa calibrate`: gain and offset of every bit line, measured, checked, and written to a calibration file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.run_place import bench_facts, run_place
+from imssa_lab.cli.session import Stages, console, provenance, stages
+from imssa_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from imssa_lab.calibration_file import CalibrationFile
+    from imssa_lab.hal import CrossbarArray
+    from protocols.column_calibration import ColumnCheck
+
+_KELVIN = 273.15
+
+
+def calibrate(
+    array: Annotated[str, typer.Option(help="Address or alias of the array.")],
+    out: Annotated[
+        Path | None, typer.Option(help="New calibration file; without it the one that the station file names.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(min=-_KELVIN, help="Of the chip, in degrees Celsius.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Measure gain and offset of every bit line by products of known inputs, and write a calibration file.
+
+    Pulses nothing. The file that a station names is replaced; the log of every calibration stays.
+
+    Example: imssa calibrate --array "twin:supert-a0?seed=1" --out chip0.json
+    """
+    from imssa_lab.station import open_array, station_entry
+    from protocols.column_calibration import calibrate_columns, check_columns
+    from protocols.dry_count import DryCount, DryRun
+
+    entry = station_entry(array)
+    path = out or (None if entry is None else entry.calibration)
+    if path is None:
+        raise ConfigError('calibrate: write --out FILE, or calibration = "FILE" under this array in the station file')
+    if out is not None and out.exists():
+        raise ConfigError(f"{out} exists; choose another --out, nothing was overwritten")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
+    with open_array(array, calibrated=False) as opened:
+        if dry_run:
+            dry = DryCount(opened)
+            calibrate_columns(dry)
+            check_columns(dry)
+            show_dry_run("calibrate", DryRun.of([dry]))
+            return
+        log = run_place(array, "calibrate").with_suffix(".h5")
+        with stages() as told:
+            found, check = _measured(opened, array, log, temperature, told)
+    found.save(path)
+    console().print(_table(found, check, {"calibration": str(path), "log": str(log)}))
+
+
+def _measured(
+    opened: CrossbarArray, address: str, log: Path, temperature: float | None, told: Stages
+) -> tuple[CalibrationFile, ColumnCheck]:
+    """The calibration and its check, all of it in a log of its own."""
+    from imssa_lab.calibration_file import CalibrationFile
+    from imssa_lab.log import Recorded, RunLog
+    from protocols.chip_record import chip_id
+    from protocols.column_calibration import calibrate_columns, check_columns
+
+    facts = provenance() | bench_facts(address, f"calibration of {opened.info.name}")
+    with RunLog.create(log, [opened], facts) as run, Recorded(opened, run) as recorded:
+        told("fit gain and offset", 0, 1)
+        fitted = calibrate_columns(recorded)
+        told("fit gain and offset", 1, 1)
+        told("check on other inputs", 0, 1)
+        check = check_columns(recorded)
+        told("check on other inputs", 1, 1)
+    found = CalibrationFile(
+        chip=chip_id(opened.info),
+        array=address,
+        date=datetime.fromisoformat(fitted.date),
+        temperature=None if temperature is None else temperature + _KELVIN,
+        gain=tuple(fitted.gain.tolist()),
+        offset=tuple(fitted.offset.tolist()),
+        before=tuple(check.before.tolist()),
+        after=tuple(check.after.tolist()),
+        log=log.name,
+    )
+    return found, check
+
+
+def _table(found: CalibrationFile, check: ColumnCheck, paths: dict[str, str]) -> Table:
+    """Every bit line, then all of them together."""
+    import numpy as np
+    from rich.table import Table
+
+    table = Table("bit line", "gain", "offset, uA", "misses before, uS", "after, uS", box=None)
+    columns = zip(found.gain, found.offset, found.before, found.after, check.silent, strict=True)
+    for col, (gain, offset, before, after, silent) in enumerate(columns):
+        words = f"{1e6 * after:.3f}" + (" does not answer" if silent else "")
+        table.add_row(str(col), f"{gain:.4f}", f"{1e6 * offset:+.3f}", f"{1e6 * before:.3f}", words)
+    rms = [f"{1e6 * float(np.sqrt(np.mean(np.square(side)))):.3f}" for side in (found.before, found.after)]
+    table.add_section()
+    table.add_row("all, rms", "", "", *rms)
+    table.caption = "\n".join(f"{name}: {path}" for name, path in {"chip": found.chip, **paths}.items())
+    return table

@@ -1,0 +1,24 @@
+"""`--dry-run`, the same for every verb: what would be pulsed and read, and the time it takes; nothing is driven."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.session import console, facts_table
+
+if TYPE_CHECKING:
+    from protocols.dry_count import DryRun
+
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be pulsed and read, and how long it takes; drive nothing.")
+]
+
+
+def show_dry_run(verb: str, run: DryRun) -> None:
+    """The counts of a dry run as a table."""
+    table = facts_table(f"{verb}, dry run: nothing was driven")
+    for name, value in run.facts():
+        table.add_row(name, value)
+    console().print(table)

@@ -1,0 +1,53 @@
+"""Files of targets: siemens or microsiemens, and numbers that can be neither are named with their cell."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imssa_lab.cli.targets import load_targets
+from imssa_lab.errors import ConfigError
+
+WANTED = np.array([[10e-6, np.nan, 30e-6], [40e-6, 50e-6, 0.0]])
+
+
+def test_all_forms_of_a_file_give_the_same_targets(tmp_path: Path) -> None:
+    np.save(tmp_path / "s.npy", WANTED)
+    np.save(tmp_path / "us.npy", 1e6 * WANTED)
+    (tmp_path / "s.csv").write_text("# siemens\n10e-6,,3e-5\n4e-5,5e-5,0\n")
+    (tmp_path / "us.csv").write_text("10, nan,30\n40,50,0\n")
+    for name in ("s.npy", "us.npy", "s.csv", "us.csv"):
+        found = load_targets(tmp_path / name, microsiemens=name.startswith("us"))
+        np.testing.assert_allclose(found, WANTED, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "microsiemens", "said"),
+    [
+        ("10,20\n30,40\n", False, "word line 1, bit line 1: 40 would be 40 S; are they in uS. write --microsiemens"),
+        ("1e-5,2e-5\n", True, "word line 0, bit line 1: 2e-05, the largest, .* leave --microsiemens out"),
+        ("1e7,1\n", True, "1e.07 would be 10 S; they are no conductances"),
+        ("1e-5,-2e-5\n", False, "word line 0, bit line 1: -2e-05 is below zero"),
+        ("1e-5,inf\n", False, "would be inf S"),
+        ("1e-5,20uS\n", False, "word line 0, bit line 1: '20uS' is no number"),
+        ("col0,col1\n1e-5,2e-5\n", False, "'col0' is no number"),
+        ("1e-5,2e-5\n1e-5\n", False, r"lines of \[1, 2\] fields"),
+        ("", False, "fields"),
+        (",\n,\n", False, "no cell has a target"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, microsiemens: bool, said: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_targets(path, microsiemens=microsiemens)
+
+
+def test_files_that_hold_no_table(tmp_path: Path) -> None:
+    np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2)))
+    np.save(tmp_path / "words.npy", np.array([["a"]]))
+    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
+    for name in ("cube.npy", "words.npy", "cut.npy", "bytes.csv", "nowhere.csv", "nowhere.npy"):
+        with pytest.raises(ConfigError, match=name):
+            load_targets(tmp_path / name)
