@@ -24,7 +24,7 @@ IMSSA = "from imssa_lab.cli import main; main()"
 _TIMES = 7
 _BENCH = """
 [arrays.left]
-address = "twin:supert-a0?seed=1"
+address = "twin:supert-a0-easy?seed=1"
 """
 
 

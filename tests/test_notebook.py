@@ -22,7 +22,7 @@ def text_of(shown):
 
 
 def test_a_session_shows_what_it_is_and_what_came_of_it(tmp_path):
-    array = open_array("twin:supert-a0?seed=3&shape=6x4")
+    array = open_array("twin:supert-a0-easy?seed=3&shape=6x4")
     assert "word lines x bit lines 6 x 4" in text_of(array)
     assert "2 to 150 µS" in text_of(array.info)
     before = array.time
@@ -39,7 +39,7 @@ def test_a_session_shows_what_it_is_and_what_came_of_it(tmp_path):
 
 
 def test_showing_asks_nothing_of_the_instrument(tmp_path):
-    array = open_array("twin:supert-a0?seed=3&shape=6x4")
+    array = open_array("twin:supert-a0-easy?seed=3&shape=6x4")
     with record(tmp_path / "run.h5", [array], {}) as (chip,), chip:
         chip._repr_html_()
     with open_run(tmp_path / "run.h5") as run:
@@ -47,7 +47,7 @@ def test_showing_asks_nothing_of_the_instrument(tmp_path):
         assert run.records("read_conductances") == 0
 
 
-@pytest.mark.parametrize("name", ["supert-a0", "ideal", "hfox-cmo"])
+@pytest.mark.parametrize("name", ["supert-a0-easy", "ideal", "hfox-cmo"])
 def test_a_profile_shows_its_sections(name):
     shown = text_of(TwinProfile.load(name))
     assert f"twin profile {name}" in shown

@@ -51,7 +51,7 @@ class DigitalTwin(CrossbarArray):
     """
 
     def __init__(
-        self, profile: TwinProfile | str = "supert-a0", shape: tuple[int, int] = (64, 64), seed: int = 0
+        self, profile: TwinProfile | str = "supert-a0-easy", shape: tuple[int, int] = (64, 64), seed: int = 0
     ) -> None:
         self.profile = profile if isinstance(profile, TwinProfile) else TwinProfile.load(profile)
         p = self.profile

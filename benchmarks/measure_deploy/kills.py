@@ -175,7 +175,7 @@ class _Board:
 def _serve(asked: int, answer: int, others: tuple[int, int]) -> int:
     for end in others:
         os.close(end)
-    profile = TwinProfile.load("supert-a0")
+    profile = TwinProfile.load("supert-a0-easy")
     none = profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0})
     board = SuperTBoard(profile.model_copy(update={"stuck": none, "lines": None, "overdrive": None}), seed=3)
     bench: Any = board.benches[0]

@@ -70,7 +70,7 @@ def steps_of(tolerance: float, multiple: float) -> WriteVerify:
     return BOARD.model_copy(update=changes)
 
 
-def without_faults(preset: str = "supert-a0") -> TwinProfile:
+def without_faults(preset: str = "supert-a0-easy") -> TwinProfile:
     """The preset without stuck cells and dead lines: what no programmer can reach hides what they differ in."""
     profile = TwinProfile.load(preset)
     none = profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0})
@@ -185,7 +185,7 @@ def against_the_board(bars: Bars) -> None:
     """The published recipe on full arrays of the presets as they are, faults, converter and all."""
     changes = {"step_back": 3, "sequential": SequentialTest(), "max_steps": 300, "max_retries": 15}
     ours = GateStart(recipe=BOARD.model_copy(update=changes))
-    for preset in ("supert-a0", "supert-a0-measured"):
+    for preset in ("supert-a0-easy", "supert-a0"):
         profile = TwinProfile.load(preset)
         board, start = programmed(profile, BOARD, 10e-6), programmed(profile, ours, 10e-6)
         what = f"{preset}: gate-start against the board's recipe"
@@ -266,7 +266,7 @@ def tuned(profile: TwinProfile, programmer: Programmer, chip: int, noise: float)
 
 def tuning(bars: Bars) -> None:
     """Output noise of 2 % of the largest current that random inputs give, for cells and products alike."""
-    plain, measured = without_faults(), without_faults("supert-a0-measured")
+    plain, measured = without_faults(), without_faults("supert-a0")
     recipe = steps_of(2e-6, 3.0).model_copy(update={"set_gate": (0.4, 1.0, 0.02), "step_back": 2, "max_retries": 50})
     cells = BOARD.model_copy(update={"step_back": 2, "set_voltage": (3.0, 3.0, 1.0), "set_gate": (0.4, 1.0, 0.02)})
     cellwise: dict[str, Programmer] = {

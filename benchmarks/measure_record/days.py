@@ -67,7 +67,7 @@ DAYS: dict[str, Day] = {"characterisation": characterised, "deployment": deploye
 @contextmanager
 def scpi() -> Iterator[tuple[Stream, Connect]]:
     """An array tester on TCP: the stream to it, and its driver."""
-    tester = ScpiArrayTester(BenchTwin("supert-a0", (_SIDE, _SIDE), seed=3))
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (_SIDE, _SIDE), seed=3))
     with TcpPort(tester) as port:
         yield open_visa(port.resource, 10.0), lambda stream: ScpiArray(ScpiWire(stream))
 
@@ -75,7 +75,7 @@ def scpi() -> Iterator[tuple[Stream, Connect]]:
 @contextmanager
 def supert() -> Iterator[tuple[Stream, Connect]]:
     """A superT A0 board on a pseudo-terminal; its waits move its own clocks."""
-    firmware = SuperTBoard("supert-a0", seed=3)
+    firmware = SuperTBoard("supert-a0-easy", seed=3)
     with PtyPort(firmware) as port:
         yield open_serial(port.port), lambda stream: SuperTArray(Board(stream), sleep=firmware.benches[0].wait)
 

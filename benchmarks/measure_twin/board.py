@@ -1,4 +1,4 @@
-"""The profile `supert-a0-measured` against what was measured on the superT A0 board."""
+"""The profile `supert-a0` against what was measured on the superT A0 board."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protocols.column_calibration import calibrate_columns
 from protocols.write_verify import WriteVerify
 from twin import DigitalTwin, TwinProfile
 
-PROFILE = "supert-a0-measured"
+PROFILE = "supert-a0"
 SEEDS = (0, 1, 2, 3, 4)
 LOW, HIGH = 2e-6, 100e-6
 """S, the window of the board's one-sided pairs."""

@@ -69,7 +69,7 @@ def population(bars: Bars) -> None:
     """Per-cell read sd of the board's array, mean of the quantiles of 16 chips."""
     quantiles, averaged = [], []
     for seed in range(16):
-        twin = DigitalTwin("supert-a0-measured", (64, 64), seed)
+        twin = DigitalTwin("supert-a0", (64, 64), seed)
         twin.cells.conductance = np.tile(np.linspace(0.8e-6, 98e-6, 64), (64, 1))
         reads = np.stack([twin.read_conductances() for _ in range(500)]) * 1e6
         sd = reads.std(axis=0)
@@ -87,7 +87,7 @@ def population(bars: Bars) -> None:
     print(f"     read sd of the cells, maximum: {chips[:, 4].mean():.1f} uS, board 14.5")
 
 
-PRESETS = ("supert-a0", "supert-a0-measured", "ideal", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
+PRESETS = ("supert-a0-easy", "supert-a0", "ideal", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
 SESSION = """
 import hashlib, sys
 import numpy as np
@@ -158,7 +158,7 @@ def presets(bars: Bars) -> None:
 def cost() -> None:
     """Times of reads, for the eye."""
     rng = np.random.default_rng(0)
-    for name in ("ideal", "supert-a0", "pcm-joshi"):
+    for name in ("ideal", "supert-a0-easy", "pcm-joshi"):
         twin = DigitalTwin(name, (64, 64), 0)
         voltages = rng.uniform(0.0, 0.2, (1024, 64))
         for n, repeats in ((1, 200), (1024, 5)):

@@ -54,7 +54,7 @@ def supert_chaos(bars: Bars, quick: bool) -> None:
     kinds = tuple(kind for kind in KINDS if kind not in ("refused", "identity", "error"))
     # an operation is some hundred commands, each of which may meet a fault
     faults = Faults(kinds, _RATE / 50, np.random.default_rng(13), seconds=2 * _DEADLINE)
-    firmware = SuperTBoard("supert-a0", 3)
+    firmware = SuperTBoard("supert-a0-easy", 3)
     seen, restarts = 0, 0
 
     def undetectable() -> bool:

@@ -42,7 +42,7 @@ class Virtual:
 @contextmanager
 def virtual_scpi(shape: tuple[int, int], seed: int = 3, faults: Faults | None = None) -> Iterator[Virtual]:
     """An SCPI array tester on a TCP port."""
-    tester = ScpiArrayTester(BenchTwin("supert-a0", shape, seed), watchdog=WATCHDOG)
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", shape, seed), watchdog=WATCHDOG)
     with TcpPort(tester, faults=faults) as port:
         address = f"visa+scpi:{port.resource}?timeout=2"
         yield Virtual(tester.bench, address, lambda s: open_scpi_at(port.resource, s), _scpi_closed)
@@ -51,7 +51,7 @@ def virtual_scpi(shape: tuple[int, int], seed: int = 3, faults: Faults | None = 
 @contextmanager
 def virtual_supert(shape: tuple[int, int], seed: int = 3, faults: Faults | None = None) -> Iterator[Virtual]:
     """A superT A0 on a pseudo-terminal; `shape` is the block of array 0 that is used."""
-    firmware = SuperTBoard("supert-a0", seed)
+    firmware = SuperTBoard("supert-a0-easy", seed)
     with PtyPort(firmware, faults) as port:
         address = f"serial+supert-a0:{port.port}?block={shape[0]}x{shape[1]}"
         yield Virtual(firmware.benches[0], address, lambda s: open_supert_at(port.port, s, shape), _supert_closed)
@@ -60,7 +60,7 @@ def virtual_supert(shape: tuple[int, int], seed: int = 3, faults: Faults | None 
 @contextmanager
 def virtual_smu(shape: tuple[int, int], seed: int = 3) -> Iterator[Virtual]:
     """Two source-measure units and a 707 around one array."""
-    bench = BenchTwin(meter_profile("supert-a0"), shape, seed)
+    bench = BenchTwin(meter_profile("supert-a0-easy"), shape, seed)
     wiring = Wiring(bench)
     with (
         TcpPort(Meter(wiring)) as smu,

@@ -37,8 +37,8 @@ def fuzz(bars: Bars, quick: bool) -> None:
     sent, entries, accepted, asked = 0, 0, 0, 0
     rng = np.random.default_rng(7)
     notes = Conversation()
-    firmware = SuperTBoard("supert-a0", 1)
-    tester = ScpiArrayTester(BenchTwin("supert-a0", _SHAPE, 1), watchdog=0.0)
+    firmware = SuperTBoard("supert-a0-easy", 1)
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", _SHAPE, 1), watchdog=0.0)
     with PtyPort(firmware) as pty, TcpPort(tester) as tcp:
         arrays: list[tuple[CrossbarArray, BenchTwin]] = [
             (SuperTArray(Board(RecordingStream(open_serial(pty.port), notes)), 0, _SHAPE), firmware.benches[0]),
@@ -101,7 +101,7 @@ def threads(bars: Bars, quick: bool) -> None:
     """Questions from several threads on one link, each with an answer of its own."""
     each = 500 if quick else 25_000
     mixed: list[str] = []
-    tester = ScpiArrayTester(BenchTwin("supert-a0", (4, 4), 1), watchdog=0.0)
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (4, 4), 1), watchdog=0.0)
     with TcpPort(tester) as port:
         wire = ScpiWire(open_visa(port.resource, 5.0), 5.0)
         answered = [0] * _THREADS
@@ -127,16 +127,16 @@ def same_bits(bars: Bars, quick: bool) -> None:
     """Readings and pulses over the wires that carry codes, beside the twin in process with the same seed."""
     grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64)))
     gate = dac_voltage(dac_code(np.array([0.8, 5.0])))
-    reference = board_profile("supert-a0", "bit-serial")
-    with PtyPort(SuperTBoard("supert-a0", 5)) as pty, SuperTArray(Board(open_serial(pty.port))) as array:
+    reference = board_profile("supert-a0-easy", "bit-serial")
+    with PtyPort(SuperTBoard("supert-a0-easy", 5)) as pty, SuperTArray(Board(open_serial(pty.port))) as array:
         over_supert = _script(array, grid, (0.8, 5.0))
-    tester = ScpiArrayTester(BenchTwin("supert-a0", (64, 64), 5))
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (64, 64), 5))
     with TcpPort(tester) as tcp, ScpiArray(ScpiWire(open_visa(tcp.resource, 5.0))) as scpi:
         over_scpi = _script(scpi, grid, (float(gate[0]), float(gate[1])))
     gates = (float(gate[0]), float(gate[1]))
     for name, there, profile in (
         ("superT over a pty", over_supert, reference),
-        ("SCPI over TCP", over_scpi, "supert-a0"),
+        ("SCPI over TCP", over_scpi, "supert-a0-easy"),
     ):
         here = _script(DigitalTwin(profile, (64, 64), 5), grid, gates)
         other = _script(DigitalTwin(profile, (64, 64), 6), grid, gates)

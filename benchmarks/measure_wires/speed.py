@@ -121,7 +121,7 @@ def _supert(bars: Bars, each: int) -> None:
 def _recorded(read: Callable[[CrossbarArray], object]) -> tuple[list[Turn], list[Turn]]:
     """What a board says from its opening through the first `read`, and what it says for each further one."""
     notes = Conversation()
-    with PtyPort(SuperTBoard("supert-a0", 1)) as port:
+    with PtyPort(SuperTBoard("supert-a0-easy", 1)) as port:
         with SuperTArray(Board(RecordingStream(open_serial(port.port), notes))) as array:
             read(array)
             first = len(notes.turns)

@@ -20,7 +20,7 @@ from twin import DigitalTwin, TwinProfile
 from twin.profile import Timing
 
 HERE = Path(__file__).parent
-NAMES = ("ideal", "supert-a0", "supert-a0-measured", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
+NAMES = ("ideal", "supert-a0-easy", "supert-a0", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
 CELLS = (100, 200)
 TIMES = np.geomspace(1.0, 1e6, 19)
 SHADES = ("#1b4965", "#2a9d8f", "#e76f51", "#7a5195")

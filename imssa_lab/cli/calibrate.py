@@ -35,7 +35,7 @@ def calibrate(
 
     Pulses nothing. The file that a station names is replaced; the log of every calibration stays.
 
-    Example: imssa calibrate --array "twin:supert-a0?seed=1" --out chip0.json
+    Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --out chip0.json
     """
     from imssa_lab.station import open_array, station_entry
     from protocols.column_calibration import calibrate_columns, check_columns

@@ -14,7 +14,7 @@ from imssa_lab.errors import ConfigError
 
 
 def characterise(
-    address: Annotated[str, typer.Argument(help="Array, for example 'twin:supert-a0?seed=1'.")],
+    address: Annotated[str, typer.Argument(help="Array, for example 'twin:supert-a0-easy?seed=1'.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables; one that was begun is gone on with.")],
     only: Annotated[
         str | None,
@@ -29,7 +29,7 @@ def characterise(
 
     Pulses cells unless --only names experiments that merely read (noise, iv, columns): what the array holds is lost.
 
-    Example: imssa characterise "twin:supert-a0?seed=1" --out chip1 --dry-run
+    Example: imssa characterise "twin:supert-a0-easy?seed=1" --out chip1 --dry-run
     """
     from imssa_lab.hal import CrossbarArray
     from imssa_lab.station import open_array

@@ -14,7 +14,7 @@ from imssa_lab.cli.train import exported, settings, train_model
 from imssa_lab.cli.virtual import KINDS, virtual_arrays
 from imssa_lab.errors import ConfigError
 
-TWINS = "twin:supert-a0?seed={index}"
+TWINS = "twin:supert-a0-easy?seed={index}"
 TWINS_PER_SEED = 1000
 VIRTUAL_ARRAYS = 12
 """More than the tasks of the demo need: an array that is not opened costs little."""

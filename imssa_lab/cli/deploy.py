@@ -77,7 +77,8 @@ def deploy(
 ) -> None:
     """Put a bundle on arrays, verify it on four levels, and report.
 
-    Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0?seed={index}" --out run
+    Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
+    --out run
     """
     from imssa_lab.cli.result import result_table
 

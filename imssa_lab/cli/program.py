@@ -45,7 +45,7 @@ def program(
     Exit code 3: cells stand outside; they are listed, all of them in cells.csv. Ctrl-C once finishes the pulse under
     way, makes safe and writes the report.
 
-    Example: imssa program targets.csv --microsiemens --array "twin:supert-a0?seed=1" --dry-run
+    Example: imssa program targets.csv --microsiemens --array "twin:supert-a0-easy?seed=1" --dry-run
     """
     import numpy as np
 

@@ -29,7 +29,7 @@ def init(file: Where = None) -> None:
     operator = typer.prompt("Operator", default="")
     folder = typer.prompt("Folder for logs", default=".")
     alias = typer.prompt("Alias of the first array", default="chip0")
-    address = typer.prompt("Its address", default="twin:supert-a0?seed=1")
+    address = typer.prompt("Its address", default="twin:supert-a0-easy?seed=1")
     lines = [f"operator = {_quoted(operator)}", f"log_folder = {_quoted(folder)}", ""]
     lines += [f"[arrays.{_quoted(alias)}]", f"address = {_quoted(address)}", ""]
     where.write_text("\n".join(lines), encoding="utf-8")

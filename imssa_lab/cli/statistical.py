@@ -19,7 +19,7 @@ from twin import DigitalTwin, TwinProfile
 TOLERANCE = 10e-6
 
 
-def healthy_profile(name: str = "supert-a0") -> TwinProfile:
+def healthy_profile(name: str = "supert-a0-easy") -> TwinProfile:
     """The preset without faults, of which the benchmark puts in its own, and with white read noise alone.
 
     So the chip has what the bars were found with: converters of 8 and 10 bits, reads that scatter by 1 %. Telegraph

@@ -29,7 +29,7 @@ from twin.instruments.server import PtyPort, TcpPort
 from twin.instruments.supert_a0 import SuperTBoard
 
 SHAPE = (8, 8)
-TWIN = "twin:supert-a0?seed=1&shape=8x8"
+TWIN = "twin:supert-a0-easy?seed=1&shape=8x8"
 
 
 def imssa(*words: object) -> Result:
@@ -50,7 +50,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "twin":
         yield TWIN
         return
-    with PtyPort(SuperTBoard(TwinProfile.load("supert-a0"), seed=3)) as port:
+    with PtyPort(SuperTBoard(TwinProfile.load("supert-a0-easy"), seed=3)) as port:
         yield f"serial+supert-a0:{port.port}?array=0&block=8x8"
 
 
@@ -58,11 +58,11 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
 def watched(request: pytest.FixtureRequest) -> Iterator[tuple[str, Journal]]:
     """Virtual instruments, and what their electrodes saw."""
     if request.param == "board":
-        board = SuperTBoard(TwinProfile.load("supert-a0"), seed=3)
+        board = SuperTBoard(TwinProfile.load("supert-a0-easy"), seed=3)
         with PtyPort(board) as port:
             yield f"serial+supert-a0:{port.port}?array={{index}}&block=16x24", board.journal
         return
-    bench = BenchTwin("supert-a0", (16, 24), seed=5)
+    bench = BenchTwin("supert-a0-easy", (16, 24), seed=5)
     with TcpPort(ScpiArrayTester(bench)) as port:
         yield f"visa+scpi:{port.resource}", bench.journal
 
@@ -165,7 +165,7 @@ def test_cells_that_do_not_move_are_listed_whatever_the_loop_says(
 def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board = SuperTBoard(TwinProfile.load("supert-a0"), seed=3)
+    board = SuperTBoard(TwinProfile.load("supert-a0-easy"), seed=3)
     sent, left = SuperTArray._apply_pulses, iter(range(5))
 
     def interrupted(self: SuperTArray, pulses: Pulses) -> None:
@@ -193,7 +193,7 @@ def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(
         (["--recipe", "tolerance_out"], "write KEY=VALUE"),
         (["--recipe", "tolerance_out=wide"], "no value of TOML"),
         (["--recipe", "max_steps=3", "--recipe", "max_steps=4"], "max_steps is given twice"),
-        (["--recipe", "reset_voltage=[0.5, 4.0, 0.1]"], "goes up to 4 V, twin:supert-a0 allows 3 V"),
+        (["--recipe", "reset_voltage=[0.5, 4.0, 0.1]"], "goes up to 4 V, twin:supert-a0-easy allows 3 V"),
         (["--programmer", "hysteric"], "did you mean 'hysteretic'"),
         (["--microsiemens"], "leave --microsiemens out"),
         (["--array", "replay:nowhere.h5"], "nowhere.h5"),

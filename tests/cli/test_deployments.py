@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def board() -> SuperTBoard:
-    profile = TwinProfile.load("supert-a0")
+    profile = TwinProfile.load("supert-a0-easy")
     none = profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0})
     return SuperTBoard(profile.model_copy(update={"stuck": none, "lines": None, "overdrive": None}), seed=3)
 
@@ -158,7 +158,7 @@ def test_the_figure_of_stuck_cells(folder: Path) -> None:
 def test_characterise_says_how_long_and_goes_on(tmp_path: Path) -> None:
     arguments = [
         "characterise",
-        "twin:supert-a0?shape=4x4&seed=1",
+        "twin:supert-a0-easy?shape=4x4&seed=1",
         "--out",
         tmp_path / "chip",
         "--only",

@@ -10,7 +10,7 @@ from twin import DigitalTwin
 
 GOOD = """
 [arrays.left]
-address = "twin:supert-a0?seed=1&shape=4x4"
+address = "twin:supert-a0-easy?seed=1&shape=4x4"
 """
 ON_COMMAND_LINES = [
     (["station", "check", "--file", "nowhere.toml"], 1, ["nowhere.toml", "imssa station init"]),

@@ -18,7 +18,7 @@ operator = "A. Student"
 log_folder = "."
 
 [arrays.chip0]
-address = "twin:supert-a0?seed=1&shape=8x8"
+address = "twin:supert-a0-easy?seed=1&shape=8x8"
 chip = "seed 1"
 [arrays.chip0.limits]
 read_voltage = 0.15
@@ -41,7 +41,7 @@ MISTAKES = [
     ("set = {", "sett = {", "did you mean 'set'"),
     ("set = {", "form = {", "this array has no FORM pulses"),
     ('chip = "seed 1"', 'chip = "seed 2"', "reports chip 'seed 1', the station file promises 'seed 2'"),
-    ("supert-a0?", "supert-a1?", "supert-a0"),
+    ("supert-a0-easy?", "supert-a1-easy?", "supert-a0-easy"),
     ("twin:", "twn:", "did you mean 'twin'"),
     ("seed=1&", "sede=1&", "unknown option"),
     ("shape=8x8", "shape=8", "shape"),
@@ -60,7 +60,7 @@ def station(tmp_path: Path, monkeypatch: Any) -> Path:
 
 
 def test_an_alias_opens_its_array_with_lower_limits(station: Path) -> None:
-    with open_array("chip0") as array, open_array("twin:supert-a0?seed=1&shape=8x8") as free:
+    with open_array("chip0") as array, open_array("twin:supert-a0-easy?seed=1&shape=8x8") as free:
         assert array.info.serial == "seed 1"
         mask = np.ones(array.info.shape, dtype=bool)
         pulses = Pulses.on(mask, "SET", 2.5, 1.0, 10e-6)
@@ -84,7 +84,7 @@ def test_the_environment_names_another_file(station: Path, monkeypatch: Any) -> 
 
 
 def test_limits_are_never_raised(station: Path) -> None:
-    with open_array("chip0") as array, open_array("twin:supert-a0?seed=1&shape=8x8") as free:
+    with open_array("chip0") as array, open_array("twin:supert-a0-easy?seed=1&shape=8x8") as free:
         with pytest.raises(LimitError, match="lowered, not raised"):
             array.lower_limits(free.info.limits)
 

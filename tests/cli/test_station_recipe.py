@@ -21,14 +21,14 @@ operator = "A. Student"
 log_folder = "logs"
 
 [arrays.chip0]
-address = "twin:supert-a0?seed=1&shape=8x8"
+address = "twin:supert-a0-easy?seed=1&shape=8x8"
 calibration = "chip0.json"
 programmer = "gate-start"
 [arrays.chip0.recipe]
 tolerance_out = 9e-6
 pulse_budget = 30
 """
-PLAIN = "twin:supert-a0?seed=1&shape=8x8"
+PLAIN = "twin:supert-a0-easy?seed=1&shape=8x8"
 MISTAKES = [
     ("programmer", "programer", "unknown key 'arrays.chip0.programer'; did you mean 'programmer'"),
     ("gate-start", "gate-strat", "did you mean 'gate-start'"),
@@ -37,8 +37,8 @@ MISTAKES = [
     ("9e-6", "1e-6", "tolerance_out must not be below tolerance_in"),
     ("pulse_budget = 30", "set_voltage = [1.0, 5.0, 1.0]", r"recipe.set_voltage: goes up to 5 V, .* allows 3.5 V"),
     ("calibration =", "calibration_days = 0\ncalibration =", "calibration_days: Input should be greater than 0"),
-    ("twin:supert-a0?seed=1&shape=8x8", "replay:run.h5", "a recording brings its calibration and its recipe"),
-    ("twin:supert-a0", "twin:wan-2022", "no write-verify recipe of its own"),
+    ("twin:supert-a0-easy?seed=1&shape=8x8", "replay:run.h5", "a recording brings its calibration and its recipe"),
+    ("twin:supert-a0-easy", "twin:wan-2022", "no write-verify recipe of its own"),
 ]
 
 
@@ -144,7 +144,7 @@ def test_every_mistake_is_named(station: Path, right: str, wrong: str, said: str
 
 def test_a_calibration_of_another_chip_is_never_used(station: Path) -> None:
     station.write_text(GOOD.replace("seed=1", "seed=2"))
-    with pytest.raises(CalibrationError, match=r"of chip 'twin:supert-a0 seed 1', connected is .*seed 2"):
+    with pytest.raises(CalibrationError, match=r"of chip 'twin:supert-a0-easy seed 1', connected is .*seed 2"):
         open_array("chip0")
     np.save("t.npy", np.full((8, 8), 50e-6))
     done = imssa("program", "t.npy", "--array", "chip0", "--out", "night")
@@ -153,7 +153,7 @@ def test_a_calibration_of_another_chip_is_never_used(station: Path) -> None:
     assert not Path("night").exists()
     checked = imssa("station", "check")
     assert checked.exit_code == 1
-    assert "calibration of chip 'twin:supert-a0 seed 1'" in shown(checked)
+    assert "calibration of chip 'twin:supert-a0-easy seed 1'" in shown(checked)
 
 
 def test_check_tells_date_and_age_and_what_is_stale(station: Path) -> None:

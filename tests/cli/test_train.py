@@ -86,8 +86,8 @@ def test_mistakes_are_named(tmp_path, arguments, says):
 
 def test_hardening_takes_errors_and_stuck_cells_from_the_profile():
     config = recipe("fsdd-order", Precision.parse("ternary"), 0)
-    errors = hardened(config, "supert-a0").quantised.cell_errors
-    chip = TwinProfile.load("supert-a0")
+    errors = hardened(config, "supert-a0-easy").quantised.cell_errors
+    chip = TwinProfile.load("supert-a0-easy")
     assert errors.window == (chip.window.low, chip.window.high)
     assert errors.sigma[0] == pytest.approx(chip.recipe.tolerance_in / 3**0.5)
     assert (errors.stuck_on, errors.stuck_off) == (chip.stuck.on_fraction, chip.stuck.off_fraction)

@@ -41,7 +41,7 @@ SHAPE = (12, 8)
 
 
 def _twin() -> DigitalTwin:
-    return DigitalTwin("supert-a0", SHAPE, seed=5)
+    return DigitalTwin("supert-a0-easy", SHAPE, seed=5)
 
 
 def _on_twin(script: Script, path: Path) -> Any:
@@ -68,7 +68,7 @@ def _replayed(script: Script, path: Path) -> Any:
 
 
 def _over_scpi(script: Script, path: Path) -> Any:
-    tester = ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=5))
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=5))
     with TcpPort(tester) as port, open_scpi(port.resource, {}) as array:
         result = script(array)
     assert tester.bench.journal.grounded
@@ -76,7 +76,7 @@ def _over_scpi(script: Script, path: Path) -> Any:
 
 
 def _over_supert(script: Script, path: Path) -> Any:
-    firmware = SuperTBoard("supert-a0", seed=5)
+    firmware = SuperTBoard("supert-a0-easy", seed=5)
     with PtyPort(firmware) as port:
         board = Board(open_serial(port.port))
         with SuperTArray(board, 0, SHAPE, sleep=firmware.benches[0].wait) as array:
@@ -98,13 +98,13 @@ def _wire_replayed(script: Script, path: Path, stream: Stream, connect: Callable
 
 
 def _scpi_wire_replayed(script: Script, path: Path) -> Any:
-    with TcpPort(ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=5))) as port:
+    with TcpPort(ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=5))) as port:
         stream = open_visa(port.resource, 5.0)
         return _wire_replayed(script, path, stream, lambda wire: ScpiArray(ScpiWire(wire)))
 
 
 def _supert_wire_replayed(script: Script, path: Path) -> Any:
-    firmware = SuperTBoard("supert-a0", seed=5)
+    firmware = SuperTBoard("supert-a0-easy", seed=5)
     with PtyPort(firmware) as port:
 
         def connect(wire: Stream) -> CrossbarArray:
@@ -114,7 +114,7 @@ def _supert_wire_replayed(script: Script, path: Path) -> Any:
 
 
 def _over_smu_and_matrix(script: Script, path: Path) -> Any:
-    bench = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
+    bench = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
     wiring = Wiring(bench)
     with (
         TcpPort(Meter(wiring)) as smu,
@@ -136,7 +136,7 @@ def _over_smu_and_matrix(script: Script, path: Path) -> Any:
 
 def _on_arc_two(script: Script, path: Path) -> Any:
     """A stand-in of the maker's library, not its wire."""
-    bench = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
+    bench = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
     lines = ChannelMap.standard().block(*SHAPE)
     with ArcTwoArray(library(), Instrument(bench, lines), lines, sleep=bench.wait) as array:
         result = script(array)

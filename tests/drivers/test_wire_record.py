@@ -31,13 +31,13 @@ SHAPE = (4, 3)
 
 @contextmanager
 def scpi() -> Iterator[Stream]:
-    with TcpPort(ScpiArrayTester(BenchTwin("supert-a0", SHAPE, 2))) as port:
+    with TcpPort(ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, 2))) as port:
         yield open_visa(port.resource, 2.0)
 
 
 @contextmanager
 def supert() -> Iterator[Stream]:
-    with PtyPort(SuperTBoard("supert-a0", 2)) as port:
+    with PtyPort(SuperTBoard("supert-a0-easy", 2)) as port:
         yield open_serial(port.port)
 
 
@@ -60,7 +60,7 @@ def script(array: CrossbarArray, voltage: float = 2.0) -> list[Any]:
 def test_a_driver_on_recorded_bytes(kind: str, tmp_path: Path) -> None:
     instrument, connect = WIRES[kind]
     path = tmp_path / "run.h5"
-    with RunLog.create(path, [DigitalTwin("supert-a0", SHAPE)], {}) as log, instrument() as stream:
+    with RunLog.create(path, [DigitalTwin("supert-a0-easy", SHAPE)], {}) as log, instrument() as stream:
         original = script(connect(RecordingStream(stream, log.wire(stream.name))))
     with open_run(path) as run:
         player = ReplayedWire(run)

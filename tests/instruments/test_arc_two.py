@@ -19,7 +19,7 @@ from twin.instruments.smu_matrix import meter_profile
 
 @pytest.fixture
 def instrument() -> Instrument:
-    return Instrument(BenchTwin(meter_profile("supert-a0"), (32, 32), seed=5), ChannelMap.standard())
+    return Instrument(BenchTwin(meter_profile("supert-a0-easy"), (32, 32), seed=5), ChannelMap.standard())
 
 
 def test_all_channels_of_the_standard_map() -> None:

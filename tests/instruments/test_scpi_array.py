@@ -26,7 +26,7 @@ SHAPE = (4, 3)
 
 @pytest.fixture
 def tester() -> ScpiArrayTester:
-    return ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=3))
+    return ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=3))
 
 
 def say(tester: ScpiArrayTester, text: str | bytes) -> str:
@@ -152,8 +152,8 @@ class TestDriver:
 
         with open_scpi(port.resource, {}) as array:
             there = script(array)
-        here = script(DigitalTwin("supert-a0", SHAPE, seed=3))
-        other = script(DigitalTwin("supert-a0", SHAPE, seed=4))
+        here = script(DigitalTwin("supert-a0-easy", SHAPE, seed=3))
+        other = script(DigitalTwin("supert-a0-easy", SHAPE, seed=4))
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(there, here, strict=True))
         assert not np.array_equal(here[1], other[1], equal_nan=True)
 
@@ -186,7 +186,7 @@ class TestDriver:
             assert tester.bench.journal.grounded
 
     def test_the_watchdog_grounds_the_outputs(self) -> None:
-        tester = ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=3), watchdog=0.1)
+        tester = ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=3), watchdog=0.1)
         with TcpPort(tester) as port, open_scpi(port.resource, {}) as array:
             array.read_conductances()
             assert tester.bench.outputs
@@ -255,7 +255,7 @@ def tcp_meter() -> Iterator[str]:
 
 
 def chaos(kinds: tuple[str, ...], rate: float, operations: int, seed: int = 1) -> tuple[Any, Faults]:
-    tester = ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=3))
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=3))
     faults = Faults(kinds, rate, np.random.default_rng(seed), seconds=0.15)
     deadline = 0.1
 
@@ -290,7 +290,7 @@ class TestFaults:
 
     def test_a_naive_reader_is_told_wrong_answers(self) -> None:
         """The null control: the same faults under plain questions and answers."""
-        tester = ScpiArrayTester(BenchTwin("supert-a0", SHAPE, seed=3))
+        tester = ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=3))
         faults = Faults(("twice", "late"), 0.3, np.random.default_rng(2), seconds=0.15)
         wrong = 0
         with TcpPort(tester, faults=faults) as port, socket.create_connection(port.address) as plain:

@@ -43,7 +43,7 @@ class Bench:
         open_line: int = -1,
         faults: Faults | None = None,
     ) -> None:
-        self.twin = BenchTwin(meter_profile("supert-a0"), SHAPE, seed=5)
+        self.twin = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
         wiring = Wiring(self.twin, frozenset({open_line}))
         self.source, self.gate = Meter(wiring, models[0]), Meter(wiring, models[1], gates=True)
         self._switch = switch

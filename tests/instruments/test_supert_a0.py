@@ -37,7 +37,7 @@ EVERY = np.ones((64, 64), dtype=bool)
 
 @pytest.fixture
 def firmware() -> SuperTBoard:
-    return SuperTBoard("supert-a0", seed=5)
+    return SuperTBoard("supert-a0-easy", seed=5)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ class TestDriver:
         asked = np.linspace(1.0, 3.0, 4096).reshape(64, 64)
         with SuperTArray(Board(open_serial(port.port))) as array:
             there = script(array, asked, 0.8)
-        profile = board_profile("supert-a0", "bit-serial")
+        profile = board_profile("supert-a0-easy", "bit-serial")
         here = script(DigitalTwin(profile, (64, 64), 5), grid, gate)
         other = script(DigitalTwin(profile, (64, 64), 6), grid, gate)
         same = [np.array_equal(a, b) for a, b in zip(there, here, strict=True)]
@@ -189,7 +189,7 @@ class TestDriver:
 
     @pytest.mark.parametrize("inputs", ["bit-serial", "unary"])
     def test_pulse_trains_give_the_same_bits_as_in_process(self, port: PtyPort, inputs: Any) -> None:
-        profile = board_profile("supert-a0", "bit-serial")
+        profile = board_profile("supert-a0-easy", "bit-serial")
         bits = 8 if inputs == "bit-serial" else 3
         coded = profile.inputs.model_copy(update={"coding": inputs, "bits": bits})
         here = DigitalTwin(profile.model_copy(update={"inputs": coded}), (64, 64), 5)
@@ -332,7 +332,7 @@ class TestDangers:
         assert np.argwhere(~np.isnan(last[0].voltage)).tolist() == [[1, 2]]  # not those of the batch before
 
     def test_old_firmware_is_refused_before_anything_is_pulsed(self) -> None:
-        old = SuperTBoard("supert-a0", zero_rule=False)
+        old = SuperTBoard("supert-a0-easy", zero_rule=False)
         with PtyPort(old) as port:
             with pytest.raises(WrongInstrument, match="8 December 2019"):
                 Board(open_serial(port.port), timeout=0.5)
@@ -340,7 +340,7 @@ class TestDangers:
 
     def test_the_danger_is_real(self) -> None:
         """The null control: old firmware drives -10 V into what is left alone."""
-        old = powered(SuperTBoard("supert-a0", zero_rule=False))
+        old = powered(SuperTBoard("supert-a0-easy", zero_rule=False))
         nothing = np.zeros((64, 64), dtype=np.uint16)
         for row, data in wire.packets(nothing, nothing):
             old.receive(wire.PulsesInternal(0, 1, row, data).encode())
@@ -444,7 +444,7 @@ SERIAL_FAULTS = sorted(set(KINDS) - {"refused", "identity", "error"})  # those t
 
 @pytest.mark.parametrize("kind", SERIAL_FAULTS)
 def test_faults_give_typed_errors_and_no_wrong_answer_that_can_be_told(kind: str) -> None:
-    firmware = SuperTBoard("supert-a0", seed=5)
+    firmware = SuperTBoard("supert-a0-easy", seed=5)
     faults = Faults((kind,), 0.005, np.random.default_rng(4), seconds=0.3)
     seen = 0
 

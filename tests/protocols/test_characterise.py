@@ -23,7 +23,7 @@ SHORT = Schedule(levels=4, reads=20, reads_at_once=5, times=(1.0, 100.0), sample
 
 
 def healthy(**changes: object) -> TwinProfile:
-    preset = TwinProfile.load("supert-a0")
+    preset = TwinProfile.load("supert-a0-easy")
     noise = {"sd_median": 1e-6, "sd_spread": 0.0, "exponent": 0.0, "flicker": None, "telegraph": None}
     return preset.model_copy(
         update={
@@ -237,7 +237,7 @@ def test_the_tables_are_read_by_a_fit_as_they_are(tmp_path: Path) -> None:
 def test_the_command_says_how_long_and_then_does_it(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(characterise)
-    address, out = "twin:supert-a0?seed=1&shape=8x8", tmp_path / "c"
+    address, out = "twin:supert-a0-easy?seed=1&shape=8x8", tmp_path / "c"
     asked = [address, "--out", str(out), "--only", "stuck,iv", "--record", str(tmp_path / "chips.sqlite")]
     told = CliRunner().invoke(app, [*asked, "--dry-run"])
     assert told.exit_code == 0

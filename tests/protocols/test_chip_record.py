@@ -29,35 +29,35 @@ def pulses(kind: str = "SET", voltage: float = 1.5, width: float = 10e-6) -> Pul
 def test_pulses_and_their_widths_add_up_over_sessions(tmp_path: Path) -> None:
     for _ in range(2):
         with ChipRecord(tmp_path / "chips.sqlite") as chips:
-            array = Counted(DigitalTwin("supert-a0", SHAPE, seed=1), chips)
+            array = Counted(DigitalTwin("supert-a0-easy", SHAPE, seed=1), chips)
             array.apply_pulses(pulses())
             array.apply_pulses(pulses("RESET", width=1e-3))
             array.apply_pulses(pulses("RESET", width=1e-4))
-            Counted(DigitalTwin("supert-a0", SHAPE, seed=2), chips).apply_pulses(pulses())
+            Counted(DigitalTwin("supert-a0-easy", SHAPE, seed=2), chips).apply_pulses(pulses())
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
-        assert chips.chips() == ["twin:supert-a0 seed 1", "twin:supert-a0 seed 2"]
-        wear = chips.wear("twin:supert-a0 seed 1")
+        assert chips.chips() == ["twin:supert-a0-easy seed 1", "twin:supert-a0-easy seed 2"]
+        wear = chips.wear("twin:supert-a0-easy seed 1")
         assert wear.count[PulseKind.SET][2].tolist() == [0, 0, 0, 2, 2, 0, 0, 0]
         assert wear.count[PulseKind.RESET].sum() == 8
         assert wear.seconds[PulseKind.RESET][2, 3] == pytest.approx(2.2e-3)
         assert wear.count[PulseKind.FORM].sum() == 0
         assert wear.pulses.sum() == 12
-        assert chips.wear("twin:supert-a0 seed 2").pulses.sum() == 4
+        assert chips.wear("twin:supert-a0-easy seed 2").pulses.sum() == 4
 
 
 def test_a_programming_run_is_all_there_and_unchanged(tmp_path: Path) -> None:
     target = np.random.default_rng(0).uniform(2e-6, 150e-6, SHAPE)
-    bare = DigitalTwin("supert-a0", SHAPE, seed=1)
+    bare = DigitalTwin("supert-a0-easy", SHAPE, seed=1)
     expected = bare.program_conductances(target)
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
-        array = Counted(DigitalTwin("supert-a0", SHAPE, seed=1), chips)
+        array = Counted(DigitalTwin("supert-a0-easy", SHAPE, seed=1), chips)
         report = array.program_conductances(target)
         assert np.array_equal(report.achieved, expected.achieved)
         assert np.array_equal(chips.wear(array.chip).pulses, report.pulses)
 
 
 def test_stuck_cells_become_faults_once(tmp_path: Path) -> None:
-    twin = DigitalTwin("supert-a0", SHAPE, seed=1)
+    twin = DigitalTwin("supert-a0-easy", SHAPE, seed=1)
     mask = np.zeros(SHAPE, dtype=bool)
     mask[1, 1] = True
     twin.cells.stick(mask, 2e-6)
@@ -71,14 +71,14 @@ def test_stuck_cells_become_faults_once(tmp_path: Path) -> None:
 
 def test_a_refused_request_is_not_counted(tmp_path: Path) -> None:
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
-        array = Counted(DigitalTwin("supert-a0", SHAPE, seed=1), chips)
+        array = Counted(DigitalTwin("supert-a0-easy", SHAPE, seed=1), chips)
         with pytest.raises(LimitError):
             array.apply_pulses(pulses(voltage=9.0))
         assert chips.wear(array.chip).pulses.sum() == 0
 
 
 def test_a_batch_that_fails_on_its_way_stays_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    twin = DigitalTwin("supert-a0", SHAPE, seed=1)
+    twin = DigitalTwin("supert-a0-easy", SHAPE, seed=1)
 
     def lost(_: Pulses) -> None:
         raise LinkLost("the other end closed the link")
@@ -92,7 +92,7 @@ def test_a_batch_that_fails_on_its_way_stays_counted(tmp_path: Path, monkeypatch
 
 
 def test_a_record_that_cannot_be_written_stops_the_pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    twin = DigitalTwin("supert-a0", SHAPE, seed=1)
+    twin = DigitalTwin("supert-a0-easy", SHAPE, seed=1)
     before = twin.cells.conductance.copy()
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
         array = Counted(twin, chips)
@@ -117,7 +117,7 @@ class Telling(DigitalTwin):
         sys.stdout.flush()
         super()._apply_pulses(pulses)
 
-array = Counted(Telling("supert-a0", (8, 8), seed=1), ChipRecord(sys.argv[1]))
+array = Counted(Telling("supert-a0-easy", (8, 8), seed=1), ChipRecord(sys.argv[1]))
 one = Pulses.on(np.ones((8, 8), dtype=bool), "SET", 1.0, 0.5, 1e-6)
 while True:
     array.apply_pulses(one)
@@ -142,7 +142,7 @@ def test_no_pulse_is_lost_by_a_kill(tmp_path: Path) -> None:
         sent += got + len(process.stdout.read())
         process.stdout.close()
         with ChipRecord(tmp_path / "chips.sqlite") as chips:
-            counted = chips.wear("twin:supert-a0 seed 1").pulses
+            counted = chips.wear("twin:supert-a0-easy seed 1").pulses
         assert (counted == counted[0, 0]).all()  # a batch is there as a whole
         assert sent <= counted[0, 0] <= sent + 3
 
@@ -164,19 +164,19 @@ def test_files_that_are_no_record_are_left_alone(tmp_path: Path) -> None:
 
 def test_two_shapes_under_one_name_are_refused(tmp_path: Path) -> None:
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
-        twin = DigitalTwin("supert-a0", SHAPE, seed=1)
+        twin = DigitalTwin("supert-a0-easy", SHAPE, seed=1)
         chips.know(twin.info)
         with pytest.raises(LogError, match="different serial numbers"):
-            chips.know(DigitalTwin("supert-a0", (4, 4), seed=1).info)
-        with pytest.raises(LogError, match=r"there are twin:supert-a0 seed 1"):
+            chips.know(DigitalTwin("supert-a0-easy", (4, 4), seed=1).info)
+        with pytest.raises(LogError, match=r"there are twin:supert-a0-easy seed 1"):
             chips.wear("another")
-        assert chip_id(twin.info) == "twin:supert-a0 seed 1"
+        assert chip_id(twin.info) == "twin:supert-a0-easy seed 1"
 
 
 def test_the_log_goes_outside_the_count(tmp_path: Path) -> None:
     """Both see every batch, and the report is in the log."""
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
-        array = Counted(DigitalTwin("supert-a0", SHAPE, seed=1), chips)
+        array = Counted(DigitalTwin("supert-a0-easy", SHAPE, seed=1), chips)
         with record(tmp_path / "run.h5", [array], {}) as [recorded]:
             report = recorded.program_conductances(np.full(SHAPE, 60e-6))
         assert np.array_equal(chips.wear(array.chip).pulses, report.pulses)

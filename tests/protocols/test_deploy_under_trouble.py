@@ -23,7 +23,7 @@ class Counting(DigitalTwin):
     """A twin that counts every cell's pulses and loses its link after so many calls."""
 
     def __init__(self, seed: int = 3, calls: int | None = None) -> None:
-        profile = TwinProfile.load("supert-a0")
+        profile = TwinProfile.load("supert-a0-easy")
         changes = {"stuck": profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0})}
         changes |= {name: None for name in ("lines", "weak") if hasattr(profile, name)}
         super().__init__(profile.model_copy(update=changes), SHAPE, seed)

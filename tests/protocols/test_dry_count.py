@@ -32,7 +32,7 @@ def targets(seed: int = 0) -> np.ndarray:
 
 
 def test_what_is_counted_is_what_is_asked() -> None:
-    dry, twin = DryCount(Untouchable("supert-a0", SHAPE, 1)), DigitalTwin("supert-a0", SHAPE, 1)
+    dry, twin = DryCount(Untouchable("supert-a0-easy", SHAPE, 1)), DigitalTwin("supert-a0-easy", SHAPE, 1)
     some = np.zeros(SHAPE, dtype=bool)
     some[:4] = True
     for array in (dry, twin):
@@ -49,7 +49,7 @@ def test_what_is_counted_is_what_is_asked() -> None:
 
 
 def test_programming_stays_below_what_is_called_most_and_near_what_is_expected() -> None:
-    twin = DigitalTwin("supert-a0", SHAPE, 1)
+    twin = DigitalTwin("supert-a0-easy", SHAPE, 1)
     dry = DryCount(twin)
     dry.program_conductances(targets())
     report = twin.program_conductances(targets())
@@ -64,7 +64,7 @@ def test_programming_stays_below_what_is_called_most_and_near_what_is_expected()
 
 @pytest.mark.parametrize("name", sorted(set(PROGRAMMERS) - {"residual"}))
 def test_every_programmer_by_name_is_counted_with_its_ladders(name: str) -> None:
-    twin = DigitalTwin("supert-a0", SHAPE, 1)
+    twin = DigitalTwin("supert-a0-easy", SHAPE, 1)
     dry = DryCount(twin)
     dry.program_conductances(targets(), None, make_programmer(name, recipe_of(twin)))
     assert dry.expected.cells == 256
@@ -73,14 +73,14 @@ def test_every_programmer_by_name_is_counted_with_its_ladders(name: str) -> None
 
 
 def test_a_pulse_budget_bounds_the_pulses() -> None:
-    twin = Prescribed(DigitalTwin("supert-a0", SHAPE, 1), None, {"pulse_budget": 7})
+    twin = Prescribed(DigitalTwin("supert-a0-easy", SHAPE, 1), None, {"pulse_budget": 7})
     dry = DryCount(twin)
     dry.program_conductances(targets())
     assert dry.expected.pulses == dry.longest.pulses == 7 * 256
 
 
 def test_a_ladder_above_the_limits_is_refused_before_the_first_pulse() -> None:
-    twin = DigitalTwin("supert-a0", SHAPE, 1)
+    twin = DigitalTwin("supert-a0-easy", SHAPE, 1)
     limits = twin.info.limits
     twin.lower_limits(limits.model_copy(update={"reset": limits.reset.model_copy(update={"voltage_max": 2.0})}))
     with pytest.raises(LimitError, match=r"RESET voltage 2\.5 V asked, at most 2 V"):
@@ -116,7 +116,7 @@ def timed(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     from imssa_lab.station import open_array
 
     if "twin" in request.param:
-        yield DigitalTwin("supert-a0" if request.param == "twin" else "supert-a0-measured", SHAPE, 1)
+        yield DigitalTwin("supert-a0-easy" if request.param == "twin" else "supert-a0", SHAPE, 1)
         return
     more = "&cells=rows&adc=two-step" if request.param != "board" else ""
     with PtyPort(SuperTBoard(seed=1)) as port, open_array(f"serial+supert-a0:{port.port}?array=0{more}") as array:

@@ -38,7 +38,7 @@ class Telling(Decorated):
 
 
 def chip(**changes: object) -> DigitalTwin:
-    profile = TwinProfile.load("supert-a0").model_copy(update={"wires": None, **changes})
+    profile = TwinProfile.load("supert-a0-easy").model_copy(update={"wires": None, **changes})
     array = DigitalTwin(profile, seed=5)
     array.cells.conductance = np.random.default_rng(2).uniform(2e-6, 150e-6, (64, 64))
     return array
@@ -122,7 +122,7 @@ def test_a_loop_outside_the_limits_is_refused() -> None:
     with pytest.raises(LimitError, match="at most"):
         stream.step(np.zeros((1, 6)))
     bank = KernelRunner([chip()], two_banks())._banks[0][0].lines
-    small = DigitalTwin("supert-a0", (8, 8))
+    small = DigitalTwin("supert-a0-easy", (8, 8))
     with pytest.raises(LimitError, match="outside the array"):
         small.read_loop(ClosedLoop([bank], np.zeros(1)), np.zeros((1, 1, len(bank.rows))), [])
     assert array.time == 0.0

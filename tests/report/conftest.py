@@ -38,7 +38,7 @@ def deployed(tmp_path_factory):
 def night(tmp_path_factory):
     """The file of a night: two chips programmed and calibrated, products, 24 readings at once, some later."""
     path = tmp_path_factory.mktemp("night") / "night.h5"
-    arrays = [DigitalTwin("supert-a0", (12, 10), seed=seed) for seed in (1, 2)]
+    arrays = [DigitalTwin("supert-a0-easy", (12, 10), seed=seed) for seed in (1, 2)]
     random = np.random.default_rng(0)
     with record(path, arrays, {"title": TITLE, "command": "<b>night"}) as chips:
         for chip in chips:

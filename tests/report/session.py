@@ -20,6 +20,6 @@ class SlowChip(DigitalTwin):
 
 
 target = np.linspace(10e-6, 120e-6, 120).reshape(12, 10)
-with record(sys.argv[1], [SlowChip("supert-a0", (12, 10), seed=1)], {}) as (chip,), chip:
+with record(sys.argv[1], [SlowChip("supert-a0-easy", (12, 10), seed=1)], {}) as (chip,), chip:
     while True:
         chip.program_conductances(target)

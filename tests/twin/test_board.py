@@ -1,4 +1,4 @@
-"""`supert-a0-measured` against the published statistics of the board; `make measure-twin` measures more."""
+"""`supert-a0` against the published statistics of the board; `make measure-twin` measures more."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from benchmarks.measure_twin.board import column_gains, pair_targets, product_error, programmed, within
 from twin import DigitalTwin, TwinProfile
 
-BOARD = TwinProfile.load("supert-a0-measured")
+BOARD = TwinProfile.load("supert-a0")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from twin.nodal import CubicCells, solve
 from twin.pulse_response import Forming, Overdrive
 from twin.wires import Wires
 
-BOARD = TwinProfile.load("supert-a0-measured")
+BOARD = TwinProfile.load("supert-a0")
 PLAIN = TwinProfile.load("ideal")
 
 
@@ -300,7 +300,7 @@ def test_cubic_cells_in_products_and_reads() -> None:
 
 
 def test_same_seed_same_bits_and_reads_do_not_disturb_pulses() -> None:
-    first, second, other = (DigitalTwin("supert-a0-measured", (16, 16), seed=seed) for seed in (3, 3, 4))
+    first, second, other = (DigitalTwin("supert-a0", (16, 16), seed=seed) for seed in (3, 3, 4))
     first.read_conductances(averages=7)
     first.read_mvm(np.full((5, 16), 0.1))
     for twin in (first, second, other):

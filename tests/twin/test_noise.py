@@ -163,7 +163,7 @@ class TestFluctuators:
 class TestVariances:
     def test_noise_of_a_product_is_that_of_its_cells(self) -> None:
         """White noise: 40,000 vectors give each sd to 0.35 %; the law is sum V^2 sd^2."""
-        board = TwinProfile.load("supert-a0-measured").read_noise
+        board = TwinProfile.load("supert-a0").read_noise
         noise = CellNoise(board.model_copy(update={"telegraph": None, "flicker": None}), (16, 4), *two_streams(6))
         voltages = np.random.default_rng(0).uniform(-0.2, 0.2, 16)
         conductance = np.random.default_rng(1).uniform(2e-6, 150e-6, (16, 4))
@@ -208,7 +208,7 @@ class TestBits:
     @given(
         cuts=st.lists(st.integers(1, 59), max_size=6),
         seed=st.integers(0, 3),
-        profile=st.sampled_from(["supert-a0", "supert-a0-measured", "busy", "hfox-cmo", "wan-2022"]),
+        profile=st.sampled_from(["supert-a0-easy", "supert-a0", "busy", "hfox-cmo", "wan-2022"]),
     )
     def test_codes_do_not_depend_on_the_batch(self, cuts: list[int], seed: int, profile: str) -> None:
         one, parts = (any_twin(profile, seed) for _ in range(2))
@@ -266,17 +266,17 @@ class TestBoard:
 
     def test_population_of_read_sd(self) -> None:
         """Mean of four chips of 400 reads; how many cells sit beside a gap of the ADC differs from chip to chip."""
-        got = np.mean([read_sd("supert-a0-measured", seed) for seed in range(4)], axis=0)
+        got = np.mean([read_sd("supert-a0", seed) for seed in range(4)], axis=0)
         assert got == pytest.approx([0.65, 2.4, 4.7, 7.0], rel=0.15)
 
     def test_it_needs_the_cells_with_two_states(self) -> None:
-        board = TwinProfile.load("supert-a0-measured")
+        board = TwinProfile.load("supert-a0")
         noise = board.read_noise.model_copy(update={"telegraph": None})
         assert read_sd(board.model_copy(update={"read_noise": noise}), 0)[3] < 0.85 * 7.0
 
     def test_most_of_it_is_white(self) -> None:
         """Averages of ten reads: median 0.20 uS on the board; noise that lasts would leave 0.65."""
-        twin = gradient(TwinProfile.load("supert-a0-measured"), 0)
+        twin = gradient(TwinProfile.load("supert-a0"), 0)
         averaged = np.stack([twin.read_conductances(averages=10) for _ in range(40)]).std(axis=0)
         assert np.median(averaged) * 1e6 == pytest.approx(0.20, rel=0.15)
 

@@ -14,7 +14,7 @@ from twin.converter import Adc, Converters, adc_ranges, codes_of
 from twin.inputs import Inputs, dac_voltage, pulse_trains, weighted_sum
 from twin.periphery import ReadRate, Sag
 
-BOARD = TwinProfile.load("supert-a0-measured")
+BOARD = TwinProfile.load("supert-a0")
 PLAIN = TwinProfile.load("ideal")
 
 

@@ -27,7 +27,7 @@ def in_batches(array: DigitalTwin, *sizes: int) -> FloatArray:
 
 
 def plain(**changes: object) -> TwinProfile:
-    profile = TwinProfile.load("supert-a0")
+    profile = TwinProfile.load("supert-a0-easy")
     noise = profile.read_noise.model_copy(update={"flicker": None, "telegraph": None, "electronic": None})
     inputs = profile.inputs.model_copy(update={"coding": "analog", "bits": 8, "signed": True})
     assert profile.adc is not None
@@ -85,6 +85,6 @@ def test_wires_give_the_same_bits_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_physics_that_is_not_plain_goes_the_long_way() -> None:
     assert PlainReads.suits(plain())
-    measured = TwinProfile.load("supert-a0-measured")
+    measured = TwinProfile.load("supert-a0")
     for section in ("read_noise", "inputs", "adc", "read_rate"):
         assert not PlainReads.suits(plain(**{section: getattr(measured, section)}))

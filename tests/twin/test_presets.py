@@ -221,9 +221,11 @@ class TestProgrammingError:
 
 class TestExtends:
     def test_only_what_differs_need_be_said(self, tmp_path: Path) -> None:
-        (tmp_path / "mine.toml").write_text('extends = "supert-a0"\nname = "mine"\n[read_noise]\nexponent = 0.25\n')
+        (tmp_path / "mine.toml").write_text(
+            'extends = "supert-a0-easy"\nname = "mine"\n[read_noise]\nexponent = 0.25\n'
+        )
         (tmp_path / "his.toml").write_text('extends = "mine.toml"\nname = "his"\n[stuck]\non_fraction = 0.0\n')
-        board, his = TwinProfile.load("supert-a0"), TwinProfile.load(tmp_path / "his.toml")
+        board, his = TwinProfile.load("supert-a0-easy"), TwinProfile.load(tmp_path / "his.toml")
         assert his.name == "his"
         assert his.read_noise == board.read_noise.model_copy(update={"exponent": 0.25})
         assert his.stuck == board.stuck.model_copy(update={"on_fraction": 0.0})

@@ -21,7 +21,7 @@ def test_ideal_twin_computes_the_exact_product() -> None:
 
 class TestProfiles:
     def test_presets_load(self) -> None:
-        assert {"ideal", "supert-a0"} <= set(preset_names())
+        assert {"ideal", "supert-a0-easy"} <= set(preset_names())
         for name in preset_names():
             assert TwinProfile.load(name).source
 

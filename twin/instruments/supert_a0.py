@@ -63,7 +63,7 @@ class SuperTBoard:
 
     def __init__(
         self,
-        profile: TwinProfile | str = "supert-a0",
+        profile: TwinProfile | str = "supert-a0-easy",
         seed: int = 0,
         journal: Journal | None = None,
         paced: bool = False,

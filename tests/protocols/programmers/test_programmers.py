@@ -28,7 +28,7 @@ SHAPE = (32, 32)
 
 def profile(sd: float = 0.0, **changes: object) -> TwinProfile:
     """Cells with the scatter of the preset's pulses, white read noise `sd` (S) and nothing else wrong with them."""
-    preset = TwinProfile.load("supert-a0")
+    preset = TwinProfile.load("supert-a0-easy")
     noise = {"sd_median": sd, "sd_spread": 0.0, "exponent": 0.0, "flicker": None, "telegraph": None}
     return preset.model_copy(
         update={
@@ -47,7 +47,7 @@ def profile(sd: float = 0.0, **changes: object) -> TwinProfile:
 def recipe(tolerance: float = 5e-6, **changes: object) -> WriteVerify:
     return WriteVerify.model_validate(
         {
-            **TwinProfile.load("supert-a0").recipe.model_dump(),
+            **TwinProfile.load("supert-a0-easy").recipe.model_dump(),
             "tolerance_in": tolerance,
             "tolerance_out": tolerance,
             "set_voltage": (3.0, 3.0, 1.0),
@@ -301,13 +301,13 @@ def test_residual_pairs_refuse_half_a_pair() -> None:
 
 
 def test_programmers_by_name_start_from_the_chip_s_recipe() -> None:
-    own = recipe_of(DigitalTwin("supert-a0", (4, 4)))
+    own = recipe_of(DigitalTwin("supert-a0-easy", (4, 4)))
     made = make_programmer("gate-start", own, {"tries": 2, "recipe": {"step_back": 3}})
     assert made == GateStart(recipe=own.model_copy(update={"step_back": 3}), tries=2)
     assert make_programmer("hysteretic", own, {"max_steps": 7}) == own.model_copy(update={"max_steps": 7})
     for name in set(PROGRAMMERS) - {"residual"}:
         make_programmer(name, own)
-    further = (DigitalTwin("supert-a0", (4, 4)),)
+    further = (DigitalTwin("supert-a0-easy", (4, 4)),)
     assert isinstance(make_programmer("residual", own, {"further": further}), ResidualPairs)
 
 
