@@ -89,6 +89,20 @@ def products(
 
 
 @compiled
+def code_of(amperes: float, scales: FloatArray, top: float, signed: bool) -> tuple[float, int]:
+    """Converter code and range of one current, A; the rest as `convert` has it."""
+    size = abs(amperes) if signed else amperes
+    chosen = 0
+    for i in range(scales.shape[1] - 1):
+        chosen += scales[1, i] < size
+    share = amperes / scales[0, chosen]
+    code = np.rint(min(abs(share), 1.0) * top)
+    if share < 0.0:
+        code = -code if signed else 0.0
+    return code, chosen
+
+
+@compiled
 def convert(
     sums: FloatArray,
     step: float,
@@ -110,7 +124,6 @@ def convert(
         scales: full scales, A, ascending, and where the next range is taken, A, (2, ranges). top: the largest code.
     """
     n, cols = variances.shape
-    last = scales.shape[1] - 1
     for k in range(n):
         for j in range(cols):
             amperes = (
@@ -118,16 +131,7 @@ def convert(
                 * (step * (sums[k, j] + sums[k, cols + j]) + columns[2, j] * (drawn[k, j] * np.sqrt(variances[k, j])))
                 + columns[1, j]
             )
-            size = abs(amperes) if signed else amperes
-            chosen = 0
-            for i in range(last):
-                chosen += scales[1, i] < size
-            share = amperes / scales[0, chosen]
-            code = np.rint(min(abs(share), 1.0) * top)
-            if share < 0.0:
-                code = -code if signed else 0.0
-            values[k, j] = code
-            ranges[k, j] = chosen
+            values[k, j], ranges[k, j] = code_of(amperes, scales, top, signed)
 
 
 @compiled
@@ -186,3 +190,30 @@ def read_many(
         sums, variances, drawn = np.dot(codes, slices), np.dot(squares, variance), np.empty((n, cols))
         draw(noise, drawn)
         convert(sums, step, variances, drawn, columns, scales, top, signed, values[block], ranges[block])
+
+
+@compiled
+def read_cells(
+    conductance: FloatArray,
+    variance: FloatArray,
+    noise: Any,
+    voltage: float,
+    scales: FloatArray,
+    top: float,
+    signed: bool,
+    values: Any,
+    ranges: Any,
+) -> None:
+    """Converter codes and ranges, (n, rows, cols), of n reads of single cells at `voltage` (V).
+
+    Args:
+        conductance, variance: S and S^2, (rows, cols); noise: the generator. The rest as `convert` has it.
+    """
+    rows, cols = conductance.shape
+    drawn = np.empty((1, cols))
+    for k in range(values.shape[0]):
+        for i in range(rows):
+            draw(noise, drawn)
+            for j in range(cols):
+                amperes = (conductance[i, j] + drawn[0, j] * np.sqrt(variance[i, j])) * voltage
+                values[k, i, j], ranges[k, i, j] = code_of(amperes, scales, top, signed)
