@@ -10,7 +10,8 @@ import numpy as np
 
 
 def seconds(work: Callable[[], object], repeats: int = 7, at_least: float = 0.02) -> float:
-    """Median wall time of one call, each timed over as many calls as take `at_least` s."""
+    """Median wall time of one call, each timed over as many calls as take `at_least` s; the first does not count."""
+    work()
     started = time.perf_counter()
     work()
     once = time.perf_counter() - started

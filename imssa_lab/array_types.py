@@ -171,9 +171,10 @@ class Readout:
         """Current in A, same shape as `values`."""
         if self.ranges is None or adc is None:
             return np.asarray(self.values, dtype=np.float64)
-        current: FloatArray = np.asarray(adc.scale).take(self.ranges)
+        current: FloatArray = np.asarray(adc.scale)[self.ranges]
         current *= self.values
-        current += np.asarray(adc.offset).take(self.ranges) if any(adc.offset) else 0.0
+        if any(adc.offset):
+            current += np.asarray(adc.offset)[self.ranges]
         return current
 
 
@@ -194,6 +195,7 @@ class Pulses:
         voltage: magnitude across cell and transistor, V, shape (rows, cols); NaN = leave the cell alone.
         gate: gate voltage of the cell's transistor, V, same shape and the same NaN.
         width: seconds, one value for the batch.
+        mask: True where a cell is pulsed, (rows, cols); follows from voltage.
 
     Raises:
         LimitError: shapes or NaN of voltage and gate differ, a value is infinite or not above zero.
@@ -203,6 +205,7 @@ class Pulses:
     voltage: FloatArray
     gate: FloatArray
     width: float
+    mask: BoolArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", PulseKind(self.kind))
@@ -212,19 +215,16 @@ class Pulses:
             raise LimitError(
                 f"pulses: voltage {self.voltage.shape} and gate {self.gate.shape} must have the array's shape"
             )
-        if not np.array_equal(np.isnan(self.voltage), np.isnan(self.gate)):
+        object.__setattr__(self, "mask", ~np.isnan(self.voltage))
+        if not np.array_equal(self.mask, ~np.isnan(self.gate)):
             raise LimitError("pulses: a cell needs both a voltage and a gate, or NaN in both to be left alone")
         for name, values in (("voltage", self.voltage), ("gate", self.gate)):
-            chosen = values[self.mask]
-            if not (np.isfinite(chosen).all() and (chosen > 0).all()):
+            # these pass over NaN
+            lowest, highest = (of.reduce(values, axis=None, initial=1.0) for of in (np.fmin, np.fmax))
+            if not (lowest > 0 and np.isfinite(highest)):
                 raise LimitError(f"pulses: {name} is a magnitude in V: finite and above zero, NaN to leave alone")
         if not (np.isfinite(self.width) and self.width > 0):
             raise LimitError(f"pulses: width {self.width!r} s must be finite and above zero")
-
-    @property
-    def mask(self) -> BoolArray:
-        """True where a cell is pulsed, (rows, cols)."""
-        return ~np.isnan(self.voltage)
 
     @classmethod
     def on(cls, mask: BoolArray, kind: PulseKind | str, voltage: ArrayLike, gate: ArrayLike, width: float) -> Pulses:

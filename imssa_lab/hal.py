@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -161,8 +161,8 @@ class CrossbarArray(ABC):
         Raises:
             LimitError: wrong shape, not finite, above the read limit, negative on an unsigned input.
         """
-        given = np.asarray(voltages, dtype=np.float64)
-        batch = np.ascontiguousarray(np.atleast_2d(given))
+        given = np.asarray(voltages, dtype=np.float64, order="C")
+        batch = given if given.ndim == 2 else given.reshape(1, -1)
         self._check_voltages(given, batch)
         with self._call():
             readout = self._read_mvm(batch)
@@ -204,8 +204,11 @@ class CrossbarArray(ABC):
             raise LimitError(f"{self._info.name}: averages={averages}, must be 1 or more")
         with self._call():
             readout = self._read_conductances(chosen, int(averages))
-        current = readout.current(self._info.adc).mean(axis=0)
-        return np.where(chosen, current / self._info.read_voltage, np.nan)
+        current = readout.current(self._info.adc)
+        mean = current[0] if len(current) == 1 else current.mean(axis=0)
+        conductance: FloatArray = mean / self._info.read_voltage
+        conductance[~chosen] = np.nan
+        return conductance
 
     def apply_pulses(self, pulses: Pulses) -> None:
         """One programming pulse on every cell that `pulses` selects.
@@ -252,7 +255,7 @@ class CrossbarArray(ABC):
 
     def make_safe(self) -> None:
         """All outputs to zero and grounded; a first Ctrl-C waits until they are."""
-        with self._safe_stop.hold():
+        with self._safe_stop:
             self._make_safe()
 
     def close(self) -> None:
@@ -319,12 +322,10 @@ class CrossbarArray(ABC):
 
     # ---- checks
 
-    @contextmanager
-    def _call(self) -> Iterator[None]:
+    def _call(self) -> AbstractContextManager[None]:
         if self._closed:
             raise ImssaError(f"{self._info.name} is closed; open it again with open_array(...)")
-        with self._safe_stop.hold():
-            yield
+        return self._safe_stop
 
     def _mask(self, mask: BoolArray | None) -> BoolArray:
         if mask is None:
@@ -341,10 +342,10 @@ class CrossbarArray(ABC):
         if given.ndim not in (1, 2) or batch.shape[1] != rows or batch.shape[0] == 0:
             raise LimitError(f"{name}: voltages must have shape ({rows},) or (n, {rows}), got {given.shape}")
         limit = self._info.limits.read_voltage
-        low, high = float(batch.min()), float(batch.max())  # NaN where the batch holds one
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")
+        low, high = batch.item(batch.argmin()), batch.item(batch.argmax())  # NaN where the batch holds one
         peak = max(-low, high)
+        if not math.isfinite(peak):
+            raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")
         if peak > limit:
             raise LimitError(f"{name}: {peak:g} V asked on a word line while reading, at most {limit:g} V is allowed")
         if not self._info.input_signed and low < 0:
@@ -366,7 +367,7 @@ class CrossbarArray(ABC):
             ("voltage", pulses.voltage, limits.voltage_max),
             ("gate", pulses.gate, limits.gate_max),
         ):
-            peak = float(np.max(values, where=pulses.mask, initial=0.0))
+            peak = float(np.fmax.reduce(values, axis=None, initial=0.0))  # passes over NaN: cells left alone
             if peak > limit:
                 raise LimitError(f"{name}: {kind} {what} {peak:g} V asked, at most {limit:g} V is allowed")
 

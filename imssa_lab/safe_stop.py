@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+from types import FrameType, TracebackType
 
 _log = logging.getLogger(__name__)
 _Handler = Callable[[int, FrameType | None], object] | int | None
@@ -25,7 +24,10 @@ def _raise(signum: int) -> None:
 
 
 class SafeStop:
-    """Signal handling of one array. Several nest: each hands on to the one installed before it."""
+    """Signal handling of one array; a `with` block of it is one hardware call.
+
+    Several nest: each hands on to the one installed before it.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -45,15 +47,16 @@ class SafeStop:
             signal.signal(signum, handler)
         self._previous.clear()
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Around one hardware call: a first signal is kept until the call is over."""
+    def __enter__(self) -> None:
+        """Before one hardware call: a first signal is kept until the call is over."""
         self._in_call = True
-        try:
-            yield
-        finally:
-            self._in_call = False
-        if self._pending is not None:
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """After it."""
+        self._in_call = False
+        if kind is None and self._pending is not None:
             signum, self._pending = self._pending, None
             _raise(signum)
 

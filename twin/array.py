@@ -95,7 +95,7 @@ class DigitalTwin(CrossbarArray):
             if len(voltages) == 1:
                 self._clock += self.profile.timing.mvm
             else:
-                self._clock = float(self._clock_after(len(voltages))[-1])
+                self._clock = float(self._clock_after(len(voltages), self.profile.timing.mvm)[-1])
             return self._plain.read(self.cells.conductance, voltages)
         inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
         driven = pulse_trains(voltages, inputs)
@@ -119,13 +119,16 @@ class DigitalTwin(CrossbarArray):
             self.cells.conductance, loop, inputs, states, self._info.adc, calibration
         )
         reads, vectors = voltages.shape[:2]
-        times = self._clock_after(reads * vectors)[vectors::vectors]
+        times = self._clock_after(reads * vectors, self.profile.timing.mvm)[vectors::vectors]
         self._clock = float(times[-1])
         return LoopRun(outputs, after, voltages, readout, times)
 
-    def _clock_after(self, products: int) -> FloatArray:
-        """Device time now and after each of so many products, one by one: the same clock for any batch."""
-        return np.cumsum(np.concatenate([[self._clock], np.full(products, self.profile.timing.mvm)]))
+    def _clock_after(self, reads: int, seconds: float) -> FloatArray:
+        """Device time now and after each of so many reads, `seconds` each.
+
+        Adding up one by one makes the clock, and with it every bit, the same for any batch size.
+        """
+        return np.cumsum(np.concatenate([[self._clock], np.full(reads, seconds)]))
 
     def _products(self, driven: FloatArray, times: FloatArray) -> FloatArray:
         """Bit-line currents in A, (n, cols), of the cells as they are now, read at `times` (n,)."""
@@ -167,6 +170,9 @@ class DigitalTwin(CrossbarArray):
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         cells, period, start = int(np.count_nonzero(mask)), self.profile.timing.cell_read, self._clock
         seconds = period * cells
+        if self._plain is not None and self._wired is None:
+            self._clock = float(self._clock_after(averages, seconds)[-1])
+            return self._plain.read_cells(self.cells.conductance, self.profile.read_voltage, averages)
         parts = [self._reads_of_cells(times) for _, times in self._steady(averages, seconds)]
         left = np.ones((averages, *mask.shape))
         left[:, mask] = self._sag.left(start, averages * cells, period, self._clock).reshape(averages, cells)
@@ -214,11 +220,10 @@ class DigitalTwin(CrossbarArray):
     def _steady(self, reads: int, seconds: float) -> Iterator[tuple[slice, FloatArray]]:
         """Parts of so many reads, `seconds` each, in which no conductance moves, and when each read begins, s.
 
-        The clock goes with them. Adding up the seconds one by one makes the clock, and with it every bit, the same
-        for any batch size.
+        The clock goes with them.
         """
         self._see_new_conductances()
-        clock = np.cumsum(np.concatenate([[self._clock], np.full(reads, seconds)]))
+        clock = self._clock_after(reads, seconds)
         done = 0
         while done < reads:
             end = reads

@@ -104,29 +104,35 @@ class Cells:
         Stuck cells stay. A cell that is not formed is moved by a FORM pulse that reaches its forming voltage and by
         no other; on a formed cell FORM acts as SET.
         """
-        mask = pulses.mask & ~self.stuck
-        voltage, gate = np.where(mask, pulses.voltage, 0.0), np.where(mask, pulses.gate, 0.0)
-        scatter, lot = self._cycles.standard_normal(mask.shape), self._cycles.random(mask.shape)
+        cells = np.flatnonzero(pulses.mask & ~self.stuck)
+        voltage, gate, before = (of.take(cells) for of in (pulses.voltage, pulses.gate, self.conductance))
+        scatter = self._cycles.standard_normal(cells.size)
         if pulses.kind is PulseKind.FORM and self._kind.forming is not None:
-            self.formed = self.formed | (mask & (voltage >= self._forming_voltage))
-        moved = mask & self.formed
+            formed = self.formed.copy()
+            formed.put(cells[voltage >= self._forming_voltage.take(cells)], True)
+            self.formed = formed
+        moved = self.formed.take(cells)
         if pulses.kind is PulseKind.RESET:
-            aim = self._after_reset(voltage, gate, pulses.width, scatter)
+            left = self._kind.reset.left(voltage, pulses.width, self._reset_shift.take(cells), scatter)
+            aim = np.minimum(before, np.maximum(left, self._floor.take(cells)))
             moved &= self._kind.reset.works(voltage, gate)
         else:
-            reached = self._kind.set.reached(voltage, gate, self._set_threshold, self._set_slope, scatter)
-            aim = np.maximum(self.conductance, np.minimum(reached, self._ceiling))
-        after = self.conductance + self._share * (aim - self.conductance)
-        self.conductance = np.where(moved, np.where(self._share == 1.0, aim, after), self.conductance)
+            threshold, slope = self._set_threshold.take(cells), self._set_slope.take(cells)
+            reached = self._kind.set.reached(voltage, gate, threshold, slope, scatter)
+            aim = np.maximum(before, np.minimum(reached, self._ceiling.take(cells)))
+        share = self._share.take(cells)
+        after = np.where(share == 1.0, aim, before + share * (aim - before))
+        conductance = self.conductance.copy()
+        conductance.put(cells[moved], after[moved])
+        self.conductance = conductance
         overdrive = self._kind.overdrive
         if overdrive is not None and pulses.kind is PulseKind.RESET:
-            self.stick(moved & (lot < overdrive.chance(voltage)), overdrive.conductance)
+            broken = np.zeros_like(self.stuck)
+            lot = self._cycles.random(cells.size)
+            broken.put(cells[moved & (lot < overdrive.chance(voltage))], True)
+            self.stick(broken, overdrive.conductance)
 
     def stick(self, mask: BoolArray, conductance: float) -> None:
         """Break the cells of `mask` so that they stay at `conductance` (S): what a bad night does to a chip."""
         self.stuck = self.stuck | mask
         self.conductance = np.where(mask, conductance, self.conductance)
-
-    def _after_reset(self, voltage: FloatArray, gate: FloatArray, width: float, scatter: FloatArray) -> FloatArray:
-        left = self._kind.reset.left(voltage, width, self._reset_shift, scatter)
-        return np.minimum(self.conductance, np.maximum(left, self._floor))

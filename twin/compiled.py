@@ -89,6 +89,40 @@ def products(
 
 
 @compiled
+def codes_of(
+    amperes: FloatArray,
+    scales: FloatArray,
+    top: float,
+    signed: bool,
+    full_scale: FloatArray,
+    chosen: FloatArray,
+    values: Any,
+    ranges: Any,
+) -> None:
+    """Converter codes and ranges of currents, A; the rest as `convert` has it.
+
+    All (cols,) but `scales`. `full_scale` and `chosen` are room to work in: with loops as plain as these the
+    compiler handles several currents at once.
+    """
+    cols = len(amperes)
+    full_scale[:], chosen[:] = scales[0, 0], 0.0
+    for i in range(1, scales.shape[1]):
+        most, scale, number = scales[1, i - 1], scales[0, i], float(i)
+        for j in range(cols):
+            size = abs(amperes[j]) if signed else amperes[j]
+            above = most < size
+            full_scale[j] = scale if above else full_scale[j]
+            chosen[j] = number if above else chosen[j]
+    for j in range(cols):
+        share = amperes[j] / full_scale[j]
+        code = np.rint(min(abs(share), 1.0) * top)
+        if share < 0.0:
+            code = -code if signed else 0.0
+        values[j] = code
+        ranges[j] = chosen[j]
+
+
+@compiled
 def convert(
     sums: FloatArray,
     step: float,
@@ -110,24 +144,15 @@ def convert(
         scales: full scales, A, ascending, and where the next range is taken, A, (2, ranges). top: the largest code.
     """
     n, cols = variances.shape
-    last = scales.shape[1] - 1
+    amperes, full_scale, chosen = np.empty(cols), np.empty(cols), np.empty(cols)
     for k in range(n):
         for j in range(cols):
-            amperes = (
+            amperes[j] = (
                 columns[0, j]
                 * (step * (sums[k, j] + sums[k, cols + j]) + columns[2, j] * (drawn[k, j] * np.sqrt(variances[k, j])))
                 + columns[1, j]
             )
-            size = abs(amperes) if signed else amperes
-            chosen = 0
-            for i in range(last):
-                chosen += scales[1, i] < size
-            share = amperes / scales[0, chosen]
-            code = np.rint(min(abs(share), 1.0) * top)
-            if share < 0.0:
-                code = -code if signed else 0.0
-            values[k, j] = code
-            ranges[k, j] = chosen
+        codes_of(amperes, scales, top, signed, full_scale, chosen, values[k], ranges[k])
 
 
 @compiled
@@ -186,3 +211,31 @@ def read_many(
         sums, variances, drawn = np.dot(codes, slices), np.dot(squares, variance), np.empty((n, cols))
         draw(noise, drawn)
         convert(sums, step, variances, drawn, columns, scales, top, signed, values[block], ranges[block])
+
+
+@compiled
+def read_cells(
+    conductance: FloatArray,
+    variance: FloatArray,
+    noise: Any,
+    voltage: float,
+    scales: FloatArray,
+    top: float,
+    signed: bool,
+    values: Any,
+    ranges: Any,
+) -> None:
+    """Converter codes and ranges, (n, rows, cols), of n reads of single cells at `voltage` (V).
+
+    Args:
+        conductance, variance: S and S^2, (rows, cols); noise: the generator. The rest as `convert` has it.
+    """
+    rows, cols = conductance.shape
+    drawn = np.empty((1, cols))
+    amperes, full_scale, chosen = np.empty(cols), np.empty(cols), np.empty(cols)
+    for k in range(values.shape[0]):
+        for i in range(rows):
+            draw(noise, drawn)
+            for j in range(cols):
+                amperes[j] = (conductance[i, j] + drawn[0, j] * np.sqrt(variance[i, j])) * voltage
+            codes_of(amperes, scales, top, signed, full_scale, chosen, values[k, i], ranges[k, i])

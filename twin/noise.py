@@ -143,6 +143,7 @@ class CellNoise:
             np.concatenate([np.zeros(0), *rates]), np.concatenate([gaussian, occupancy]), in_time
         )
         self._conductance = np.full(shape, np.nan)
+        self._variance_on_grid: FloatArray | None = None
 
     def of_cells(self, conductance: FloatArray, voltage: float, times: FloatArray) -> FloatArray:
         """Fluctuation of every cell's conductance in reads at `voltage` (V) at `times` (n,): S, (n, rows, cols)."""
@@ -170,7 +171,7 @@ class CellNoise:
 
     def squares(self, voltages: FloatArray) -> FloatArray:
         """Variance in A^2, (n, cols), of the white noise of products, with the conductances last seen."""
-        return np.asarray(on_grid(voltages * voltages, SQUARE_GRID) @ self._variance_on_grid)
+        return np.asarray(on_grid(voltages * voltages, SQUARE_GRID) @ self._on_grid())
 
     @property
     def stream(self) -> np.random.Generator:
@@ -180,12 +181,18 @@ class CellNoise:
     def variance_on_grid(self, conductance: FloatArray) -> FloatArray:
         """Variance of each cell in S^2, (rows, cols), of all that does not last until the next read, on a grid."""
         self._follow_conductance(conductance)
-        return self._variance_on_grid
+        return self._on_grid()
 
-    def white_sd(self, conductance: FloatArray) -> FloatArray:
-        """Standard deviation from read to read in S, (rows, cols), of all that does not last until the next read."""
+    def white_variance(self, conductance: FloatArray) -> FloatArray:
+        """Variance from read to read in S^2, (rows, cols), of all that does not last until the next read."""
         self._follow_conductance(conductance)
-        return np.sqrt(self._variance)
+        return self._variance
+
+    def _on_grid(self) -> FloatArray:
+        if self._variance_on_grid is None:
+            largest = float(self._variance.sum(axis=0).max()) or 1.0
+            self._variance_on_grid = on_grid(self._variance, grid_below(largest, 29))
+        return self._variance_on_grid
 
     def _electronic_variance(self, law: Electronic, conductance: FloatArray, voltages: FloatArray) -> FloatArray:
         thermal = law.variance(conductance, 0.0).sum(axis=0)
@@ -199,7 +206,10 @@ class CellNoise:
             return
         noise = self._noise
         self._conductance = conductance.copy()
-        variance = (self._at_reference * (conductance / noise.reference) ** noise.exponent) ** 2
+        variance = conductance / noise.reference
+        variance **= noise.exponent
+        variance *= self._at_reference
+        variance *= variance
         parts = []
         if noise.flicker is not None:
             each = (self._flicker * noise.flicker.growth(conductance, noise.reference)) ** 2
@@ -212,7 +222,7 @@ class CellNoise:
                 step = self._depth * (at / noise.reference) ** -noise.telegraph.exponent
             parts.append(at * np.expm1(-step))
         self._variance = variance
-        self._variance_on_grid = on_grid(variance, grid_below(float(variance.sum(axis=0).max()) or 1.0, 29))
+        self._variance_on_grid = None
         self._amplitude = np.concatenate([np.zeros(0), *parts])
         held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
         self._slow = np.bincount(self._cell, held, minlength=conductance.size).reshape(self.shape)

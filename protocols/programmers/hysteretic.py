@@ -100,9 +100,13 @@ class WriteVerify(BaseModel):
                 break
             seen = look.read(array, climb.open, target, climb.limit())
             reads += seen.reads
-            lowest, highest = np.fmin(lowest, seen.conductance), np.fmax(highest, seen.conductance)
-            climb.verify(np.nan_to_num(seen.conductance - target), seen.doubt)
-            _log.debug("step %d: %d cells to SET, %d to RESET", step, climb.to_set.sum(), climb.to_reset.sum())
+            np.fmin(lowest, seen.conductance, out=lowest)
+            np.fmax(highest, seen.conductance, out=highest)
+            error = seen.conductance - target
+            error[np.isnan(error)] = 0.0
+            climb.verify(error, seen.doubt)
+            listed = np.count_nonzero(climb.to_set), np.count_nonzero(climb.to_reset)
+            _log.debug("step %d: %d cells to SET, %d to RESET", step, *listed)
             if not (climb.listed & ~climb.spent).any():
                 break
             for pulses in climb.next_pulses():

@@ -39,7 +39,12 @@ class Ladder:
 
     def pulses(self, chosen: BoolArray, rung: NDArray[np.intp]) -> Pulses:
         """The batch that gives every chosen cell the pulse of its rung, (rows, cols)."""
-        return Pulses.on(chosen, self.kind, self.voltage[rung], self.gate[rung], self.width)
+        cells = np.flatnonzero(chosen)
+        rungs = rung.take(cells)
+        voltage, gate = np.full(chosen.shape, np.nan), np.full(chosen.shape, np.nan)
+        voltage.put(cells, self.voltage[rungs])
+        gate.put(cells, self.gate[rungs])
+        return Pulses(self.kind, voltage, gate, self.width)
 
 
 def ramp(start: float, stop: float, step: float) -> FloatArray:

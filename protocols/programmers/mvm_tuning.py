@@ -70,7 +70,7 @@ class MvmTuning(BaseModel):
             look.read()
             error = np.where(mask, look.conductance - np.nan_to_num(target), 0.0)
             clear = np.sign(error) * np.maximum(np.abs(error) - self.sure * look.doubt, 0.0)
-            climb.verify(clear, np.zeros(mask.shape))
+            climb.verify(clear, 0.0)
             _log.debug("round %d: %d cells to SET, %d to RESET", step, climb.to_set.sum(), climb.to_reset.sum())
             for pulses in climb.next_pulses():
                 array.apply_pulses(pulses)

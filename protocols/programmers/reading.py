@@ -39,12 +39,13 @@ class Estimate:
     """What reading gave.
 
     Attributes:
-        conductance: S, (rows, cols), NaN where not read; doubt: S, how much narrower a window to accept in.
+        conductance: S, (rows, cols), NaN where not read.
+        doubt: S, how much narrower a window to accept in, one for all or (rows, cols).
         reads: reads of the array, whole or in part.
     """
 
     conductance: FloatArray
-    doubt: FloatArray
+    doubt: FloatArray | float
     reads: int
 
 
@@ -56,7 +57,7 @@ class PlainReader:
 
     def read(self, array: CrossbarArray, mask: BoolArray, target: FloatArray, limit: FloatArray) -> Estimate:
         """Conductance of the cells of `mask`; target and limit play no part."""
-        return Estimate(array.read_conductances(mask, self._averages), np.zeros(mask.shape), self._averages)
+        return Estimate(array.read_conductances(mask, self._averages), 0.0, self._averages)
 
 
 _PRIOR = 4.0

@@ -177,14 +177,18 @@ def test_a_log_that_cannot_be_written_stops_the_hardware(tmp_path: Path, monkeyp
         assert run.records("read_conductances") == 0
 
 
-def test_after_an_interrupt_within_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("at", "vectors"), [(7, 9), (9, 9), (8, 2000), (9, 2000)])
+def test_after_an_interrupt_within_a_record(
+    at: int, vectors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes next takes the place of what was written by then: parts of chunks, or whole ones."""
     from imssa_lab.log.growing import GrowingDataset
 
     real, calls = GrowingDataset.put, [0]
 
     def interrupted(*args: Any) -> None:
         calls[0] += 1
-        if calls[0] == 7:
+        if calls[0] == at:
             raise KeyboardInterrupt
         real(*args)
 
@@ -193,16 +197,16 @@ def test_after_an_interrupt_within_a_record(tmp_path: Path, monkeypatch: pytest.
         with monkeypatch.context() as patch:
             patch.setattr(GrowingDataset, "put", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                array.read_mvm(np.full((9, 5), 0.2))
-        last = array.read_mvm(np.full((2, 5), 0.05), raw=True)
+                array.read_mvm(np.full((vectors, 5), 0.2))
+        last = array.read_mvm(np.full((vectors - 3, 5), 0.05), raw=True)
     with open_run(tmp_path / "run.h5") as run:
-        assert run.column("read_mvm", "voltage").shape == (4, 5)
-        assert run._file["read_mvm/voltage"].shape == (4, 5)
+        assert run.column("read_mvm", "voltage").shape == (vectors - 1, 5)
+        assert run._file["read_mvm/voltage"].shape == (vectors - 1, 5)
         (replay,) = run.arrays()
         assert replay.read_mvm(np.full((2, 5), 0.1)).tobytes() == first.tobytes()
         with pytest.raises(Exception, match="ended by KeyboardInterrupt"):
-            replay.read_mvm(np.full((9, 5), 0.2))
-        assert replay.read_mvm(np.full((2, 5), 0.05)).tobytes() == last.tobytes()
+            replay.read_mvm(np.full((vectors, 5), 0.2))
+        assert replay.read_mvm(np.full((vectors - 3, 5), 0.05)).tobytes() == last.tobytes()
 
 
 def test_numbers_of_a_block_cut_off_by_a_kill_are_taken_back(tmp_path: Path) -> None:

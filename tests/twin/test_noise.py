@@ -68,7 +68,7 @@ class TestFlicker:
     def test_what_is_not_resolved_is_white_and_the_whole_keeps_its_variance(self) -> None:
         law = FLICKER.model_copy(update={"resolved": 1.0})
         noise = CellNoise(QUIET.model_copy(update={"flicker": law}), (2, 2), *two_streams())
-        white = noise.white_sd(np.full((2, 2), 50e-6)) ** 2
+        white = noise.white_variance(np.full((2, 2), 50e-6))
         assert white == pytest.approx(0.25e-12 * math.log(1e3), rel=1e-9)
         trace = np.stack(
             [
@@ -169,11 +169,11 @@ class TestVariances:
         conductance = np.random.default_rng(1).uniform(2e-6, 150e-6, (16, 4))
         times = np.arange(40_000.0)
         drawn = noise.of_mvm(conductance, np.tile(voltages, (40_000, 1)), times)
-        law = np.sqrt(voltages**2 @ noise.white_sd(conductance) ** 2)
+        law = np.sqrt(voltages**2 @ noise.white_variance(conductance))
         assert drawn.std(axis=0) == pytest.approx(law, rel=0.015)
         cellwise = np.einsum("i,nij->nj", voltages, noise.of_cells(conductance, 0.2, times + 1e6))
         assert drawn.std(axis=0) == pytest.approx(cellwise.std(axis=0), rel=0.02)
-        added = np.abs(voltages) @ noise.white_sd(conductance)  # null: sds added up are another law
+        added = np.abs(voltages) @ np.sqrt(noise.white_variance(conductance))  # null: sds added up are another law
         assert (added / law > 2).all()
 
     def test_product_and_cells_see_the_same_slow_state(self) -> None:

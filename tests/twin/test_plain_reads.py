@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imssa_lab.hal import FloatArray
+from imssa_lab.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
 from twin import compiled as loops
 from twin.plain_reads import PlainReads
@@ -81,6 +81,23 @@ def test_wires_give_the_same_bits_too(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = DigitalTwin(plain(), seed=3)
     bare.cells.conductance = short.cells.conductance
     assert not (got == in_batches(bare, 36)).all()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_cells_read_one_by_one_have_the_same_bits(signed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    adc = plain().adc
+    assert adc is not None
+    short, long = pair(plain(adc=adc.model_copy(update={"signed": signed})), monkeypatch)
+    mask = np.random.default_rng(2).random((64, 64)) < 0.5
+    for step in range(3):
+        got, wanted = (array.read_conductances(mask, 1 + 2 * step) for array in (short, long))
+        assert np.array_equal(got, wanted, equal_nan=True)
+        again = [array.read_conductances(mask) for array in (short, long)]
+        assert not (got == again[0])[mask].all()
+        for array in (short, long):
+            array.apply_pulses(Pulses.on(mask, "SET", 1.5, 0.6 + 0.2 * step, 1e-5))
+    assert (in_batches(short, 5) == in_batches(long, 5)).all()
+    assert short.time == long.time
 
 
 def test_physics_that_is_not_plain_goes_the_long_way() -> None:

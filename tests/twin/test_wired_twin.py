@@ -120,7 +120,7 @@ def test_noise_of_a_wired_twin_has_the_exact_law() -> None:
     )
     twin = DigitalTwin(profile, (32, 24), seed=3)
     twin.cells.conductance = np.random.default_rng(8).uniform(2e-6, 150e-6, (32, 24))
-    sd = twin.noise.white_sd(twin.cells.conductance)
+    sd = np.sqrt(twin.noise.white_variance(twin.cells.conductance))
     drive = np.random.default_rng(9).uniform(-0.2, 0.2, 32)
     got = twin.read_mvm(np.tile(drive, (40_000, 1)), raw=True).std(axis=0)
     assert got / exact_noise(twin.cells.conductance, sd, wires, drive[None])[0] == pytest.approx(1, abs=0.04)
