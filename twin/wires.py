@@ -12,10 +12,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from imssa_lab.errors import ImssaError, LimitError
 from imssa_lab.hal import FloatArray
+from twin.elimination import Elimination, WordLines
 from twin.section import Section
 
 
@@ -58,10 +58,7 @@ class CellLaw(Protocol):
 def effective_matrix(cells: FloatArray | CellLaw, wires: Wires) -> FloatArray:
     """The matrix that linear cells and their wires compute together: I = V @ effective_matrix.
 
-    Rows are eliminated one after the other from the top. What lies above a bit-line node row is a Norton equivalent:
-    an admittance Y (cols, cols) and a current P V. A segment r below it makes of both (I + r Y)^-1 of themselves, one
-    Cholesky factor a row; the next word line, with its closed form of `WordLines`, adds to them. Nothing is divided
-    by a wire resistance, so zero is exact.
+    By block elimination, see `twin.elimination.Elimination`.
 
     Args:
         cells: conductances in S, (rows, cols), finite and not negative.
@@ -82,86 +79,13 @@ def effective_matrix(cells: FloatArray | CellLaw, wires: Wires) -> FloatArray:
     rows, cols = check_conductance(cells).shape
     if cols > rows:
         # Reciprocity: drive bit lines, sense word lines. Blocks have the shorter side, the work is rows * cols^3.
-        return np.ascontiguousarray(effective_matrix(_turned(cells), turned(wires)).T[::-1, ::-1])
-    lines = WordLines.of(with_access(cells, wires), wires)
-    above = np.zeros((cols, cols + rows), order="F")
-    for row in range(rows):
-        if row > 0:
-            _descend(above[:, : cols + row], wires.r_bit)
-        above[:, :cols] += lines.admittance(row)
-        above[:, cols + row] = lines.forward[row]
-    _descend(above, wires.r_bit + wires.r_out)
-    return np.ascontiguousarray(above[:, cols:].T)
+        return _turned(effective_matrix(_turned(cells), turned(wires)))
+    return _eliminated(cells, wires).matrix
 
 
-def _descend(above: FloatArray, resistance: float) -> None:
-    """Put a resistance into every bit line below the Norton equivalent [Y, P], in place."""
-    if resistance == 0:
-        return
-    cols = above.shape[0]
-    system = resistance * above[:, :cols]
-    system.flat[:: cols + 1] += 1.0
-    factor, failed = dpotrf(system, lower=1, clean=0, overwrite_a=1)
-    if failed:
-        raise ImssaError("effective matrix: the elimination met a matrix that is not positive; use twin.nodal.solve")
-    above[:] = dpotrs(factor, above, lower=1, overwrite_b=1)[0]
-
-
-@dataclass(frozen=True)
-class WordLines:
-    """All word lines seen from their bit-line nodes: c = forward * V - admittance @ b, for each of them.
-
-    The inverse of a ladder is u_min(j,k) v_max(j,k) / w: u is the voltage along the line as seen from the driver, v
-    from its open end, and w what they share everywhere. All are sums of products of what is not negative, so nothing
-    cancels. Shapes (rows, cols).
-
-    Attributes:
-        toward: g u; own: the diagonal of the admittances, S.
-        forward: g v / w, bit-line current for 1 V at the driver while all bit lines are at 0 V, S.
-        attenuation: voltage of the word nodes in that same state, for 1 V.
-    """
-
-    toward: FloatArray
-    own: FloatArray
-    forward: FloatArray
-    attenuation: FloatArray
-
-    @classmethod
-    def of(cls, conductance: FloatArray, wires: Wires) -> WordLines:
-        """The word lines of an array with these conductances, S, (rows, cols).
-
-        Raises:
-            LimitError: a conductance is negative or not finite, or a word line attenuates beyond all numbers.
-        """
-        g = np.asfortranarray(check_conductance(conductance), dtype=np.float64)
-        cols = g.shape[1]
-        u, entering = np.empty_like(g), np.empty_like(g)
-        u[:, 0], entering[:, 0] = wires.r_word + wires.r_in, 1.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            for j in range(1, cols):
-                entering[:, j] = entering[:, j - 1] + g[:, j - 1] * u[:, j - 1]
-                u[:, j] = u[:, j - 1] + wires.r_word * entering[:, j]
-            v, leaving = np.empty_like(g), np.empty_like(g)
-            v[:, -1], leaving[:, -1] = 1.0, 0.0
-            for j in range(cols - 2, -1, -1):
-                leaving[:, j] = leaving[:, j + 1] + g[:, j + 1] * v[:, j + 1]
-                v[:, j] = v[:, j + 1] + wires.r_word * leaving[:, j]
-            shared = v[:, :1] + (wires.r_word + wires.r_in) * (leaving[:, :1] + g[:, :1] * v[:, :1])
-            attenuation = v / shared
-            own = g * (entering * attenuation + u * (leaving / shared))
-        if not (np.isfinite(own).all() and np.isfinite(u).all()):
-            raise LimitError(
-                f"wires: a word line of {cols} cells up to {g.max():g} S with {wires.r_word:g} Ohm a segment lets "
-                "nothing through; check the units, or use twin.nodal.solve"
-            )
-        return cls(*(np.ascontiguousarray(part) for part in (g * u, own, g * attenuation, attenuation)))
-
-    def admittance(self, row: int) -> FloatArray:
-        """What the bit-line nodes of a row see of its word line with the driver at 0 V, S, (cols, cols)."""
-        lower = np.tril(np.multiply.outer(self.forward[row], self.toward[row]), -1)
-        matrix = -(lower + lower.T)
-        np.fill_diagonal(matrix, self.own[row])
-        return np.asarray(matrix)
+def _eliminated(cells: FloatArray, wires: Wires, *, keep: bool = False) -> Elimination:
+    ends = {name: getattr(wires, name) for name in ("r_word", "r_in", "r_bit", "r_out")}
+    return Elimination(with_access(cells, wires), **ends, keep=keep)
 
 
 def check_conductance(conductance: FloatArray) -> FloatArray:
@@ -195,7 +119,7 @@ def turned(wires: Wires) -> Wires:
 
 
 def _turned(conductance: FloatArray) -> FloatArray:
-    """Transposed, so that the driven end of the array comes where the sensed end was."""
+    """Transposed, so that the driven end of the array comes where the sensed end was; its own inverse."""
     return np.ascontiguousarray(conductance.T[::-1, ::-1])
 
 
@@ -211,8 +135,9 @@ def sensitivity(conductance: FloatArray, wires: Wires) -> FloatArray:
     Raises:
         LimitError: as `effective_matrix`.
     """
-    alone = with_access(conductance, wires)
-    word, bit = WordLines.of(alone, wires), WordLines.of(_turned(alone), turned(wires))
+    alone = with_access(check_conductance(conductance), wires)
+    word = WordLines.of(alone, wires.r_word, wires.r_in)
+    bit = WordLines.of(_turned(alone), wires.r_bit, wires.r_out)
     alpha, beta = word.attenuation, bit.attenuation.T[::-1, ::-1]
     a, b = word.toward * alpha, (bit.toward * bit.attenuation).T[::-1, ::-1]
     own = (1.0 - a) * (1.0 - b) / (1.0 - a * b) ** 2
@@ -232,12 +157,17 @@ def cell_paths(shape: tuple[int, int], wires: Wires) -> FloatArray:
 
 
 class WiredCells:
-    """The view of one array's cells, worked out anew when a conductance has changed."""
+    """The view of one array's cells, kept until a conductance changes.
+
+    Where few cells have changed since rows were last eliminated the effective matrix is updated, to rounding, and
+    otherwise worked out anew (`Elimination.after`).
+    """
 
     def __init__(self, wires: Wires) -> None:
         self._wires = wires
         self._conductance = np.zeros((0, 0))
         self._view: WiredView | None = None
+        self._eliminated: Elimination | None = None
 
     def view(self, conductance: FloatArray) -> WiredView:
         """What is seen of cells with these conductances, S, (rows, cols).
@@ -246,8 +176,21 @@ class WiredCells:
             LimitError: as `effective_matrix`.
         """
         if self._view is None or not np.array_equal(conductance, self._conductance):
-            self._view, self._conductance = WiredView.of(conductance, self._wires), conductance.copy()
+            self._view = WiredView.through(self._matrix(conductance), conductance, self._wires)
+            self._conductance = conductance.copy()
         return self._view
+
+    def _matrix(self, conductance: FloatArray) -> FloatArray:
+        rows, cols = check_conductance(conductance).shape
+        if wide := cols > rows:
+            cells, wires = _turned(conductance), turned(self._wires)
+        else:
+            cells, wires = conductance, self._wires
+        matrix = None if self._eliminated is None else self._eliminated.after(with_access(cells, wires))
+        if matrix is None:
+            self._eliminated = _eliminated(cells, wires, keep=True)
+            matrix = self._eliminated.matrix
+        return _turned(matrix) if wide else matrix
 
 
 @dataclass(frozen=True)
@@ -282,7 +225,16 @@ class WiredView:
         Raises:
             LimitError: as `effective_matrix`.
         """
-        matrix, share = effective_matrix(conductance, wires), sensitivity(conductance, wires)
+        return cls.through(effective_matrix(conductance, wires), conductance, wires)
+
+    @classmethod
+    def through(cls, matrix: FloatArray, conductance: FloatArray, wires: Wires) -> WiredView:
+        """The view of cells with these conductances, S, (rows, cols), whose effective matrix is known.
+
+        Raises:
+            LimitError: as `sensitivity`.
+        """
+        share = sensitivity(conductance, wires)
         word_share, bit_share = share.mean(axis=1), share.mean(axis=0) / share.mean()
         if wires.selector == "none":
             return cls(matrix, word_share, bit_share, matrix, share)

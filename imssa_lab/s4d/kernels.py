@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import scipy.fft
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 DIRECT_STEPS = 32
 """Up to so many steps a Toeplitz product is faster than the transform."""
+TRANSFORMED = 1 << 21
+"""Numbers that are transformed at once, unless one channel has more: few enough to stay near the core."""
 
 
 def impulse_states(transition: Tensor, b: Tensor, steps: int) -> Tensor:
@@ -54,10 +59,65 @@ def convolve(u: Tensor, kernel: Tensor) -> Tensor:
     if steps <= DIRECT_STEPS:
         matrix = functional.pad(kernel, (steps - 1, 0)).unfold(1, steps, 1).flip(2)
         return torch.bmm(u.permute(2, 0, 1), matrix.transpose(1, 2)).permute(1, 2, 0)
-    length: int = scipy.fft.next_fast_len(2 * steps - 1, real=True)
-    spectrum = torch.fft.rfft(u, length, dim=1) * torch.fft.rfft(kernel.T, length, dim=0)
-    outputs: Tensor = torch.fft.irfft(spectrum, length, dim=1)[:, :steps]
+    outputs: Tensor = _Convolution.apply(u, kernel)  # type: ignore[no-untyped-call]
     return outputs
+
+
+class _Convolution(torch.autograd.Function):
+    """By transform, some channels at a time, each written to its place.
+
+    Spectra are not kept for the gradient but made again: memory is that of inputs and outputs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, kernel: Tensor) -> Tensor:
+        """See `convolve`."""
+        ctx.save_for_backward(u, kernel)
+        outputs = u.new_empty(u.shape)
+        for some, length in _some_channels(u):
+            spectrum = _spectrum(u[..., some], length) * _spectrum(kernel[some].T, length)
+            outputs[..., some] = _signal(spectrum, length, u.shape[1])
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Correlations of the outputs' gradient with the kernels and with the inputs."""
+        u, kernel = ctx.saved_tensors
+        of_u, of_kernel = (
+            like.new_empty(like.shape) if needed else None
+            for like, needed in zip((u, kernel), ctx.needs_input_grad, strict=True)
+        )
+        for some, length in _some_channels(u):
+            spectrum = _spectrum(gradient[..., some], length)
+            if of_kernel is not None:
+                total = (spectrum * _spectrum(u[..., some], length).conj()).sum(0)
+                of_kernel[some] = _signal(total, length, u.shape[1]).T
+            if of_u is not None:
+                spectrum *= _spectrum(kernel[some].T, length).conj()
+                of_u[..., some] = _signal(spectrum, length, u.shape[1])
+        return of_u, of_kernel
+
+
+def _some_channels(u: Tensor) -> Iterator[tuple[slice, int]]:
+    """Channels of inputs (n, steps, H) to transform at once, and the length of their transforms."""
+    count, steps, channels = u.shape
+    length: int = scipy.fft.next_fast_len(2 * steps - 1, real=True)
+    some = max(1, TRANSFORMED // (max(1, count) * length))
+    for first in range(0, channels, some):
+        yield slice(first, first + some), length
+
+
+def _spectrum(signal: Tensor, length: int) -> Tensor:
+    """Over the steps of (..., steps, channels)."""
+    spectrum: Tensor = torch.fft.rfft(signal, length, dim=-2)
+    return spectrum
+
+
+def _signal(spectrum: Tensor, length: int, steps: int) -> Tensor:
+    """The first steps of what has this spectrum."""
+    signal: Tensor = torch.fft.irfft(spectrum, length, dim=-2)
+    return signal[..., :steps, :]
 
 
 def free_response(transition: Tensor, c: Tensor, state: Tensor, steps: int) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from imssa_lab.s4d import layers
+from imssa_lab.s4d import kernels, layers
 from imssa_lab.s4d.cell_errors import CellErrors
 from imssa_lab.s4d.kernels import convolve, final_state, free_response, impulse_response, impulse_states, stabilised
 from imssa_lab.s4d.layers import S4DLayer
@@ -188,6 +188,20 @@ def test_extreme_layers_give_finite_gradients(
     for parameter in layer.parameters():
         assert parameter.grad is not None
         assert torch.isfinite(parameter.grad).all()
+
+
+@pytest.mark.parametrize("at_once", [1, 2 * 3 * 128, 1 << 21])
+def test_convolution_and_its_gradients_are_those_of_the_sum(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One channel at a time, three (the last piece has one), all; by numeric differences and against a plain sum."""
+    monkeypatch.setattr(kernels, "TRANSFORMED", at_once)
+    u = torch.randn(2, 40, 4, generator=generator(1), dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(4, 40, generator=generator(2), dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        plain = torch.stack([(u[:, : k + 1] * kernel.T[: k + 1].flip(0)).sum(1) for k in range(40)], 1)
+        assert torch.allclose(convolve(u, kernel), plain, atol=1e-12)
+    assert torch.autograd.gradcheck(convolve, (u, kernel))
+    assert torch.autograd.gradcheck(convolve, (u.detach(), kernel))
+    assert torch.autograd.gradcheck(convolve, (u, kernel.detach()))
 
 
 def test_a_long_sequence_in_pieces_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

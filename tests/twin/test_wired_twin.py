@@ -91,8 +91,8 @@ def test_twin_without_resistance_is_the_twin_without_wires() -> None:
 
 def test_twin_works_the_matrix_out_once_per_programming_state(monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
-    real = WiredView.of
-    monkeypatch.setattr(WiredView, "of", lambda *given: done.append(1) or real(*given))
+    real = WiredView.through
+    monkeypatch.setattr(WiredView, "through", lambda *given: done.append(1) or real(*given))
     twin = DigitalTwin(wired("ideal", Wires(r_word=1, r_bit=1)), (8, 8))
     for _ in range(3):
         twin.read_mvm(np.full(8, 0.1))
