@@ -1,7 +1,7 @@
 """The command `imssa`.
 
 Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 done, but not as wanted: a verification level
-failed, cells stand outside, or twin and chip differ; 130 stopped by Ctrl-C.
+failed, cells stand outside, or twin and chip differ; 130 stopped by Ctrl-C. `machine.takes_json` gives a verb --json.
 """
 
 from __future__ import annotations

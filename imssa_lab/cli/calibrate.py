@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.run_place import bench_facts, run_place
 from imssa_lab.cli.session import Stages, console, provenance, stages
 from imssa_lab.errors import ConfigError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _KELVIN = 273.15
 
 
+@takes_json
 def calibrate(
     array: Annotated[str, typer.Option(help="Address or alias of the array.")],
     out: Annotated[
@@ -37,6 +39,8 @@ def calibrate(
 
     Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --out chip0.json
     """
+    import numpy as np
+
     from imssa_lab.station import open_array, station_entry
     from protocols.column_calibration import calibrate_columns, check_columns
     from protocols.dry_count import DryCount, DryRun
@@ -60,7 +64,11 @@ def calibrate(
         with stages() as told:
             found, check = _measured(opened, array, log, temperature, told)
     found.save(path)
-    console().print(_table(found, check, {"calibration": str(path), "log": str(log)}))
+    rms = tuple(float(np.sqrt(np.mean(np.square(side)))) for side in (found.before, found.after))
+    files = {"calibration": str(path), "log": str(log)}
+    console().print(_table(found, check, rms, files))
+    whole = {"silent": check.silent, "rms_before": rms[0], "rms_after": rms[1], "files": files}
+    answer(found.model_dump() | whole)
 
 
 def _measured(
@@ -94,9 +102,8 @@ def _measured(
     return found, check
 
 
-def _table(found: CalibrationFile, check: ColumnCheck, paths: dict[str, str]) -> Table:
-    """Every bit line, then all of them together."""
-    import numpy as np
+def _table(found: CalibrationFile, check: ColumnCheck, rms: tuple[float, ...], paths: dict[str, str]) -> Table:
+    """Every bit line, then all of them together: `rms` without and with the calibration, S."""
     from rich.table import Table
 
     table = Table("bit line", "gain", "offset, uA", "misses before, uS", "after, uS", box=None)
@@ -104,8 +111,7 @@ def _table(found: CalibrationFile, check: ColumnCheck, paths: dict[str, str]) ->
     for col, (gain, offset, before, after, silent) in enumerate(columns):
         words = f"{1e6 * after:.3f}" + (" does not answer" if silent else "")
         table.add_row(str(col), f"{gain:.4f}", f"{1e6 * offset:+.3f}", f"{1e6 * before:.3f}", words)
-    rms = [f"{1e6 * float(np.sqrt(np.mean(np.square(side)))):.3f}" for side in (found.before, found.after)]
     table.add_section()
-    table.add_row("all, rms", "", "", *rms)
+    table.add_row("all, rms", "", "", *(f"{1e6 * value:.3f}" for value in rms))
     table.caption = "\n".join(f"{name}: {path}" for name, path in {"chip": found.chip, **paths}.items())
     return table

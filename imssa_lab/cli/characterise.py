@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, stages
 from imssa_lab.errors import ConfigError
 
 
+@takes_json
 def characterise(
     address: Annotated[str, typer.Argument(help="Array, for example 'twin:supert-a0-easy?seed=1'.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables; one that was begun is gone on with.")],
@@ -53,3 +55,4 @@ def characterise(
             tables = work.run(told)
     for name, path in tables.items():
         console().print(f"{name}: {path}")
+    answer({"files": tables})

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, facts_table, stages
 
 data = typer.Typer(no_args_is_help=True, help="The data of the tasks: what there is, fetch it, check it.")
@@ -18,6 +19,7 @@ Root = Annotated[
 
 
 @data.command("list")
+@takes_json
 def list_all(root: Root = None) -> None:
     """Say which tasks and data sets there are, and which of them are here.
 
@@ -36,13 +38,24 @@ def list_all(root: Root = None) -> None:
         tasks.add_row(name, entry.summary, entry.data or "in a package", Text(", ".join(entry.options)))
     sets = Table("data", "here", title=f"data sets in {place}")
     sets.add_column("licence and source", overflow="fold")
+    here = {name: (place / name).is_dir() for name in DATA_SETS}
     for name, data_set in DATA_SETS.items():
-        here = "yes" if (place / name).is_dir() else "no"
-        sets.add_row(name, here, Text(data_set.licence))
+        sets.add_row(name, "yes" if here[name] else "no", Text(data_set.licence))
     console().print(tasks, sets)
+    answer(
+        {
+            "tasks": {
+                name: {"summary": entry.summary, "data": entry.data, "options": list(entry.options)}
+                for name, entry in CATALOGUE.items()
+            },
+            "folder": place,
+            "data": {name: {"here": here[name], "licence": found.licence} for name, found in DATA_SETS.items()},
+        }
+    )
 
 
 @data.command()
+@takes_json
 def download(name: Name, root: Root = None) -> None:
     """Fetch a data set, verify it and unpack it.
 
@@ -61,6 +74,7 @@ def download(name: Name, root: Root = None) -> None:
 
 
 @data.command()
+@takes_json
 def check(name: Name, root: Root = None) -> None:
     """Read a data set through and say what it holds; an error names the file that is wrong.
 
@@ -75,6 +89,8 @@ def _print_facts(name: str, root: Path | None) -> None:
     from imssa_lab.s4d.tasks.data_sets import check as check_data
 
     table = facts_table(name)
-    for fact, value in check_data(name, root).items():
+    facts = check_data(name, root)
+    for fact, value in facts.items():
         table.add_row(Text(fact), Text(value))
     console().print(table)
+    answer({"data": name, **facts})

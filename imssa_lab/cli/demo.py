@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.deploy import LEVEL_FAILED, deploy_files, written
-from imssa_lab.cli.session import console, new_folder, stages
+from imssa_lab.cli.machine import takes_json
+from imssa_lab.cli.session import new_folder, stages
 from imssa_lab.cli.train import exported, settings, train_model
 from imssa_lab.cli.virtual import KINDS, virtual_arrays
 from imssa_lab.errors import ConfigError
@@ -20,6 +21,7 @@ VIRTUAL_ARRAYS = 12
 """More than the tasks of the demo need: an array that is not opened costs little."""
 
 
+@takes_json
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of data, training and chips.")] = 0,
     task: Annotated[str, typer.Option(help="What to learn.")] = "digits-first",
@@ -36,7 +38,7 @@ def demo(
 
     Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
     """
-    from imssa_lab.cli.result import result_table
+    from imssa_lab.cli.result import show_result
 
     if virtual is not None and array != TWINS:
         raise ConfigError("demo: --array and --virtual both say what to run on; leave one out")
@@ -63,7 +65,6 @@ def demo(
                 facts={"seed": str(seed)},
                 fresh=False,
             )
-    paths = {"bundle": str(bundle_path), **written(out)}
-    console().print(result_table(outcome, sequences.reference, told.seconds, paths))
+    show_result(outcome, sequences.reference, told.seconds, {"bundle": str(bundle_path), **written(out)})
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)

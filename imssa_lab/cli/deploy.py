@@ -14,8 +14,9 @@ import typer
 
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.machine import takes_json
 from imssa_lab.cli.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
-from imssa_lab.cli.session import Sequences, Stages, console, new_folder, provenance, stages
+from imssa_lab.cli.session import Sequences, Stages, new_folder, provenance, stages
 from imssa_lab.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Choices:
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
+@takes_json
 def deploy(
     bundle: Annotated[Path, typer.Argument(help="Kernel bundle, as `imssa train` writes it.")],
     sequences: Annotated[Path, typer.Option(help="The sequences.npz that `imssa train` wrote beside it.")],
@@ -80,7 +82,7 @@ def deploy(
     Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
     --out run
     """
-    from imssa_lab.cli.result import result_table
+    from imssa_lab.cli.result import show_result
 
     changes = recipe_changes(recipe)
     choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes)
@@ -90,7 +92,7 @@ def deploy(
             return
         outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
     reference = Sequences.load(sequences).reference
-    console().print(result_table(outcome, reference, told.seconds, written(out)))
+    show_result(outcome, reference, told.seconds, written(out))
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer
 from imssa_lab.cli.session import console, facts_table
 
 if TYPE_CHECKING:
@@ -17,8 +19,14 @@ DryRunOption = Annotated[
 
 
 def show_dry_run(verb: str, run: DryRun) -> None:
-    """The counts of a dry run as a table."""
+    """The counts of a dry run as a table, or as JSON."""
     table = facts_table(f"{verb}, dry run: nothing was driven")
     for name, value in run.facts():
         table.add_row(name, value)
     console().print(table)
+    told = {
+        name: asdict(counts) | {"device_seconds": counts.seconds(run.info.durations)}
+        for name, counts in (("expected", run.expected), ("longest", run.longest))
+    }
+    strongest = {kind: {"voltage": voltage, "gate": gate} for kind, (voltage, gate) in run.strongest.items()}
+    answer({"dry_run": verb, "arrays": run.arrays, **told, "strongest": strongest, "drive": run.drive})

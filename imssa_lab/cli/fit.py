@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, facts_table, new_folder, provenance
 from imssa_lab.errors import ConfigError
 
@@ -40,6 +41,7 @@ class Model(StrEnum):
 Pairs = list[str] | None
 
 
+@takes_json
 def fit(
     data: Annotated[
         Path, typer.Argument(help="Table (.csv .tsv .txt .parquet .xlsx .h5 .nc, also .gz), or a run file.")
@@ -97,12 +99,14 @@ def fit(
     profile = fitted_profile(
         kept, outcome.sections, name or out.resolve().name, f"{outcome.quantity} fitted to {source}; else {kept.name}"
     )
-    from imssa_lab.report.fit import verdicts, write_fit_report
+    from imssa_lab.report.fit import as_json, verdicts, write_fit_report
 
     facts = provenance() | {"data": source, "base profile": kept.name, "seed": str(seed)}
     write_profile(out / "profile.toml", profile, f"{outcome.quantity}: fitted to {source}\nall else: {kept.name}")
     write_fit_report(out, outcome, facts)
     _tell(outcome, verdicts(outcome), out, kept.name)
+    files = {name: out / file for name, file in (("profile", "profile.toml"), ("report", "report.html"))}
+    answer(as_json(outcome, facts) | {"files": files})
 
 
 def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: Choices, seed: int) -> tuple[str, Outcome]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, json_asked, json_text, takes_json
 from imssa_lab.cli.session import Sequences, console, facts_table, stages
-from imssa_lab.errors import LogError, ReplayMismatch
+from imssa_lab.errors import ConfigError, LogError, ReplayMismatch
 
 if TYPE_CHECKING:
     from imssa_lab.cli.session import Stages
@@ -28,6 +31,7 @@ _POLL = 0.1
 
 
 @log.command()
+@takes_json
 def show(file: File) -> None:
     """Say what a run file holds.
 
@@ -38,16 +42,17 @@ def show(file: File) -> None:
     from imssa_lab.log import open_run
 
     with open_run(file) as run:
-        table = facts_table(str(file))
-        for name, value in run.summary().items():
-            table.add_row(Text(name), Text(value))
-        for kind, text in run.events():
-            if kind in ("level", "error"):
-                table.add_row(Text(kind), Text(text))
+        summary = run.summary()
+        told = [(kind, text) for kind, text in run.events() if kind in ("level", "error")]
+    table = facts_table(str(file))
+    for name, value in (*summary.items(), *told):
+        table.add_row(Text(name), Text(value))
     console().print(table)
+    answer({"run": file, "summary": summary, "events": [{"kind": kind, "text": text} for kind, text in told]})
 
 
 @log.command()
+@takes_json
 def verify(file: File) -> None:
     """Check every checksum, member, unit and record; exit code 1 when something is wrong.
 
@@ -62,11 +67,13 @@ def verify(file: File) -> None:
         f"{result.records} records, {result.chunks} chunks, {result.bytes / 1e6:.1f} MB held against their checksums"
     )
     console().print(f"{'good' if result.good else 'DAMAGED'}: {said}", markup=False)
+    answer(asdict(result) | {"good": result.good})
     if not result.good:
         raise typer.Exit(1)
 
 
 @log.command()
+@takes_json
 def repair(
     file: File,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the file as it was beside it.")] = False,
@@ -81,7 +88,9 @@ def repair(
     console().print(f"{file}: {result}", markup=False)
     for taken in result.taken_back:
         console().print(f"taken back, was being written: {taken}", markup=False)
-    if result.verification is not None and not result.verification.good:
+    good = result.verification is None or result.verification.good
+    answer(asdict(result) | {"records": result.records, "good": good})
+    if result.verification is not None and not good:
         for finding in result.verification.findings:
             console().print(f"WRONG {finding}", markup=False)
         console().print(f"the file as it was: {result.original}", markup=False)
@@ -89,6 +98,7 @@ def repair(
 
 
 @log.command()
+@takes_json
 def export(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
@@ -105,11 +115,15 @@ def export(
     from imssa_lab.log.tables import export as write
 
     with open_run(file) as run:
+        paths = []
         for path in write(run, out, kind, table or list(TABLES), skip_damaged=skip_damaged):
             console().print(str(path), markup=False)
+            paths.append(path)
+    answer({"files": paths})
 
 
 @log.command(name="list")
+@takes_json
 def list_runs(
     folder: Annotated[Path, typer.Argument(help="Folder with run files, also in folders below it.")],
     chip: Annotated[str, typer.Option(help="Part of the name or serial of a chip.")] = "",
@@ -126,15 +140,18 @@ def list_runs(
     from imssa_lab.log.catalogue import catalogue
 
     shown = Table("began", "records", "state", "chips", "file", "command", box=None)
-    for entry in catalogue(folder, chip=chip, since=since, until=until):
+    entries = list(catalogue(folder, chip=chip, since=since, until=until))
+    for entry in entries:
         began = entry.created.astimezone().isoformat(" ", "seconds")[:19] if entry.created else "?"
         chips = ", ".join(dict.fromkeys(entry.chips))
         row = (began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path))
         shown.add_row(*(Text(text) for text in row), Text(entry.problem or entry.command))
     console().print(shown)
+    answer(entries)
 
 
 @log.command()
+@takes_json
 def tail(
     file: File,
     lines: Annotated[int, typer.Option("--lines", "-n", help="Records to begin with.")] = 10,
@@ -146,8 +163,12 @@ def tail(
     """
     from imssa_lab.log.follow import Follower
 
+    if follow and json_asked():
+        raise ConfigError("log tail: --json is one value and --follow has no end; leave one out")
     with Follower(file, last=lines) as follower:
-        _print(follower.new()[-lines:] if lines else [])
+        last = follower.new()[-lines:] if lines else []
+        _print(last)
+        answer([record._asdict() for record in last])
         while follow and not follower.ended:
             time.sleep(_POLL)
             _print(follower.new())
@@ -162,6 +183,7 @@ def _print(records: list[Seen]) -> None:
 
 
 @log.command()
+@takes_json
 def stats(file: File) -> None:
     """A run in numbers.
 
@@ -171,13 +193,16 @@ def stats(file: File) -> None:
     from imssa_lab.log.compare import statistics
 
     with open_run(file) as run:
-        table = facts_table(str(file))
-        for name, value in statistics(run).items():
-            table.add_row(name, f"{value:.6g}")
+        found = statistics(run)
+    table = facts_table(str(file))
+    for name, value in found.items():
+        table.add_row(name, f"{value:.6g}")
     console().print(table)
+    answer(found)
 
 
 @log.command()
+@takes_json
 def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold against it.")]) -> None:
     """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do.
 
@@ -191,6 +216,7 @@ def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold
 
     with open_run(file) as one, open_run(other) as two:
         found = list(differences(one, two))
+    answer([dict(zip(("part", "what", "one", "two"), row, strict=True)) for row in found])
     if not found:
         console().print("the runs do not differ")
         return
@@ -202,6 +228,7 @@ def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold
 
 
 @log.command()
+@takes_json
 def replay(
     file: File,
     tolerant: Annotated[
@@ -217,6 +244,7 @@ def replay(
     with open_run(file) as run, stages() as told:
         calls = replay_run(run, told, tolerant=tolerant)
     console().print(f"replays bit for bit: {calls} calls")
+    answer({"calls": calls})
 
 
 def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
@@ -241,7 +269,8 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
             raise ReplayMismatch(
                 f"array {number}: the log holds {array.calls_left} of {array.calls} calls that nothing asked for"
             )
-    _same(recorded[0], result_text(outcome, bundle.digest(), sequences.reference))
+    # Older logs have NaN where JSON wants null.
+    _same(json_text(json.loads(recorded[0])), result_text(outcome, bundle.digest(), sequences.reference))
     return sum(array.calls for array in arrays)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
 from imssa_lab.cli.run_place import bench_facts, run_place
 from imssa_lab.cli.session import Stages, console, facts_table, new_folder, provenance, stages
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from imssa_lab.array_types import BoolArray, FloatArray, ProgrammingReport
     from imssa_lab.hal import CrossbarArray
 
@@ -25,6 +28,7 @@ _LISTED = 20
 _STAGE = "cells inside, as the loop reads them"
 
 
+@takes_json
 def program(
     targets: Annotated[
         Path, typer.Argument(help="Conductances, word lines x bit lines, .npy or .csv; nan leaves alone.")
@@ -140,12 +144,12 @@ def _write_cells(path: Path, report: ProgrammingReport) -> None:
 def _show(report: ProgrammingReport, folder: Path) -> None:
     """What the re-read says, then the cells that stand outside, then where everything is."""
     import numpy as np
-    from rich.table import Table
 
     from imssa_lab.hal import CellOutcome
 
     outside, error = _outside(report), report.error[report.selected]
     believed = int(np.count_nonzero(outside & (report.outcome == CellOutcome.REACHED)))
+    files = {name: str(folder / file) for name, file in (("log", LOG), ("cells", CELLS), ("report", REPORT))}
     facts = facts_table("programmed" if not outside.any() else "programmed, NOT all cells inside")
     window = f"{100 * report.within():.2f} % of {error.size} cells, within {1e6 * report.tolerance:g} uS"
     for name, value in (
@@ -154,16 +158,49 @@ def _show(report: ProgrammingReport, folder: Path) -> None:
         ("error", f"mean {1e6 * error.mean():+.2f} uS, sd {1e6 * error.std():.2f} uS"),
         ("pulses", f"{report.pulses.sum()}, at most {report.pulses.max()} to a cell"),
         ("reads, device time", f"{report.reads}, {report.seconds:.1f} s"),
-        *((name, str(folder / file)) for name, file in (("log", LOG), ("cells", CELLS), ("report", REPORT))),
+        *files.items(),
     ):
         facts.add_row(name, value)
     console().print(facts)
-    if not outside.any():
-        return
-    title = f"outside: the first {_LISTED}, all in {folder / CELLS}" if outside.sum() > _LISTED else "outside"
+    listed = [
+        {
+            "word_line": row,
+            "bit_line": col,
+            "target": report.target[row, col],
+            "conductance": report.achieved[row, col],
+            "pulses": report.pulses[row, col],
+            "outcome": CellOutcome(int(report.outcome[row, col])).name.lower(),
+        }
+        for row, col in np.argwhere(outside)
+    ]
+    if listed:
+        console().print(_cells_table(listed, folder / CELLS))
+    answer(
+        {
+            "cells": error.size,
+            "inside": report.within(),
+            "tolerance": report.tolerance,
+            "outside": listed,
+            "believed_inside": believed,
+            "error_mean": error.mean(),
+            "error_sd": error.std(),
+            "pulses": report.pulses.sum(),
+            "most_pulses": report.pulses.max(),
+            "reads": report.reads,
+            "device_seconds": report.seconds,
+            "files": files,
+        }
+    )
+
+
+def _cells_table(outside: list[dict[str, Any]], file: Path) -> Table:
+    """The first of the cells that stand outside."""
+    from rich.table import Table
+
+    title = f"outside: the first {_LISTED}, all in {file}" if len(outside) > _LISTED else "outside"
     table = Table("word line", "bit line", "target, uS", "holds, uS", "pulses", "the loop says", title=title)
-    for row, col in np.argwhere(outside)[:_LISTED]:
-        levels = (f"{1e6 * values[row, col]:.2f}" for values in (report.target, report.achieved))
-        says = CellOutcome(int(report.outcome[row, col])).name.lower().replace("_", " ")
-        table.add_row(str(row), str(col), *levels, str(report.pulses[row, col]), says)
-    console().print(table)
+    for cell in outside[:_LISTED]:
+        levels = (f"{1e6 * cell[name]:.2f}" for name in ("target", "conductance"))
+        says = cell["outcome"].replace("_", " ")
+        table.add_row(str(cell["word_line"]), str(cell["bit_line"]), *levels, str(cell["pulses"]), says)
+    return table

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.deploy import LEVEL_FAILED, LOG, Choices, deploy_files, written
-from imssa_lab.cli.session import Sequences, console, stages
+from imssa_lab.cli.machine import takes_json
+from imssa_lab.cli.session import Sequences, stages
 from imssa_lab.errors import ConfigError
 
 
+@takes_json
 def recheck(
     folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
     array: Annotated[str, typer.Option(help="Address of the arrays, in the order of the deployment.")] = "",
@@ -27,7 +29,7 @@ def recheck(
 
     Example: imssa recheck night-1
     """
-    from imssa_lab.cli.result import result_table
+    from imssa_lab.cli.result import show_result
     from imssa_lab.log import open_run
     from protocols.prescribed import GIVEN_PROGRAMMER
     from protocols.programmers import GIVEN_RECIPE
@@ -56,6 +58,6 @@ def recheck(
                 recipe=json.loads(given.get(GIVEN_RECIPE, "{}")),
             ),
         )
-    console().print(result_table(outcome, Sequences.load(sequences).reference, told.seconds, written(folder)))
+    show_result(outcome, Sequences.load(sequences).reference, told.seconds, written(folder))
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console
 
 
+@takes_json
 def report(
     run: Annotated[Path, typer.Argument(help="Run file, also of a run that goes on or was cut off.")],
     out: Annotated[Path | None, typer.Option(help="The new HTML file; by default RUN with .html at its end.")] = None,
@@ -27,3 +29,4 @@ def report(
     path = out or run.with_suffix(".html")
     write_report(run, path, title)
     console().print(str(path), markup=False)
+    answer({"files": {"report": path}})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imssa_lab.cli.session import facts_table
+from imssa_lab.cli.machine import answer, json_asked, json_text
+from imssa_lab.cli.session import console, facts_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[str, float]) -> str:
-    """The result as JSON text: no wall time, no path, so that the same run gives the same bytes.
+    """The result as JSON text: no wall time, no path, so that the same run gives the same bytes. NaN is null.
 
     Args:
         reference: test accuracies of the float model ("float") and the null control ("null"), fractions.
@@ -64,7 +66,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "impulses_sha256": _digest([measured for measured, _ in deployment.impulses]),
         "predictions": deployment.predictions.tolist(),
     }
-    return json.dumps(facts, indent=1)
+    return json_text(facts)
 
 
 def _outcomes(deployment: Deployment) -> dict[str, int]:
@@ -95,14 +97,24 @@ def _digest(arrays: list[FloatArray]) -> str:
     return digest.hexdigest()
 
 
-def result_table(
+def show_result(
     deployment: Deployment, reference: Mapping[str, float], seconds: Mapping[str, float], paths: Mapping[str, str]
-) -> Table:
-    """The whole outcome as one table; wall times come last.
+) -> None:
+    """The whole outcome for people, and for machines what result.json holds, with files and wall times.
 
     Args:
-        seconds: wall time by stage; paths: by name, what was written.
+        seconds: wall time by stage; paths: by name, what was written, the "result" among it.
     """
+    console().print(_table(deployment, reference, seconds, paths))
+    if json_asked():
+        result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
+        answer(result | {"files": paths, "wall_seconds": seconds})
+
+
+def _table(
+    deployment: Deployment, reference: Mapping[str, float], seconds: Mapping[str, float], paths: Mapping[str, str]
+) -> Table:
+    """The whole outcome as one table; wall times come last."""
     import numpy as np
 
     table = facts_table(f"deployment {'verified' if deployment.passed else 'NOT verified'}")

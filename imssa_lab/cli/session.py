@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.table import Table
 
+from imssa_lab.cli.machine import json_asked
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ _PACKAGES = ("imssa-lab", "numpy", "h5py", "torch", "safetensors")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A terminal for results (stdout) or for progress and errors (stderr)."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """A terminal for results (stdout, left to the JSON under --json) or for progress and errors (stderr)."""
+    return Console(stderr=stderr or json_asked(), highlight=False, soft_wrap=True)
 
 
 def facts_table(title: str) -> Table:

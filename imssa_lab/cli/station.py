@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, facts_table
 
 station = typer.Typer(no_args_is_help=True, help="The station file: arrays of a bench by alias.")
@@ -38,6 +39,7 @@ def init(file: Where = None) -> None:
 
 
 @station.command()
+@takes_json
 def check(file: Where = None) -> None:
     """Validate the station file, connect to every array without driving it, and say what is there.
 
@@ -55,6 +57,7 @@ def check(file: Where = None) -> None:
     free = shutil.disk_usage(bench.log_folder if bench.log_folder.exists() else ".").free
     table = facts_table(f"{file or station_path()}, operator {bench.operator or 'not given'}")
     table.add_row("logs", f"{bench.log_folder}, {free / 1e9:.1f} GB free")
+    arrays = {}
     for alias, entry in bench.arrays.items():
         with open_array(entry.address) as opened:
             ready = entry.ready(opened)
@@ -70,7 +73,17 @@ def check(file: Where = None) -> None:
         if GIVEN_PROGRAMMER in info.provenance:
             table.add_row("programmer", f"{info.provenance[GIVEN_PROGRAMMER]}, {escape(_recipe(entry.recipe))}")
         table.add_row("column calibration", escape(words) if usable else f"[bold red]{escape(words)}[/bold red]")
+        arrays[alias] = {
+            "address": entry.address,
+            "info": info,
+            "programmer": info.provenance.get(GIVEN_PROGRAMMER),
+            "recipe": entry.recipe,
+            "calibration": words,
+            "usable": usable,
+        }
     console().print(table)
+    logs = {"folder": bench.log_folder, "bytes_free": free}
+    answer({"good": good, "operator": bench.operator, "logs": logs, "arrays": arrays})
     if not good:
         raise typer.Exit(1)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import Sequences, console, new_folder
 from imssa_lab.errors import ConfigError
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from protocols.study import StudyPoint
 
-STORE = "study.h5"
+STORE, TABLE, FIGURE = "study.h5", "stuck.csv", "stuck.svg"
 _DRAW_EVERY = 60.0  # s
 _SHOWN = 10
 study = typer.Typer(no_args_is_help=True, help="What faults cost a model, on the digital twin.")
@@ -28,6 +30,7 @@ def studies() -> None:
 
 
 @study.command()
+@takes_json
 def stuck(
     bundle: Annotated[Path, typer.Option(help="Kernel bundle, as `imssa train` writes it.")],
     sequences: Annotated[Path | None, typer.Option(help="Left out: the sequences.npz beside the bundle.")] = None,
@@ -93,6 +96,8 @@ def stuck(
             + (" ..." if len(point.accuracies) > _SHOWN else ""),
         )
     console().print(table)
+    files = {name: out / file for name, file in (("store", STORE), ("table", TABLE), ("figure", FIGURE))}
+    answer({"points": [asdict(point) | {"mean": point.mean} for point in found], "files": files})
 
 
 def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:
@@ -100,6 +105,6 @@ def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:
     from imssa_lab.report.study import stuck_figure, write_table
 
     write_table(out / "new.csv", found)
-    (out / "new.csv").replace(out / "stuck.csv")
+    (out / "new.csv").replace(out / TABLE)
     stuck_figure(found, title).savefig(out / "new.svg", metadata={"Date": None})
-    (out / "new.svg").replace(out / "stuck.svg")
+    (out / "new.svg").replace(out / FIGURE)

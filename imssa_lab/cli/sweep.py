@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, stages
 from imssa_lab.cli.train import read_options, training
 from imssa_lab.errors import ConfigError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PRECISIONS = "float;8bit;6bit;4bit;3bit;ternary"
 
 
+@takes_json
 def sweep_bits(
     out: Annotated[Path, typer.Option(help="Folder for points.jsonl and bits.svg; a sweep in it goes on.")],
     task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
@@ -53,6 +55,7 @@ def sweep_bits(
     accuracy_against_bits(points, f"{task}, {seeds} seeds").savefig(out / "bits.svg")
     _print(points, task)
     console().print(f"points   {out / 'points.jsonl'}\npicture  {out / 'bits.svg'}")
+    answer({"points": points, "files": {"points": out / "points.jsonl", "picture": out / "bits.svg"}})
 
 
 def _print(points: Sequence[SweepPoint], task: str) -> None:

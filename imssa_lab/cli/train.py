@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import Sequences, Stages, console, facts_table, stages
 from imssa_lab.errors import ConfigError
 
@@ -20,6 +21,7 @@ CALIBRATION_SEQUENCES = 128
 TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 
 
+@takes_json
 def train(
     out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
     task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
@@ -65,11 +67,27 @@ def train(
     table.add_row(f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
     if null:
         table.add_row("accuracy, null control without memory", f"{100 * sequences.reference['null']:.1f} %")
-    for name, path in (("bundle", out), ("sequences", sequences_path), ("training curve", history_path)):
+    files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
+    for name, path in files.items():
         table.add_row(name, str(path))
     for stage, seconds in told.seconds.items():
         table.add_row(f"wall time, {stage}", f"{seconds:.1f} s")
     console().print(table)
+    answer(
+        {
+            "task": data.name,
+            "seed": seed,
+            "precision": bundle.precision,
+            "accuracy": {
+                "float": sequences.reference.get("float"),
+                "quantised": accuracy,
+                "quantised_interval": [low, high],
+                "null_control": sequences.reference.get("null"),
+            },
+            "files": files,
+            "wall_seconds": told.seconds,
+        }
+    )
 
 
 def settings(

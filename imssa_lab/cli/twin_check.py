@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _MICRO = {"S": "uS", "A": "uA"}
 
 
+@takes_json
 def twin_check(
     log: Annotated[Path, typer.Argument(help="Run file of the chip, for example run.h5.")],
     profile: Annotated[str, typer.Argument(help="Profile to check: a preset or the path of a .toml file.")],
@@ -34,6 +37,13 @@ def twin_check(
         statistics = compare(run, wanted, tuple(range(seed, seed + chips)))
     apart = differs(statistics)
     _print(statistics, apart, f"{log} against {wanted.name}")
+    answer(
+        {
+            "profile": wanted.name,
+            "agree": not apart,
+            "statistics": [asdict(one) | {"differs": one in apart} for one in statistics],
+        }
+    )
     if apart:
         console().print(
             f"{len(apart)} of {len(statistics)} statistics differ more than chance (1 %, Holm's correction): "

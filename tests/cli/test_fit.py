@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli.fit import fit
 from imssa_lab.errors import ConfigError, DataError
+from tests.cli.one_value import one_value
 from tests.twin.fitting.conftest import relaxed
 from twin import DigitalTwin, TwinProfile
 
@@ -30,7 +31,7 @@ def write_csv(path, data):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """(folder, what was printed) of a fit to 2,000 cells in microsiemens."""
+    """(folder, what was printed, the JSON of it) of a fit to 2,000 cells in microsiemens."""
     folder = tmp_path_factory.mktemp("fit")
     data = relaxed(2000)
     for name in ("initial", "conductance"):
@@ -46,13 +47,14 @@ def fitted(tmp_path_factory):
         folder / "chip",
         "--seed",
         1,
+        "--json",
     )
     assert result.exit_code == 0, result.output
-    return folder, result.output
+    return folder, result.stderr, result.stdout
 
 
 def test_it_writes_profile_page_and_numbers(fitted):
-    folder, said = fitted
+    folder, said, _ = fitted
     assert sorted(path.name for path in (folder / "chip").iterdir()) == ["profile.toml", "report.html", "report.json"]
     assert "not determined" in said
     told = json.loads((folder / "chip" / "report.json").read_text())
@@ -66,8 +68,18 @@ def test_it_writes_profile_page_and_numbers(fitted):
     assert 'src="data:' in page
 
 
+def test_json_is_the_report_and_its_files(fitted):
+    folder, said, printed = fitted
+    told = one_value(printed)
+    files = told.pop("files")
+    assert told == json.loads((folder / "chip" / "report.json").read_text())
+    assert files["profile"] == str(folder / "chip" / "profile.toml")
+    (levels, *_) = told["verdicts"]
+    assert levels["measured"] in said
+
+
 def test_a_twin_of_the_profile_relaxes_like_the_cells_that_were_not_fitted(fitted):
-    folder, _ = fitted
+    folder, _, _ = fitted
     data = relaxed(4096, seed=77)  # new cells of the same kind
     start = data["initial"][:4096].reshape(64, 64)
     chip = DigitalTwin(TwinProfile.load(folder / "chip" / "profile.toml"), (64, 64), seed=5)

@@ -11,6 +11,7 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.fit import Fit
 from imssa_lab.s4d.precision import Precision
 from imssa_lab.s4d.recipes import recipe
+from tests.cli.one_value import one_value
 from twin import TwinProfile
 
 SMALL = ["--option", "pairs_train=128", "--option", "pairs_val=64", "--option", "pairs_test=64"]
@@ -37,8 +38,12 @@ def test_train_writes_bundle_sequences_and_curve(tmp_path):
 
 
 def test_a_float_model_is_a_bundle_too(tmp_path):
-    result = train(tmp_path, "--precision", "float", "--no-null")
+    result = train(tmp_path, "--precision", "float", "--no-null", "--json")
     assert result.exit_code == 0, result.output
+    told = one_value(result.stdout)
+    assert told["accuracy"]["null_control"] is None
+    assert f"{100 * told['accuracy']['quantised']:.1f} % (" in result.stderr
+    assert told["files"]["bundle"] == str(tmp_path / "bundle.safetensors")
     assert KernelBundle.load(tmp_path / "bundle.safetensors").activation_bits is None
 
 
@@ -121,6 +126,9 @@ def test_sweep_bits_prints_draws_and_keeps_its_points(tmp_path, monkeypatch):
     ]
     assert (tmp_path / "bits.svg").read_text().startswith("<?xml")
     assert imssa(*arguments).output == result.output
+    asked = imssa(*arguments, "--json")
+    assert sorted(one_value(asked.stdout)["points"], key=str) == sorted(points, key=str)
+    assert asked.stderr == result.stdout
     assert "names none" in imssa("sweep-bits", "--out", tmp_path, "--precisions", " ;").output
 
 

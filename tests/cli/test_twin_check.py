@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from imssa_lab.cli.twin_check import twin_check
 from imssa_lab.errors import LogError
 from imssa_lab.log import open_run, record
+from tests.cli.one_value import one_value
 from twin import DigitalTwin, TwinProfile
 from twin.fitting.comparison import compare, differs
 
@@ -51,6 +52,15 @@ def test_the_command_says_what_differs_and_exits_with_3(session):
     assert result.exit_code == 3
     assert "read sd per cell" in result.output
     assert "DIFFERS" in result.output
+    asked = CliRunner().invoke(app, [str(session), "ideal", "--json"])
+    assert asked.exit_code == 3
+    assert asked.stderr == result.stdout
+    told = one_value(asked.stdout)
+    assert told["agree"] is False
+    assert len(told["statistics"]) == result.stdout.count("agrees") + result.stdout.count("DIFFERS")
+    for one in told["statistics"]:
+        assert f"{one['distance']:.3f}" in result.stdout
+        assert one["differs"] == (f"{one['name']}," in result.stdout or f"{one['name']};" in result.stdout)
 
 
 def test_a_session_with_nothing_to_compare_is_refused(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ def outcome_of(run: Run) -> Outcome | None:
     record, text = events[RESULT_EVENT]
     told = json.loads(events[OUTCOME][1])
     return Outcome(
-        result=json.loads(text),
+        result=_figures(json.loads(text)),
         record=record,
         targets=[_unpacked(packed, told["shape"]) for packed in told["targets"]],
         tolerance=float(told["tolerance"]),
@@ -103,6 +104,20 @@ def outcome_of(run: Run) -> Outcome | None:
             for one in told["responses"]
         ],
     )
+
+
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with NaN for the figures that are null, which is how JSON has to say it."""
+    for level in result["levels"]:
+        level["measured"] = _number(level["measured"])
+        level["figures"] = {name: _number(value) for name, value in level["figures"].items()}
+    result["kernel_nrmse"] = [_number(value) for value in result["kernel_nrmse"]]
+    result["kernel_nrmse_median"] = _number(result["kernel_nrmse_median"])
+    return result
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def ranked(deployment: Deployment) -> list[Response]:

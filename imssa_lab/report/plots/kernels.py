@@ -41,13 +41,14 @@ def nrmse_histogram(source: Run | Outcome) -> Figure:
     nrmse: FloatArray = np.array(outcome.result["kernel_nrmse"])
     bound = outcome.kernel_bound
     figure, axis = one_axis()
-    median = float(np.median(nrmse))
-    axis.hist(nrmse, bins=30, range=(0, max(float(nrmse.max()), bound) * 1.05), color=BLUE)
+    median, finite = float(np.median(nrmse)), nrmse[np.isfinite(nrmse)]
+    axis.hist(finite, bins=30, range=(0, max(float(finite.max(initial=0.0)), bound) * 1.05), color=BLUE)
     axis.axvline(median, color="black", label=f"median {median:.3f}")
     axis.axvline(bound, color=ORANGE, linestyle="--", label=f"bound of the median {bound:g}")
     axis.legend(fontsize=8)
     axis.set(xlabel="NRMSE on real input", ylabel="kernels")
-    axis.set_title(f"{nrmse.size} kernels in closed loop", fontsize=10)
+    lost = f", {nrmse.size - finite.size} of them without a finite NRMSE" if finite.size < nrmse.size else ""
+    axis.set_title(f"{nrmse.size} kernels in closed loop{lost}", fontsize=10)
     return figure
 
 
