@@ -23,7 +23,7 @@ from tests.cli.one_value import one_value
 from tests.log.conftest import Chip, session
 from tests.report import tiny
 
-IDEAL, TWIN = "twin:ideal?shape=16x16&seed={index}", "twin:supert-a0?seed=1&shape=8x8"
+IDEAL, TWIN = "twin:ideal?shape=16x16&seed={index}", "twin:supert-a0-easy?seed=1&shape=8x8"
 WITHOUT = {"serve", "monitor", "new-driver", "station init"}
 """They go on until they are stopped, ask the user, or write source code: no results."""
 
@@ -245,7 +245,9 @@ def test_station_check(here: Path) -> None:
 
 
 def test_characterise_and_study(here: Path) -> None:
-    asked = imssa("characterise", "twin:supert-a0?shape=4x4&seed=1", "--out", "chip", "--only", "noise", "--json")
+    asked = imssa(
+        "characterise", "twin:supert-a0-easy?shape=4x4&seed=1", "--out", "chip", "--only", "noise", "--json"
+    )
     assert one_value(asked.stdout) == {"files": {"noise": "chip/noise.csv"}}
     assert "noise: chip/noise.csv" in asked.stderr
     few = ("--chips", 2, "--fraction", 0.1, "--sigma", 1, "--tests", 20)
