@@ -64,7 +64,11 @@ def main(only: Sequence[str]) -> int:
     jobs += [("small", seed, None) for seed in SEEDS if "fsdd-order" in tasks]
     jobs += [(task, seed, speaker) for task in tasks for seed, speaker in zip(SEEDS, SPEAKERS, strict=True)]
     with ProcessPoolExecutor(_WORKERS, mp_context=get_context("spawn")) as pool:
-        results = dict(zip(jobs, pool.map(measure, *zip(*jobs, strict=True)), strict=True))
+        results = {}
+        for job, figures in zip(jobs, pool.map(measure, *zip(*jobs, strict=True)), strict=True):
+            results[job] = figures
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            print(f"      {' '.join(str(part) for part in job if part is not None)}: {shown}", flush=True)
     for task in tasks:
         accuracies(bars, task, [results[task, seed, None] for seed in SEEDS])
     if "fsdd-order" in tasks:
