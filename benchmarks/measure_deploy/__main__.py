@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.bars import Bars
 from benchmarks.measure_deploy import deploy, programmers
+from benchmarks.measure_deploy.bundles import BUNDLES
 from benchmarks.measure_deploy.kills import kills
 from benchmarks.measure_deploy.levels import levels
 from benchmarks.parts import asked_for, parser_of
@@ -26,7 +27,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="models a task")
     parser.add_argument("--chips", type=int, default=3, help="chips a model")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--bundles", type=Path, default=deploy.BUNDLES, help="where trained bundles are kept")
+    parser.add_argument("--bundles", type=Path, default=BUNDLES, help="where trained bundles are kept")
     given = parser.parse_args()
     bars = Bars()
     for part in asked_for(PARTS, given):

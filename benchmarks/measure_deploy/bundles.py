@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from imssa_lab.cli.session import Sequences
 from imssa_lab.s4d.bundle import KernelBundle
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+BUNDLES = Path(tempfile.gettempdir()) / "imssa-measure-deploy"
+"""Where bundles are kept unless another folder is named."""
 
 
 def trained(task: str, precision: str, seed: int, folder: Path) -> tuple[KernelBundle, Sequences]:
-    """A bundle and its sequences from `folder`; trained there where it is not yet, which needs the speech data."""
+    """A bundle and its sequences from `folder`, see `place_of`."""
+    place = place_of(task, precision, seed, folder)
+    return KernelBundle.load(place / "bundle.safetensors"), Sequences.load(place / "sequences.npz")
+
+
+def place_of(task: str, precision: str, seed: int, folder: Path) -> Path:
+    """The folder of a bundle and its sequences; trained there where it is not yet, which needs the speech data.
+
+    Raises:
+        DataError: the speech data are needed and not there.
+    """
     place = folder / f"{task}-{precision}-{seed}-{_recipe(task, precision, seed)}"
-    path = place / "bundle.safetensors"
-    if not path.exists():
+    if not (place / "bundle.safetensors").exists():
         _train(task, precision, seed, place)
-    return KernelBundle.load(path), Sequences.load(place / "sequences.npz")
+    return place
 
 
 def _recipe(task: str, precision: str, seed: int) -> str:
@@ -34,7 +46,8 @@ def _train(task: str, precision: str, seed: int, place: Path) -> None:
     from imssa_lab.cli.session import stages
     from imssa_lab.cli.train import exported, settings, train_model
 
-    os.environ.setdefault("IMSSA_DATA", str(DATA))
+    if DATA.is_dir():
+        os.environ.setdefault("IMSSA_DATA", str(DATA))
     place.mkdir(parents=True, exist_ok=True)
     with stages() as told:
         data, config = settings(task, seed, precision, [], told=told)

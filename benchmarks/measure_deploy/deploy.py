@@ -6,7 +6,6 @@ Programming errors come from a programmer that leaves Gaussian ones; see `imssa_
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from protocols.deploy import Deployment
 from protocols.recurrence import KernelRunner
 from protocols.verify import nrmse
 
-BUNDLES = Path(tempfile.gettempdir()) / "imssa-measure-deploy"
 """Where trained bundles are kept between runs."""
 LOSS = {"4bit": 1.0, "ternary": 2.0}
 STUCK_LOSS = {"fsdd-t10": 2.0, "fsdd-order": 2.0, "fsdd-first10": 4.0}

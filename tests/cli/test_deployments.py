@@ -1,9 +1,14 @@
 """Deployments from the command line, on a board behind its driver: cut off, gone on with, checked again."""
 
+import io
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import Result
@@ -153,6 +158,34 @@ def test_the_figure_of_stuck_cells(folder: Path) -> None:
     assert len(table) == 1 + 2 * 2
     assert "81.69" in (folder / "study" / "stuck.svg").read_text()
     assert "naive" in done.stdout
+
+
+def study_results(folder: Path) -> np.ndarray:
+    """Accuracies on the chip that a study's file holds at this moment, NaN where there is none yet."""
+    with h5py.File(io.BytesIO((folder / "study.h5").read_bytes())) as file:
+        return file["results"][:, 1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_study_killed_and_resumed_ends_with_the_same_files(folder: Path, workers: int) -> None:
+    """SIGKILL once the first result is there; the rest by one or two workers."""
+    if workers > 1:
+        pytest.importorskip("distributed")
+    options = ("study", "stuck", "--bundle", folder / "bundle.safetensors", "--chips", 8, "--fraction", 0.1)
+    options = (*options, "--sigma", 1, "--tests", 20, "--out")
+    command = [str(Path(sys.executable).with_name("imssa")), *map(str, options), str(folder / "part")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as study:
+        while not (folder / "part" / "study.h5").exists() or np.isnan(study_results(folder / "part")).all():
+            assert study.poll() is None
+            time.sleep(0.01)
+        study.kill()
+    left = np.isnan(study_results(folder / "part"))
+    assert 0 < left.sum() < left.size
+    assert imssa(*options, folder / "whole").exit_code == 0
+    done = imssa(*options, folder / "part", "--resume", "--workers", workers)
+    assert done.exit_code == 0, done.output
+    for name in ("study.h5", "stuck.csv"):
+        assert (folder / "part" / name).read_bytes() == (folder / "whole" / name).read_bytes()
 
 
 def test_characterise_says_how_long_and_goes_on(tmp_path: Path) -> None:
