@@ -89,7 +89,8 @@ def mixed(query: Callable[[str], str], each: int) -> int:
     def work(name: int) -> None:
         for number in range(each):
             text = f"{name} {number}"
-            with contextlib.suppress(pyvisa.errors.Error, OSError, AttributeError):
+            # the naive link's errors when it is closed meanwhile; ValueError: select of a closed socket
+            with contextlib.suppress(pyvisa.errors.Error, OSError, AttributeError, ValueError):
                 if query(text) == text:
                     next(good)
 
