@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from pathlib import Path
@@ -107,7 +108,7 @@ class View:
             self._recent.append(record)
             if record.table == "events":
                 self._events.append(record)
-            else:
+            if math.isfinite(record.device_time):
                 self._device_time = record.device_time
             self._last = record
         now = time.time()

@@ -17,7 +17,8 @@ _MODULUS = 65535
 # Below this many bytes a loop is faster than numpy.
 _SHORT = 32
 _SHORT_WORDS = {size: struct.Struct(f"<{size // 2}H").unpack for size in range(0, _SHORT + 1, 2)}
-_weights: dict[int, NDArray[np.float64]] = {}
+# Of the last words of a piece: 1, and the distance to its end. Grows to the longest piece that was met.
+_weights: NDArray[np.float64] = np.empty((2, 0))
 
 
 def sums(data: Any) -> tuple[int, int]:
@@ -26,6 +27,7 @@ def sums(data: Any) -> tuple[int, int]:
     Words are little-endian, which reads faster; `digest` turns them. A byte left over is a word.
     Pieces join: behind a piece with sums (a, b) of n words, ``(s1 + a, s2 + n * s1 + b)``.
     """
+    global _weights
     size = len(data)
     if size % 2:
         data, size = bytes(data) + b"\0", size + 1
@@ -37,12 +39,10 @@ def sums(data: Any) -> tuple[int, int]:
         return first, second
     # float64 holds these sums exactly (65535 n^2 / 2 < 2^53 for n below 500 000 words) and multiplies fastest
     words = np.frombuffer(data, dtype="<u2").astype(np.float64)
-    weights = _weights.get(len(words))
-    if weights is None:
-        if len(_weights) >= 64:
-            _weights.clear()
-        weights = _weights[len(words)] = np.stack([np.ones(len(words)), np.arange(len(words), 0.0, -1.0)])
-    first, second = (weights @ words).tolist()
+    weights = _weights
+    if weights.shape[1] < len(words):
+        weights = _weights = np.stack([np.ones(len(words)), np.arange(len(words), 0.0, -1.0)])
+    first, second = (weights[:, weights.shape[1] - len(words) :] @ words).tolist()
     return int(first), int(second)
 
 

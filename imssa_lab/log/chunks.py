@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from imssa_lab.log.checksum import intact
 from imssa_lab.log.schema import NO_RECORD
 
 _RETRIES = 3
+# Datasets that are written in a row which is whole already, when its pulses have been sent: what stood there before.
+_SET_LATER = {"/pulses/device_time": math.nan, "/pulses/done": 0}
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,12 @@ def without_unfinished(dataset: h5py.Dataset, stored: bytes, rows: int | None) -
         mended = data.tobytes() + stored[plain:]
         if intact(mended):
             return mended
-    rows = tried[-1]
-    if str(dataset.name).endswith("/done") and rows:  # set last of all, in a row that is whole already
-        for row in np.flatnonzero(data[:rows]).tolist()[::-1]:
-            data[row] = 0
+    if dataset.name in _SET_LATER:
+        before = _SET_LATER[dataset.name]
+        for row in reversed(range(min(tried[-1], len(data)))):
+            after, data[row] = data[row], before
             mended = data.tobytes() + stored[plain:]
             if intact(mended):
                 return mended
-            data[row] = 1
+            data[row] = after
     return None

@@ -23,8 +23,7 @@ def statistics(run: Run) -> dict[str, float]:
     walls = [run.column(table, "wall_time") for table in TABLES if "seq" in TABLES[table]]
     times = np.concatenate(walls)
     found["wall time, s"] = float(np.ptp(times)) if times.size else 0.0
-    devices = np.concatenate([run.column(table, "device_time") for table in TABLES if "device_time" in TABLES[table]])
-    found["device time, s"] = float(devices.max()) if devices.size else 0.0
+    found["device time, s"] = run.device_time()
     kinds, cells = run.column("pulses", "kind"), 0
     for rows in _blocks(run.records("pulses")):
         cells += int(np.count_nonzero(np.isfinite(run.column("pulses", "voltage", rows))))

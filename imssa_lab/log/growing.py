@@ -21,7 +21,6 @@ from imssa_lab.log.checksum import digest, sums, with_checksum
 _STEP_BYTES = 1 << 18
 _MAX_STEP = 4096
 _UNPACKED = 0b011  # filter mask: shuffle and deflate left out, fletcher32 kept
-_PACK_LEVEL = 1
 _CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
 
 
@@ -177,7 +176,8 @@ class GrowingDataset:
             shuffled = np.frombuffer(data, dtype="u1").reshape(-1, size).T.tobytes()
         else:
             shuffled = data
-        packed = zlib.compress(shuffled, _PACK_LEVEL)
+        run_lengths = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+        packed = run_lengths.compress(shuffled) + run_lengths.flush()
         if len(packed) >= len(data):
             return with_checksum(data), _UNPACKED
         payload = with_checksum(packed)

@@ -254,11 +254,14 @@ class Run:
 
         return [Replayed(self, index, tolerant=tolerant) for index in range(len(self.infos))]
 
+    def device_time(self) -> float:
+        """The last time that an array told, s; 0 where none did."""
+        times = [self.column(table, "device_time") for table in TABLES if "device_time" in TABLES[table]]
+        return float(max(np.nanmax(values, initial=0.0) for values in times))
+
     def summary(self) -> dict[str, str]:
         """The run in words: identity, arrays, how many records of each kind, how it ended."""
         kinds = Counter(f"{info.name} ({info.serial}), {info.rows}x{info.cols}" for info in self.infos)
-        times = [self.column(table, "device_time") for table in TABLES if "device_time" in TABLES[table]]
-        last = max((float(values.max()) for values in times if values.size), default=0.0)
         sent = self.column("pulses", "done")
         return {
             "file": str(self.path),
@@ -268,7 +271,7 @@ class Run:
             "arrays": ", ".join(f"{count} x {kind}" for kind, count in kinds.items()),
             **{table: str(self.records(table)) for table in TABLES if "seq" in TABLES[table]},
             "pulses not known to be complete": str(int(np.count_nonzero(sent == 0))),
-            "last device time": f"{last:.3f} s",
+            "last device time": f"{self.device_time():.3f} s",
             "closed cleanly": "yes" if self.closed_cleanly else "no: still running, or cut off",
             **({"repaired": self.repaired} if self.repaired else {}),
             **{key: value if len(value) < 200 else value[:197] + "..." for key, value in self.provenance.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,7 +179,7 @@ class Recorded(CrossbarArray):
                 "gate": pulses.gate,
             }
             # before they are sent: a crash must not lose a pulse that a cell has seen
-            seq = self._append("pulses", {**asked, "done": 0}, self._clock)
+            seq = self._append("pulses", {**asked, "done": 0}, math.nan)
             self._array._apply_pulses(pulses)
             now = self._array._time()
             try:

@@ -68,6 +68,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "pulses": {
         **_CALL,
+        "device_time": Column("f8", "s", meaning="the array's own time after the call; NaN while done is 0"),
         "kind": Column("u1", meaning=", ".join(f"{code} {kind}" for code, kind in enumerate(PULSE_KINDS))),
         "width": Column("f8", "s"),
         "voltage": Column("f8", "V", _MAP, meaning="NaN: left alone"),

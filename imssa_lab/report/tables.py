@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -164,7 +165,7 @@ def calls(run: Run) -> Table:
         if count:
             last = int(run.column(table, "seq", count - 1))
             time = run.column(table, "device_time", count - 1) if "device_time" in TABLES[table] else None
-            at = "" if time is None else f"{float(time):.3f} s"
+            at = "" if time is None or math.isnan(time) else f"{float(time):.3f} s"
             rows.append([Cited(table), Cited(str(count), last), Cited(at, last)])
     undone = np.flatnonzero(run.column("pulses", "done") == 0)
     if undone.size:

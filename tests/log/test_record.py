@@ -146,6 +146,44 @@ def test_repair_takes_back_a_half_written_row_and_nothing_else(tmp_path: Path) -
     assert (tmp_path / "killed.h5.before-repair").exists()
 
 
+@pytest.mark.parametrize("name", ["device_time", "done"])
+def test_repair_takes_back_what_a_kill_cut_off_when_pulses_were_marked_as_done(tmp_path: Path, name: str) -> None:
+    """The new value is in the file, the checksum is still that of the row before; a value from nowhere stays damage."""
+    path = tmp_path / "killed.h5"
+    log = RunLog.create(path, [Chip()], {})
+    asked = {
+        "array": 0,
+        "kind": 0,
+        "width": 1e-7,
+        "voltage": np.full((5, 4), np.nan),
+        "gate": np.full((5, 4), np.nan),
+    }
+    done = log.append("pulses", {**asked, "device_time": np.nan, "done": 0})
+    log.mark_done(done, 0.25)
+    under_way = log.append("pulses", {**asked, "device_time": np.nan, "done": 0})
+    before = path.read_bytes()
+    log.mark_done(under_way, 0.5)
+    after = path.read_bytes()
+    with open_run(path) as run, path.open("rb") as raw:
+        (chunk,) = scan(run.file[f"pulses/{name}"], raw.fileno())
+    log.close()
+    checksum = slice(chunk.byte_offset + chunk.size - 4, chunk.byte_offset + chunk.size)
+    torn = bytearray(after)
+    torn[checksum] = before[checksum]
+    path.write_bytes(torn)
+    with open_run(path) as run:
+        np.testing.assert_array_equal(
+            run.column("pulses", name), {"device_time": [0.25, np.nan], "done": [1, 0]}[name]
+        )
+    result = repair(path)
+    assert result.taken_back
+    assert result.verification.good  # type: ignore[union-attr]
+    torn[chunk.byte_offset] ^= 1
+    torn[chunk.byte_offset + 8] ^= 1
+    path.write_bytes(torn)
+    assert not repair(path).verification.good  # type: ignore[union-attr]
+
+
 def test_repair_refuses_a_running_file_and_what_is_no_log(tmp_path: Path) -> None:
     with record(tmp_path / "run.h5", [Chip()], {}) as (array,):
         array.wait(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -93,7 +94,7 @@ class LiveView:
         """Take in what is new."""
         for record in self._follower.new():
             self._recent.append(record)
-            if record.table != "events":
+            if math.isfinite(record.device_time):
                 self._device_time = record.device_time
         now = time.time()
         while self._recent and self._recent[0].wall_time < now - _SPAN:

@@ -86,5 +86,5 @@ def _time_before(run: Run, array: int, seq: int) -> float:
         seqs, arrays = columns(run, table, "seq", "array")
         before = np.flatnonzero((seqs < seq) & (arrays == array))
         if before.size:
-            found = max(found, float(run.column(table, "device_time", int(before[-1]))))
+            found = float(np.fmax(found, run.column(table, "device_time", int(before[-1]))))
     return found
