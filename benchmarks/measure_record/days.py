@@ -106,7 +106,7 @@ def overhead(bars: Bars, folder: Path, quick: bool) -> None:
     """Write-verify of a superT A0 array over the pty, with a log and without, in turns."""
     bare: list[float] = []
     logged: list[float] = []
-    for turn in range(2 if quick else 5):
+    for turn in range(2 if quick else 9):
         for taken, path in ((bare, None), (logged, folder / f"overhead{turn}.h5")):
             with supert() as (stream, connect), connect(stream) as array:
                 target = np.linspace(5e-6, 100e-6, _SIDE * _SIDE).reshape(array.info.shape)

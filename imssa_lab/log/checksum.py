@@ -27,7 +27,6 @@ def sums(data: Any) -> tuple[int, int]:
     Words are little-endian, which reads faster; `digest` turns them. A byte left over is a word.
     Pieces join: behind a piece with sums (a, b) of n words, ``(s1 + a, s2 + n * s1 + b)``.
     """
-    global _weights
     size = len(data)
     if size % 2:
         data, size = bytes(data) + b"\0", size + 1
@@ -39,11 +38,29 @@ def sums(data: Any) -> tuple[int, int]:
         return first, second
     # float64 holds these sums exactly (65535 n^2 / 2 < 2^53 for n below 500 000 words) and multiplies fastest
     words = np.frombuffer(data, dtype="<u2").astype(np.float64)
-    weights = _weights
-    if weights.shape[1] < len(words):
-        weights = _weights = np.stack([np.ones(len(words)), np.arange(len(words), 0.0, -1.0)])
-    first, second = (weights[:, weights.shape[1] - len(words) :] @ words).tolist()
+    first, second = (_weights_of(len(words)) @ words).tolist()
     return int(first), int(second)
+
+
+def change(old: bytes | bytearray, new: bytes | bytearray) -> tuple[int, int]:
+    """What `sums` of a piece change by when it is written over; both of one even length."""
+    if len(old) > _SHORT:
+        (old_first, old_second), (new_first, new_second) = sums(old), sums(new)
+        return new_first - old_first, new_second - old_second
+    first = second = 0
+    words = _SHORT_WORDS[len(old)]
+    for before, after in zip(words(old), words(new), strict=True):
+        first += after - before
+        second += first
+    return first, second
+
+
+def _weights_of(words: int) -> NDArray[np.float64]:
+    """The last columns of the weights."""
+    global _weights
+    if _weights.shape[1] < words:
+        _weights = np.stack([np.ones(words), np.arange(words, 0.0, -1.0)])
+    return _weights[:, _weights.shape[1] - words :]
 
 
 def digest(first: int, second: int) -> int:
@@ -60,6 +77,20 @@ def fletcher32(data: Any) -> int:
 def with_checksum(data: bytes) -> bytes:
     """A chunk as HDF5's fletcher32 filter stores it."""
     return data + struct.pack("<I", fletcher32(data))
+
+
+def stored(chunks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Whole chunks as HDF5's fletcher32 filter stores them.
+
+    Shapes: chunks (count, bytes), of an even number of bytes; the result has four columns more.
+    """
+    count, size = chunks.shape
+    result = np.empty((count, size + 4), dtype=np.uint8)
+    result[:, :size] = chunks
+    pairs = (chunks.view("<u2").astype(np.float64) @ _weights_of(size // 2).T).tolist()
+    digests = [digest(int(first), int(second)) for first, second in pairs]
+    result[:, size:] = np.array(digests, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    return result
 
 
 def intact(stored: Any) -> bool:

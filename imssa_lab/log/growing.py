@@ -16,11 +16,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from imssa_lab.log.checksum import digest, sums, with_checksum
+from imssa_lab.log.checksum import change, digest, stored, sums, with_checksum
 
 _STEP_BYTES = 1 << 18
 _MAX_STEP = 4096
-_UNPACKED = 0b011  # filter mask: shuffle and deflate left out, fletcher32 kept
+_WHOLE_AT_A_TIME = 1 << 16  # bytes, so that all copies of them stay in a processor's cache
+_UNPACKED = 0b01  # filter mask: deflate left out, fletcher32 kept
+_PACK_LEVEL = 1
+_DIGEST = struct.Struct("<I")
 _CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
 
 
@@ -51,6 +54,7 @@ class GrowingDataset:
         self._extent = int(dataset.shape[0])
         self._empty = np.full((self._per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
         self._empty_sums = sums(self._empty)
+        self._empty_digest = _DIGEST.pack(digest(*self._empty_sums))
         self._pending = False
         # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
         # is in the file, and where (None: not looked up yet)
@@ -62,29 +66,33 @@ class GrowingDataset:
         self._touched = 0  # chunks below this number may be on disk
         self._last_packed = (b"", b"")
 
-    def put(self, row: int, data: bytes) -> None:
+    def put(self, row: int, data: bytes | memoryview) -> None:
         """Write whole rows from `row` on; on disk, but to be found only after `flush`."""
-        end = row + len(data) // self.row_bytes
+        size = self.row_bytes
+        end = row + len(data) // size
         if end > self._extent:
             extent = -(-end // self._step) * self._step
             self._pending = True
             self._id.set_extent((extent, *self.shape))
             self._extent = extent
-        if self._per_chunk == 1:
-            for number in range(row, end):
-                at = (number - row) * self.row_bytes
-                self._put_alone(number, data if end - row == 1 else data[at : at + self.row_bytes])
+        if end - row == 1:
+            if self._per_chunk == 1:
+                self._put_alone(row, bytes(data))
+            else:
+                self._put_shared(row // self._per_chunk, row % self._per_chunk * size, data)
             return
-        at, size = 0, self.row_bytes
+        view = memoryview(data)
         while row < end:
             number, inside = divmod(row, self._per_chunk)
             count = min(self._per_chunk - inside, end - row)
-            piece = data[at : at + count * size] if at or row + count < end else data
-            if count == self._per_chunk and number >= self._touched:
-                self._put_whole(number, piece)
+            if self._per_chunk == 1:
+                self._put_alone(number, bytes(view[:size]))
+            elif count == self._per_chunk and number >= self._touched:
+                count *= min((end - row) // count, max(_WHOLE_AT_A_TIME // len(self._empty), 1))
+                self._put_whole(number, view[: count * size])
             else:
-                self._put_shared(number, inside * size, piece)
-            row, at = row + count, at + count * size
+                self._put_shared(number, inside * size, view[: count * size])
+            row, view = row + count, view[count * size :]
 
     def flush(self) -> None:
         """Make what was `put` findable for another process."""
@@ -92,36 +100,33 @@ class GrowingDataset:
             self._id.flush()
             self._pending = False
 
-    def _put_whole(self, number: int, data: bytes) -> None:
-        """A chunk that is full from the start; nothing of it is kept for rows to come."""
-        if number == self._chunk:
+    def _put_whole(self, first: int, data: bytes | memoryview) -> None:
+        """Chunks that are full from the start; nothing of them is kept for rows to come."""
+        size = len(self._empty)
+        chunks = stored(np.frombuffer(data, dtype=np.uint8).reshape(-1, size))
+        if first <= self._chunk < first + len(chunks):
             self._chunk = -1
-        if data == self._empty:
-            return
-        self._touched = number + 1
-        self._pending = True
-        self._id.write_direct_chunk(self._first_of(number), with_checksum(data), 0)
+        for number, chunk in enumerate(chunks, first):
+            if chunk[size:].tobytes() == self._empty_digest and chunk[:size].tobytes() == self._empty:
+                continue
+            self._touched = number + 1
+            self._pending = True
+            self._id.write_direct_chunk(self._first_of(number), chunk, 0)
 
-    def _put_shared(self, number: int, at: int, piece: bytes) -> None:
+    def _put_shared(self, number: int, at: int, piece: bytes | memoryview) -> None:
         if number != self._chunk:
             self._load(number)
-        if not self._laid and piece == self._empty[: len(piece)]:
-            return  # every row of an empty chunk is alike; one that was never written reads the same
-        size, end = len(self._empty), at + len(piece)
+        buffer, size, end = self._buffer, len(self._empty), at + len(piece)
+        if memoryview(buffer)[at:end] == piece:
+            return  # it is there already, or reads the same as long as the chunk was never written
         self._chunk = -1  # until all is done: an interrupt in between has the chunk read again
         low, high = at & ~1, (end + 1) & ~1
-        buffer = self._buffer
-        if len(piece) == size:
-            buffer[:size] = piece
-            first, second = sums(piece)
-        else:
-            old_first, old_second = sums(buffer[low:high])
-            buffer[at:end] = piece
-            new_first, new_second = sums(buffer[low:high])
-            more = new_first - old_first
-            first = self._sums[0] + more
-            second = self._sums[1] + new_second - old_second + (size - high) // 2 * more
-        struct.pack_into("<I", buffer, size, digest(first, second))
+        old = buffer[low:high]
+        buffer[at:end] = piece
+        more, more_second = change(old, buffer[low:high])
+        first = self._sums[0] + more
+        second = self._sums[1] + more_second + (size - high) // 2 * more
+        _DIGEST.pack_into(buffer, size, digest(first, second))
         if not self._laid:
             self._pending = True
             self._touched = max(self._touched, number + 1)
@@ -173,11 +178,7 @@ class GrowingDataset:
             cells = np.frombuffer(data, dtype=f"V{size}" if size > 8 else f"u{size}")
             if 2 * np.count_nonzero(cells != cells[0]) > len(cells):
                 return with_checksum(data), _UNPACKED
-            shuffled = np.frombuffer(data, dtype="u1").reshape(-1, size).T.tobytes()
-        else:
-            shuffled = data
-        run_lengths = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-        packed = run_lengths.compress(shuffled) + run_lengths.flush()
+        packed = zlib.compress(data, _PACK_LEVEL)
         if len(packed) >= len(data):
             return with_checksum(data), _UNPACKED
         payload = with_checksum(packed)

@@ -23,7 +23,7 @@ from imssa_lab.log.schema import DEFAULT_TABLE, FORMAT, FORMAT_VERSION, SCALES, 
 _log = logging.getLogger(__name__)
 
 # A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
-_CHUNK_BYTES = 1 << 14  # a chunk of its own costs HDF5 some 10 us, whatever it holds
+_CHUNK_BYTES = 1 << 15  # a chunk of its own costs HDF5 some 10 us, whatever it holds
 _MAX_CHUNK = 256
 _BYTES_CHUNK = 1 << 16
 REPAIRED_BYTES = 512
@@ -148,13 +148,13 @@ def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str 
     group.attrs.create("axes", np.array(names, dtype=h5py.string_dtype("utf-8", max(map(len, names)))))
 
 
-def _growing_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, fill: int) -> h5py.Dataset:
+def _growing_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, fill: float) -> h5py.Dataset:
     record_bytes = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
     chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
     # an even number of rows, as the checksum runs over words of two bytes
     chunk = 1 if len(shape) == 2 else _BYTES_CHUNK if name == "data" else max(chunk // 2 * 2, 1)
     # Maps are mostly empty and have a chunk of their own, which is therefore never written anew: worth packing.
-    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if len(shape) == 2 else {}
+    packed = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
     return group.create_dataset(
         name,
         (0, *shape),

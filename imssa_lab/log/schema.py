@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 FORMAT = "imssa_lab run"
@@ -31,7 +32,7 @@ class Column:
     dims: tuple[str, ...] = ()
     per: str = "call"
     meaning: str = ""
-    fill: int = 0
+    fill: float = 0
     required: bool = True
 
 
@@ -68,7 +69,9 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "pulses": {
         **_CALL,
-        "device_time": Column("f8", "s", meaning="the array's own time after the call; NaN while done is 0"),
+        "device_time": Column(
+            "f8", "s", meaning="the array's own time after the call; NaN while done is 0", fill=math.nan
+        ),
         "kind": Column("u1", meaning=", ".join(f"{code} {kind}" for code, kind in enumerate(PULSE_KINDS))),
         "width": Column("f8", "s"),
         "voltage": Column("f8", "V", _MAP, meaning="NaN: left alone"),

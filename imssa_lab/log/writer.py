@@ -212,7 +212,7 @@ class RunLog:
             data = {name: self._fit(columns[name], value, True) for name, value in record.items()}
             self._commit("read_mvm", data, calls, calls * vectors)
 
-    def _commit(self, table: str, data: Mapping[str, bytes], calls: int, count: int) -> None:
+    def _commit(self, table: str, data: Mapping[str, bytes | memoryview], calls: int, count: int) -> None:
         """Write the columns of whole records, `count` vectors or reads in all, and their numbers last."""
         columns, rows = self._columns[table], self._rows[table]
         try:
@@ -362,7 +362,7 @@ class RunLog:
     ) -> None:
         self.close()
 
-    def _fit(self, column: GrowingDataset, value: Any, several: bool) -> bytes:
+    def _fit(self, column: GrowingDataset, value: Any, several: bool) -> bytes | memoryview:
         """`value` as this dataset stores it; HDF5 itself would cut what is too large, without a word."""
         if not several and not column.shape:
             try:
@@ -390,7 +390,7 @@ class RunLog:
             if column.name.endswith(("/value", "/range")):
                 self._failure = text = f"{text}; the array's info is wrong about its ADC, nothing more is sent"
             raise LogError(text)
-        return data.tobytes()
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
 
     def _failed(self, error: Exception) -> LogError:
         self._failure = (

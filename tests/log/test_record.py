@@ -148,7 +148,7 @@ def test_repair_takes_back_a_half_written_row_and_nothing_else(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["device_time", "done"])
 def test_repair_takes_back_what_a_kill_cut_off_when_pulses_were_marked_as_done(tmp_path: Path, name: str) -> None:
-    """The new value is in the file, the checksum is still that of the row before; a value from nowhere stays damage."""
+    """The value is new and the checksum still that of the row before; a value from nowhere stays damage."""
     path = tmp_path / "killed.h5"
     log = RunLog.create(path, [Chip()], {})
     asked = {
