@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_deploy.bundles import BUNDLES, place_of
+from benchmarks.timing import exponent
 from imssa_lab.cli.session import Sequences
 from imssa_lab.cli.statistical import StudyModel, study_trial
 from imssa_lab.errors import DataError
@@ -48,6 +49,7 @@ def measure(bars: Bars) -> None:
     bars.check("two workers, times one", took[1] / took[2], ">=", 1.8, note)
     note = f"{spent[2]:.3f} s / {spent[1]:.3f} s; what a busy machine leaves to be seen of the bar before"
     bars.check("processor a chip in a worker, times without Dask", spent[2] / spent[1], "<=", 1.1, note)
+    bars.check("exponent of the chips, 2 to 16", of_the_chips(model), "<=", 1.1)
     minutes = took[2] / SAMPLE * 1000 / 60
     bars.check("1000 chips x ORDER (100 sequences), minutes", minutes, "<=", 10, f"from {SAMPLE} chips, two workers")
     bars.check("killed and resumed, same content", float(killed_is_whole(folder)), "==", 1)
@@ -67,6 +69,16 @@ def one_and_two(model: StudyModel) -> tuple[dict[int, float], dict[int, float]]:
                 took[count] = min(took[count], time.perf_counter() - started)
                 spent[count] = min(spent[count], sum(seconds) / SAMPLE)
     return took, spent
+
+
+def of_the_chips(model: StudyModel) -> float:
+    """How the processor time of a study in one process grows with its chips."""
+    counts, spent = (2, 4, 8, 16), []
+    for count in counts:
+        jobs = [(i, StudyTrial(0.01, 1e-6, True, i)) for i in range(count)]
+        with workers(1) as pool:
+            spent.append(sum(each for _, each in pool.run(processor_seconds, model, jobs)))
+    return exponent(counts, spent)
 
 
 def processor_seconds(model: StudyModel, trial: StudyTrial) -> float:
