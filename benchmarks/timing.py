@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def seconds(work: Callable[[], object], repeats: int = 7, at_least: float = 0.02) -> float:
@@ -23,6 +24,23 @@ def seconds(work: Callable[[], object], repeats: int = 7, at_least: float = 0.02
             work()
         times.append((time.perf_counter() - started) / calls)
     return statistics.median(times)
+
+
+def side_by_side(works: Sequence[Callable[[], object]], rounds: int = 300) -> NDArray[np.float64]:
+    """Wall times of single calls in s, (rounds, works), taken in turns, there and back; the first do not count.
+
+    What slows the machine down for a while slows all of them: differences within a round are to be trusted where
+    those of `seconds` are not.
+    """
+    for work in works:
+        work()
+    times = np.empty((rounds, len(works)))
+    for i in range(rounds):
+        for j in range(len(works)) if i % 2 else reversed(range(len(works))):
+            started = time.perf_counter()
+            works[j]()
+            times[i, j] = time.perf_counter() - started
+    return times
 
 
 def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:

@@ -171,10 +171,10 @@ class Readout:
         """Current in A, same shape as `values`."""
         if self.ranges is None or adc is None:
             return np.asarray(self.values, dtype=np.float64)
-        current: FloatArray = np.asarray(adc.scale)[self.ranges]
+        current: FloatArray = np.asarray(adc.scale).take(self.ranges)  # much faster than an index
         current *= self.values
         if any(adc.offset):
-            current += np.asarray(adc.offset)[self.ranges]
+            current += np.asarray(adc.offset).take(self.ranges)
         return current
 
 

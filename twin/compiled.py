@@ -34,6 +34,7 @@ else:
 BY_HAND = 12
 """Up to so many vectors a loop is faster than the library's matrix product."""
 _AT_ONCE = 128
+_TO_GRID = 1.5 * 2.0**52 * SQUARE_GRID
 
 
 @compiled
@@ -49,6 +50,12 @@ def same(one: FloatArray, other: FloatArray) -> bool:
 
 
 @compiled
+def square(volt: float) -> float:
+    """V^2, on the grid of `twin.products.on_grid`."""
+    return (volt * volt + _TO_GRID) - _TO_GRID
+
+
+@compiled
 def codes_and_squares(
     voltages: FloatArray, step: float, shares: FloatArray, codes: FloatArray, squares: FloatArray
 ) -> None:
@@ -56,14 +63,11 @@ def codes_and_squares(
 
     All of shape (n, rows) but `shares` (rows,): how much of a word line's voltage acts. The last two are written.
     """
-    shift = 1.5 * 2.0**52 * SQUARE_GRID
     for k in range(voltages.shape[0]):
         for i in range(voltages.shape[1]):
             code = np.rint(voltages[k, i] / step)
-            volt = code * step
             codes[k, i] = code
-            volt = volt * shares[i]
-            squares[k, i] = (volt * volt + shift) - shift
+            squares[k, i] = square(code * step * shares[i])
 
 
 @compiled
@@ -76,6 +80,10 @@ def products(
     second: FloatArray,
 ) -> None:
     """Both matrix products, `first` (n, 2 cols) = codes @ slices and `second` (n, cols) = squares @ variance."""
+    if len(codes) > BY_HAND:
+        np.dot(codes, slices, first)
+        np.dot(squares, variance, second)
+        return
     cols = variance.shape[1]
     for k in range(codes.shape[0]):
         first[k] = 0.0
@@ -164,7 +172,7 @@ def draw(noise: Any, drawn: FloatArray) -> None:
 
 
 @compiled
-def read_few(
+def read(
     voltages: FloatArray,
     step: float,
     shares: FloatArray,
@@ -178,7 +186,7 @@ def read_few(
     values: Any,
     ranges: Any,
 ) -> None:
-    """All of a read in one call, for a few vectors."""
+    """All of a read in one call, for as many vectors as fit the processor's cache."""
     codes, squares = np.empty(voltages.shape), np.empty(voltages.shape)
     codes_and_squares(voltages, step, shares, codes, squares)
     sums, variances = np.empty((len(drawn), slices.shape[1])), np.empty(drawn.shape)
@@ -201,16 +209,13 @@ def read_many(
     values: Any,
     ranges: Any,
 ) -> None:
-    """The same for many, in blocks that fit the processor's cache; `noise` is the generator."""
-    rows, cols = variance.shape
+    """The same in blocks for any number; `noise` is the generator, which a call takes long to take over."""
     for start in range(0, len(voltages), _AT_ONCE):
         block = slice(start, min(start + _AT_ONCE, len(voltages)))
-        n = block.stop - start
-        codes, squares = np.empty((n, rows)), np.empty((n, rows))
-        codes_and_squares(voltages[block], step, shares, codes, squares)
-        sums, variances, drawn = np.dot(codes, slices), np.dot(squares, variance), np.empty((n, cols))
+        drawn = np.empty((block.stop - start, variance.shape[1]))
         draw(noise, drawn)
-        convert(sums, step, variances, drawn, columns, scales, top, signed, values[block], ranges[block])
+        volts, codes, chosen = voltages[block], values[block], ranges[block]
+        read(volts, step, shares, slices, variance, drawn, columns, scales, top, signed, codes, chosen)
 
 
 @compiled

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.hal import FloatArray
-from twin.compiled import BY_HAND, compiled, convert, draw, products
-from twin.products import SQUARE_GRID
+from twin.compiled import compiled, convert, draw, products, square
 
 
 @compiled
@@ -29,7 +28,7 @@ def drive(
         numbers: V at full scale and the share of a line's voltage that acts, (2, entries).
         voltages: written, (averages * n, rows); codes, squares: written, (averages * n, entries).
     """
-    n, shift = len(state), 1.5 * 2.0**52 * SQUARE_GRID
+    n = len(state)
     voltages[:] = 0.0
     for number in range(len(spreads)):
         for k in range(n):
@@ -39,8 +38,7 @@ def drive(
                 voltages[m, lines[e]] = volt
                 code = np.rint(volt / step)
                 codes[m, e] = code
-                seen = code * step * numbers[1, e]
-                squares[m, e] = (seen * seen + shift) - shift
+                squares[m, e] = square(code * step * numbers[1, e])
 
 
 @compiled
@@ -140,11 +138,7 @@ def run(
             codes = room[: vectors * (high - low)].reshape(vectors, high - low)
             squares = other_room[: vectors * (high - low)].reshape(vectors, high - low)
             drive(mine, spreads, lines[0, low:high], numbers[:2, low:high], step, voltages[read], codes, squares)
-            if vectors <= BY_HAND:
-                products(codes, squares, slices[low:high], variance[low:high], sums, variances)
-            else:
-                np.dot(codes, slices[low:high], sums)
-                np.dot(squares, variance[low:high], variances)
+            products(codes, squares, slices[low:high], variance[low:high], sums, variances)
             draw(noise, drawn)
             convert(sums, step, variances, drawn, columns, scales, top, signed, values[read], ranges[read])
             advance(

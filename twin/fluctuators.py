@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.hal import FloatArray
+from twin import compiled, compiled_noise
 
 IntArray = NDArray[np.intp]
 _BLOCK = 256
@@ -46,6 +47,8 @@ class Fluctuators:
 
     def __init__(self, rates: FloatArray, occupancy: FloatArray, rng: np.random.Generator) -> None:
         self._rates, self.occupancy, self._rng = rates, occupancy, rng
+        self._compiled = compiled.AVAILABLE
+        self._distinct, self._kinds = np.unique(rates, return_inverse=True)
         self._cumulative = np.cumsum(rates)
         self._total = float(self._cumulative[-1]) if rates.size else 0.0
         # Beyond this gap it is cheaper to ask every fluctuator whether it was refreshed.
@@ -54,13 +57,12 @@ class Fluctuators:
         self.level: FloatArray = self._draw(np.arange(rates.size))
         self._plan(self._now)
 
-    def advance(self, now: float) -> Changes | None:
-        """Go to the time `now`, s: what changed, or None after a gap so long that most levels are new."""
+    def advance(self, now: float) -> Changes:
+        """Go to the time `now`, s: what changed; after a long gap each fluctuator once, in their own order."""
         gap = now - self._now
         if gap > self._long_gap:
             self._now = now
-            self._jump(gap)
-            return None
+            return self._jump(gap)
         return self.follow(np.array([now]))
 
     def is_quick(self, times: FloatArray) -> bool:
@@ -76,15 +78,22 @@ class Fluctuators:
             return Changes(none.astype(np.intp), none, none, none.astype(np.intp))
         parts: list[tuple[FloatArray, IntArray, FloatArray]] = []
         while True:
-            end = int(np.searchsorted(self._times, until, side="right"))
+            end = int(self._times.searchsorted(until, side="right"))
             taken = slice(self._next, end)
             parts.append((self._times[taken], self._which[taken], self._values[taken]))
             self._next = end
             if end < _BLOCK:
                 break
             self._plan(float(self._times[-1]))
-        when, which, after = (np.concatenate([part[i] for part in parts]) for i in range(3))
-        which = which.astype(np.intp)
+        when, which, after = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        return Changes(which, self._replace(which, after), after, times.searchsorted(when, side="left"))
+
+    def _replace(self, which: IntArray, after: FloatArray) -> FloatArray:
+        """Give levels their new values in this order; those before."""
+        if self._compiled:
+            before = np.empty(which.size)
+            compiled_noise.replace(which, after, self.level, before)
+            return before
         order = np.argsort(which, kind="stable")
         again = np.flatnonzero(which[order[1:]] == which[order[:-1]])
         before = self.level[which]
@@ -92,12 +101,15 @@ class Fluctuators:
         last = np.ones(which.size, dtype=bool)
         last[order[again]] = False
         self.level[which[last]] = after[last]
-        return Changes(which, before, after, np.searchsorted(times, when, side="left"))
+        return before
 
-    def _jump(self, gap: float) -> None:
-        refreshed = np.flatnonzero(self._rng.random(self._rates.size) < -np.expm1(-gap * self._rates))
-        self.level[refreshed] = self._draw(refreshed)
+    def _jump(self, gap: float) -> Changes:
+        chances = -np.expm1(-gap * self._distinct)
+        which = np.flatnonzero(self._rng.random(self._rates.size) < chances[self._kinds])
+        before, after = self.level[which], self._draw(which)
+        self.level[which] = after
         self._plan(self._now)
+        return Changes(which, before, after, np.zeros_like(which))
 
     def _plan(self, start: float) -> None:
         """Draw the next refreshes after `start`; those planned before may be forgotten: a Poisson process does."""
@@ -107,7 +119,7 @@ class Fluctuators:
         gaps[0] += start
         self._times = np.add.accumulate(gaps)
         lot = self._rng.random(_BLOCK) * self._total
-        self._which = np.minimum(np.searchsorted(self._cumulative, lot, side="right"), self._rates.size - 1)
+        self._which = np.minimum(self._cumulative.searchsorted(lot, side="right"), self._rates.size - 1)
         self._values = self._draw(self._which)
         self._next = 0
 

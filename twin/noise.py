@@ -13,15 +13,16 @@ from pydantic import Field, model_validator
 from scipy.constants import elementary_charge, k
 
 from imssa_lab.hal import FloatArray
+from twin import compiled, compiled_noise
 from twin.fluctuators import Changes, Fluctuators, IntArray
-from twin.products import SQUARE_GRID, grid_below, on_grid
+from twin.products import SIEMENS_GRID, SQUARE_GRID, grid_below, on_grid
 from twin.section import Section
 
 _PER_DECADE = 2
 """Lorentzians per decade: the spectrum then ripples by less than 1 % about 1/f."""
 
-_VOLT_GRID, _SIEMENS_GRID = 2.0**-18, 2.0**-44
-"""4 uV and 0.06 pS: fine beside any noise, and exact in sums over 1,024 word lines (see `twin.products`)."""
+_VOLT_GRID = 2.0**-18
+"""4 uV: fine beside any noise, and exact in sums over 1,024 word lines (see `twin.products`)."""
 
 _EVENTS_AT_ONCE = 256
 
@@ -115,7 +116,7 @@ class CellNoise:
     def __init__(
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:
-        self._noise, self.shape = noise, shape
+        self._noise, self.shape, self._compiled = noise, shape, compiled.AVAILABLE
         self._white, in_time = reads.spawn(2)
         self._at_reference = noise.sd_median * np.exp(noise.sd_spread * devices.standard_normal(shape))
         cells = np.arange(shape[0] * shape[1])
@@ -224,21 +225,26 @@ class CellNoise:
         self._variance = variance
         self._variance_on_grid = None
         self._amplitude = np.concatenate([np.zeros(0), *parts])
-        held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
-        self._slow = np.bincount(self._cell, held, minlength=conductance.size).reshape(self.shape)
+        held = on_grid(self._amplitude * self._states.level, SIEMENS_GRID)
+        slow = np.bincount(self._cell, held, minlength=conductance.size).astype(np.float64)
+        self._slow = slow.reshape(self.shape)
 
     def _advance(self, now: float) -> None:
         changes = self._states.advance(now)
-        if changes is None:
-            held = on_grid(self._amplitude * self._states.level, _SIEMENS_GRID)
-            self._slow = np.bincount(self._cell, held, minlength=self._slow.size).reshape(self.shape)
-        elif changes.which.size:
-            np.add.at(self._slow.reshape(-1), self._cell[changes.which], self._step(changes))
+        if not changes.which.size:
+            return
+        slow, cell, step = self._slow.reshape(-1), self._cell[changes.which], self._step(changes)
+        if self._compiled:
+            compiled_noise.move(slow, cell, step)
+        else:
+            np.add.at(slow, cell, step)
 
     def _step(self, changes: Changes) -> FloatArray:
         """Change of the cell's conductance at each of these changes, S, on the grid."""
+        if self._compiled:
+            return compiled_noise.steps(self._amplitude, changes.which, changes.before, changes.after)
         amplitude = self._amplitude[changes.which]
-        return on_grid(amplitude * changes.after, _SIEMENS_GRID) - on_grid(amplitude * changes.before, _SIEMENS_GRID)
+        return on_grid(amplitude * changes.after, SIEMENS_GRID) - on_grid(amplitude * changes.before, SIEMENS_GRID)
 
     def _slow_mvm(self, voltages: FloatArray, times: FloatArray) -> FloatArray:
         """Currents of what lasts between reads; all sums are of numbers on a grid, so their order does not matter."""
@@ -251,7 +257,9 @@ class CellNoise:
         changes = self._states.follow(times)
         if not changes.which.size:
             return np.asarray(voltages @ self._slow)
-        step, cell = self._step(changes), self._cell[changes.which]
+        cell, step = self._cell[changes.which], self._step(changes)
+        if self._compiled:
+            return compiled_noise.currents(voltages, self._slow, cell, step, changes.at)
         rows, cols = np.divmod(cell, self.shape[1])
         slow, pieces = self._slow.reshape(-1), []
         for vectors, events in _in_pieces(changes.at, len(times)):

@@ -69,7 +69,7 @@ class PlainReads:
         shape = (len(voltages), conductance.shape[1])
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
         few, noise = len(voltages) <= compiled.BY_HAND, self._noise.stream
-        read: Callable[..., None] = compiled.read_few if few else compiled.read_many
+        read: Callable[..., None] = compiled.read if few else compiled.read_many
         cells = (voltages, self._step, self._shares, self._product.slices, self._variance)
         behind = (self._columns, self._scales, self._top, self._signed, values, ranges)
         read(*cells, noise.standard_normal(shape) if few else noise, *behind)

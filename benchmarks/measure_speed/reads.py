@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.bars import Bars
-from benchmarks.timing import exponent, seconds
+from benchmarks.timing import exponent, seconds, side_by_side
 from twin import DigitalTwin, TwinProfile
+from twin.noise import Electronic
 
 BATCHES = (64, 128, 256, 512, 1024)
 ROWS = (64, 128, 256, 512, 1024)
@@ -18,7 +19,7 @@ def without_wires() -> TwinProfile:
 
 
 def measure(bars: Bars) -> None:
-    """One vector, many vectors, and how the time grows with either size."""
+    """One vector, many vectors, how the time grows with either size, and what noise that lasts costs."""
     rng = np.random.default_rng(0)
     twin = DigitalTwin(without_wires(), seed=0)
     voltages = rng.uniform(-0.2, 0.2, (1024, 64))
@@ -39,3 +40,22 @@ def measure(bars: Bars) -> None:
     bars.check(
         "exponent of the rows, 64 to 1024", exponent(ROWS, times), "<=", 2.1, f"product {exponent(ROWS, floors):.2f}"
     )
+    lasting_noise(bars)
+
+
+def lasting_noise(bars: Bars) -> None:
+    """1/f and telegraph noise of the measured board, two changes a read, beside white, thermal and shot noise alone.
+
+    Both go the numpy way through a read; with white noise alone a twin would be read the short way.
+    """
+    board, easy = TwinProfile.load("supert-a0").read_noise, without_wires()
+    electronic = Electronic(temperature=300.0, bandwidth=1e3)
+    laws = board.model_copy(update={"electronic": electronic})
+    quiet = laws.model_copy(update={"flicker": None, "telegraph": None})
+    white, lasting = (DigitalTwin(easy.model_copy(update={"read_noise": law}), seed=0) for law in (quiet, laws))
+    drive = np.random.default_rng(0).uniform(-0.2, 0.2, (1024, 64))
+    for n in (1, 64, 1024):
+        works = [lambda v=drive[:n]: white.read_mvm(v), lambda v=drive[:n]: lasting.read_mvm(v)]
+        without, whole = np.median(side_by_side(works, 100), axis=0)
+        note = f"{1e6 * whole:.0f} us"
+        bars.check(f"read_mvm with 1/f and RTN, batch {n}, times without them", whole / without, "<=", 1.7, note)

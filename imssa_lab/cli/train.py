@@ -32,6 +32,7 @@ def train(
     epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
     harden: Annotated[str | None, typer.Option(help="Train against this twin profile's programming errors.")] = None,
     null: Annotated[bool, typer.Option(help="Train the control without memory.")] = True,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a CUDA card where there is one.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
 ) -> None:
     """Train a model and write a kernel bundle.
@@ -51,7 +52,7 @@ def train(
         raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
     with stages() as told:
         data, config = settings(task, seed, precision, option or [], told=told)
-        config = hardened(with_epochs(config, epochs_float, epochs_quantised), harden)
+        config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         model, sequences = train_model(data, config, told=told, null=null, checkpoint=checkpoint)
         bundle = exported(model, data, told=told)
     from imssa_lab.s4d.training import write_history
@@ -155,6 +156,17 @@ def with_epochs(config: TrainingConfig, full: int | None, quantised: int | None)
         if epochs is not None
     }
     return config.model_copy(update=changes)
+
+
+def on_device(config: TrainingConfig, name: str) -> TrainingConfig:
+    """The same settings for a device; `name` is cpu, cuda or auto.
+
+    Raises:
+        ConfigError: no such name, or CUDA where torch sees no card.
+    """
+    from imssa_lab.s4d.device import chosen_device
+
+    return config.model_copy(update={"device": chosen_device(name)})
 
 
 def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:

@@ -51,6 +51,7 @@ class CellErrors(BaseModel):
 
         Args:
             dims: axes over which weights share one scale, that of the largest.
+            rng: of the processor, wherever the weights are.
         """
         exact = weights.detach()
         peak = exact.abs().amax(dims, keepdim=True)
@@ -62,9 +63,9 @@ class CellErrors(BaseModel):
         """One cell of every pair, as a share of the window."""
         low, high = self.window
         sd = _interpolate(low + (high - low) * share, self.conductance, self.sigma) / (high - low)
-        held = share + sd * torch.randn(share.shape, generator=rng)
+        held = share + sd * torch.randn(share.shape, generator=rng).to(share.device)
         if self.stuck_on + self.stuck_off > 0:
-            lot = torch.rand(share.shape, generator=rng)
+            lot = torch.rand(share.shape, generator=rng).to(share.device)
             held = torch.where(lot < self.stuck_on, torch.ones_like(held), held)
             held = torch.where(lot > 1 - self.stuck_off, torch.zeros_like(held), held)
         return held

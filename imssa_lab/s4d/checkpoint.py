@@ -61,7 +61,7 @@ class Checkpoint:
 
     def _read(self) -> None:
         try:
-            content = torch.load(self.path, weights_only=True)
+            content = torch.load(self.path, weights_only=True, map_location="cpu")
             found, self._stages = content["fingerprint"], content["stages"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(

@@ -15,15 +15,15 @@ _BATCH = 256
 
 
 def predict(network: S4DNetwork, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Class numbers (n,) of sequences (n, steps, inputs), by the net in evaluation mode, which is left as it is.
+    """Class numbers (n,) of sequences (n, steps, inputs), by the net where it is, left as it is.
 
     In float64, as the deployed bundle computes: in float32 a value at a converter's threshold may take the next code,
     and about one sequence in a thousand another class.
     """
-    exact = copy.deepcopy(network).double().eval()
+    exact, device = copy.deepcopy(network).double().eval(), network.head.weight.device
     with torch.no_grad():
         batches = torch.from_numpy(inputs).double().split(_BATCH)
-        return np.concatenate([exact(batch).argmax(1).numpy() for batch in batches]).astype(np.int64)
+        return np.concatenate([exact(batch.to(device)).argmax(1).cpu().numpy() for batch in batches]).astype(np.int64)
 
 
 def accuracy(network: S4DNetwork, split: Split) -> float:

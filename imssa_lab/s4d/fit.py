@@ -36,7 +36,8 @@ class Fit:
     """Trains one network through one stage.
 
     Args:
-        network: is trained in place; rng: of order, augmentation and cells' errors.
+        network: is trained in place, on the device of `config`, and left on the processor.
+        rng: of order, augmentation and cells' errors, on the processor.
         name: of the stage, for history, progress and checkpoint.
         checkpoint: where to go on from and what to keep after every epoch; None for nowhere.
 
@@ -58,6 +59,7 @@ class Fit:
         self._name, self._stage, self._rng, self._checkpoint = name, stage, rng, checkpoint
         self._inputs, self._classes = (torch.from_numpy(part) for part in task.train)
         _check(task)
+        self._network.to(config.device)
         poles = network.pole_parameters()
         others = [p for p in network.parameters() if p.requires_grad and all(p is not pole for pole in poles)]
         self._optimiser = torch.optim.AdamW(
@@ -96,7 +98,8 @@ class Fit:
                 self._network.load_state_dict(self._best)
             self._network.eval()
             if self._network.precision.state != "float":
-                self._network.calibrate_states(self._inputs[:_STATE_SEQUENCES])
+                self._network.calibrate_states(self._inputs[:_STATE_SEQUENCES].to(self._config.device))
+            self._network.to("cpu")
         return tuple(self._history)
 
     def _epoch(self, epoch: int) -> float:
@@ -107,10 +110,9 @@ class Fit:
             : self._batches
         ]:
             inputs = augment(self._inputs[batch], self._task.augmentation, self._stage.shift, self._rng)
-            logits = self._network(inputs)
-            loss = functional.cross_entropy(
-                logits, self._classes[batch], label_smoothing=self._config.label_smoothing
-            )
+            logits = self._network(inputs.to(self._config.device))
+            classes = self._classes[batch].to(self._config.device)
+            loss = functional.cross_entropy(logits, classes, label_smoothing=self._config.label_smoothing)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"{self._name}: the loss became {loss.item()} in epoch {epoch} of {self._stage.epochs}; lower "

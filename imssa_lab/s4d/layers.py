@@ -95,7 +95,7 @@ class S4DLayer(nn.Module):
             return self.recur(u)[0]
         transition, b, c, d = self.matrices()
         if self.training and self._errors is not None:
-            origin = torch.eye(2) if self._delta else torch.zeros(2, 2)
+            origin = torch.eye(2, device=u.device) if self._delta else torch.zeros(2, 2, device=u.device)
             held = origin + self._errors.apply(transition - origin, (1, 2, 3), self._rng)
             transition = stabilised(held, self.poles.r_max)
             b = self._errors.apply(b, (1, 2), self._rng)

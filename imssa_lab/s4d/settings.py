@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from imssa_lab.s4d.cell_errors import CellErrors
+from imssa_lab.s4d.device import Device
 from imssa_lab.s4d.poles import Discretisation, Initialisation
 from imssa_lab.s4d.precision import Precision, PrecisionField
 
@@ -43,7 +44,8 @@ class TrainingConfig(BaseModel):
         batch: sequences per step; weight_decay: of all but the poles.
         patience: epochs without a better validation accuracy after which a training stops and goes back to its best
             epoch; None for never, which gives the last epoch.
-        seed: of initial values, order and augmentation; same seed, same machine, same bits.
+        seed: of initial values, order and augmentation; same seed, same machine, same bits (but not on "cuda").
+        device: where the arithmetic is done; all that is random is drawn on the processor.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,3 +66,4 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0)
     patience: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
+    device: Device = "cpu"

@@ -2,6 +2,7 @@
 
 from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import h5py
 import numpy as np
@@ -45,6 +46,25 @@ def test_resumed_study_has_the_same_bytes(tmp_path: Path) -> None:
 def test_two_workers_give_the_bytes_of_one(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     assert fill(tmp_path / "two.h5", workers(2)) == fill(tmp_path / "one.h5", workers(1))
+
+
+def faults(megabytes: int, _: int) -> int:
+    """Pages that this process fetches anew from the system while it makes and drops so many arrays of 1 MB."""
+    started = getrusage(RUSAGE_SELF).ru_minflt
+    for _ in range(megabytes):
+        np.ones(2**17)
+    return getrusage(RUSAGE_SELF).ru_minflt - started
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_workers_keep_the_memory_they_freed(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    if not quiet:  # what Dask does when left to itself
+        monkeypatch.setattr("protocols.workers._QUIET", {})
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    with workers(2) as pool:
+        fetched = dict(pool.run(faults, 100, [(0, 0)]))[0]
+    assert (fetched < 2_000) == quiet, f"{fetched} pages"
 
 
 def test_error_in_a_trial_ends_the_study(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from imssa_lab.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
 from twin import compiled as loops
+from twin.noise import Flicker, Telegraph
 from twin.plain_reads import PlainReads
 from twin.wires import Wires
 
@@ -98,6 +99,30 @@ def test_cells_read_one_by_one_have_the_same_bits(signed: bool, monkeypatch: pyt
             array.apply_pulses(Pulses.on(mask, "SET", 1.5, 0.6 + 0.2 * step, 1e-5))
     assert (in_batches(short, 5) == in_batches(long, 5)).all()
     assert short.time == long.time
+
+
+LASTING = {
+    "flicker": Flicker(sd=0.2e-6, spread=0.3, exponent=0.5, fastest=1e-6, resolved=1.0, slowest=1e4),
+    "telegraph": Telegraph(
+        fraction=0.1, depth=0.2, spread=0.5, exponent=0.5, capture=(1e-2, 1.0), emission=(1e-2, 1.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("period", [5e-4, 1.0], ids=["few change", "most change"])
+def test_noise_that_lasts_has_the_same_bits_compiled(period: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = plain(read_noise=plain().read_noise.model_copy(update=LASTING))
+    profile = profile.model_copy(update={"timing": profile.timing.model_copy(update={"mvm": period})})
+    fast, slow = pair(profile, monkeypatch)
+    white = DigitalTwin(plain(), seed=3)
+    for array in (fast, slow, white):
+        array.cells.conductance = np.random.default_rng(1).uniform(2e-6, 150e-6, (64, 64))
+    for sizes in ((1, 1, 3, 200), (300,), (1,) * 9):
+        got = in_batches(fast, *sizes)
+        assert (got == in_batches(slow, *sizes)).all()
+        assert not (got == in_batches(white, *sizes)).all()
+    assert np.array_equal(fast.read_conductances(averages=3), slow.read_conductances(averages=3))
+    assert not np.array_equal(fast.read_conductances(), fast.read_conductances())
 
 
 def test_physics_that_is_not_plain_goes_the_long_way() -> None:
