@@ -10,10 +10,10 @@ import re
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
 
-from imssa_lab.errors import ConfigError, ImssaError
+from imssa_lab.errors import ConfigError
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.near import did_you_mean
-from imssa_lab.station_file import Station, StationArray, station_path
+from imssa_lab.station_file import Station, StationArray, named, station_path
 
 GROUP = "imssa_lab.arrays"
 _ARITHMETIC = {"+": operator.add, "//": operator.floordiv, "%": operator.mod}
@@ -36,15 +36,14 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     """
     entry = station_entry(address)
     if entry is not None:
-        array = open_array(entry.address)
-        try:
+        with named(address), ExitStack() as stack:
+            array = open_array(entry.address)
+            stack.callback(array.close)
             ready = entry.ready(array)
             if calibrated:
                 entry.calibrate(ready)
+            stack.pop_all()
             return ready
-        except ImssaError:
-            array.close()
-            raise
     scheme, colon, rest = address.partition(":")
     known = drivers()
     place, question, query = rest.partition("?")

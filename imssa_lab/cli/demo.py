@@ -36,6 +36,8 @@ def demo(
 ) -> None:
     """Train, deploy on the digital twin, verify, report: all of it in one go.
 
+    Exit code 3: a level failed. Ctrl-C once makes safe and writes the report of how far it came; twice stops now.
+
     Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
     """
     from imssa_lab.cli.result import show_result

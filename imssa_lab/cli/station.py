@@ -50,7 +50,7 @@ def check(file: Where = None) -> None:
     from rich.markup import escape
 
     from imssa_lab.station import open_array
-    from imssa_lab.station_file import Station, station_path
+    from imssa_lab.station_file import Station, named, station_path
     from protocols.prescribed import GIVEN_PROGRAMMER
 
     bench, good = Station.load(file), True
@@ -59,7 +59,7 @@ def check(file: Where = None) -> None:
     table.add_row("logs", f"{bench.log_folder}, {free / 1e9:.1f} GB free")
     arrays = {}
     for alias, entry in bench.arrays.items():
-        with open_array(entry.address) as opened:
+        with named(alias, file), open_array(entry.address) as opened:
             ready = entry.ready(opened)
             info, carried = ready.info, opened.calibration
         words, usable = ("none" if carried is None else carried.date), True

@@ -10,6 +10,7 @@ import typer
 
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, stages
+from imssa_lab.cli.stopped import when_stopped
 from imssa_lab.cli.train import read_options, training
 from imssa_lab.errors import ConfigError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from imssa_lab.s4d.sweep import SweepPoint
 
-PRECISIONS = "float;8bit;6bit;4bit;3bit;ternary"
+PRECISIONS = "float; 8bit; 6bit; 4bit; 3bit; ternary"
 
 
 @takes_json
@@ -30,6 +31,8 @@ def sweep_bits(
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
 ) -> None:
     """Accuracy against bits, over seeds.
+
+    Ctrl-C keeps the points that are finished; the same command goes on with the others.
 
     Example: imssa sweep-bits --task digits-first --precisions "4bit;ternary" --out sweep
     """
@@ -43,7 +46,7 @@ def sweep_bits(
         raise ConfigError(f"--precisions {precisions!r} names none; write for example {PRECISIONS!r}")
     options = read_options(option or [])
     out.mkdir(parents=True, exist_ok=True)
-    with stages() as told:
+    with stages() as told, when_stopped(lambda: f"finished points are in {out}; go on: the same command"):
         points = sweep.sweep_bits(
             task,
             lambda seed: load_task(task, seed, **options),

@@ -26,7 +26,9 @@ def twin_check(
 ) -> None:
     """Run the requests of a recorded session on a twin and say where the two differ more than chance.
 
-    Exit code 3 where they differ. Example: imssa twin-check run.h5 my-chip/profile.toml
+    Exit code 3 where they differ.
+
+    Example: imssa twin-check run.h5 my-chip/profile.toml
     """
     from imssa_lab.log import open_run
     from twin.fitting.comparison import compare, differs

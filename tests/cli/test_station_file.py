@@ -32,10 +32,12 @@ MISTAKES = [
     ("address =", "adress =", "arrays.chip0.address: Field required"),
     ("chip =", "chop =", "did you mean 'chip'"),
     ("[arrays.chip0.limits]", "[arrays.chip0.limit]", "did you mean 'limits'"),
-    ("read_voltage = 0.15", "v_read = 0.15", "unknown key 'arrays.chip0.limits.v_read'"),
+    ("read_voltage = 0.15", "v_read = 0.15", "'arrays.chip0.limits.v_read'; did you mean 'read_voltage'"),
     ("read_voltage = 0.15", "read_voltage = 200", "200 V asked, the array's own limit is 0.2 V.*200 mV is 0.2"),
     ("read_voltage = 0.15", "read_voltage = -0.1", "read_voltage: Input should be greater than 0"),
-    ("read_voltage = 0.15", 'read_voltage = "low"', "read_voltage: Input should be a valid number"),
+    ("read_voltage = 0.15", 'read_voltage = "low"', "read_voltage: 'low' is no number"),
+    ("address =", "v_read = 200\naddress =", "'arrays.chip0.v_read'; did you mean 'limits.read_voltage'"),
+    ("address =", "recipe = { tolerance_out = 8 }\naddress =", "tolerance_out: 8 S is wider .* 8 uS is 8e-6"),
     ("voltage_max = 2.0", "voltage_max = 4.0", r"limits.set.voltage_max: 4 V asked, the array's own limit is 3.5 V"),
     ("voltage_max", "voltage", "did you mean 'voltage_max'"),
     ("set = {", "sett = {", "did you mean 'set'"),
@@ -98,6 +100,7 @@ def test_every_mistake_is_named(station: Path, right: str, wrong: str, said: str
     done = CliRunner().invoke(app, ["station", "check"])
     assert done.exit_code == 1
     assert "Traceback" not in done.output
+    assert "station.toml" in done.output
 
 
 def test_an_unknown_alias_gets_the_nearest(station: Path) -> None:
