@@ -114,8 +114,9 @@ def _stopped(out: Path, found: Sequence[StudyPoint], title: str) -> str:
 def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:
     """Figure and table of the points there are, in place of those before; whole at any time."""
     from imssa_lab.report.study import stuck_figure, write_table
+    from imssa_lab.report.svg import save_svg
 
     write_table(out / "new.csv", found)
     (out / "new.csv").replace(out / TABLE)
-    stuck_figure(found, title).savefig(out / "new.svg", metadata={"Date": None})
+    save_svg(stuck_figure(found, title), out / "new.svg")
     (out / "new.svg").replace(out / FIGURE)

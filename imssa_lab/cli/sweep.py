@@ -38,6 +38,7 @@ def sweep_bits(
     """
     training()
     from imssa_lab.report.bits import accuracy_against_bits
+    from imssa_lab.report.svg import save_svg
     from imssa_lab.s4d import sweep
     from imssa_lab.s4d.tasks import load_task
 
@@ -55,7 +56,7 @@ def sweep_bits(
             store=out / "points.jsonl",
             progress=told,
         )
-    accuracy_against_bits(points, f"{task}, {seeds} seeds").savefig(out / "bits.svg")
+    save_svg(accuracy_against_bits(points, f"{task}, {seeds} seeds"), out / "bits.svg")
     _print(points, task)
     console().print(f"points   {out / 'points.jsonl'}\npicture  {out / 'bits.svg'}")
     answer({"points": points, "files": {"points": out / "points.jsonl", "picture": out / "bits.svg"}})

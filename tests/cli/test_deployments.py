@@ -188,7 +188,7 @@ def test_a_study_killed_and_resumed_ends_with_the_same_files(folder: Path, worke
     assert imssa(*options, folder / "whole").exit_code == 0
     done = imssa(*options, folder / "part", "--resume", "--workers", workers)
     assert done.exit_code == 0, done.output
-    for name in ("study.h5", "stuck.csv"):
+    for name in ("study.h5", "stuck.csv", "stuck.svg"):
         assert (folder / "part" / name).read_bytes() == (folder / "whole" / name).read_bytes()
 
 
