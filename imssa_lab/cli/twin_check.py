@@ -10,6 +10,7 @@ import typer
 
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console
+from imssa_lab.errors import ConfigError, LimitError
 
 if TYPE_CHECKING:
     from twin.fitting.comparison import Statistic
@@ -36,7 +37,12 @@ def twin_check(
 
     wanted = TwinProfile.load(profile)
     with open_run(log) as run:
-        statistics = compare(run, wanted, tuple(range(seed, seed + chips)))
+        try:
+            statistics = compare(run, wanted, tuple(range(seed, seed + chips)))
+        except LimitError as error:
+            raise ConfigError(
+                f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"
+            ) from error
     apart = differs(statistics)
     _print(statistics, apart, f"{log} against {wanted.name}")
     answer(
