@@ -44,6 +44,21 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
                 entry.calibrate(ready)
             stack.pop_all()
             return ready
+    scheme, place, options = split_address(address)
+    try:
+        driver = drivers()[scheme].load()
+    except ImportError as error:
+        raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
+    opened: CrossbarArray = driver(place, options)
+    return opened
+
+
+def split_address(address: str) -> tuple[str, str, dict[str, str]]:
+    """The driver, the place and the options that an address names; nothing is opened.
+
+    Raises:
+        ConfigError: the address cannot be read, or no driver of that name is installed.
+    """
     scheme, colon, rest = address.partition(":")
     known = drivers()
     place, question, query = rest.partition("?")
@@ -55,13 +70,7 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     if scheme not in known:
         names = ", ".join(sorted(known)) or "none, as the package is not installed: pip install -e ."
         raise ConfigError(f"array {address!r}: no driver {scheme!r}, known are {names}{did_you_mean(scheme, known)}")
-    options = _options(address, query) if question else {}
-    try:
-        driver = known[scheme].load()
-    except ImportError as error:
-        raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
-    opened: CrossbarArray = driver(place, options)
-    return opened
+    return scheme, place, _options(address, query) if question else {}
 
 
 def drivers() -> dict[str, EntryPoint]:
