@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.run_place import bench_facts, run_place
@@ -27,7 +28,7 @@ _KELVIN = 273.15
 
 @takes_json
 def calibrate(
-    array: Annotated[str, typer.Option(help="Address or alias of the array.")],
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[
         Path | None, typer.Option(help="New calibration file; without it the one that the station file names.")
     ] = None,

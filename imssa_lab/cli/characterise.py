@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.machine import answer, takes_json
@@ -21,7 +22,7 @@ REPORT = "report.html"
 
 @takes_json
 def characterise(
-    array: Annotated[str, typer.Option(help="Address or alias of the array.")],
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[Path, typer.Option(help="Folder for the tables; one that was begun is gone on with.")],
     only: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.machine import takes_json
@@ -63,7 +64,10 @@ class Choices:
 def deploy(
     bundle: Annotated[Path, typer.Argument(help="Kernel bundle, as `imssa train` writes it.")],
     sequences: Annotated[Path, typer.Option(help="The sequences.npz that `imssa train` wrote beside it.")],
-    array: Annotated[str, typer.Option(help="Address of the arrays; {index} stands for 0, 1, ...")],
+    array: Annotated[
+        str,
+        typer.Option(help="Address of the arrays; {index} stands for 0, 1, ...", autocompletion=completion.arrays),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for log, result and report; new or empty.")],
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
     max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.machine import answer, takes_json
@@ -33,7 +34,7 @@ def program(
     targets: Annotated[
         Path, typer.Argument(help="Conductances, word lines x bit lines, .npy or .csv; nan leaves alone.")
     ],
-    array: Annotated[str, typer.Option(help="Address or alias of the array.")],
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.deploy import LEVEL_FAILED, Choices, deploy_files, dry_files, written
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.machine import takes_json
@@ -19,7 +20,10 @@ from imssa_lab.errors import ConfigError
 @takes_json
 def recheck(
     folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
-    array: Annotated[str, typer.Option(help="Address of the arrays, in the order of the deployment.")] = "",
+    array: Annotated[
+        str,
+        typer.Option(help="Address of the arrays, in the order of the deployment.", autocompletion=completion.arrays),
+    ] = "",
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
     max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses; 0 only looks.")] = None,
     max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, stages
 from imssa_lab.cli.stopped import when_stopped
@@ -25,7 +26,10 @@ PRECISIONS = "float; 8bit; 6bit; 4bit; 3bit; ternary"
 @takes_json
 def sweep_bits(
     out: Annotated[Path, typer.Option(help="Folder for points.jsonl and bits.svg; a sweep in it goes on.")],
-    task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
+    task: Annotated[
+        str,
+        typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
+    ] = "digits-first",
     precisions: Annotated[str, typer.Option(help="Precisions in words, parted by semicolons.")] = PRECISIONS,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 3,
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,

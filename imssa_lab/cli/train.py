@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import Sequences, Stages, console, facts_table, stages
 from imssa_lab.cli.stopped import when_stopped
@@ -25,13 +26,21 @@ TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 @takes_json
 def train(
     out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
-    task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
+    task: Annotated[
+        str,
+        typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
+    ] = "digits-first",
     seed: Annotated[int, typer.Option(min=0, help="Of data, weights and training.")] = 0,
     precision: Annotated[str, typer.Option(help='ternary, 2bit to 8bit, float, or "ternary, head=8".')] = "ternary",
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
     epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
     epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
-    harden: Annotated[str | None, typer.Option(help="Train against this twin profile's programming errors.")] = None,
+    harden: Annotated[
+        str | None,
+        typer.Option(
+            help="Train against this twin profile's programming errors.", autocompletion=completion.profiles
+        ),
+    ] = None,
     no_null: Annotated[bool, typer.Option("--no-null", help="Leave the control without memory out.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")

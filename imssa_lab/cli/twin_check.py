@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ConfigError, LimitError
@@ -21,7 +22,12 @@ _MICRO = {"S": "uS", "A": "uA"}
 @takes_json
 def twin_check(
     log: Annotated[Path, typer.Argument(help="Run file of the chip, for example run.h5.")],
-    profile: Annotated[str, typer.Argument(help="Profile to check: a preset or the path of a .toml file.")],
+    profile: Annotated[
+        str,
+        typer.Argument(
+            help="Profile to check: a preset or the path of a .toml file.", autocompletion=completion.profiles
+        ),
+    ],
     chips: Annotated[int, typer.Option(min=1, help="How many twins to draw for each recorded array.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the first twin.")] = 0,
 ) -> None:
