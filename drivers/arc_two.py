@@ -5,7 +5,6 @@ Tested against a stand-in of pyarc2's published interface (version 0.6), not on 
 
 from __future__ import annotations
 
-import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
+from imssa_lab import safe_stop
 from imssa_lab.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.errors import ConfigError, LinkCorrupt, LinkError
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
@@ -88,7 +88,7 @@ class ArcTwoArray(CrossbarArray):
         instrument: Any,
         lines: ChannelMap,
         name: str = "ArC TWO",
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = safe_stop.sleep,
     ) -> None:
         self._library, self._instrument, self._lines = library, instrument, lines
         self._sleep = sleep

@@ -28,18 +28,18 @@ def open_serial(port: str, baud: int = 9600) -> Stream:
     except ValueError as error:
         raise ConfigError(f"{port} at {baud} baud: {error}") from error
     except OSError as error:  # SerialException is one
-        raise LinkLost(f"{port}: cannot be opened ({error}); {_advice(error.errno)}") from error
+        raise LinkLost(f"{port}: {_advice(error)}") from error
     return _SerialStream(port, opened)
 
 
-def _advice(number: int | None) -> str:
+def _advice(error: OSError) -> str:
     """What to do about an error of the system when a port was opened."""
-    if number == errno.EACCES:
+    if error.errno == errno.EACCES:
         return "no permission: `sudo usermod -a -G dialout $USER`, then log out and in again"
-    if number == errno.ENOENT:
+    if error.errno == errno.ENOENT:
         there = ", ".join(sorted(found.device for found in comports())) or "none at all"
         return f"no such port; there are: {there}"
-    return "plugged in? in use elsewhere?"
+    return f"cannot be opened ({error}); plugged in? in use elsewhere?"
 
 
 class _SerialStream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from drivers.keithley import SourceMeter, Switch, open_switch
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
+from imssa_lab import safe_stop
 from imssa_lab.array_types import (
     ArrayInfo,
     BoolArray,
@@ -62,7 +62,7 @@ class SmuMatrixArray(CrossbarArray):
         switch: Switch,
         shape: tuple[int, int],
         compliance: float = COMPLIANCE,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = safe_stop.sleep,
     ) -> None:
         rows, cols = shape
         if 2 * rows + cols > switch.columns:

@@ -8,6 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+_WORD = 4
+"""Letters of a word that two keys can share and be meant for each other; shorter ones are units and the like."""
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` with the nearest of the known words, empty where none is near."""
@@ -27,19 +30,45 @@ def explain(model: type[BaseModel], error: ValidationError, whole: str) -> str:
         where = ".".join(place)
         if problem["type"] == "extra_forbidden":
             known = _fields_at(model, parents)
-            lines.append(f"unknown key {where!r}" + (did_you_mean(key, known) or f"; there are {', '.join(known)}"))
+            meant = _meant(key, {"": known} | _inside(model, parents))
+            lines.append(f"unknown key {where!r}; " + (meant or f"there are {', '.join(known)}"))
+        elif problem["type"] in ("float_parsing", "float_type", "int_parsing", "int_type"):
+            lines.append(f"{where}: {problem['input']!r} is no number; write one alone, without quotes, in SI units")
         else:
             lines.append(f"{where}: {problem['msg']}")
     return "; ".join(lines)
 
 
+def _meant(key: str, sections: dict[str, list[str]]) -> str:
+    """A question with the first key, of the section itself or one inside it, that is near or shares a word."""
+    words = {word for word in key.lower().split("_") if len(word) >= _WORD}
+    for section, known in sections.items():
+        near = get_close_matches(key, known, n=1) or [other for other in known if words & set(other.split("_"))]
+        if near:
+            return f"did you mean {section + near[0]!r}?"
+    return ""
+
+
+def _inside(model: type[BaseModel], parents: list[str]) -> dict[str, list[str]]:
+    """Keys of the sections inside that under `parents`, by what their names begin with."""
+    fields = {key: field for section in _models_at(model, parents) for key, field in section.model_fields.items()}
+    return {
+        f"{key}.": [name for inner in _models(field.annotation) for name in inner.model_fields]
+        for key, field in fields.items()
+    }
+
+
 def _fields_at(model: type[BaseModel], parents: list[str]) -> list[str]:
     """Keys that the section under `parents` can have; a parent may also be a name or a kind, which is no key."""
+    return [key for section in _models_at(model, parents) for key in section.model_fields]
+
+
+def _models_at(model: type[BaseModel], parents: list[str]) -> list[type[BaseModel]]:
     sections = [model]
     for parent in parents:
         inner = [m for s in sections if parent in s.model_fields for m in _models(s.model_fields[parent].annotation)]
         sections = inner or sections
-    return [key for section in sections for key in section.model_fields]
+    return sections
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

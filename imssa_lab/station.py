@@ -10,10 +10,10 @@ import re
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
 
-from imssa_lab.errors import ConfigError, ImssaError
+from imssa_lab.errors import ConfigError
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.near import did_you_mean
-from imssa_lab.station_file import Station, StationArray, station_path
+from imssa_lab.station_file import Station, StationArray, named, station_path
 
 GROUP = "imssa_lab.arrays"
 _ARITHMETIC = {"+": operator.add, "//": operator.floordiv, "%": operator.mod}
@@ -36,15 +36,29 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     """
     entry = station_entry(address)
     if entry is not None:
-        array = open_array(entry.address)
-        try:
+        with named(address), ExitStack() as stack:
+            array = open_array(entry.address)
+            stack.callback(array.close)
             ready = entry.ready(array)
             if calibrated:
                 entry.calibrate(ready)
+            stack.pop_all()
             return ready
-        except ImssaError:
-            array.close()
-            raise
+    scheme, place, options = split_address(address)
+    try:
+        driver = drivers()[scheme].load()
+    except ImportError as error:
+        raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
+    opened: CrossbarArray = driver(place, options)
+    return opened
+
+
+def split_address(address: str) -> tuple[str, str, dict[str, str]]:
+    """The driver, the place and the options that an address names; nothing is opened.
+
+    Raises:
+        ConfigError: the address cannot be read, or no driver of that name is installed.
+    """
     scheme, colon, rest = address.partition(":")
     known = drivers()
     place, question, query = rest.partition("?")
@@ -56,13 +70,7 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     if scheme not in known:
         names = ", ".join(sorted(known)) or "none, as the package is not installed: pip install -e ."
         raise ConfigError(f"array {address!r}: no driver {scheme!r}, known are {names}{did_you_mean(scheme, known)}")
-    options = _options(address, query) if question else {}
-    try:
-        driver = known[scheme].load()
-    except ImportError as error:
-        raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
-    opened: CrossbarArray = driver(place, options)
-    return opened
+    return scheme, place, _options(address, query) if question else {}
 
 
 def drivers() -> dict[str, EntryPoint]:

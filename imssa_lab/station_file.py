@@ -23,6 +23,8 @@ from __future__ import annotations
 import logging
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from imssa_lab.array_types import ArrayInfo, Limits
 from imssa_lab.calibration_file import CalibrationFile
-from imssa_lab.errors import CalibrationError, ConfigError, WrongInstrument
+from imssa_lab.errors import CalibrationError, ConfigError, ImssaError, WrongInstrument
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.near import did_you_mean, explain
 from protocols.prescribed import Prescribed
@@ -199,6 +201,16 @@ class Station(_Section):
                 f"array {alias!r}: the station file has {', '.join(self.arrays)}{did_you_mean(alias, self.arrays)}"
             )
         return self.arrays[alias]
+
+
+@contextmanager
+def named(alias: str, path: Path | None = None) -> Iterator[None]:
+    """Errors within carry a note that says which array of the station file they are about."""
+    try:
+        yield
+    except ImssaError as error:
+        error.add_note(f"array {alias!r} of {path or station_path()}")
+        raise
 
 
 def station_path() -> Path:

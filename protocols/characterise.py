@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from imssa_lab.errors import ConfigError
-from imssa_lab.hal import ArrayInfo, CrossbarArray
+from imssa_lab.hal import ArrayInfo, BoolArray, CrossbarArray
 from protocols.chip_record import Counted
 from protocols.dry_count import DryCount, DryRun, duration
 from protocols.experiments import EXPERIMENTS, PULSING, UNITS, Bench, Columns, Schedule, joined, parts
@@ -59,6 +59,8 @@ class Characterisation:
     Args:
         recipe: its ladders pulse the cells; None for the chip's own.
         only: experiments by name; None for all.
+        note_faults: told what the stuck map finds, masks (rows, cols) by name, and who found it; None for
+            `Counted.note_faults` of `array`, if it has one.
 
     Raises:
         ConfigError: an experiment that is not known, no recipe, a folder of another chip or with other settings.
@@ -72,6 +74,7 @@ class Characterisation:
         schedule: Schedule | None = None,
         recipe: WriteVerify | None = None,
         only: Sequence[str] | None = None,
+        note_faults: Callable[[dict[str, BoolArray], str], None] | None = None,
     ) -> None:
         chosen = list(EXPERIMENTS if only is None else only)
         for name in chosen:
@@ -79,6 +82,7 @@ class Characterisation:
                 raise ConfigError(f"experiment {name!r} is not known; there are {', '.join(EXPERIMENTS)}")
         self._names = [name for name in EXPERIMENTS if name in chosen]
         self._array, self._out = array, out
+        self._note = note_faults or (array.note_faults if isinstance(array, Counted) else None)
         self._bench = Bench(array, recipe or recipe_of(array), schedule or Schedule())
         self._settings = {
             "chip": _identity(array.info),
@@ -140,11 +144,11 @@ class Characterisation:
 
     def _note_faults(self, table: Columns) -> None:
         """What the stuck map found goes into the chip record, where there is one."""
-        if not isinstance(self._array, Counted):
+        if self._note is None:
             return
         state = np.asarray(table["state"]).reshape(self._array.info.shape)
         names = sorted({str(name) for name in state.ravel()} - {"good"})
-        self._array.note_faults({name: state == name for name in names}, "characterise")
+        self._note({name: state == name for name in names}, "characterise")
 
     def _part(self, name: str, part: str) -> Path:
         return self._out / _PARTS / f"{name}.{part}.csv"

@@ -218,9 +218,13 @@ class DryRun:
         found.append(("readings of cells", f"at most {reads}, at {info.read_voltage:g} V" if reads else "0"))
         products = f"{expected.products}, word lines at most {self.drive:g} V" if expected.products else "0"
         found.append(("products", products))
-        times = [duration(counts.seconds(info.durations)) for counts in (expected, longest)]
-        found.append(("device time", _about(*times)))
+        found.append(("device time", self.device_time))
         return found
+
+    @property
+    def device_time(self) -> str:
+        """How long it takes, in words."""
+        return _about(*(duration(counts.seconds(self.info.durations)) for counts in (self.expected, self.longest)))
 
 
 def _about(expected: int | str, longest: int | str) -> str:

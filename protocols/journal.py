@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,10 +79,15 @@ def array_entry(index: int, state: ArrayState, pulses: int) -> str:
         "kind": "array",
         "array": index,
         "finished": base64.b64encode(np.packbits(state.finished).tobytes()).decode(),
-        "stuck": [[int(row), int(col), float(state.standing[row, col])] for row, col in stuck],
+        "stuck": [[int(row), int(col), _or_null(float(state.standing[row, col]))] for row, col in stuck],
         "pulses": pulses,
     }
-    return json.dumps(facts)
+    return json.dumps(facts, allow_nan=False)
+
+
+def _or_null(value: float) -> float | None:
+    """JSON has no NaN: a stuck cell that was not read stands at null."""
+    return None if math.isnan(value) else value
 
 
 def done_entry(passed: bool) -> str:
@@ -129,7 +135,7 @@ def _state(entry: dict[str, Any], shape: tuple[int, int]) -> ArrayState:
     bits = np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)
     state.finished = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_).reshape(shape)
     for row, col, value in entry["stuck"]:
-        state.stuck[row, col], state.standing[row, col] = True, value
+        state.stuck[row, col], state.standing[row, col] = True, math.nan if value is None else value
     return state
 
 

@@ -26,8 +26,8 @@ class Prescribed(Decorated):
         changes: to the write-verify recipe of the array, fields of `WriteVerify`.
 
     Raises:
-        ConfigError: no such programmer, a setting that a recipe has not, an array without a recipe to change, or
-            pulses above the limits of the array.
+        ConfigError: no such programmer, a setting that a recipe has not, an array without a recipe to change,
+            pulses above the limits of the array, or a tolerance wider than its window.
     """
 
     def __init__(self, array: CrossbarArray, name: str | None, changes: Mapping[str, Any]) -> None:
@@ -43,6 +43,14 @@ class Prescribed(Decorated):
         recipe = recipe_inside(self._programmer)
         if recipe is None:
             return
+        window = self._info.window
+        for key in ("tolerance_in", "tolerance_out"):
+            if getattr(recipe, key) > window.span:
+                raise ConfigError(
+                    f"recipe.{key}: {getattr(recipe, key):g} S is wider than the conductance window of "
+                    f"{self._info.name}, {1e6 * window.low:g} to {1e6 * window.high:g} uS; values are in "
+                    "S, so 8 uS is 8e-6"
+                )
         for kind in (PulseKind.SET, PulseKind.RESET):
             ladder, low = recipe.ladder(kind), kind.value.lower()
             limits = getattr(self._info.limits, low)

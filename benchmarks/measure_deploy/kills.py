@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bars import Bars
-from imssa_lab.cli.deploy import Choices, deploy_files, journal_of, logs
+from imssa_lab.cli.deploy import Choices, deploy_files, journal_of
+from imssa_lab.cli.run_place import logs
 from imssa_lab.cli.session import Sequences, stages
 from imssa_lab.hal import Pulses
 from imssa_lab.s4d.bundle import KernelBundle

@@ -36,7 +36,9 @@ def contract(bars: Bars, quick: bool) -> None:
 
 def traps(bars: Bars, quick: bool) -> None:
     """The traps of pyvisa-py and of pseudo-terminals, one test each."""
-    passed, failed = _pytest("tests/drivers", "tests/instruments/test_supert_a0.py")
+    passed, failed = _pytest(
+        "tests/drivers", *(str(path) for path in sorted(_ROOT.glob("tests/instruments/test_supert_*.py")))
+    )
     bars.check("tests of traps, dangers and recorded wires that fail", failed.total(), "==", 0)
     for number in range(1, 11):
         bars.check(f"tests that pass: pyvisa-py trap {number}", _named(passed, f"::test_p{number}_"), ">=", 1)

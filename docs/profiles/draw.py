@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 
 from imssa_lab.array_types import FloatArray
 from imssa_lab.hal import PulseKind, Pulses
+from imssa_lab.report.plots.style import BLUE, GREEN, ORANGE, PURPLE
 from twin import DigitalTwin, TwinProfile
 from twin.profile import Timing
 
@@ -23,7 +24,7 @@ HERE = Path(__file__).parent
 NAMES = ("ideal", "supert-a0-easy", "supert-a0", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
 CELLS = (100, 200)
 TIMES = np.geomspace(1.0, 1e6, 19)
-SHADES = ("#1b4965", "#2a9d8f", "#e76f51", "#7a5195")
+SHADES = (BLUE, GREEN, ORANGE, PURPLE)
 ARRAY = (64, 64)
 SHARES = np.linspace(0.0, 1.0, 201)
 MOST_IN_A_ROW = 4

@@ -12,6 +12,7 @@ from drivers.links import Exchange, Link, Stream
 from drivers.scpi import wire
 from imssa_lab.errors import InstrumentError, LinkCorrupt, LinkLost, LinkTimeout, WrongInstrument
 from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray, Programmer, Pulses, Readout
+from imssa_lab.safe_stop import SafeStop
 from protocols.write_verify import WriteVerify
 
 _log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 ORDER: wire.Order = "<"
 _SLOWEST_WIRE = 20e3  # bytes/s that a deadline allows for
 _DEFAULT_TIMEOUT = 5.0
+_PIECE = 10.0  # s that a wait takes at most: an instrument that waits does not hear that it should stop
 
 
 class ScpiWire:
@@ -159,7 +161,14 @@ class ScpiArray(CrossbarArray):
         return WriteVerify.model_validate(self._description.recipe)
 
     def _wait(self, seconds: float) -> None:
-        self._wire.ask(b"SYST:WAIT %r" % seconds, seconds)
+        left = seconds
+        while True:  # also 0 s are asked for: the instrument says what it thinks of them
+            piece = min(left, _PIECE)
+            self._wire.ask(b"SYST:WAIT %r" % piece, piece)
+            left -= piece
+            if left <= 0:
+                return
+            SafeStop.give_way()
 
     def _time(self) -> float:
         return float(self._wire.ask(b"SYST:TIME?"))

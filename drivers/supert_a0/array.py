@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +12,7 @@ from drivers.supert_a0.board import Board, Setup
 from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step
 from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
+from imssa_lab import safe_stop
 from imssa_lab.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.errors import LimitError
 from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
@@ -43,7 +43,7 @@ class SuperTArray(CrossbarArray):
         board: Board,
         index: int = 0,
         shape: tuple[int, int] = (wire.SIDE, wire.SIDE),
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = safe_stop.sleep,
         reading: Reading | None = None,
     ) -> None:
         if not (0 <= index < wire.ARRAYS and all(1 <= size <= wire.SIDE for size in shape)):

@@ -32,24 +32,38 @@ from imssa_lab.cli import (
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
+STOPPED = 130
+
 
 class _Guarded(TyperGroup):
-    """Commands whose errors are a message on stderr and exit code 1, without a traceback."""
+    """Commands whose errors and Ctrl-C are a message on stderr and an exit code, without a traceback.
+
+    The notes of an error are told too: where the report of what ended early is, and how to go on.
+    """
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:
             return super().invoke(ctx)
         except ImssaError as error:
-            from rich.text import Text
-
-            console(stderr=True).print(Text(f"imssa: {error}"))
+            _tell(str(error), error)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            _tell("stopped by Ctrl-C", stop)
+            raise typer.Exit(STOPPED) from stop
+
+
+def _tell(what: str, error: BaseException) -> None:
+    from rich.text import Text
+
+    notes = getattr(error, "__notes__", [])
+    console(stderr=True).print(Text("\n".join([f"imssa: {what}", *(f"  {note}" for note in notes)])))
 
 
 app = typer.Typer(
     cls=_Guarded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # which lets a paragraph flow, whatever lines it has in a docstring
     help="Trained S4D kernels on memristor crossbar arrays, real or simulated.",
     epilog="Exit codes: 0 good, 1 error, 2 usage, 3 done, but not as wanted, 130 Ctrl-C.",
 )

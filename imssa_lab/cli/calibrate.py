@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.run_place import bench_facts, run_place
-from imssa_lab.cli.session import Stages, console, provenance, stages
+from imssa_lab.cli.session import console, of_seconds, provenance, stages
+from imssa_lab.cli.stopped import when_stopped
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _KELVIN = 273.15
 
 @takes_json
 def calibrate(
-    array: Annotated[str, typer.Option(help="Address or alias of the array.")],
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[
         Path | None, typer.Option(help="New calibration file; without it the one that the station file names.")
     ] = None,
@@ -35,7 +37,8 @@ def calibrate(
 ) -> None:
     """Measure gain and offset of every bit line by products of known inputs, and write a calibration file.
 
-    Pulses nothing. The file that a station names is replaced; the log of every calibration stays.
+    Pulses nothing. The file that a station names is replaced; the log of every calibration stays. Ctrl-C once
+    finishes the call under way and makes safe; twice stops now; either leaves the file as it was.
 
     Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --out chip0.json
     """
@@ -44,6 +47,7 @@ def calibrate(
     from imssa_lab.station import open_array, station_entry
     from protocols.column_calibration import calibrate_columns, check_columns
     from protocols.dry_count import DryCount, DryRun
+    from protocols.spending import Spending
 
     entry = station_entry(array)
     path = out or (None if entry is None else entry.calibration)
@@ -54,15 +58,18 @@ def calibrate(
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
     with open_array(array, calibrated=False) as opened:
+        dry = DryCount(opened)
+        calibrate_columns(dry)
+        check_columns(dry)
+        run = DryRun.of([dry])
         if dry_run:
-            dry = DryCount(opened)
-            calibrate_columns(dry)
-            check_columns(dry)
-            show_dry_run("calibrate", DryRun.of([dry]))
+            show_dry_run("calibrate", run)
             return
+        console(stderr=True).print(f"calibration, {run.device_time} of device time")
         log = run_place(array, "calibrate").with_suffix(".h5")
-        with stages() as told:
-            found, check = _measured(opened, array, log, temperature, told)
+        with stages() as told, when_stopped(lambda: _kept(path, log)):
+            watched = Spending(opened, of_seconds("calibrate, s", run.longest.seconds(opened.info.durations), told))
+            found, check = _measured(watched, array, log, temperature)
     found.save(path)
     rms = tuple(float(np.sqrt(np.mean(np.square(side)))) for side in (found.before, found.after))
     files = {"calibration": str(path), "log": str(log)}
@@ -71,8 +78,13 @@ def calibrate(
     answer(found.model_dump() | whole)
 
 
+def _kept(path: Path, log: Path) -> str:
+    measured = f"; what was read: {log}" if log.exists() else ""
+    return f"nothing was written to {path}{measured}"
+
+
 def _measured(
-    opened: CrossbarArray, address: str, log: Path, temperature: float | None, told: Stages
+    opened: CrossbarArray, address: str, log: Path, temperature: float | None
 ) -> tuple[CalibrationFile, ColumnCheck]:
     """The calibration and its check, all of it in a log of its own."""
     from imssa_lab.calibration_file import CalibrationFile
@@ -82,12 +94,8 @@ def _measured(
 
     facts = provenance() | bench_facts(address, f"calibration of {opened.info.name}")
     with RunLog.create(log, [opened], facts) as run, Recorded(opened, run) as recorded:
-        told("fit gain and offset", 0, 1)
         fitted = calibrate_columns(recorded)
-        told("fit gain and offset", 1, 1)
-        told("check on other inputs", 0, 1)
         check = check_columns(recorded)
-        told("check on other inputs", 1, 1)
     found = CalibrationFile(
         chip=chip_id(opened.info),
         array=address,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.deploy import LEVEL_FAILED, deploy_files, written
 from imssa_lab.cli.machine import takes_json
 from imssa_lab.cli.session import new_folder, stages
@@ -24,10 +25,14 @@ VIRTUAL_ARRAYS = 12
 @takes_json
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of data, training and chips.")] = 0,
-    task: Annotated[str, typer.Option(help="What to learn.")] = "digits-first",
+    task: Annotated[str, typer.Option(help="What to learn.", autocompletion=completion.tasks)] = "digits-first",
     out: Annotated[Path, typer.Option(help="Folder for everything; new or empty.")] = Path("imssa-demo"),
     array: Annotated[
-        str, typer.Option(help="Address of the arrays; {index} counts them, from 1000 times the seed.")
+        str,
+        typer.Option(
+            help="Address of the arrays; {index} counts them, from 1000 times the seed.",
+            autocompletion=completion.arrays,
+        ),
     ] = TWINS,
     virtual: Annotated[
         str | None,
@@ -35,6 +40,8 @@ def demo(
     ] = None,
 ) -> None:
     """Train, deploy on the digital twin, verify, report: all of it in one go.
+
+    Exit code 3: a level failed. Ctrl-C once makes safe and writes the report of how far it came; twice stops now.
 
     Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
     """

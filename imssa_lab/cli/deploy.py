@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.machine import takes_json
 from imssa_lab.cli.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
+from imssa_lab.cli.run_place import LOG, logs, next_log
 from imssa_lab.cli.session import Sequences, Stages, new_folder, provenance, stages
 from imssa_lab.errors import ConfigError, LogError
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from protocols.journal import ArrayState
 
 _log = logging.getLogger(__name__)
-LOG, RESULT, REPORT = "run.h5", "result.json", "report.html"
+RESULT, REPORT = "result.json", "report.html"
 LEVEL_FAILED = 3
 KNOWN = "known faults"
 """Kind of the events that say what was known of each array before."""
@@ -62,7 +64,10 @@ class Choices:
 def deploy(
     bundle: Annotated[Path, typer.Argument(help="Kernel bundle, as `imssa train` writes it.")],
     sequences: Annotated[Path, typer.Option(help="The sequences.npz that `imssa train` wrote beside it.")],
-    array: Annotated[str, typer.Option(help="Address of the arrays; {index} stands for 0, 1, ...")],
+    array: Annotated[
+        str,
+        typer.Option(help="Address of the arrays; {index} stands for 0, 1, ...", autocompletion=completion.arrays),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for log, result and report; new or empty.")],
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
     max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
@@ -78,6 +83,9 @@ def deploy(
     dry_run: DryRunOption = False,
 ) -> None:
     """Put a bundle on arrays, verify it on four levels, and report.
+
+    Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report; twice
+    stops now; --resume goes on.
 
     Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
     --out run
@@ -100,12 +108,6 @@ def deploy(
 def written(out: Path) -> dict[str, str]:
     """What a deployment leaves in its folder, by name."""
     return {"log": str(logs(out)[-1]), "result": str(out / RESULT), "report": str(out / REPORT)}
-
-
-def logs(out: Path) -> list[Path]:
-    """The logs of a folder, oldest first: that of the deployment, then those of what went on with it."""
-    later = sorted(out.glob("run-*.h5"), key=lambda path: int(path.stem.removeprefix("run-")))
-    return [out / LOG, *later]
 
 
 def deploy_files(
@@ -139,7 +141,7 @@ def deploy_files(
     bundle = KernelBundle.load(bundle_path)
     sequences = Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
-    log_path = out / LOG if entries is None else out / f"run-{len(logs(out))}.h5"
+    log_path = out / LOG if entries is None else next_log(out)
     try:
         with ExitStack() as stack:
             arrays = _open(stack, template, first_index, bundle, choices)
@@ -160,8 +162,9 @@ def deploy_files(
             told("open the arrays", 1, 1)
             outcome, text = _logged(log, arrays, bundle, sequences, told, choices, entries)
     except BaseException as error:
-        if log_path.exists():
-            leave_report_unfinished(log_path, out / REPORT, error)
+        leave_report_unfinished(log_path, out / REPORT, error)
+        if log_path.exists() and journal_of(out):
+            error.add_note(f"go on: imssa recheck {out}")
         raise
     told("write the report", 0, 1)
     (out / RESULT).write_text(text, encoding="utf-8")
@@ -171,7 +174,13 @@ def deploy_files(
 
 
 def dry_files(
-    bundle_path: Path, sequences_path: Path, template: str, out: Path, told: Stages, choices: Choices
+    bundle_path: Path,
+    sequences_path: Path,
+    template: str,
+    out: Path,
+    told: Stages,
+    choices: Choices,
+    first_index: int = 0,
 ) -> DryRun:
     """What `deploy_files` would ask of the arrays, which are opened and not asked anything; all remedies left out.
 
@@ -184,7 +193,7 @@ def dry_files(
     bundle, sequences = KernelBundle.load(bundle_path), Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
     with ExitStack() as stack:
-        arrays = _open(stack, template, 0, bundle, replace(choices, record=None))
+        arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
         counted = [DryCount(array) for array in arrays]
         sequences.deploy(bundle, counted, told, resume=entries, averages=choices.averages)
     return DryRun.of(counted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, facts_table, new_folder, provenance
 from imssa_lab.errors import ConfigError
@@ -56,7 +57,11 @@ def fit(
     sheet: Annotated[str, typer.Option(help="Sheet of a workbook.")] = "",
     melt: Annotated[str, typer.Option(help="Role that the numbers in the headers stand for, e.g. target.")] = "",
     base: Annotated[
-        str, typer.Option(help="Profile whose other sections are kept: a preset or a .toml file.")
+        str,
+        typer.Option(
+            help="Profile whose other sections are kept: a preset or a .toml file.",
+            autocompletion=completion.profiles,
+        ),
     ] = "ideal",
     name: Annotated[str, typer.Option(help="Name of the profile; by default that of the folder.")] = "",
     model: Annotated[Model, typer.Option(help="Law of displacements by level.")] = Model.BEST,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imssa_lab.cli.session import console
 from imssa_lab.errors import ImssaError
 
 
@@ -16,8 +17,16 @@ def leave_report(log_path: Path, path: Path) -> None:
 
 
 def leave_report_unfinished(log_path: Path, path: Path, error: BaseException) -> None:
-    """A report also of what ended early; if that fails too, the first error is the one to tell."""
+    """A report also of what ended early, where there is a log; notes of `error` say where, or why there is none."""
+    if not log_path.exists():
+        return
     try:
+        if isinstance(error, KeyboardInterrupt):
+            console(stderr=True).print("stopped; writing the report of how far it came, Ctrl-C leaves it out")
         leave_report(log_path, path)
+        error.add_note(f"how far it came: {path}")
     except ImssaError as further:
-        error.add_note(f"and no report could be written: {further}")
+        error.add_note(f"no report could be written: {further}")
+    except KeyboardInterrupt as again:
+        again.add_note(f"the report was not waited for; to make it: imssa report {log_path}")
+        raise

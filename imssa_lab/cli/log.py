@@ -76,15 +76,17 @@ def verify(file: File) -> None:
 @takes_json
 def repair(
     file: File,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the file as it was beside it.")] = False,
+    keep_original: Annotated[
+        bool, typer.Option("--keep-original", help="Leave the file as it was beside it.")
+    ] = False,
 ) -> None:
     """Make a file that a crash cut off plain-readable, in place; exit code 1 when damage remains.
 
-    Example: imssa log repair --keep cut.h5
+    Example: imssa log repair --keep-original cut.h5
     """
     from imssa_lab.log.repair import repair as mend
 
-    result = mend(file, keep=keep)
+    result = mend(file, keep=keep_original)
     console().print(f"{file}: {result}", markup=False)
     for taken in result.taken_back:
         console().print(f"taken back, was being written: {taken}", markup=False)

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*([-+][a-z0-9]+)*")
 
 def new_driver(
     name: Annotated[str, typer.Argument(help="What addresses begin with, for example my-board.")],
-    folder: Annotated[Path | None, typer.Option(help="New folder for the package; without it NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for the package; without it NAME.")] = None,
 ) -> None:
     """Write a package with a driver to fill in: it installs, opens a made-up board, and passes the contract's tests.
 
@@ -35,7 +35,7 @@ def new_driver(
         raise ConfigError(f"new-driver: there is a driver {name!r} already; choose another name")
     if keyword.iskeyword(module) or find_spec(module) is not None:
         raise ConfigError(f"new-driver: Python knows another {module!r} already; choose another name")
-    where = folder or Path(name)
+    where = out or Path(name)
     new_folder(where)
     templates = Environment(
         loader=PackageLoader("imssa_lab.cli", "driver"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.leave_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.machine import answer, takes_json
@@ -33,7 +34,7 @@ def program(
     targets: Annotated[
         Path, typer.Argument(help="Conductances, word lines x bit lines, .npy or .csv; nan leaves alone.")
     ],
-    array: Annotated[str, typer.Option(help="Address or alias of the array.")],
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),
@@ -46,8 +47,8 @@ def program(
 ) -> None:
     """Program the cells of an array to target conductances, and say which are inside by an independent re-read.
 
-    Exit code 3: cells stand outside; they are listed, all of them in cells.csv. Ctrl-C once finishes the pulse under
-    way, makes safe and writes the report.
+    Exit code 3: cells stand outside; they are listed, all of them in cells.csv. Ctrl-C once finishes the call under
+    way, makes safe and writes the report; twice stops now.
 
     Example: imssa program targets.csv --microsiemens --array "twin:supert-a0-easy?seed=1" --dry-run
     """
@@ -72,6 +73,7 @@ def program(
         if dry_run:
             show_dry_run("program", DryRun.of([dry]))
             return
+        console(stderr=True).print(f"programming, {DryRun.of([dry]).device_time} of device time")
         folder = out or run_place(array, "program")
         new_folder(folder)
         if chip_record is not None:
@@ -83,10 +85,7 @@ def program(
             try:
                 report = _logged(opened, wanted, folder / LOG, facts, told)
             except BaseException as error:
-                if (folder / LOG).exists():
-                    leave_report_unfinished(folder / LOG, folder / REPORT, error)
-                if (folder / REPORT).exists():
-                    console(stderr=True).print(f"stopped; how far it came: {folder / REPORT}", markup=False)
+                leave_report_unfinished(folder / LOG, folder / REPORT, error)
                 raise
     _write_cells(folder / CELLS, report)
     leave_report(folder / LOG, folder / REPORT)

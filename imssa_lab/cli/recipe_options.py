@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 ProgrammerOption = Annotated[
     str | None,
-    typer.Option("--programmer", help="Programmer by name; without it that of the station file or the chip."),
+    typer.Option(
+        "--programmer",
+        help="Programmer by name; without it that of the station file or the chip.",
+        autocompletion=completion.programmers,
+    ),
 ]
 RecipeOption = Annotated[
     list[str] | None,

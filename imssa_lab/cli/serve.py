@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.session import console
 from imssa_lab.errors import ConfigError
 
@@ -28,8 +29,12 @@ _KEPT = 1000  # entries of the journal in memory, which a night would fill other
 
 
 def serve(
-    kind: Annotated[str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.")],
-    profile: Annotated[str, typer.Option(help="Preset or TOML file of the twin inside.")] = "supert-a0-easy",
+    kind: Annotated[
+        str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.", autocompletion=completion.instruments)
+    ],
+    profile: Annotated[
+        str, typer.Option(help="Preset or TOML file of the twin inside.", autocompletion=completion.profiles)
+    ] = "supert-a0-easy",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for any that is free.")] = 0,
     link: Annotated[
         Path | None, typer.Option(help="Name to give a serial port, which the system calls as it likes: a new link.")

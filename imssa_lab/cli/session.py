@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shlex
 import sys
@@ -75,6 +76,17 @@ class Stages:
         if self._now:
             self.seconds[self._now] = self.seconds.get(self._now, 0.0) + now - self._since
         self._now, self._since = "", now
+
+
+def of_seconds(stage: str, expected: float, told: Stages) -> Callable[[float], None]:
+    """Progress of a stage in seconds gone by out of those `expected`; NaN where they are not known."""
+    whole = 1 if math.isnan(expected) else max(1, math.ceil(expected))
+
+    def tell(seconds: float) -> None:
+        told(stage, 0 if math.isnan(seconds) else min(int(seconds), whole), whole)
+
+    tell(0.0)
+    return tell
 
 
 @contextmanager

@@ -19,23 +19,29 @@ Where = Annotated[Path | None, typer.Option(help="Station file; without it IMSSA
 def init(file: Where = None) -> None:
     """Write a station file by asking; an existing one is not overwritten.
 
+    Enter takes what stands in brackets. What was not asked stands in the file as a comment.
+
     Example: imssa station init
     """
+    from imssa_lab.cli.station_questions import ask_array, toml_string
     from imssa_lab.errors import ConfigError
     from imssa_lab.station_file import Station, station_path
 
     where = file or station_path()
     if where.exists():
         raise ConfigError(f"{where} exists; edit it, or choose another --file, nothing was overwritten")
-    operator = typer.prompt("Operator", default="")
+    if not where.parent.is_dir():
+        raise ConfigError(f"{where}: there is no folder {where.parent}; make it, or choose another --file")
+    operator = typer.prompt("Operator, for the logs", default="")
     folder = typer.prompt("Folder for logs", default=".")
-    alias = typer.prompt("Alias of the first array", default="chip0")
-    address = typer.prompt("Its address", default="twin:supert-a0-easy?seed=1")
-    lines = [f"operator = {_quoted(operator)}", f"log_folder = {_quoted(folder)}", ""]
-    lines += [f"[arrays.{_quoted(alias)}]", f"address = {_quoted(address)}", ""]
-    where.write_text("\n".join(lines), encoding="utf-8")
+    arrays: dict[str, str] = {}
+    while not arrays or typer.confirm("Another array?", default=False):
+        alias, table = ask_array(taken=list(arrays))
+        arrays[alias] = table
+    head = f"operator = {toml_string(operator)}\nlog_folder = {toml_string(folder)}\n"
+    where.write_text("\n".join([head, *arrays.values()]), encoding="utf-8")
     Station.load(where)
-    console().print(f"{where} written; now: imssa station check")
+    console().print(f"{where} written; now: imssa station check{f' --file {where}' if file else ''}", markup=False)
 
 
 @station.command()
@@ -50,7 +56,7 @@ def check(file: Where = None) -> None:
     from rich.markup import escape
 
     from imssa_lab.station import open_array
-    from imssa_lab.station_file import Station, station_path
+    from imssa_lab.station_file import Station, named, station_path
     from protocols.prescribed import GIVEN_PROGRAMMER
 
     bench, good = Station.load(file), True
@@ -59,7 +65,7 @@ def check(file: Where = None) -> None:
     table.add_row("logs", f"{bench.log_folder}, {free / 1e9:.1f} GB free")
     arrays = {}
     for alias, entry in bench.arrays.items():
-        with open_array(entry.address) as opened:
+        with named(alias, file), open_array(entry.address) as opened:
             ready = entry.ready(opened)
             info, carried = ready.info, opened.calibration
         words, usable = ("none" if carried is None else carried.date), True
@@ -91,9 +97,3 @@ def check(file: Where = None) -> None:
 def _recipe(changes: dict[str, object]) -> str:
     listed = ", ".join(f"{key} = {value}" for key, value in changes.items())
     return f"recipe of the chip with {listed}" if listed else "recipe of the chip"
-
-
-def _quoted(text: str) -> str:
-    """A TOML string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -11,6 +11,7 @@ import typer
 
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import Sequences, console, new_folder
+from imssa_lab.cli.stopped import when_stopped
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,7 +75,11 @@ def stuck(
     screen = console(stderr=True)
     with StudyStore(out / STORE, trials, model.digest()) as store:
         due = store.due
-        with Progress(console=screen, disable=not screen.is_terminal) as bar, started(workers, scheduler) as pool:
+        with (
+            when_stopped(lambda: _stopped(out, points(trials, store.results), title)),
+            Progress(console=screen, disable=not screen.is_terminal) as bar,
+            started(workers, scheduler) as pool,
+        ):
             told = bar.add_task("deployments", total=len(trials), completed=len(trials) - len(due))
             drawn = time.monotonic()
             for index, (software, accuracy) in pool.run(study_trial, model, [(i, trials[i]) for i in due]):
@@ -100,11 +105,18 @@ def stuck(
     answer({"points": [asdict(point) | {"mean": point.mean} for point in found], "files": files})
 
 
+def _stopped(out: Path, found: Sequence[StudyPoint], title: str) -> str:
+    """What Ctrl-C leaves: figure and table of the points there are."""
+    _draw(out, found, title)
+    return f"what is done: {out / TABLE}, {out / FIGURE}; go on: the same command with --resume"
+
+
 def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:
     """Figure and table of the points there are, in place of those before; whole at any time."""
     from imssa_lab.report.study import stuck_figure, write_table
+    from imssa_lab.report.svg import save_svg
 
     write_table(out / "new.csv", found)
     (out / "new.csv").replace(out / TABLE)
-    stuck_figure(found, title).savefig(out / "new.svg", metadata={"Date": None})
+    save_svg(stuck_figure(found, title), out / "new.svg")
     (out / "new.svg").replace(out / FIGURE)

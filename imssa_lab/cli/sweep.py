@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console, stages
+from imssa_lab.cli.stopped import when_stopped
 from imssa_lab.cli.train import read_options, training
 from imssa_lab.errors import ConfigError
 
@@ -18,23 +20,29 @@ if TYPE_CHECKING:
 
     from imssa_lab.s4d.sweep import SweepPoint
 
-PRECISIONS = "float;8bit;6bit;4bit;3bit;ternary"
+PRECISIONS = "float; 8bit; 6bit; 4bit; 3bit; ternary"
 
 
 @takes_json
 def sweep_bits(
     out: Annotated[Path, typer.Option(help="Folder for points.jsonl and bits.svg; a sweep in it goes on.")],
-    task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
+    task: Annotated[
+        str,
+        typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
+    ] = "digits-first",
     precisions: Annotated[str, typer.Option(help="Precisions in words, parted by semicolons.")] = PRECISIONS,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 3,
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
 ) -> None:
     """Accuracy against bits, over seeds.
 
+    Ctrl-C keeps the points that are finished; the same command goes on with the others.
+
     Example: imssa sweep-bits --task digits-first --precisions "4bit;ternary" --out sweep
     """
     training()
     from imssa_lab.report.bits import accuracy_against_bits
+    from imssa_lab.report.svg import save_svg
     from imssa_lab.s4d import sweep
     from imssa_lab.s4d.tasks import load_task
 
@@ -43,7 +51,7 @@ def sweep_bits(
         raise ConfigError(f"--precisions {precisions!r} names none; write for example {PRECISIONS!r}")
     options = read_options(option or [])
     out.mkdir(parents=True, exist_ok=True)
-    with stages() as told:
+    with stages() as told, when_stopped(lambda: f"finished points are in {out}; go on: the same command"):
         points = sweep.sweep_bits(
             task,
             lambda seed: load_task(task, seed, **options),
@@ -52,7 +60,7 @@ def sweep_bits(
             store=out / "points.jsonl",
             progress=told,
         )
-    accuracy_against_bits(points, f"{task}, {seeds} seeds").savefig(out / "bits.svg")
+    save_svg(accuracy_against_bits(points, f"{task}, {seeds} seeds"), out / "bits.svg")
     _print(points, task)
     console().print(f"points   {out / 'points.jsonl'}\npicture  {out / 'bits.svg'}")
     answer({"points": points, "files": {"points": out / "points.jsonl", "picture": out / "bits.svg"}})

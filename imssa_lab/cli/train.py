@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import Sequences, Stages, console, facts_table, stages
+from imssa_lab.cli.stopped import when_stopped
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,18 +26,30 @@ TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 @takes_json
 def train(
     out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
-    task: Annotated[str, typer.Option(help="What to learn; `imssa data list` shows what there is.")] = "digits-first",
+    task: Annotated[
+        str,
+        typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
+    ] = "digits-first",
     seed: Annotated[int, typer.Option(min=0, help="Of data, weights and training.")] = 0,
     precision: Annotated[str, typer.Option(help='ternary, 2bit to 8bit, float, or "ternary, head=8".')] = "ternary",
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
     epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
     epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
-    harden: Annotated[str | None, typer.Option(help="Train against this twin profile's programming errors.")] = None,
-    null: Annotated[bool, typer.Option(help="Train the control without memory.")] = True,
+    harden: Annotated[
+        str | None,
+        typer.Option(
+            help="Train against this twin profile's programming errors.", autocompletion=completion.profiles
+        ),
+    ] = None,
+    no_null: Annotated[bool, typer.Option("--no-null", help="Leave the control without memory out.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a CUDA card where there is one.")] = "cpu",
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
+    ] = False,
 ) -> None:
     """Train a model and write a kernel bundle.
+
+    Ctrl-C leaves a checkpoint; the same command with --resume goes on from there.
 
     Example: imssa train --task digits-first --precision 4bit --out model.safetensors
     """
@@ -53,7 +67,8 @@ def train(
     with stages() as told:
         data, config = settings(task, seed, precision, option or [], told=told)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
-        model, sequences = train_model(data, config, told=told, null=null, checkpoint=checkpoint)
+        with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
+            model, sequences = train_model(data, config, told=told, null=not no_null, checkpoint=checkpoint)
         bundle = exported(model, data, told=told)
     from imssa_lab.s4d.training import write_history
 
@@ -66,7 +81,7 @@ def train(
     if "float" in sequences.reference:
         table.add_row("accuracy, float", f"{100 * sequences.reference['float']:.1f} %")
     table.add_row(f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
-    if null:
+    if not no_null:
         table.add_row("accuracy, null control without memory", f"{100 * sequences.reference['null']:.1f} %")
     files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
     for name, path in files.items():

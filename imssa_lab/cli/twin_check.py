@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
 from imssa_lab.cli.session import console
+from imssa_lab.errors import ConfigError, LimitError
 
 if TYPE_CHECKING:
     from twin.fitting.comparison import Statistic
@@ -20,13 +22,20 @@ _MICRO = {"S": "uS", "A": "uA"}
 @takes_json
 def twin_check(
     log: Annotated[Path, typer.Argument(help="Run file of the chip, for example run.h5.")],
-    profile: Annotated[str, typer.Argument(help="Profile to check: a preset or the path of a .toml file.")],
+    profile: Annotated[
+        str,
+        typer.Argument(
+            help="Profile to check: a preset or the path of a .toml file.", autocompletion=completion.profiles
+        ),
+    ],
     chips: Annotated[int, typer.Option(min=1, help="How many twins to draw for each recorded array.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the first twin.")] = 0,
 ) -> None:
     """Run the requests of a recorded session on a twin and say where the two differ more than chance.
 
-    Exit code 3 where they differ. Example: imssa twin-check run.h5 my-chip/profile.toml
+    Exit code 3 where they differ.
+
+    Example: imssa twin-check run.h5 my-chip/profile.toml
     """
     from imssa_lab.log import open_run
     from twin.fitting.comparison import compare, differs
@@ -34,7 +43,12 @@ def twin_check(
 
     wanted = TwinProfile.load(profile)
     with open_run(log) as run:
-        statistics = compare(run, wanted, tuple(range(seed, seed + chips)))
+        try:
+            statistics = compare(run, wanted, tuple(range(seed, seed + chips)))
+        except LimitError as error:
+            raise ConfigError(
+                f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"
+            ) from error
     apart = differs(statistics)
     _print(statistics, apart, f"{log} against {wanted.name}")
     answer(

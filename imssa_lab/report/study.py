@@ -35,7 +35,15 @@ def stuck_figure(points: Sequence[StudyPoint], title: str) -> Figure:
                 )
     for value, words in zip(PUBLISHED, ("published, in software", "published, on the chip"), strict=True):
         axis.axhline(value, color=GREY, linestyle="--", linewidth=1)
-        axis.annotate(f"{words}: {value} %", (axis.get_xlim()[1], value), ha="right", va="bottom", fontsize=8)
+        axis.annotate(
+            f"{words}: {value} %",
+            (1, value),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
     axis.set(xlabel="stuck cells (%)", ylabel="test accuracy (%)", title=title)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8)

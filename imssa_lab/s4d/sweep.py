@@ -100,4 +100,4 @@ def _stored(store: str | Path | None, name: str) -> dict[tuple[str, int], SweepP
 def _append(store: str | Path | None, point: SweepPoint) -> None:
     if store is not None:
         with Path(store).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(point)) + "\n")
+            file.write(json.dumps(asdict(point), allow_nan=False) + "\n")

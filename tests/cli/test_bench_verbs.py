@@ -83,7 +83,7 @@ def test_dry_runs_reach_no_electrode_and_leave_no_file(watched: tuple[str, Journ
     verbs = {
         "program": ["wide.npy", "--array", one, "--out", "night", "--chip-record", "chips.sqlite"],
         "calibrate": ["--array", one, "--out", "c.json"],
-        "characterise": [one, "--out", "tables"],
+        "characterise": ["--array", one, "--out", "tables"],
         "deploy": ["bundle.safetensors", "--sequences", "sequences.npz", "--array", template, "--out", "night"],
     }
     for verb, words in verbs.items():
@@ -179,7 +179,8 @@ def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(
         done = imssa("program", "targets.npy", "--array", address, "--out", "night")
         assert board.journal.grounded
     assert done.exit_code == 130, done.output
-    assert "stopped; how far it came" in done.stderr
+    assert "stopped by Ctrl-C" in done.stderr
+    assert "how far it came: night/report.html" in done.stderr
     assert "Not finished" in (here / "night" / "report.html").read_text()
     with open_run(here / "night" / "run.h5") as run:
         assert run.column("pulses", "done").tolist() == [1] * 6  # the one under way as well

@@ -92,6 +92,10 @@ def test_a_look_without_pulses(folder: Path, board: SuperTBoard, address: str) -
     assert deploy(folder, address).exit_code == 0
     board.benches[0].cells.conductance[:] = 76e-6  # everything is lost
     before = board.benches[0].cells.conductance.copy()
+    told = imssa("recheck", folder / "run", "--dry-run")
+    assert told.exit_code == 0, told.output
+    assert "recheck, dry run: nothing was driven" in told.stdout
+    assert np.abs(board.benches[0].cells.conductance - before).max() == 0
     looked = imssa("recheck", folder / "run", "--max-pulses", 0)
     assert looked.exit_code == 3
     assert "spent before all was done" in looked.stdout
@@ -184,13 +188,14 @@ def test_a_study_killed_and_resumed_ends_with_the_same_files(folder: Path, worke
     assert imssa(*options, folder / "whole").exit_code == 0
     done = imssa(*options, folder / "part", "--resume", "--workers", workers)
     assert done.exit_code == 0, done.output
-    for name in ("study.h5", "stuck.csv"):
+    for name in ("study.h5", "stuck.csv", "stuck.svg"):
         assert (folder / "part" / name).read_bytes() == (folder / "whole" / name).read_bytes()
 
 
 def test_characterise_says_how_long_and_goes_on(tmp_path: Path) -> None:
     arguments = [
         "characterise",
+        "--array",
         "twin:supert-a0-easy?shape=4x4&seed=1",
         "--out",
         tmp_path / "chip",
@@ -202,4 +207,8 @@ def test_characterise_says_how_long_and_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "chip" / "noise.csv").exists()
     assert imssa(*arguments).exit_code == 0
     assert (tmp_path / "chip" / "noise.csv").exists()
+    with open_run(tmp_path / "chip" / "run.h5") as log:
+        assert log.records("read_conductances") > 0
+    assert (tmp_path / "chip" / "report.html").exists()
     assert imssa(*arguments).exit_code == 0  # nothing is left to do
+    assert [path.name for path in (tmp_path / "chip").glob("run*.h5")] == ["run.h5"]

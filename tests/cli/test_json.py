@@ -197,7 +197,7 @@ def test_program_lists_every_cell_outside(here: Path) -> None:
     words = ("program", "targets.npy", "--array", TWIN, "--recipe", "max_steps=2")
     asked, plain = imssa(*words, "--out", "one", "--json"), imssa(*words, "--out", "two")
     assert asked.exit_code == plain.exit_code == 3
-    assert asked.stderr.replace("one", "two") == plain.stdout.replace("one", "two")
+    assert asked.stderr.replace("one", "two") == (plain.stderr + plain.stdout).replace("one", "two")
     told = one_value(asked.stdout)
     assert told["cells"] == 64
     assert len(told["outside"]) == round(64 * (1 - told["inside"])) > 20  # more than the table of the text shows
@@ -246,9 +246,17 @@ def test_station_check(here: Path) -> None:
 
 def test_characterise_and_study(here: Path) -> None:
     asked = imssa(
-        "characterise", "twin:supert-a0-easy?shape=4x4&seed=1", "--out", "chip", "--only", "noise", "--json"
+        "characterise",
+        "--array",
+        "twin:supert-a0-easy?shape=4x4&seed=1",
+        "--out",
+        "chip",
+        "--only",
+        "noise",
+        "--json",
     )
-    assert one_value(asked.stdout) == {"files": {"noise": "chip/noise.csv"}}
+    files = {"noise": "chip/noise.csv", "log": "chip/run.h5", "report": "chip/report.html"}
+    assert one_value(asked.stdout) == {"files": files}
     assert "noise: chip/noise.csv" in asked.stderr
     few = ("--chips", 2, "--fraction", 0.1, "--sigma", 1, "--tests", 20)
     studied = imssa("study", "stuck", "--bundle", "bundle.safetensors", "--out", "study", *few, "--json")

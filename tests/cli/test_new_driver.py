@@ -16,7 +16,7 @@ def imssa(*arguments):
 
 @pytest.fixture
 def package(tmp_path):
-    made = imssa("new-driver", "my-board", "--folder", tmp_path / "package")
+    made = imssa("new-driver", "my-board", "--out", tmp_path / "package")
     assert made.exit_code == 0, made.output
     return tmp_path / "package"
 
@@ -88,4 +88,4 @@ def test_a_name_that_cannot_be_is_refused(name, said, tmp_path, monkeypatch):
 
 
 def test_nothing_is_overwritten(package):
-    assert "nothing was overwritten" in imssa("new-driver", "my-board", "--folder", package).stderr
+    assert "nothing was overwritten" in imssa("new-driver", "my-board", "--out", package).stderr

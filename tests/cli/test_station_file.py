@@ -1,5 +1,6 @@
 """Station files: aliases that open, limits that hold, and mistakes that are named before anything is connected."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ MISTAKES = [
     ("address =", "adress =", "arrays.chip0.address: Field required"),
     ("chip =", "chop =", "did you mean 'chip'"),
     ("[arrays.chip0.limits]", "[arrays.chip0.limit]", "did you mean 'limits'"),
-    ("read_voltage = 0.15", "v_read = 0.15", "unknown key 'arrays.chip0.limits.v_read'"),
+    ("read_voltage = 0.15", "v_read = 0.15", "'arrays.chip0.limits.v_read'; did you mean 'read_voltage'"),
     ("read_voltage = 0.15", "read_voltage = 200", "200 V asked, the array's own limit is 0.2 V.*200 mV is 0.2"),
     ("read_voltage = 0.15", "read_voltage = -0.1", "read_voltage: Input should be greater than 0"),
-    ("read_voltage = 0.15", 'read_voltage = "low"', "read_voltage: Input should be a valid number"),
+    ("read_voltage = 0.15", 'read_voltage = "low"', "read_voltage: 'low' is no number"),
+    ("address =", "v_read = 200\naddress =", "'arrays.chip0.v_read'; did you mean 'limits.read_voltage'"),
+    ("address =", "recipe = { tolerance_out = 8 }\naddress =", "tolerance_out: 8 S is wider .* 8 uS is 8e-6"),
     ("voltage_max = 2.0", "voltage_max = 4.0", r"limits.set.voltage_max: 4 V asked, the array's own limit is 3.5 V"),
     ("voltage_max", "voltage", "did you mean 'voltage_max'"),
     ("set = {", "sett = {", "did you mean 'set'"),
@@ -98,6 +101,7 @@ def test_every_mistake_is_named(station: Path, right: str, wrong: str, said: str
     done = CliRunner().invoke(app, ["station", "check"])
     assert done.exit_code == 1
     assert "Traceback" not in done.output
+    assert "station.toml" in done.output
 
 
 def test_an_unknown_alias_gets_the_nearest(station: Path) -> None:
@@ -120,11 +124,43 @@ def test_check_says_what_is_there(station: Path) -> None:
 
 def test_init_asks_and_writes_what_check_reads(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    answers = 'A. "Bench" Student\nlogs\nchip1\ntwin:ideal?shape=4x4\n'
-    done = CliRunner().invoke(app, ["station", "init"], input=answers)
+    answers = ['A. "Bench" Student', "logs", "chip1", "twin:ideal?shape=4x4", "seed 0", "", "0.1", "y"]
+    answers += [
+        "chip1",
+        "no good",
+        "chip1-b",
+        "twn:ideal",
+        "twin:ideal?seed=2&shape=4x4",
+        "",
+        "c.json",
+        "200 mV",
+        "",
+        "n",
+    ]
+    done = CliRunner().invoke(app, ["station", "init"], input="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
-    assert Station.load().arrays["chip1"].address == "twin:ideal?shape=4x4"
-    assert CliRunner().invoke(app, ["station", "check"]).exit_code == 0
-    again = CliRunner().invoke(app, ["station", "init"], input=answers)
+    for words in ("did you mean 'twin'", "chip1 is in the file already", "an alias has letters", "200 mV is 0.2"):
+        assert words in done.stderr
+    assert "supert-a0:" in done.stderr  # what addresses can begin with
+    bench = Station.load()
+    assert bench.operator == 'A. "Bench" Student'
+    one, two = bench.arrays["chip1"], bench.arrays["chip1-b"]
+    assert (one.chip, one.limits.read_voltage, two.chip, two.limits.read_voltage) == ("seed 0", 0.1, None, None)
+    assert (one.calibration, two.calibration) == (Path("chip1.json"), Path("c.json"))
+    checked = CliRunner().invoke(app, ["station", "check"])
+    assert checked.exit_code == 0, checked.output
+    assert "imssa calibrate" in checked.output  # the next step
+    again = CliRunner().invoke(app, ["station", "init"], input="\n")
     assert again.exit_code == 1
     assert "nothing was overwritten" in again.output
+
+
+def test_the_comments_of_a_new_file_are_keys_that_it_can_have(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    answers = ["", "", "left", "twin:supert-a0-easy?seed=1&shape=4x4", "", "", "", "n"]
+    assert CliRunner().invoke(app, ["station", "init"], input="\n".join(answers) + "\n").exit_code == 0
+    text = Path("station.toml").read_text()
+    Path("station.toml").write_text(re.sub("^# ", "", text, flags=re.MULTILINE).replace("A17", "seed 1"))
+    with open_array("left") as array:
+        assert array.info.limits.set is not None
+        assert array.info.limits.set.voltage_max == 3.0

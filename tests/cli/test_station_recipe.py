@@ -33,7 +33,7 @@ MISTAKES = [
     ("programmer", "programer", "unknown key 'arrays.chip0.programer'; did you mean 'programmer'"),
     ("gate-start", "gate-strat", "did you mean 'gate-start'"),
     ("tolerance_out", "tolerance", "recipe: unknown key 'tolerance'"),
-    ("9e-6", '"narrow"', "recipe: tolerance_out: Input should be a valid number"),
+    ("9e-6", '"narrow"', "recipe: tolerance_out: .narrow. is no number"),
     ("9e-6", "1e-6", "tolerance_out must not be below tolerance_in"),
     ("pulse_budget = 30", "set_voltage = [1.0, 5.0, 1.0]", r"recipe.set_voltage: goes up to 5 V, .* allows 3.5 V"),
     ("calibration =", "calibration_days = 0\ncalibration =", "calibration_days: Input should be greater than 0"),

@@ -1,12 +1,13 @@
 """`imssa twin-check`: a twin of the same kind agrees with a recorded chip, one of another kind does not."""
 
+import h5py
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from imssa_lab.cli.twin_check import twin_check
-from imssa_lab.errors import LogError
+from imssa_lab.errors import ConfigError, LogError
 from imssa_lab.log import open_run, record
 from tests.cli.one_value import one_value
 from twin import DigitalTwin, TwinProfile
@@ -68,3 +69,25 @@ def test_a_session_with_nothing_to_compare_is_refused(tmp_path):
         array.wait(1.0)
     with open_run(tmp_path / "run.h5") as run, pytest.raises(LogError, match="too few"):
         compare(run, profile(), (0,))
+
+
+def test_damage_in_a_session_is_named(session, tmp_path):
+    whole = session.read_bytes()
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LogError, match="truncated or damaged"):
+        CliRunner().invoke(app, [str(cut), "ideal"], catch_exceptions=False)
+    spoilt = bytearray(whole)
+    with h5py.File(session) as file:
+        place = file["read_mvm/value"].id.get_chunk_info(0).byte_offset
+    spoilt[place : place + 64] = bytes(255 - value for value in spoilt[place : place + 64])
+    cut.write_bytes(spoilt)
+    with pytest.raises(LogError, match="/read_mvm/value, row 0: damaged"):
+        CliRunner().invoke(app, [str(cut), "ideal"], catch_exceptions=False)
+    cut.write_bytes(whole)
+    assert CliRunner().invoke(app, [str(cut), "ideal"]).exit_code == 3  # null control: undamaged, it is compared
+
+
+def test_a_profile_that_cannot_repeat_the_session_is_called_so(session):
+    with pytest.raises(ConfigError, match=r"supert-a0 cannot repeat what .* is it a profile of that chip"):
+        CliRunner().invoke(app, [str(session), "supert-a0"], catch_exceptions=False)

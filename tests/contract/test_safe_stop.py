@@ -2,11 +2,14 @@
 
 import os
 import signal
+import time
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from imssa_lab import safe_stop
+from imssa_lab.decorated import Decorated
 from imssa_lab.hal import Pulses
 from twin import DigitalTwin
 
@@ -93,3 +96,28 @@ def test_ctrl_c_does_not_keep_an_array_from_being_made_safe() -> None:
         pass
     assert array.made_safe
     assert array.closed
+
+
+class Asleep(Interrupted):
+    """Its waits really take their time, and are interrupted at once."""
+
+    def _wait(self, seconds: float) -> None:
+        for signum in self.signals:
+            os.kill(os.getpid(), signum)
+        safe_stop.sleep(seconds)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_wait_ends_at_the_first_signal(monkeypatch: pytest.MonkeyPatch, wrapped: bool) -> None:
+    """Also behind a decorator, which holds the signal back for the array inside."""
+    inside = Asleep(shape=(4, 4))
+    array = Decorated(inside) if wrapped else inside
+    monkeypatch.setattr(Asleep, "signals", [signal.SIGINT])
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), array:
+        array.wait(30.0)
+    assert time.monotonic() - begun < 5.0
+    assert inside.made_safe
+    monkeypatch.setattr(Asleep, "signals", [])
+    with Asleep(shape=(4, 4)) as again:  # nothing is left of it
+        again.wait(0.6)

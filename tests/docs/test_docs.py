@@ -128,6 +128,32 @@ def test_every_command_has_help_with_an_example_that_fits_it(name, command):
         parse(typer.main.get_command(app), shlex.split(example)[1:], stack, name)
 
 
+@pytest.mark.parametrize(("name", "command"), list(verbs(typer.main.get_command(app))))
+def test_the_help_of_a_command_fits_a_terminal(name, command, monkeypatch):
+    """No option and no default is cut short on 80 columns."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    shown = CliRunner().invoke(app, [*name.split()[1:], "--help"]).stdout
+    assert "─" in shown
+    assert "…" not in shown
+    for parameter in command.params:
+        for option in parameter.opts if parameter.param_type_name == "option" else []:
+            assert option in shown
+
+
+def test_options_mean_the_same_everywhere():
+    """Where a word is an option of several verbs, it takes the same kind of value; arrays are given one way."""
+    kinds, arguments = {}, set()
+    for _, command in verbs(typer.main.get_command(app)):
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                arguments.add(parameter.name)
+                continue
+            for option in parameter.opts:
+                kinds.setdefault(option, set()).add(parameter.type_descriptor.annotation)
+    assert {option: found for option, found in kinds.items() if len(found) > 1} == {}
+    assert not arguments & {"address", "array", "out"}
+
+
 def test_a_command_that_is_not_there_is_found():
     root = typer.main.get_command(app)
     for words, said in ((["trian"], "no such command"), (["report", "r.h5", "--colour", "x"], "--colour")):

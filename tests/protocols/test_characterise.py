@@ -238,7 +238,16 @@ def test_the_command_says_how_long_and_then_does_it(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(characterise)
     address, out = "twin:supert-a0-easy?seed=1&shape=8x8", tmp_path / "c"
-    asked = [address, "--out", str(out), "--only", "stuck,iv", "--record", str(tmp_path / "chips.sqlite")]
+    asked = [
+        "--array",
+        address,
+        "--out",
+        str(out),
+        "--only",
+        "stuck,iv",
+        "--chip-record",
+        str(tmp_path / "chips.sqlite"),
+    ]
     told = CliRunner().invoke(app, [*asked, "--dry-run"])
     assert told.exit_code == 0
     assert "stuck: about" in told.stdout
@@ -248,4 +257,4 @@ def test_the_command_says_how_long_and_then_does_it(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert str(out / "iv.csv") in done.stdout
     assert (out / "stuck.csv").is_file()
-    assert CliRunner().invoke(app, [address, "--out", str(out), "--only", ","]).exit_code == 1
+    assert CliRunner().invoke(app, ["--array", address, "--out", str(out), "--only", ","]).exit_code == 1

@@ -1,14 +1,18 @@
 """What is taken out of a run file, against what was measured when the file was written."""
 
 import hashlib
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from imssa_lab.errors import LogError
 from imssa_lab.hal import Pulses
-from imssa_lab.log import open_run, record
+from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.report import measured
+from imssa_lab.report.measured.outcome import OUTCOME, RESULT_EVENT, outcome_of, outcome_text
+from protocols.journal import ArrayState, array_entry, read_states
 from twin import DigitalTwin
 
 
@@ -97,3 +101,53 @@ def test_calibrations_are_the_newest_of_every_array(night_run):
     assert data["gain"].shape == (2, 10)
     assert np.ptp(data["gain"].values) > 0
     assert (data["record"].values > 0).all()
+
+
+def strictly(text):
+    """The value of JSON as others read it: NaN is no number there."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_what_is_not_finite_is_null_in_events_and_nan_to_us(tmp_path):
+    response = np.array([[1.0], [np.nan], [np.inf]])
+    deployment = SimpleNamespace(
+        mapping=SimpleNamespace(shape=(1, 1)),
+        targets=[np.array([[np.nan]])],
+        bounds=SimpleNamespace(tolerance=1e-5, kernel=0.1),
+        predictions=np.zeros(2),
+        impulses=[(response, response[:, ::-1])],
+        kernel_nrmse=np.array([np.nan]),
+    )
+    text = outcome_text(deployment)
+    assert strictly(text)["responses"][0] == {
+        "rank": "best",
+        "name": "layer 0, channel 0",
+        "nrmse": None,
+        "measured": [1.0, None, None],
+        "exact": [1.0, None, None],
+    }
+    with pytest.raises(AssertionError, match="NaN is no JSON"):  # null control
+        strictly(json.dumps([np.nan]))
+    path = tmp_path / "run.h5"
+    result = {"levels": [], "kernel_nrmse": [None], "kernel_nrmse_median": None}
+    with RunLog.create(path, [DigitalTwin("ideal", (1, 1))], {}) as log:
+        log.event(RESULT_EVENT, json.dumps(result))
+        log.event(OUTCOME, text)
+    with open_run(path) as run:
+        found = outcome_of(run)
+    assert np.isnan(found.responses[0].nrmse)
+    np.testing.assert_array_equal(found.responses[0].measured, [1.0, np.nan, np.nan])
+
+
+def test_a_stuck_cell_that_was_not_read_is_null_in_the_journal():
+    state = ArrayState.fresh((2, 2))
+    state.stuck[:] = [[True, False], [False, True]]
+    state.standing[1, 1] = 3e-6
+    text = array_entry(0, state, 5)
+    assert strictly(text)["stuck"] == [[0, 0, None], [1, 1, 3e-6]]
+    (found,) = read_states([text], (2, 2))
+    np.testing.assert_array_equal(found.standing, [[np.nan, np.nan], [np.nan, 3e-6]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -139,16 +140,25 @@ def read_table(path: Path, how: Reading) -> Table:
     for role, name in wanted.items():
         if name not in frame.columns:
             if role in how.columns:
-                raise DataError(f"{path}: no column {name!r} for {role}; there are {', '.join(frame.columns)}")
+                hint = _without_header(frame)
+                raise DataError(f"{path}: no column {name!r} for {role}; there are {', '.join(frame.columns)}{hint}")
             continue
         columns[role] = _numbers(frame[name], role, name, path) * _factor(how, role)
     for role, value in how.constants.items():
         columns[role] = np.full(len(frame), value)
     if not columns:
-        raise DataError(f"{path}: none of its columns ({', '.join(frame.columns)}) was named; use --column ROLE=NAME")
+        hint = _without_header(frame) or "; use --column ROLE=NAME"
+        raise DataError(f"{path}: none of its columns ({', '.join(frame.columns)}) was named{hint}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     table = Table(columns, numbers, f"{path.name} (sha256 {digest}...)", remarks)
     return _checked(table, how)
+
+
+def _without_header(frame: Any) -> str:
+    """What to do where the names of all columns are numbers: the file has no header, and they are its first row."""
+    if all(re.fullmatch(r"[-+]?\d+(\.\d*)*([eE][-+]?\d+)?", name) for name in frame.columns):
+        return "; has it no header? Name its columns in their order, for example --names cell,time,conductance"
+    return ""
 
 
 def _frame(path: Path, how: Reading) -> tuple[Any, int]:
@@ -196,8 +206,6 @@ def _melted(frame: Any, numbers: NDArray[np.int64], role: str) -> tuple[Any, NDA
 
 def _number_and_unit(header: str) -> float | None:
     """100 of "Target_100uS": the number in a header; None where there is none."""
-    import re
-
     found = re.search(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?", header)
     return float(found.group()) if found else None
 

@@ -59,7 +59,7 @@ class Outcome:
 
 
 def outcome_text(deployment: Deployment) -> str:
-    """The event `outcome`: JSON with the maps packed (float64, zlib, base64)."""
+    """The event `outcome`: JSON, maps packed (float64, zlib, base64), figures that are not finite as null."""
     return json.dumps(
         {
             "shape": deployment.mapping.shape,
@@ -71,13 +71,14 @@ def outcome_text(deployment: Deployment) -> str:
                 {
                     "rank": response.rank,
                     "name": response.name,
-                    "nrmse": response.nrmse,
-                    "measured": response.measured.tolist(),
-                    "exact": response.exact.tolist(),
+                    "nrmse": _or_null(response.nrmse),
+                    "measured": [_or_null(value) for value in response.measured.tolist()],
+                    "exact": [_or_null(value) for value in response.exact.tolist()],
                 }
                 for response in ranked(deployment)
             ],
-        }
+        },
+        allow_nan=False,
     )
 
 
@@ -100,7 +101,13 @@ def outcome_of(run: Run) -> Outcome | None:
         task_tests=int(told["task_tests"]),
         kernel_bound=float(told["kernel_bound"]),
         responses=[
-            Response(one["rank"], one["name"], one["nrmse"], np.array(one["measured"]), np.array(one["exact"]))
+            Response(
+                one["rank"],
+                one["name"],
+                _number(one["nrmse"]),
+                np.array([_number(value) for value in one["measured"]]),
+                np.array([_number(value) for value in one["exact"]]),
+            )
             for one in told["responses"]
         ],
     )
@@ -114,6 +121,10 @@ def _figures(result: dict[str, Any]) -> dict[str, Any]:
     result["kernel_nrmse"] = [_number(value) for value in result["kernel_nrmse"]]
     result["kernel_nrmse_median"] = _number(result["kernel_nrmse_median"])
     return result
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float:

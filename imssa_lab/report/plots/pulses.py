@@ -33,7 +33,7 @@ def pulse_trajectory(
         raise ValueError("pulse_trajectory of a run: name the cell as (array, row, col)")
     else:
         data = trajectory(source, *cell)
-    figure = Figure(figsize=(7.5, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     kinds, step = data["kind"].values, np.arange(data.sizes["step"])
     reads = kinds == "read"
@@ -50,9 +50,9 @@ def pulse_trajectory(
             below.plot(step[here], data["voltage"].values[here], mark, color=colour, markersize=4, label=kind)
             below.plot(step[here], data["gate"].values[here], mark, color=colour, markersize=4, fillstyle="none")
     above.set_ylabel("conductance (µS)")
-    below.set(xlabel="step (reading or pulse)", ylabel="V; gate hollow")
+    below.set(xlabel="step (reading or pulse)", ylabel="pulse (V)\ngate hollow")
     if not reads.all():
-        below.legend(fontsize=8, ncols=3)
+        below.legend(fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0)
     where = tuple(data.attrs[name] for name in ("array", "row", "col"))
     above.set_title("array {}, word line {}, bit line {}".format(*where), fontsize=10)
     for axis in (above, below):

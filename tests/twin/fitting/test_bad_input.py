@@ -32,6 +32,17 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
         quantity_of(read_table(path, Reading(columns={"conductance": "g"})))
 
 
+def test_a_file_without_header_is_told_to_name_its_columns(tmp_path):
+    path = written(tmp_path, "1,1.0,2e-5,3e-5\n2,1.0,2e-5,3e-5\n")
+    for reading in (Reading(), Reading(columns={"conductance": "g"})):
+        with pytest.raises(DataError, match=r"has it no header.* --names"):
+            read_table(path, reading)
+    named = read_table(path, Reading(names=("cell", "time", "initial", "conductance")))
+    assert named.size == 2
+    with pytest.raises(DataError, match="--column ROLE=NAME"):  # null control: words are a header
+        read_table(written(tmp_path, "a,b\n1,2\n", "words.csv"), Reading())
+
+
 def test_microsiemens_taken_for_siemens_are_refused_with_the_cure(tmp_path):
     path = written(tmp_path, HEAD + "1,1,50,49\n")
     with pytest.raises(DataError, match=r"initial of 50 S, beyond 0.01 S \(row 2\).* --unit initial=uS"):
