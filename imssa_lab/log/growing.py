@@ -8,6 +8,7 @@ dataset, left out chunk by chunk through the filter mask that HDF5 keeps with ea
 
 from __future__ import annotations
 
+import operator
 import os
 import struct
 import zlib
@@ -24,6 +25,7 @@ _WHOLE_AT_A_TIME = 1 << 16  # bytes, so that all copies of them stay in a proces
 _UNPACKED = 0b01  # filter mask: deflate left out, fletcher32 kept
 _PACK_LEVEL = 1
 _DIGEST = struct.Struct("<I")
+_NUMBERS: Any = (float, int, np.number, np.bool_)
 _CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
 
 
@@ -33,6 +35,7 @@ class GrowingDataset:
     Attributes:
         dtype: numpy dtype; shape: shape of a row; row_bytes: bytes of a row.
         name: path in the file.
+        pending: whether something that was `put` waits for `flush`.
     """
 
     def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
@@ -45,7 +48,8 @@ class GrowingDataset:
         self._dataset = dataset  # keeps the id open
         # how one number of a row without dimensions is stored; None for the others
         code = None if self.shape else _CODES.get(self.dtype.str[1:])
-        self.pack = None if code is None else struct.Struct(code).pack
+        self._pack = None if code is None else struct.Struct(code).pack
+        self._number = float if self.dtype.kind == "f" else operator.index
         self._per_chunk = int(dataset.chunks[0])
         self._packed = dataset.compression is not None
         self._tail = (0,) * len(self.shape)
@@ -55,7 +59,7 @@ class GrowingDataset:
         self._empty = np.full((self._per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
         self._empty_sums = sums(self._empty)
         self._empty_digest = _DIGEST.pack(digest(*self._empty_sums))
-        self._pending = False
+        self.pending = False
         # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
         # is in the file, and where (None: not looked up yet)
         self._chunk = -1
@@ -66,13 +70,42 @@ class GrowingDataset:
         self._touched = 0  # chunks below this number may be on disk
         self._last_packed = (b"", b"")
 
+    def fit(self, value: Any, several: bool) -> bytes | memoryview:
+        """`value`, one row or `several`, as it is stored; HDF5 itself would cut what is too large, without a word.
+
+        Raises:
+            ValueError: it cannot be stored unchanged.
+        """
+        if self._pack is not None and not several and isinstance(value, _NUMBERS):
+            try:
+                return self._pack(self._number(value))
+            except (struct.error, TypeError):
+                pass  # refused below, with all the facts
+        given = np.asarray(value if several else [value])
+        if given.dtype == self.dtype:
+            fits, data = True, given
+        elif given.dtype == np.bool_ and self.dtype == np.uint8:
+            fits, data = True, given.view(np.uint8)
+        elif given.dtype.kind == "S":
+            fits, data = given.dtype.itemsize <= self.dtype.itemsize, given.astype(self.dtype)
+        else:
+            with np.errstate(invalid="ignore"):
+                data = given.astype(self.dtype)
+            fits = bool(np.array_equal(data, given, equal_nan=given.dtype.kind == "f"))
+        if not fits or data.shape[1:] != self.shape:
+            raise ValueError(
+                f"{self.name} holds {self.dtype} of shape {self.shape} and cannot keep "
+                f"{given.dtype} of shape {given.shape[1:]} unchanged"
+            )
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+
     def put(self, row: int, data: bytes | memoryview) -> None:
         """Write whole rows from `row` on; on disk, but to be found only after `flush`."""
         size = self.row_bytes
         end = row + len(data) // size
         if end > self._extent:
             extent = -(-end // self._step) * self._step
-            self._pending = True
+            self.pending = True
             self._id.set_extent((extent, *self.shape))
             self._extent = extent
         if end - row == 1:
@@ -96,9 +129,9 @@ class GrowingDataset:
 
     def flush(self) -> None:
         """Make what was `put` findable for another process."""
-        if self._pending:
+        if self.pending:
             self._id.flush()
-            self._pending = False
+            self.pending = False
 
     def _put_whole(self, first: int, data: bytes | memoryview) -> None:
         """Chunks that are full from the start; nothing of them is kept for rows to come."""
@@ -110,7 +143,7 @@ class GrowingDataset:
             if chunk[size:].tobytes() == self._empty_digest and chunk[:size].tobytes() == self._empty:
                 continue
             self._touched = number + 1
-            self._pending = True
+            self.pending = True
             self._id.write_direct_chunk(self._first_of(number), chunk, 0)
 
     def _put_shared(self, number: int, at: int, piece: bytes | memoryview) -> None:
@@ -128,7 +161,7 @@ class GrowingDataset:
         second = self._sums[1] + more_second + (size - high) // 2 * more
         _DIGEST.pack_into(buffer, size, digest(first, second))
         if not self._laid:
-            self._pending = True
+            self.pending = True
             self._touched = max(self._touched, number + 1)
             self._id.write_direct_chunk(self._first_of(number), buffer, 0)
             self._laid, self._place = True, None
@@ -166,7 +199,7 @@ class GrowingDataset:
             return
         payload, mask = (with_checksum(data), 0) if not self._packed else self._encode(data)
         self._touched = max(self._touched, row + 1)
-        self._pending = True
+        self.pending = True
         self._id.write_direct_chunk((row, *self._tail), payload, mask)
 
     def _encode(self, data: bytes) -> tuple[bytes, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import operator
 import os
 import shutil
 import struct
@@ -37,7 +36,6 @@ from imssa_lab.log.wire import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError)
-_NUMBERS: Any = (float, int, np.number, np.bool_)
 # HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
 _RESERVE = 1 << 22
 _PATIENCE = 5.0  # s that `close` waits for another program to let the file go
@@ -134,13 +132,20 @@ class RunLog:
             LogError: the log is closed, an earlier record could not be written, the file was moved, or the disk
                 is full or gone.
         """
+        self._check_writable()
+        try:
+            if os.stat(self.path).st_ino != self._inode:
+                raise FileNotFoundError("another file has taken its place")
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _check_writable(self) -> None:
+        """`check` without a look at whether the file is where it was."""
         if self._failure:
             raise LogError(self._failure)
         if self._file is None:
             raise LogError(f"{self.path}: the log is closed, so the array must not be used; open a new log")
         try:
-            if os.stat(self.path).st_ino != self._inode:
-                raise FileNotFoundError("another file has taken its place")
             if self._unchecked >= _SPACE_EVERY:
                 free = shutil.disk_usage(self.path.parent).free
                 if free < _RESERVE:
@@ -164,7 +169,7 @@ class RunLog:
             LogError: the file cannot take it (disk full, drive gone, log closed), or a value does not fit.
         """
         with self._lock:
-            self.check()
+            self._check_writable()
             seq, rows, several = self._seq, self._rows[table], parts(table)
             record = {"wall_time": time.time(), **values}
             count = 1
@@ -194,7 +199,7 @@ class RunLog:
         Shapes: times (calls,), s; voltages (calls, vectors, rows), V; values and ranges (calls, vectors, cols).
         """
         with self._lock:
-            self.check()
+            self._check_writable()
             calls, vectors = voltages.shape[:2]
             seqs = np.arange(self._seq, self._seq + calls, dtype=np.uint64)
             record = {
@@ -219,7 +224,8 @@ class RunLog:
             for name, encoded in data.items():
                 columns[name].put(rows[TABLES[table][name].per], encoded)
             for name in data:
-                columns[name].flush()
+                if columns[name].pending:
+                    columns[name].flush()
             columns["seq"].put(rows["call"], struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls)))
             columns["seq"].flush()
             if self._fsync:
@@ -240,7 +246,7 @@ class RunLog:
             LogError: the file cannot take it.
         """
         with self._lock:
-            self.check()
+            self._check_writable()
             try:
                 row = self._unfinished.pop(seq)
                 for name, encoded in (("device_time", struct.pack("<d", device_time)), ("done", b"\1")):
@@ -363,34 +369,14 @@ class RunLog:
         self.close()
 
     def _fit(self, column: GrowingDataset, value: Any, several: bool) -> bytes | memoryview:
-        """`value` as this dataset stores it; HDF5 itself would cut what is too large, without a word."""
-        if not several and not column.shape:
-            try:
-                if column.pack is not None and isinstance(value, _NUMBERS):
-                    return column.pack(float(value) if column.dtype.kind == "f" else operator.index(value))
-            except (struct.error, TypeError):
-                pass  # refused below, with all the facts
-        given = np.asarray(value if several else [value])
-        if given.dtype == column.dtype:
-            fits, data = True, given
-        elif given.dtype == np.bool_ and column.dtype == np.uint8:
-            fits, data = True, given.view(np.uint8)
-        elif given.dtype.kind == "S":
-            fits, data = given.dtype.itemsize <= column.dtype.itemsize, given.astype(column.dtype)
-        else:
-            with np.errstate(invalid="ignore"):
-                data = given.astype(column.dtype)
-            fits = bool(np.array_equal(data, given, equal_nan=given.dtype.kind == "f"))
-        if not fits or data.shape[1:] != column.shape:
-            text = (
-                f"{self.path}: {column.name} holds {column.dtype} of shape {column.shape} and cannot keep "
-                f"{given.dtype} of shape {given.shape[1:]} unchanged"
-            )
+        try:
+            return column.fit(value, several)
+        except ValueError as error:
+            text = f"{self.path}: {error}"
             # it was measured and is lost: the record has a hole from here on
             if column.name.endswith(("/value", "/range")):
                 self._failure = text = f"{text}; the array's info is wrong about its ADC, nothing more is sent"
-            raise LogError(text)
-        return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+            raise LogError(text) from error
 
     def _failed(self, error: Exception) -> LogError:
         self._failure = (
