@@ -43,6 +43,20 @@ _VERIFY = 8
 _IDLE = 0.4
 
 
+def in_place(
+    array: CrossbarArray, wanted: FloatArray, mask: BoolArray, tolerance: float
+) -> tuple[BoolArray, FloatArray]:
+    """Cells of `mask` that stand where they are wanted already, and the read (S) that says so.
+
+    A pulse could only move them away.
+
+    Args:
+        wanted: S, (rows, cols); tolerance: S.
+    """
+    read = array.read_conductances(mask, _VERIFY)
+    return mask & (np.abs(read - wanted) <= _IDLE * tolerance), read
+
+
 class ProgrammedMapping:
     """Arrays with a mapping on them.
 
@@ -208,9 +222,8 @@ class ProgrammedMapping:
             self._note(array_entry(index, state, self._sent))
 
     def _idle(self, index: int, wanted: FloatArray, mask: BoolArray) -> BoolArray:
-        """Cells of `mask` that stand where they are wanted already: a pulse could only move them away."""
-        read = self._arrays[index].read_conductances(mask, _VERIFY)
-        idle = mask & (np.abs(read - wanted) <= _IDLE * self._tolerance)
+        """See `in_place`; such cells are finished."""
+        idle, read = in_place(self._arrays[index], wanted, mask, self._tolerance)
         self._held[index] = np.where(idle, read, self._held[index])
         self.states[index].finished |= idle
         return idle

@@ -25,15 +25,19 @@ def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Bank:
-    """Kernels of one layer and size that are read together, and the channels they serve, (kernels,)."""
+class KernelBank:
+    """Kernels of one layer and size that are read together on one array.
+
+    Attributes:
+        channels: that they serve, (kernels,); lines: where they stand, and their scales.
+    """
 
     array: CrossbarArray
     channels: NDArray[np.intp]
     lines: LoopBank
 
     @classmethod
-    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel], span: float) -> _Bank:
+    def of(cls, array: CrossbarArray, kernels: Sequence[PlacedKernel], span: float) -> KernelBank:
         """Kernels on an array with conductances `span` (S) wide."""
         volt = array.info.limits.read_voltage
         scales = np.array([kernel.block.column_scale * kernel.column_signs for kernel in kernels])
@@ -48,7 +52,20 @@ class _Bank:
         return cls(array, np.array([kernel.channel for kernel in kernels]), lines)
 
 
-def _spreads(bits: int | None, averages: int) -> FloatArray:
+def banks_by_layer(arrays: Sequence[CrossbarArray], mapping: Mapping) -> list[list[KernelBank]]:
+    """What is read together, layer by layer, on these arrays."""
+    layers: list[list[KernelBank]] = []
+    for layer in range(1 + max(kernel.layer for kernel in mapping.kernels)):
+        groups: dict[tuple[int, int, int], list[PlacedKernel]] = {}
+        for kernel in mapping.kernels:
+            if kernel.layer == layer:
+                groups.setdefault((kernel.array, kernel.bank, kernel.block.size), []).append(kernel)
+        span = mapping.window.span
+        layers.append([KernelBank.of(arrays[key[0]], kernels, span) for key, kernels in groups.items()])
+    return layers
+
+
+def spreads_of(bits: int | None, averages: int) -> FloatArray:
     """What each read of a step adds to its inputs, (averages,), in units of full scale.
 
     They lie within one step of the DAC, so that their mean resolves less than a step.
@@ -79,13 +96,13 @@ class KernelStream:
     The state stays between the steps, in digital accumulators; `n` sequences run in lockstep.
     """
 
-    def __init__(self, banks: Sequence[_Bank], averages: int, n: int) -> None:
+    def __init__(self, banks: Sequence[KernelBank], averages: int, n: int) -> None:
         self._banks = banks
         self._at_once = max(1, VECTORS_AT_ONCE // (averages * n))
         self._runs: list[tuple[CrossbarArray, list[int], ClosedLoop]] = []
         for array in {id(bank.array): bank.array for bank in banks}.values():
             mine = [index for index, bank in enumerate(banks) if bank.array is array]
-            spreads = _spreads(array.info.input_bits, averages)
+            spreads = spreads_of(array.info.input_bits, averages)
             self._runs.append((array, mine, ClosedLoop([banks[index].lines for index in mine], spreads)))
         self._states = [loop.rest(n) for _, _, loop in self._runs]
 
@@ -139,16 +156,9 @@ class KernelRunner:
         if len(arrays) < mapping.arrays:
             raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
         self._vectors = vectors
-        self._averages, span = averages, mapping.window.span
+        self._averages = averages
         self.reads = 0
-        layers = 1 + max(kernel.layer for kernel in mapping.kernels)
-        self._banks: list[list[_Bank]] = []
-        for layer in range(layers):
-            groups: dict[tuple[int, int, int], list[PlacedKernel]] = {}
-            for kernel in mapping.kernels:
-                if kernel.layer == layer:
-                    groups.setdefault((kernel.array, kernel.bank, kernel.block.size), []).append(kernel)
-            self._banks.append([_Bank.of(arrays[key[0]], kernels, span) for key, kernels in groups.items()])
+        self._banks = banks_by_layer(arrays, mapping)
         widths = [1 + max(int(bank.channels.max()) for bank in banks) for banks in self._banks]
         self.gain = [np.ones(width) for width in widths]
         self.offset = [np.zeros(width) for width in widths]
@@ -172,14 +182,23 @@ class KernelRunner:
         return outputs
 
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:
-        """Least-squares gain and offset of every channel, measured -> ideal, both (n, steps, channels)."""
-        m, t = (values.reshape(-1, values.shape[-1]) for values in (measured, ideal))
-        m_mean, t_mean = m.mean(axis=0), t.mean(axis=0)
-        variance = ((m - m_mean) ** 2).sum(axis=0)
-        if not (variance > 0).all():
-            raise DeploymentError(
-                f"layer {layer}: channels {np.flatnonzero(variance == 0).tolist()} give a constant output on the "
-                "calibration inputs; check that the array is powered and programmed"
-            )
-        self.gain[layer] = ((m - m_mean) * (t - t_mean)).sum(axis=0) / variance
-        self.offset[layer] = t_mean - self.gain[layer] * m_mean
+        """Correct the outputs by what `output_correction` says."""
+        self.gain[layer], self.offset[layer] = output_correction(layer, measured, ideal)
+
+
+def output_correction(layer: int, measured: FloatArray, ideal: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Least-squares gain and offset of every channel, (channels,), measured -> ideal, both (n, steps, channels).
+
+    Raises:
+        DeploymentError: a channel's output is constant; the message names the layer.
+    """
+    m, t = (values.reshape(-1, values.shape[-1]) for values in (measured, ideal))
+    m_mean, t_mean = m.mean(axis=0), t.mean(axis=0)
+    variance = ((m - m_mean) ** 2).sum(axis=0)
+    if not (variance > 0).all():
+        raise DeploymentError(
+            f"layer {layer}: channels {np.flatnonzero(variance == 0).tolist()} give a constant output on the "
+            "calibration inputs; check that the array is powered and programmed"
+        )
+    gain = ((m - m_mean) * (t - t_mean)).sum(axis=0) / variance
+    return gain, t_mean - gain * m_mean

@@ -30,7 +30,7 @@ class StudyStore:
 
     Args:
         path: of the file. Where it exists, its results are kept if it was made for the same trials.
-        trials: of the whole study. model: digest of the model and its sequences, so that no two are mixed.
+        trials: of the whole study. model: digest of model, sequences and device, so that no two are mixed.
 
     Raises:
         LogError: the file cannot be made or read, or holds another study.
@@ -48,7 +48,7 @@ class StudyStore:
         asked = _columns(trials)
         if self._file.attrs.get("format") != _FORMAT or self._file.attrs["model"] != model:
             self._file.close()
-            raise LogError(f"{path} holds a study of another model; choose another --out")
+            raise LogError(f"{path} holds a study of another model or another --device; choose another --out")
         if any(not np.array_equal(kept[name], asked[name]) for name in asked):
             self._file.close()
             raise LogError(

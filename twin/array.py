@@ -90,6 +90,10 @@ class DigitalTwin(CrossbarArray):
             ages = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(100,)))
             self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages)
 
+    def wired_view(self) -> WiredView | None:
+        """What the ends of the lines see of the cells as they are now; None without wires."""
+        return None if self._wired is None else self._wired.view(self.cells.conductance)
+
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         if self._plain is not None:
             if len(voltages) == 1:
@@ -132,7 +136,7 @@ class DigitalTwin(CrossbarArray):
 
     def _products(self, driven: FloatArray, times: FloatArray) -> FloatArray:
         """Bit-line currents in A, (n, cols), of the cells as they are now, read at `times` (n,)."""
-        view = None if self._wired is None else self._wired.view(self.cells.conductance)
+        view = self.wired_view()
         matrix = self.cells.conductance if view is None else view.matrix
         if not self._product.is_of(matrix):
             self._product = self._product_with(matrix)

@@ -225,9 +225,10 @@ class CellNoise:
         self._variance = variance
         self._variance_on_grid = None
         self._amplitude = np.concatenate([np.zeros(0), *parts])
-        held = on_grid(self._amplitude * self._states.level, SIEMENS_GRID)
-        slow = np.bincount(self._cell, held, minlength=conductance.size).astype(np.float64)
-        self._slow = slow.reshape(self.shape)
+        if self._cell.size:
+            held = on_grid(self._amplitude * self._states.level, SIEMENS_GRID)
+            slow = np.bincount(self._cell, held, minlength=conductance.size).astype(np.float64, copy=False)
+            self._slow = slow.reshape(self.shape)
 
     def _advance(self, now: float) -> None:
         changes = self._states.advance(now)

@@ -21,6 +21,23 @@ from twin.profile import TwinProfile
 from twin.wires import WiredCells
 
 
+def is_plain(profile: TwinProfile) -> bool:
+    """Whether the physics of this kind of chip is plain."""
+    adc, noise = profile.adc, profile.read_noise
+    return (
+        profile.nonlinearity is None
+        and profile.relaxation is None
+        and profile.read_rate is None
+        and profile.inputs.coding == "analog"
+        and SteppedProduct.suits(profile.limits.read_voltage, profile.inputs.step)
+        and noise.flicker is None
+        and noise.telegraph is None
+        and noise.electronic is None
+        and adc is not None
+        and not (adc.missing or adc.inl or adc.gain_spread or adc.offset_spread)
+    )
+
+
 class PlainReads:
     """Products of one array, the short way.
 
@@ -48,20 +65,7 @@ class PlainReads:
     @staticmethod
     def suits(profile: TwinProfile) -> bool:
         """Whether chips of this kind can be read the short way, here."""
-        adc, noise = profile.adc, profile.read_noise
-        return (
-            compiled.AVAILABLE
-            and profile.nonlinearity is None
-            and profile.relaxation is None
-            and profile.read_rate is None
-            and profile.inputs.coding == "analog"
-            and SteppedProduct.suits(profile.limits.read_voltage, profile.inputs.step)
-            and noise.flicker is None
-            and noise.telegraph is None
-            and noise.electronic is None
-            and adc is not None
-            and not (adc.missing or adc.inl or adc.gain_spread or adc.offset_spread)
-        )
+        return compiled.AVAILABLE and is_plain(profile)
 
     def read(self, conductance: FloatArray, voltages: FloatArray) -> Readout:
         """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""

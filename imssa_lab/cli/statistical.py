@@ -118,9 +118,9 @@ class StudyModel:
     sequences: Sequences
     tests: int
 
-    def digest(self) -> str:
-        """SHA-256 of all three."""
-        total = hashlib.sha256(f"{self.bundle.digest()} {self.tests}".encode())
+    def digest(self, device: str | None = None) -> str:
+        """SHA-256 of all three, and of the device of torch on which chips are computed together, if on any."""
+        total = hashlib.sha256(f"{self.bundle.digest()} {self.tests}{device or ''}".encode())
         for values in (
             self.sequences.calibration_inputs,
             self.sequences.test_inputs[: self.tests],

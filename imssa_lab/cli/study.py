@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +43,18 @@ def stuck(
     tests: Annotated[int, typer.Option(min=1, help="Test sequences.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; one a core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or auto: naive chips together, by torch, there.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
 ) -> None:
     """Accuracy against stuck cells and programming error, naive programming against ours.
 
     Results go to study.h5 in the folder as they come, figure and table are drawn anew every minute. A study that was
     stopped or killed goes on with --resume; what it gives does not depend on that, nor on the number of workers.
+
+    With --device the naive deployments are computed many chips at once by torch, on that device. Chips are the same,
+    the noise of their reads is another: accuracies agree by statistics.
 
     Example: imssa study stuck --bundle model/bundle.safetensors --out study --workers 2
     """
@@ -63,6 +70,7 @@ def stuck(
     from protocols.study_store import StudyStore
     from protocols.workers import workers as started
 
+    torch_device = None if device is None else _device(device)
     if not resume:
         new_folder(out)
     elif not (out / STORE).exists():
@@ -73,7 +81,7 @@ def stuck(
     trials = plan(fraction or [0.0, 0.01, 0.02, 0.05, 0.1], [1e-6 * s for s in sigma or [1.0, 3.0]], chips)
     title = f"{model.bundle.task}, {model.bundle.precision}"
     screen = console(stderr=True)
-    with StudyStore(out / STORE, trials, model.digest()) as store:
+    with StudyStore(out / STORE, trials, model.digest(torch_device)) as store:
         due = store.due
         with (
             when_stopped(lambda: _stopped(out, points(trials, store.results), title)),
@@ -82,7 +90,14 @@ def stuck(
         ):
             told = bar.add_task("deployments", total=len(trials), completed=len(trials) - len(due))
             drawn = time.monotonic()
-            for index, (software, accuracy) in pool.run(study_trial, model, [(i, trials[i]) for i in due]):
+            alone = [(i, trials[i]) for i in due if torch_device is None or trials[i].mending]
+            ended = pool.run(study_trial, model, alone)
+            if torch_device is not None:
+                from imssa_lab.cli.statistical_together import study_together
+
+                naive = [(i, trials[i]) for i in due if not trials[i].mending]
+                ended = chain(study_together(model, naive, torch_device), ended)
+            for index, (software, accuracy) in ended:
                 store.put(index, software, accuracy)
                 bar.advance(told)
                 if time.monotonic() - drawn > _DRAW_EVERY:
@@ -109,6 +124,15 @@ def _stopped(out: Path, found: Sequence[StudyPoint], title: str) -> str:
     """What Ctrl-C leaves: figure and table of the points there are."""
     _draw(out, found, title)
     return f"what is done: {out / TABLE}, {out / FIGURE}; go on: the same command with --resume"
+
+
+def _device(name: str) -> str:
+    """The device of torch by that name; ConfigError where there is none, or no torch."""
+    try:
+        from imssa_lab.s4d.device import chosen_device
+    except ImportError as error:
+        raise ConfigError(f'--device needs torch ({error}): pip install "imssa-lab[train]"') from error
+    return chosen_device(name)
 
 
 def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:

@@ -192,6 +192,25 @@ def test_a_study_killed_and_resumed_ends_with_the_same_files(folder: Path, worke
         assert (folder / "part" / name).read_bytes() == (folder / "whole" / name).read_bytes()
 
 
+def test_naive_chips_computed_together_are_those_deployed_alone(folder: Path) -> None:
+    """The same chips with other noise: single accuracies within a few of 40 sequences, our loop to the bit."""
+    pytest.importorskip("torch")
+    options = ("study", "stuck", "--bundle", folder / "bundle.safetensors", "--chips", 6, "--fraction", 0.1)
+    options = (*options, "--sigma", 3, "--tests", 40, "--out")
+    assert imssa(*options, folder / "alone").exit_code == 0
+    done = imssa(*options, folder / "together", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    alone, together = (study_results(folder / name) for name in ("alone", "together"))
+    assert np.array_equal(alone[6:], together[6:])
+    assert np.abs(alone[:6] - together[:6]).mean() < 0.05
+    assert np.abs(alone[:6] - np.roll(together[:6], 1)).mean() > 0.05  # other chips are other numbers
+    mixed = imssa(*options, folder / "alone", "--resume", "--device", "cpu")
+    assert mixed.exit_code == 1
+    assert "another --device" in " ".join(mixed.output.split())
+    assert imssa(*options, folder / "new", "--device", "gpu").exit_code == 1
+    assert not (folder / "new").exists()
+
+
 def test_characterise_says_how_long_and_goes_on(tmp_path: Path) -> None:
     arguments = [
         "characterise",
