@@ -2,7 +2,7 @@
 
     python bench/05_overnight_drift.py --array "twin:supert-a0-easy?seed=1" --out night-drift --hours 8
 
-Pulses all cells: what the array holds is lost. Ctrl-C ends the night early; what was read is in the file.
+Pulses all cells: what the array holds is lost. Ctrl-C ends the night early; what was read is in file and picture.
 """
 
 import argparse
@@ -29,10 +29,13 @@ with record(log, [open_array(choices.array)], {"script": "05_overnight_drift"}) 
     print(array.program_conductances(target))
     first = array.read_conductances(averages=8)
     times = np.geomspace(min(1.0, 3600 * choices.hours / 10), 3600 * choices.hours, choices.readings)
-    for pause in np.diff(times, prepend=0.0):
-        array.wait(float(pause))
-        moved = array.read_conductances(averages=2) - first
-        print(f"{array.time:10.0f} s: median {1e6 * np.median(moved):+.2f} uS, sd {1e6 * moved.std():.2f} uS")
+    try:
+        for pause in np.diff(times, prepend=0.0):
+            array.wait(float(pause))
+            moved = array.read_conductances(averages=2) - first
+            print(f"{array.time:10.0f} s: median {1e6 * np.median(moved):+.2f} uS, sd {1e6 * moved.std():.2f} uS")
+    except KeyboardInterrupt:
+        print("the night ends early")
 
 with open_run(log) as run:
     plots.relaxation_fans(measured.repeats(run)).savefig(choices.out / "drift.svg", metadata={"Date": None})

@@ -63,7 +63,7 @@ def mistakes(bars: Bars) -> None:
 
 def scripts(bars: Bars) -> None:
     """Six scripts on the twin, over serial and over VISA, each with the replay of its log."""
-    passed, skipped, failed = _tests("tests/bench", "-k", "replays or compared")
+    passed, skipped, failed = _tests("tests/bench", "-k", "script_runs or compared")
     bars.check("bench scripts that pass, on three kinds of array, and replay", passed, "==", 18)
     bars.check("bench scripts that do not", skipped + failed, "==", 0)
 
@@ -111,6 +111,7 @@ def _tests(*words: str) -> tuple[int, int, int]:
     """How many tests passed, were skipped, and failed."""
     command = [sys.executable, "-m", "pytest", "-q", *words]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    print(*(line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))), sep="\n", end="")
     last = said.strip().splitlines()[-1] if said.strip() else ""
     counts = {kind: int(count) for count, kind in re.findall(r"(\d+) (passed|skipped|failed|error)", last)}
     if not counts:

@@ -187,16 +187,20 @@ def deploy(
     loop.measure()
     if mending:
         loop.improve()
-    tell("run the task", 0, 1)
     software = run_network(bundle, test_inputs).argmax(axis=1)
-    predictions = run_network(bundle, test_inputs, loop.runner).argmax(axis=1)
+
+    def predicted() -> NDArray[np.intp]:
+        n, steps, _ = test_inputs.shape
+        with loop.runner.watched("run the task", n, steps, tell):
+            return np.asarray(run_network(bundle, test_inputs, loop.runner).argmax(axis=1))
+
+    predictions = predicted()
     accuracy, software_accuracy = (float(np.mean(p == test_labels)) for p in (predictions, software))
     task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
     if mending and not task.passed and loop.again("task", task.measured):
-        predictions = run_network(bundle, test_inputs, loop.runner).argmax(axis=1)
+        predictions = predicted()
         accuracy = float(np.mean(predictions == test_labels))
         task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
-    tell("run the task", 1, 1)
     levels = [*loop.levels, task]
     for level in levels:
         _log.info("%s", level)

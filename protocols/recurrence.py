@@ -5,7 +5,8 @@ An array that can runs many steps in one call (`read_loop`), with the same bits;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,11 +94,14 @@ def step_by_step(
 class KernelStream:
     """The kernels of one layer, step after step, for inputs that arrive one by one or many at once.
 
-    The state stays between the steps, in digital accumulators; `n` sequences run in lockstep.
+    The state stays between the steps, in digital accumulators; `n` sequences run in lockstep. `read` is told how many
+    vectors were read, after each part of the work.
     """
 
-    def __init__(self, banks: Sequence[KernelBank], averages: int, n: int) -> None:
-        self._banks = banks
+    def __init__(
+        self, banks: Sequence[KernelBank], averages: int, n: int, read: Callable[[int], None] = lambda vectors: None
+    ) -> None:
+        self._banks, self._read, self._vectors = banks, read, averages * n
         self._at_once = max(1, VECTORS_AT_ONCE // (averages * n))
         self._runs: list[tuple[CrossbarArray, list[int], ClosedLoop]] = []
         for array in {id(bank.array): bank.array for bank in banks}.values():
@@ -123,6 +127,7 @@ class KernelStream:
             run = array.read_loop(loop, given, states)
             made, after = step_by_step(array, loop, given, states) if run is None else (run.outputs, run.states)
             self._states[index] = after
+            self._read(self._vectors * inputs.shape[1] * len(mine))
             cuts = np.cumsum([len(each) for each in channels])[:-1]
             parts |= dict(zip(mine, np.split(made, cuts, axis=2), strict=True))
         outputs = np.zeros(inputs.shape)
@@ -158,6 +163,7 @@ class KernelRunner:
         self._vectors = vectors
         self._averages = averages
         self.reads = 0
+        self._watch: Callable[[int], None] = lambda reads: None
         self._banks = banks_by_layer(arrays, mapping)
         widths = [1 + max(int(bank.channels.max()) for bank in banks) for banks in self._banks]
         self.gain = [np.ones(width) for width in widths]
@@ -169,7 +175,22 @@ class KernelRunner:
 
     def stream(self, layer: int, n: int = 1) -> KernelStream:
         """`n` fresh sequences through one layer, to be fed step by step; outputs are not corrected."""
-        return KernelStream(self._banks[layer], self._averages, n)
+        return KernelStream(self._banks[layer], self._averages, n, self._count)
+
+    @contextmanager
+    def watched(self, stage: str, n: int, steps: int, tell: Callable[[str, int, int], None]) -> Iterator[None]:
+        """Within it `tell` gets (stage, vectors read, vectors in all), as for `n` sequences through every layer."""
+        before, whole = self.reads, self._averages * n * steps * sum(len(banks) for banks in self._banks)
+        self._watch = lambda reads: tell(stage, reads - before, whole)
+        tell(stage, 0, whole)
+        try:
+            yield
+        finally:
+            self._watch = lambda reads: None
+
+    def _count(self, vectors: int) -> None:
+        self.reads += vectors
+        self._watch(self.reads)
 
     def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs as the arrays give them."""
@@ -178,7 +199,6 @@ class KernelRunner:
         for start in range(0, len(inputs), most):
             part = inputs[start : start + most]
             outputs[start : start + most] = self.stream(layer, len(part)).steps(part)
-        self.reads += self._averages * inputs.shape[0] * inputs.shape[1] * len(self._banks[layer])
         return outputs
 
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:

@@ -101,8 +101,11 @@ class Loop:
             self._tell("calibrate the columns", index, len(used))
             calibrate_columns(array)
         self._tell("calibrate the columns", len(used), len(used))
+        self._tell("verify cells and products", 0, 2)
         cells, self.achieved = verify_cells(used, self._programmed.targets, self._bounds)
+        self._tell("verify cells and products", 1, 2)
         mvm = verify_mvm(used, mapping, self._bounds)
+        self._tell("verify cells and products", 2, 2)
         self._runners.append(self._run_on(used, mapping))
         half = len(self._inputs[0]) // 2
         for layer, values in enumerate(self._inputs):
@@ -110,9 +113,10 @@ class Loop:
             fit = values[:half]
             self.runner.recalibrate(layer, self.runner.raw(layer, fit), run_kernels(self._bundle.layers[layer], fit))
         self._tell("correct the outputs", len(self._inputs), len(self._inputs))
-        kernels, self.kernel_nrmse = verify_kernels(
-            self._bundle, self.runner, [values[half:] for values in self._inputs], self._bounds
-        )
+        judged = [values[half:] for values in self._inputs]
+        n, steps = judged[0].shape[:2]
+        with self.runner.watched("verify the kernels", n + 1, steps, self._tell):  # one more: the impulse
+            kernels, self.kernel_nrmse = verify_kernels(self._bundle, self.runner, judged, self._bounds)
         self.levels = [cells, mvm, kernels]
 
     def improve(self) -> None:

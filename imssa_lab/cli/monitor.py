@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 8
+_NAMED = 3  # chips
 HOST = "127.0.0.1"
 _LOOK_BACK = 1000  # records of each kind that the first look takes in
 
@@ -125,21 +126,34 @@ class View:
         from imssa_lab.log.schema import TABLES
 
         run = self._follower.run
-        chips = ", ".join(dict.fromkeys(f"{info.name} ({info.serial})" for info in run.infos))
+        names = list(dict.fromkeys(f"{info.name} ({info.serial})" for info in run.infos))
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        chips = ", ".join(names[:_NAMED]) + more
         state = "closed" if run.closed_cleanly else "repaired" if run.repaired else presence(run.path)
         head = Text(f"{run.path}: {chips}; {state}; device time {self._device_time:.3f} s")
-        fast = Counter(record.table for record in self._recent)
+        rates = self._rates()
         calls = Table("call", "records", f"in the last {_SPAN:g} s, 1/s", box=None)
         for table in TABLES:
             count = run.records(table)
             if count and table != "wire":
-                calls.add_row(table, str(count), f"{fast[table] / _SPAN:.1f}")
+                calls.add_row(table, str(count), f"{rates.get(table, 0.0):.1f}")
         calls.add_row("wire", f"{run.records('wire')} messages", "")
         lines = [Text(self._programmed())]
         lines += [Text(f"{time.strftime('%H:%M:%S', time.localtime(e.wall_time))}  {e.text}") for e in self._events]
         if self._last is not None:
             lines.append(Text(f"last: record {self._last.seq}, {self._last.table}, {self._last.text}"))
         return Group(head, calls, *lines)
+
+    def _rates(self) -> dict[str, float]:
+        """Records a second by kind; where more came in the span than the first look takes in, over those it has."""
+        rates: dict[str, float] = {}
+        for table, count in Counter(record.table for record in self._recent).items():
+            span = _SPAN
+            if count == _LOOK_BACK:
+                times = [record.wall_time for record in self._recent if record.table == table]
+                span = max(times[-1] - times[0], 1e-3)
+            rates[table] = count / span
+        return rates
 
     def _programmed(self) -> str:
         import numpy as np

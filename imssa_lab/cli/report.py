@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.machine import answer, takes_json
-from imssa_lab.cli.session import console
+from imssa_lab.cli.session import console, stages
 
 
 @takes_json
@@ -27,6 +27,7 @@ def report(
     from imssa_lab.report.html import write_report
 
     path = out or run.with_suffix(".html")
-    write_report(run, path, title)
+    with stages() as told:
+        write_report(run, path, title, lambda done, total: told("draw the pictures", done, total))
     console().print(str(path), markup=False)
     answer({"files": {"report": path}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,31 +49,39 @@ def init(file: Where = None) -> None:
 def check(file: Where = None) -> None:
     """Validate the station file, connect to every array without driving it, and say what is there.
 
-    Exit code 1: a calibration file is damaged or of another chip. A stale or missing one is called so.
+    Exit code 1: an array cannot be used, or its calibration file is damaged or of another chip. A stale or missing
+    one is called so.
 
     Example: imssa station check
     """
     from rich.markup import escape
 
+    from imssa_lab.errors import ImssaError
     from imssa_lab.station import open_array
-    from imssa_lab.station_file import Station, named, station_path
+    from imssa_lab.station_file import Station, station_path
     from protocols.prescribed import GIVEN_PROGRAMMER
 
     bench, good = Station.load(file), True
     free = shutil.disk_usage(bench.log_folder if bench.log_folder.exists() else ".").free
     table = facts_table(f"{file or station_path()}, operator {bench.operator or 'not given'}")
     table.add_row("logs", f"{bench.log_folder}, {free / 1e9:.1f} GB free")
-    arrays = {}
+    arrays: dict[str, dict[str, Any]] = {}
     for alias, entry in bench.arrays.items():
-        with named(alias, file), open_array(entry.address) as opened:
-            ready = entry.ready(opened)
-            info, carried = ready.info, opened.calibration
+        table.add_section()
+        table.add_row("array", f"{alias}: {entry.address}")
+        try:
+            with open_array(entry.address) as opened:
+                ready = entry.ready(opened)
+                info, carried = ready.info, opened.calibration
+        except ImssaError as error:
+            good = False
+            table.add_row("cannot be used", f"[bold red]{escape(str(error))}[/bold red]")
+            arrays[alias] = {"address": entry.address, "usable": False, "error": str(error)}
+            continue
         words, usable = ("none" if carried is None else carried.date), True
         if entry.calibration is not None:
             words, usable = entry.last_calibration(info)
         good = good and usable
-        table.add_section()
-        table.add_row("array", f"{alias}: {entry.address}")
         for name, value in info.facts():
             table.add_row(name, value)
         if GIVEN_PROGRAMMER in info.provenance:

@@ -10,7 +10,7 @@ import typer
 
 from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
-from imssa_lab.cli.session import console
+from imssa_lab.cli.session import console, stages
 from imssa_lab.errors import ConfigError, LimitError
 
 if TYPE_CHECKING:
@@ -42,9 +42,14 @@ def twin_check(
     from twin.profile import TwinProfile
 
     wanted = TwinProfile.load(profile)
-    with open_run(log) as run:
+    with open_run(log) as run, stages() as told:
         try:
-            statistics = compare(run, wanted, tuple(range(seed, seed + chips)))
+            statistics = compare(
+                run,
+                wanted,
+                tuple(range(seed, seed + chips)),
+                lambda done, total: told("sessions of chips and twins", done, total),
+            )
         except LimitError as error:
             raise ConfigError(
                 f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from imssa_lab.hal import FloatArray
 from imssa_lab.mapping.reach import shortfall
@@ -90,6 +89,8 @@ def _best_lines(
     weights: FloatArray, importance: FloatArray, low: FloatArray, high: FloatArray
 ) -> tuple[NDArray[np.intp], FloatArray, float]:
     """Exact assignment of the columns of `weights` (k, size) to lines (k, lines), with the better sign of each."""
+    from scipy.optimize import linear_sum_assignment  # a third of a second, which only this needs
+
     w, weight = weights[:, :, None], importance[:, :, None]
     below, above = low[:, None, :], high[:, None, :]
     kept = (weight * shortfall(w, below, above) ** 2).sum(axis=0)

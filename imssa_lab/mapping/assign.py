@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from imssa_lab.hal import FloatArray
 from imssa_lab.mapping.arrange import Arrangement, arrange
@@ -42,6 +41,8 @@ def reassign(
     Returns:
         The mapping, and the predicted squared NRMSE that its faults cost each damaged kernel, (damaged,).
     """
+    from scipy.optimize import linear_sum_assignment  # a third of a second, which only this needs
+
     own = [(kernel.array, kernel.slot) for kernel in damaged]
     places = own + (mapping.free_places(len(reaches)) if move else [])
     lines = [_lines(mapping, at) for at in places]
@@ -98,6 +99,8 @@ def split(
     mapping: Mapping, kernel: PlacedKernel, parts: Sequence[KernelBlock], reaches: Sequence[Reach]
 ) -> Mapping | None:
     """The mapping with a kernel in two parts on free places, each where it loses least; None without two places."""
+    from scipy.optimize import linear_sum_assignment
+
     places = mapping.free_places(len(reaches))
     if len(places) < len(parts):
         return None

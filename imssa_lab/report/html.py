@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,13 @@ from imssa_lab.report.tables import Table
 from imssa_lab.report.verdict import Verdict, verdict
 
 _FEWEST_REPEATS = 16
+_MOST_PICTURES = 13
+Progress = Callable[[int, int], None]
 
 
-def write_report(run_file: str | Path, path: str | Path, title: str = "") -> None:
+def write_report(
+    run_file: str | Path, path: str | Path, title: str = "", progress: Progress = lambda done, total: None
+) -> None:
     """Write the report of a run to a new HTML file; it needs nothing but the run file and refers to nothing outside.
 
     The verdict comes first, then pictures, tables and provenance; every measured number links to its record.
@@ -30,6 +34,7 @@ def write_report(run_file: str | Path, path: str | Path, title: str = "") -> Non
     Args:
         run_file: as `record` wrote it; also of a run that goes on or was cut off.
         path: the new file; title: of the page, by default what the run says of itself.
+        progress: called with pictures drawn so far, and as many as a run can have.
 
     Raises:
         ConfigError: the file exists or cannot be written, or matplotlib is not installed; LogError: the run cannot be
@@ -38,12 +43,12 @@ def write_report(run_file: str | Path, path: str | Path, title: str = "") -> Non
     if Path(path).exists():
         raise ConfigError(f"{path} exists; choose another name, nothing was overwritten")
     with open_run(run_file) as run:
-        page = report_page(run, title)
+        page = report_page(run, title, progress)
     write_new(Path(path), page)
 
 
-def report_page(run: Run, title: str = "") -> str:
-    """The report of an open run, as HTML text.
+def report_page(run: Run, title: str = "", progress: Progress = lambda done, total: None) -> str:
+    """The report of an open run, as HTML text; `progress` as in `write_report`.
 
     Raises:
         LogError: damaged records.
@@ -52,7 +57,12 @@ def report_page(run: Run, title: str = "") -> str:
     found = verdict(run, outcome, data)
     cards = [] if outcome is None else tables.accuracies(outcome)
     levels = None if outcome is None else tables.levels(run, outcome)
-    pictures = list(_pictures(run, outcome, data))
+    pictures: list[Picture] = []
+    progress(0, _MOST_PICTURES)
+    for drawn in _pictures(run, outcome, data):
+        pictures.append(drawn)
+        progress(len(pictures), _MOST_PICTURES)
+    progress(_MOST_PICTURES, _MOST_PICTURES)
     shown = [table for table in _tables(run, outcome, data) if table.rows]
     cited = _cited(found, cards, [*shown, *([levels] if levels else [])], pictures)
     return (

@@ -1,9 +1,11 @@
 """The commands around run files: what they print, and their exit codes."""
 
 import io
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
@@ -11,6 +13,7 @@ from imssa_lab.cli.monitor import View
 from imssa_lab.log import record
 from imssa_lab.log.follow import Follower
 from tests.log.conftest import Chip, session
+from twin import DigitalTwin
 
 
 def imssa(*arguments):
@@ -64,8 +67,6 @@ def test_diff_has_an_exit_code(run, tmp_path):
 
 
 def test_monitor_shows_what_is_there(run):
-    from rich.console import Console
-
     with Follower(run) as follower:
         view = View(follower)
         view.look()
@@ -75,3 +76,24 @@ def test_monitor_shows_what_is_there(run):
     text = captured.get()
     assert "chip 1 (7)" in text
     assert "within tolerance by re-read" in text
+
+
+def test_monitor_tells_the_rate_of_all_records_and_names_few_chips(tmp_path):
+    """More records than the first look takes in, all of them within a moment."""
+    path = tmp_path / "fast.h5"
+    chips = [DigitalTwin("ideal", (2, 2), seed=seed) for seed in range(5)]
+    with record(path, chips, {}) as arrays:
+        begun = time.monotonic()
+        for _ in range(1500):
+            arrays[0].read_mvm([0.1, 0.1])
+        true = 1500 / (time.monotonic() - begun)
+    with Follower(path, last=1000) as follower:
+        view = View(follower)
+        view.look()
+        screen = Console(file=io.StringIO(), width=100)
+        with screen.capture() as captured:
+            screen.print(view.picture())
+    text = captured.get()
+    assert "and 2 more" in text
+    (line,) = (line for line in text.splitlines() if line.strip().startswith("read_mvm"))
+    assert float(line.split()[-1]) == pytest.approx(true, rel=0.5)

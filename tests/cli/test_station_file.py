@@ -1,5 +1,6 @@
 """Station files: aliases that open, limits that hold, and mistakes that are named before anything is connected."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,17 @@ def test_an_alias_opens_its_array_with_lower_limits(station: Path) -> None:
         assert np.abs(array.read_conductances(averages=64) - before).max() < 2e-6
         free.apply_pulses(pulses)  # null control: without the station it goes through, and cells move
         assert free.read_conductances().mean() > 10 * before.mean()
+
+
+def test_check_shows_the_good_arrays_beside_one_that_is_gone(station: Path) -> None:
+    station.write_text(GOOD + '[arrays.gone]\naddress = "serial+supert-a0:/dev/ttyNONE?array=0"\n')
+    done = CliRunner().invoke(app, ["station", "check"])
+    assert done.exit_code == 1
+    for words in ("gone: serial", "cannot be used", "no such port", "chip0: twin", "seed 1", "2 to 150"):
+        assert words in done.stdout
+    told = json.loads(CliRunner().invoke(app, ["station", "check", "--json"]).stdout)
+    assert (told["good"], told["arrays"]["gone"]["usable"], told["arrays"]["chip0"]["usable"]) == (False, False, True)
+    assert "no such port" in told["arrays"]["gone"]["error"]
 
 
 def test_the_environment_names_another_file(station: Path, monkeypatch: Any) -> None:

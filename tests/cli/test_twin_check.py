@@ -40,10 +40,12 @@ def session(tmp_path_factory):
 
 def test_a_twin_of_the_same_kind_agrees_and_a_noisier_one_is_told_by_name(session):
     with open_run(session) as run:
-        same = compare(run, profile(), (0, 1, 2))
+        told = []
+        same = compare(run, profile(), (0, 1, 2), lambda done, total: told.append((done, total)))
         noisy = compare(run, profile(sd_median=1.4e-6), (0, 1, 2))
     assert {one.name for one in same} >= {"programming error", "read sd per cell", "gain of bit lines"}
     assert differs(same) == []
+    assert told == [(done, 4) for done in range(5)]
     assert "read sd per cell" in {one.name for one in differs(noisy)}
     assert "gain of bit lines" not in {one.name for one in differs(noisy)}
 

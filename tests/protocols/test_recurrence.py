@@ -126,3 +126,16 @@ def test_a_loop_outside_the_limits_is_refused() -> None:
     with pytest.raises(LimitError, match="outside the array"):
         small.read_loop(ClosedLoop([bank], np.zeros(1)), np.zeros((1, 1, len(bank.rows))), [])
     assert array.time == 0.0
+
+
+def test_progress_counts_every_vector_and_ends_at_all_of_them():
+    runner = KernelRunner([chip()], two_banks(), averages=2)
+    told: list[tuple[str, int, int]] = []
+    inputs = np.zeros((3, 5, 6))
+    with runner.watched("run", 3, 5, lambda stage, done, total: told.append((stage, done, total))):
+        runner.raw(0, inputs)
+    assert told[0] == ("run", 0, told[-1][2])
+    assert told[-1][1] == told[-1][2] == runner.reads
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    runner.raw(0, inputs)
+    assert told[-1][1] < runner.reads  # null control: outside nobody is told

@@ -135,6 +135,14 @@ def test_a_run_without_programming_has_a_report_too(tmp_path):
     assert "<img" not in page
 
 
+def test_progress_counts_the_pictures(deployed, tmp_path):
+    told = []
+    write_report(deployed, tmp_path / "page.html", progress=lambda done, total: told.append((done, total)))
+    pictures = (tmp_path / "page.html").read_text().count("<figure")
+    assert [done for done, _ in told] == [*range(pictures + 1), told[-1][1]]
+    assert pictures <= told[-1][1]
+
+
 def test_nothing_is_overwritten(night, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("mine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,21 +37,33 @@ class Statistic:
     p: float
 
 
-def compare(run: Run, profile: TwinProfile, seeds: tuple[int, ...]) -> list[Statistic]:
+def compare(
+    run: Run,
+    profile: TwinProfile,
+    seeds: tuple[int, ...],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Statistic]:
     """Ask twins of `profile` for what the run asked its arrays, one twin per array and seed, and compare.
 
-    The twins are other chips of the same kind, so single cells do not agree; distributions must.
+    The twins are other chips of the same kind, so single cells do not agree; distributions must. `progress` is called
+    with the sessions, of chips and of twins, that are done and that there are.
 
     Raises:
         LogError: the run holds no call that can be compared. LimitError: the profile does not allow a request.
     """
     chip: dict[str, list[FloatArray]] = {}
     twin: dict[str, list[FloatArray]] = {}
+    done, total = 0, len(run.infos) * (1 + len(seeds))
     for number, info in enumerate(run.infos):
+        progress(done, total)
         _collect(_recorded(run, number, info), chip)
+        done += 1
         for seed in seeds:
+            progress(done, total)
             array = DigitalTwin(profile, info.shape, seed + 1000 * number)
             _collect(_repeated(run, number, array), twin)
+            done += 1
+    progress(done, total)
     found = [
         _compared(name, np.concatenate(chip[name]), np.concatenate(twin[name]))
         for name in chip
