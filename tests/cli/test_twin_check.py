@@ -50,6 +50,21 @@ def test_a_twin_of_the_same_kind_agrees_and_a_noisier_one_is_told_by_name(sessio
     assert "gain of bit lines" not in {one.name for one in differs(noisy)}
 
 
+def test_the_same_cells_and_bit_lines_asked_again_and_again_count_once(tmp_path):
+    chip, rng = DigitalTwin(profile(), (24, 24), seed=98), np.random.default_rng(1)
+    with record(tmp_path / "run.h5", [chip], {}) as (array,):
+        array.program_conductances(rng.uniform(10e-6, 100e-6, (24, 24)))
+        for _ in range(40):
+            array.read_conductances(averages=3)
+            array.read_mvm(rng.uniform(-0.2, 0.2, (16, 24)))
+    with open_run(tmp_path / "run.h5") as run:
+        same = compare(run, profile(), (0, 1, 2))
+        noisy = compare(run, profile(sd_median=1.4e-6), (0, 1, 2))
+    assert differs(same) == []
+    assert max(one.samples for one in same) <= 24 * 24
+    assert "read sd per cell" in {one.name for one in differs(noisy)}
+
+
 def test_the_command_says_what_differs_and_exits_with_3(session):
     result = CliRunner().invoke(app, [str(session), "ideal"])
     assert result.exit_code == 3

@@ -149,31 +149,43 @@ def _repeated(run: Run, number: int, array: DigitalTwin) -> Iterator[_Answer]:
 
 
 def _collect(answers: Iterator[_Answer], into: dict[str, list[FloatArray]]) -> None:
-    """Statistics of one array's answers: programming, read noise, drift between reads, gains of bit lines."""
+    """Statistics of one array's answers, one value a cell or bit line: the mean of what its calls say of it.
+
+    A session asks for the same cells and bit lines again and again; each answer for itself would count as another
+    cell, and the smallest difference as more than chance.
+    """
+    told: dict[str, list[FloatArray]] = {}
+    for name, values in _told(answers):
+        told.setdefault(name, []).append(values)
+    for name, calls in told.items():
+        stacked = np.stack(calls)
+        known = np.isfinite(stacked).any(axis=0)
+        into.setdefault(name, []).append(np.nanmean(stacked[:, known], axis=0))
+
+
+def _told(answers: Iterator[_Answer]) -> Iterator[tuple[str, FloatArray]]:
+    """What single calls say: programming, read noise, drift between reads, gains of bit lines; NaN where nothing."""
     left = last = None
     for table, answer, volts in answers:
         if isinstance(answer, ProgrammingReport):
             chosen = answer.selected
-            into.setdefault("programming error|S", []).append(answer.error[chosen])
-            into.setdefault("pulses per cell|1", []).append(answer.pulses[chosen].astype(np.float64))
+            yield "programming error|S", np.where(chosen, answer.error, np.nan)
+            yield "pulses per cell|1", np.where(chosen, answer.pulses, np.nan)
             left = np.where(chosen, answer.achieved, np.nan)
         elif table == "read_conductances":
             mean = answer.mean(axis=0)
             if len(answer) > 2:
-                spread = answer.std(axis=0, ddof=1)
-                into.setdefault("read sd per cell|S", []).append(spread[np.isfinite(spread)])
+                yield "read sd per cell|S", answer.std(axis=0, ddof=1)
             if left is not None:
-                moved = (mean - left)[np.isfinite(mean - left)]
-                into.setdefault("change since programming|S", []).append(moved)
+                yield "change since programming|S", mean - left
             last = mean if np.isfinite(mean).all() else last
         elif last is not None and volts is not None and len(volts) >= 8:
             ideal = volts @ last
             centred, currents = ideal - ideal.mean(axis=0), answer - answer.mean(axis=0)
             power = (centred**2).sum(axis=0)
             gain = np.where(power > 0, (centred * currents).sum(axis=0) / np.where(power > 0, power, 1.0), np.nan)
-            rest = (currents - gain * centred).std(axis=0)
-            into.setdefault("gain of bit lines|1", []).append(gain[np.isfinite(gain)])
-            into.setdefault("error of products after gain and offset|A", []).append(rest[np.isfinite(rest)])
+            yield "gain of bit lines|1", gain
+            yield "error of products after gain and offset|A", (currents - gain * centred).std(axis=0)
 
 
 def _compared(name: str, chip: FloatArray, twin: FloatArray) -> Statistic:
