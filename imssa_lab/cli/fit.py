@@ -10,7 +10,7 @@ import typer
 
 from imssa_lab.cli import completion
 from imssa_lab.cli.machine import answer, takes_json
-from imssa_lab.cli.session import console, facts_table, new_folder, provenance
+from imssa_lab.cli.session import console, facts_table, new_folder, provenance, stages
 from imssa_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ def fit(
     )
     kept = TwinProfile.load(base)
     new_folder(out)
-    source, outcome = _outcome(data, quantity, reading, choices, seed)
+    with stages() as told:
+        told(f"fit {data.name}", 0, 1)  # some seconds to two minutes; how long is not known before
+        source, outcome = _outcome(data, quantity, reading, choices, seed)
+        told(f"fit {data.name}", 1, 1)
     profile = fitted_profile(
         kept, outcome.sections, name or out.resolve().name, f"{outcome.quantity} fitted to {source}; else {kept.name}"
     )

@@ -60,7 +60,8 @@ def verify(file: File) -> None:
     """
     from imssa_lab.log.verify import verify as check
 
-    result = check(file)
+    with stages() as told:
+        result = check(file, lambda done, total: told("bytes checked", done, total))
     for finding in result.findings:
         console().print(f"{'WRONG' if finding.serious else 'note '} {finding}", markup=False)
     said = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,31 @@ class Verification:
         return not any(finding.serious for finding in self.findings)
 
 
-def verify(path: str | Path) -> Verification:
+def verify(path: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Verification:
     """Check a run file against the format and against itself.
+
+    Args:
+        progress: gets the bytes whose checksum was made again, and the bytes of the file.
 
     Raises:
         LogError: it cannot be opened as a run at all.
     """
     with open_run(path) as run:
         result = Verification(run.path)
-        for check in (_attributes, _members, _checksums, _numbering, _calls, _codes, _clocks):
+        checks: dict[str, Callable[[Run, Verification], Iterator[Finding]]] = {
+            "attributes": _attributes,
+            "members": _members,
+            "checksums": partial(_checksums, progress=progress),
+            "numbering": _numbering,
+            "calls": _calls,
+            "codes": _codes,
+            "clocks": _clocks,
+        }
+        for name, check in checks.items():
             try:
                 result.findings.extend(check(run, result))
             except (LogError, *HDF5_ERRORS) as error:
-                finding = Finding(check.__name__.lstrip("_"), str(error).removeprefix(f"{run.path}: "))
+                finding = Finding(name, str(error).removeprefix(f"{run.path}: "))
                 if not any(finding.text.startswith(f"{known.place},") for known in result.findings):
                     result.findings.append(finding)
         return result
@@ -111,8 +124,9 @@ def _members(run: Run, _: Verification) -> Iterator[Finding]:
                 yield Finding(f"/{table}/{name}", "no dimension scale on its first axis")
 
 
-def _checksums(run: Run, result: Verification) -> Iterator[Finding]:
+def _checksums(run: Run, result: Verification, progress: Callable[[int, int], None]) -> Iterator[Finding]:
     datasets: list[h5py.Dataset] = []
+    size = run.path.stat().st_size
     run.file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
     handle = os.open(run.path, os.O_RDONLY)
     try:
@@ -124,6 +138,7 @@ def _checksums(run: Run, result: Verification) -> Iterator[Finding]:
                 for chunk in scan(dataset, handle):
                     result.chunks += 1
                     result.bytes += chunk.size
+                    progress(result.bytes, size)
                     if not chunk.intact:
                         rows = f"row {chunk.first}" if chunk.stop == chunk.first + 1 else f"rows {chunk.first} to "
                         rows += "" if chunk.stop == chunk.first + 1 else str(chunk.stop - 1)
