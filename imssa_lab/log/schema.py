@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 FORMAT = "imssa_lab run"
 FORMAT_VERSION = 1
@@ -159,6 +160,7 @@ def commit_column(table: str) -> str:
     return "seq" if "seq" in TABLES[table] else "t_ns"
 
 
+@cache
 def parts(table: str) -> str | None:
     """What the several rows of one call in this table are: "vector", "read", or None for a row a call."""
     return next((c.per for c in TABLES[table].values() if c.per in ("vector", "read")), None)
