@@ -54,14 +54,15 @@ def characterise(
         raise ConfigError("--only names no experiment; write for example --only stuck,noise")
     with ExitStack() as stack:
         opened = stack.enter_context(open_array(array))
-        plan = Characterisation(opened, out, only=names).plan()
+        work = Characterisation(opened, out, only=names)
+        plan = work.plan()
         console(stderr=not dry_run).print(str(plan))
         if dry_run:
             show_dry_run("characterise", plan.run)
             return
         counted = None
         if not plan.seconds:
-            _show(Characterisation(opened, out, only=names).run())
+            _show(work.run())
             return
         if chip_record is not None:
             counted = Counted(opened, stack.enter_context(ChipRecord(chip_record)))

@@ -75,6 +75,8 @@ class Gaussian:
 
 # A sigma of 3 uS or 5 uS leaves cells outside any narrow window: judged are products, kernels and task.
 WIDE = Bounds(tolerance=25e-6, cells=0.0, mvm=10.0, kernel=10.0, task_loss=1.0)
+CALIBRATED = 64
+"""Calibration sequences that outputs are corrected with."""
 
 
 def deploy_statistical(
@@ -100,7 +102,7 @@ def deploy_statistical(
     return deploy(
         bundle,
         arrays or chips(arrays_needed(bundle, (64, 64)), chip, stuck, healthy_profile()),
-        calibration_inputs=sequences.calibration_inputs[:64],
+        calibration_inputs=sequences.calibration_inputs[:CALIBRATED],
         test_inputs=sequences.test_inputs[:tests],
         test_labels=sequences.test_labels[:tests],
         bounds=WIDE,

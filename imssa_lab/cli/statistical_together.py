@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from imssa_lab.cli.statistical import WIDE, Gaussian, StudyModel, chips, deploy_statistical, healthy_profile
+from imssa_lab.cli.statistical import (
+    CALIBRATED,
+    WIDE,
+    Gaussian,
+    StudyModel,
+    chips,
+    deploy_statistical,
+    healthy_profile,
+)
 from imssa_lab.hal import FloatArray
 from imssa_lab.mapping import Mapping
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
@@ -98,7 +106,7 @@ def naive_together(model: StudyModel, trials: Sequence[StudyTrial], device: str)
         for trial in trials
     ]
     kernels = KernelsTogether(deployed, pattern.mapping, device, first.chip)
-    calibration = sequences.calibration_inputs[:64]
+    calibration = sequences.calibration_inputs[:CALIBRATED]
     for layer, inputs in enumerate(layer_inputs(model.bundle, calibration)):
         fit = inputs[: len(calibration) // 2]
         kernels.recalibrate(layer, fit, run_kernels(model.bundle.layers[layer], fit))

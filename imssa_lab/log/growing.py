@@ -36,7 +36,6 @@ class GrowingDataset:
     Attributes:
         dtype: numpy dtype; shape: shape of a row; row_bytes: bytes of a row.
         name: path in the file.
-        pending: whether something that was `put` waits for `flush`.
     """
 
     def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
@@ -60,7 +59,7 @@ class GrowingDataset:
         self._empty = np.full((self._per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
         self._empty_sums = sums(self._empty)
         self._empty_digest = _DIGEST.pack(digest(*self._empty_sums))
-        self.pending = False
+        self._pending = False
         # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
         # is in the file, and where (None: not looked up yet)
         self._chunk = -1
@@ -106,10 +105,10 @@ class GrowingDataset:
         end = row + len(data) // size
         if end > self._extent:
             extent = -(-end // self._step) * self._step
-            self.pending = True
+            self._pending = True
             self._id.set_extent((extent, *self.shape))
             self._extent = extent
-        if end - row == 1:
+        if end - row == 1:  # nearly every record; the loop below takes a fifteenth longer for it
             if self._per_chunk == 1:
                 self._put_alone(row, bytes(data))
             else:
@@ -130,9 +129,9 @@ class GrowingDataset:
 
     def flush(self) -> None:
         """Make what was `put` findable for another process."""
-        if self.pending:
+        if self._pending:
             self._id.flush()
-            self.pending = False
+            self._pending = False
 
     def _put_whole(self, first: int, data: bytes | memoryview) -> None:
         """Chunks that are full from the start; nothing of them is kept for rows to come."""
@@ -144,7 +143,7 @@ class GrowingDataset:
             if chunk[size:].tobytes() == self._empty_digest and chunk[:size].tobytes() == self._empty:
                 continue
             self._touched = number + 1
-            self.pending = True
+            self._pending = True
             self._id.write_direct_chunk(self._first_of(number), chunk, 0)
 
     def _put_shared(self, number: int, at: int, piece: bytes | memoryview) -> None:
@@ -162,7 +161,7 @@ class GrowingDataset:
         second = self._sums[1] + more_second + (size - high) // 2 * more
         _DIGEST.pack_into(buffer, size, digest(first, second))
         if not self._laid:
-            self.pending = True
+            self._pending = True
             self._touched = max(self._touched, number + 1)
             self._id.write_direct_chunk(self._first_of(number), buffer, 0)
             self._laid, self._place = True, None
@@ -200,7 +199,7 @@ class GrowingDataset:
             return
         payload, mask = (with_checksum(data), 0) if not self._packed else self._encode(data)
         self._touched = max(self._touched, row + 1)
-        self.pending = True
+        self._pending = True
         self._id.write_direct_chunk((row, *self._tail), payload, mask)
 
     def _encode(self, data: bytes) -> tuple[bytes, int]:

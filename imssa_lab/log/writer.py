@@ -224,8 +224,7 @@ class RunLog:
             for name, encoded in data.items():
                 columns[name].put(rows[TABLES[table][name].per], encoded)
             for name in data:
-                if columns[name].pending:
-                    columns[name].flush()
+                columns[name].flush()
             columns["seq"].put(rows["call"], struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls)))
             columns["seq"].flush()
             if self._fsync:

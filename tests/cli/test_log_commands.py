@@ -66,14 +66,19 @@ def test_diff_has_an_exit_code(run, tmp_path):
     assert "waits" in differs.stdout
 
 
+def shown(follower):
+    """What a monitor shows at its first look."""
+    view = View(follower)
+    view.look()
+    screen = Console(file=io.StringIO(), width=120)
+    with screen.capture() as captured:
+        screen.print(view.picture())
+    return captured.get()
+
+
 def test_monitor_shows_what_is_there(run):
     with Follower(run) as follower:
-        view = View(follower)
-        view.look()
-        screen = Console(file=io.StringIO(), width=120)
-        with screen.capture() as captured:
-            screen.print(view.picture())
-    text = captured.get()
+        text = shown(follower)
     assert "chip 1 (7)" in text
     assert "within tolerance by re-read" in text
 
@@ -88,12 +93,7 @@ def test_monitor_tells_the_rate_of_all_records_and_names_few_chips(tmp_path):
             arrays[0].read_mvm([0.1, 0.1])
         true = 1500 / (time.monotonic() - begun)
     with Follower(path, last=1000) as follower:
-        view = View(follower)
-        view.look()
-        screen = Console(file=io.StringIO(), width=100)
-        with screen.capture() as captured:
-            screen.print(view.picture())
-    text = captured.get()
+        text = shown(follower)
     assert "and 2 more" in text
     (line,) = (line for line in text.splitlines() if line.strip().startswith("read_mvm"))
     assert float(line.split()[-1]) == pytest.approx(true, rel=0.5)
