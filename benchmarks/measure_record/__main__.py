@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks.bars import Bars
 from benchmarks.measure_record.crashes import kills, large_repair
 from benchmarks.measure_record.damage import flips, replay
-from benchmarks.measure_record.days import days, demos, overhead
+from benchmarks.measure_record.days import days, demos
+from benchmarks.measure_record.overhead import overhead
 from benchmarks.measure_record.watching import watching
 from benchmarks.measure_record.writing import memory, writing
 from benchmarks.parts import asked_for, parser_of

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.bars import Bars
 from drivers.links import Stream
@@ -28,7 +24,7 @@ from drivers.wire_record import RecordingStream, ReplayingStream, WaitingRecorde
 from imssa_lab.cli.log import replay_run
 from imssa_lab.cli.result import result_text
 from imssa_lab.cli.session import stages
-from imssa_lab.hal import CrossbarArray, FloatArray
+from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import Recorded, RunLog, open_run
 from imssa_lab.log.replayed_wire import ReplayedWire
 from imssa_lab.s4d.inference import run_network
@@ -101,50 +97,6 @@ def days(bars: Bars, folder: Path, quick: bool) -> None:
             note = f"{device_time:.0f} s at the instrument's own pace, {seconds:.1f} s replayed"
             bars.check(f"{what}, replay over the paced original, times", device_time / seconds, ">=", 20, note)
             path.unlink()
-
-
-def overhead(bars: Bars, folder: Path, quick: bool) -> None:
-    """Write-verify of a superT A0 array over the pty, with a log and without, in turns.
-
-    On one core: board and driver share an interpreter, so that one of them runs at a time, and where the system puts
-    their threads makes a run half as long again.
-    """
-    bare: list[float] = []
-    logged: list[float] = []
-    for turn in range(2 if quick else 9):
-        for taken, path in ((bare, None), (logged, folder / f"overhead{turn}.h5")):
-            with one_core(), supert() as (stream, connect), connect(stream) as array:
-                target = np.linspace(5e-6, 100e-6, _SIDE * _SIDE).reshape(array.info.shape)
-                if path is None:
-                    taken.append(_seconds_of(array, target))
-                else:
-                    with RunLog.create(path, [array], {}) as log:
-                        taken.append(_seconds_of(Recorded(array, log), target))
-    # run by run with the one before it: a machine whose speed drifts is alike for both
-    shares = sorted(with_log / without - 1 for without, with_log in zip(bare, logged, strict=True))
-    share = statistics.median(shares)
-    note = f"{min(bare):.2f} s without, {min(logged):.2f} s with it; turns {', '.join(f'{s:.3f}' for s in shares)}"
-    bars.check("log overhead on write-verify over the superT A0's pty", share, "<=", 0.1, note)
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Threads that are started inside run on one processor; where the system cannot do that, on all."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    all_of_them = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(all_of_them)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, all_of_them)
-
-
-def _seconds_of(array: CrossbarArray, target: FloatArray) -> float:
-    started = time.perf_counter()
-    array.program_conductances(target)
-    return time.perf_counter() - started
 
 
 def _record(day: Day, stream: Stream, connect: Connect, path: Path, tables: Path) -> tuple[bytes, float]:

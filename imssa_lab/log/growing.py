@@ -4,6 +4,9 @@ HDF5's own path costs a read, a filter run and a metadata flush a record. Here a
 down once and then written over in place, which touches no metadata and needs no HDF5; a map has a chunk of its own,
 packed where that pays. The extent grows by steps. What is written stays plain HDF5: the filters are those of the
 dataset, left out chunk by chunk through the filter mask that HDF5 keeps with each.
+
+All of it runs between two calls to an instrument, when a processor's caches are full of other things: here the number
+of steps counts, and the bytes that are touched.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ from __future__ import annotations
 import operator
 import os
 import struct
-import zlib
+from abc import ABC, abstractmethod
 from typing import Any
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 
 from imssa_lab.log.checksum import change, digest, stored, sums, with_checksum
 
@@ -23,14 +27,15 @@ _STEP_BYTES = 1 << 18
 _MAX_STEP = 4096
 _WHOLE_AT_A_TIME = 1 << 16  # bytes, so that all copies of them stay in a processor's cache
 _UNPACKED = 0b01  # filter mask: deflate left out, fletcher32 kept
-# Level 1 with little memory: what packs between two pulses finds the processor's caches taken by others.
-_PACKING = (1, zlib.DEFLATED, zlib.MAX_WBITS, 5)
+# A map of few cells packs to some hundred bytes whatever the level; this one leaves most of the caches alone.
+_PACKING = 0
+_SAMPLE_EVERY = 7  # cells, to see whether a map is of few cells; no divisor of the usual 2^n bit lines
 _DIGEST = struct.Struct("<I")
 _NUMBERS: Any = (float, int, np.number, np.bool_)
 _CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
 
 
-class GrowingDataset:
+class GrowingDataset(ABC):
     """Rows of one dataset of a table; `handle` is a descriptor of the same file, open for writing.
 
     Attributes:
@@ -51,24 +56,13 @@ class GrowingDataset:
         self._pack = None if code is None else struct.Struct(code).pack
         self._number = float if self.dtype.kind == "f" else operator.index
         self._per_chunk = int(dataset.chunks[0])
-        self._packed = dataset.compression is not None
         self._tail = (0,) * len(self.shape)
         step = min(max(_STEP_BYTES // self.row_bytes, 16), _MAX_STEP)
         self._step = -(-step // self._per_chunk) * self._per_chunk
         self._extent = int(dataset.shape[0])
         self._empty = np.full((self._per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
-        self._empty_sums = sums(self._empty)
-        self._empty_digest = _DIGEST.pack(digest(*self._empty_sums))
         self._pending = False
-        # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
-        # is in the file, and where (None: not looked up yet)
-        self._chunk = -1
-        self._buffer = bytearray()
-        self._sums = (0, 0)
-        self._laid = False
-        self._place: int | None = None
         self._touched = 0  # chunks below this number may be on disk
-        self._last_packed = (b"", b"")
 
     def fit(self, value: Any, several: bool) -> bytes | memoryview:
         """`value`, one row or `several`, as it is stored; HDF5 itself would cut what is too large, without a word.
@@ -81,7 +75,9 @@ class GrowingDataset:
                 return self._pack(self._number(value))
             except (struct.error, TypeError):
                 pass  # refused below, with all the facts
-        given = np.asarray(value if several else [value])
+        given = np.asarray(value)
+        if not several:
+            given = given[np.newaxis]
         if given.dtype == self.dtype:
             fits, data = True, given
         elif given.dtype == np.bool_ and self.dtype == np.uint8:
@@ -101,31 +97,13 @@ class GrowingDataset:
 
     def put(self, row: int, data: bytes | memoryview) -> None:
         """Write whole rows from `row` on; on disk, but to be found only after `flush`."""
-        size = self.row_bytes
-        end = row + len(data) // size
+        end = row + len(data) // self.row_bytes
         if end > self._extent:
             extent = -(-end // self._step) * self._step
             self._pending = True
             self._id.set_extent((extent, *self.shape))
             self._extent = extent
-        if end - row == 1:  # nearly every record; the loop below takes a fifteenth longer for it
-            if self._per_chunk == 1:
-                self._put_alone(row, bytes(data))
-            else:
-                self._put_shared(row // self._per_chunk, row % self._per_chunk * size, data)
-            return
-        view = memoryview(data)
-        while row < end:
-            number, inside = divmod(row, self._per_chunk)
-            count = min(self._per_chunk - inside, end - row)
-            if self._per_chunk == 1:
-                self._put_alone(number, bytes(view[:size]))
-            elif count == self._per_chunk and number >= self._touched:
-                count *= min((end - row) // count, max(_WHOLE_AT_A_TIME // len(self._empty), 1))
-                self._put_whole(number, view[: count * size])
-            else:
-                self._put_shared(number, inside * size, view[: count * size])
-            row, view = row + count, view[count * size :]
+        self._put(row, end, data)
 
     def flush(self) -> None:
         """Make what was `put` findable for another process."""
@@ -133,37 +111,117 @@ class GrowingDataset:
             self._id.flush()
             self._pending = False
 
-    def _put_whole(self, first: int, data: bytes | memoryview) -> None:
+    @abstractmethod
+    def _put(self, row: int, end: int, data: bytes | memoryview) -> None:
+        """`put` within the extent, of the rows before `end`."""
+
+    def _lay(self, number: int, chunk: Any, mask: int = 0) -> None:
+        """Give HDF5 a chunk as it is to be stored, `mask` naming the filters that were left out."""
+        self._touched = max(self._touched, number + 1)
+        self._pending = True
+        self._id.write_direct_chunk((number * self._per_chunk, *self._tail), chunk, mask)
+
+
+class Maps(GrowingDataset):
+    """Each row in a chunk of its own, packed where that pays."""
+
+    def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
+        super().__init__(dataset, handle)
+        size = self.dtype.itemsize
+        self._cell = np.dtype(f"u{size}" if size <= 8 else f"V{size}")
+        self._last: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
+
+    def _put(self, row: int, end: int, data: bytes | memoryview) -> None:
+        size = self.row_bytes
+        for number in range(row, end):
+            piece = data[(number - row) * size : (number - row + 1) * size]
+            if self.dtype.itemsize > 1:
+                self._lay(number, *self._encode(piece))
+            else:
+                self._put_mask(number, bytes(piece))
+
+    def _put_mask(self, row: int, data: bytes) -> None:
+        """Masks and ranges are often those of the read before, or empty."""
+        if row >= self._touched and data == self._empty:
+            return
+        if data != self._last[0]:
+            self._last = data, self._encode(data)
+        self._lay(row, *self._last[1])
+
+    def _encode(self, data: bytes | memoryview) -> tuple[bytes, int]:
+        """A map as its chunk stores it, and the filters left out: masks and sparse maps are packed, noise is not."""
+        if self.dtype.itemsize > 1:
+            some = np.frombuffer(data, dtype=self._cell)[::_SAMPLE_EVERY]
+            if 2 * np.count_nonzero(some != some[0]) > len(some):
+                return with_checksum(data), _UNPACKED
+        packed = isal_zlib.compress(data, _PACKING)
+        if len(packed) >= len(data):
+            return with_checksum(data), _UNPACKED
+        return with_checksum(packed), 0
+
+
+class SharedChunks(GrowingDataset):
+    """Several rows a chunk, and none of it packed."""
+
+    def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
+        super().__init__(dataset, handle)
+        self._size = len(self._empty)
+        self._empty_sums = sums(self._empty)
+        self._empty_digest = _DIGEST.pack(digest(*self._empty_sums))
+        # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
+        # is in the file, and where (None: not looked up yet)
+        self._chunk = -1
+        self._buffer = bytearray()
+        self._sums = (0, 0)
+        self._laid = False
+        self._place: int | None = None
+
+    def _put(self, row: int, end: int, data: bytes | memoryview) -> None:
+        size, number = self.row_bytes, row // self._per_chunk
+        inside = row - number * self._per_chunk
+        if end - row == 1 and self._per_chunk > 1:  # nearly every record
+            self._put_piece(number, inside * size, data)
+            return
+        view = memoryview(data)
+        while row < end:
+            number, inside = divmod(row, self._per_chunk)
+            count = min(self._per_chunk - inside, end - row)
+            if count == self._per_chunk and number >= self._touched:
+                count *= min((end - row) // count, max(_WHOLE_AT_A_TIME // self._size, 1))
+                self._put_whole(number, view[: count * size])
+            else:
+                self._put_piece(number, inside * size, view[: count * size])
+            row, view = row + count, view[count * size :]
+
+    def _put_whole(self, first: int, data: memoryview) -> None:
         """Chunks that are full from the start; nothing of them is kept for rows to come."""
-        size = len(self._empty)
+        size = self._size
         chunks = stored(np.frombuffer(data, dtype=np.uint8).reshape(-1, size))
         if first <= self._chunk < first + len(chunks):
             self._chunk = -1
         for number, chunk in enumerate(chunks, first):
-            if chunk[size:].tobytes() == self._empty_digest and chunk[:size].tobytes() == self._empty:
-                continue
-            self._touched = number + 1
-            self._pending = True
-            self._id.write_direct_chunk(self._first_of(number), chunk, 0)
+            if chunk[size:].tobytes() != self._empty_digest or chunk[:size].tobytes() != self._empty:
+                self._lay(number, chunk)
 
-    def _put_shared(self, number: int, at: int, piece: bytes | memoryview) -> None:
+    def _put_piece(self, number: int, at: int, piece: bytes | memoryview) -> None:
         if number != self._chunk:
             self._load(number)
-        buffer, size, end = self._buffer, len(self._empty), at + len(piece)
-        if memoryview(buffer)[at:end] == piece:
+        buffer, size, end = self._buffer, self._size, at + len(piece)
+        low, high = at & ~1, end + 1 & ~1  # the checksum is one of words of two bytes
+        old = buffer[low:high]
+        new: Any = piece
+        if high - low > len(piece):
+            new = b"".join((old[: at - low], piece, old[end - low :]))
+        if old == new:
             return  # it is there already, or reads the same as long as the chunk was never written
         self._chunk = -1  # until all is done: an interrupt in between has the chunk read again
-        low, high = at & ~1, (end + 1) & ~1
-        old = buffer[low:high]
-        buffer[at:end] = piece
-        more, more_second = change(old, buffer[low:high])
+        buffer[low:high] = new
+        more, more_second = change(old, new)
         first = self._sums[0] + more
         second = self._sums[1] + more_second + (size - high) // 2 * more
         _DIGEST.pack_into(buffer, size, digest(first, second))
         if not self._laid:
-            self._pending = True
-            self._touched = max(self._touched, number + 1)
-            self._id.write_direct_chunk(self._first_of(number), buffer, 0)
+            self._lay(number, buffer)
             self._laid, self._place = True, None
         else:
             if self._place is None:  # only now: HDF5 goes through all chunks to find one
@@ -178,43 +236,20 @@ class GrowingDataset:
         self._chunk = -1
         place = self._place_of(number) if number < self._touched else None
         if place is not None:
-            self._buffer = bytearray(os.pread(self._handle, len(self._empty) + 4, place))
+            self._buffer = bytearray(os.pread(self._handle, self._size + 4, place))
             self._sums = sums(self._buffer[:-4])
         else:
             self._buffer = bytearray(self._empty + b"\0\0\0\0")
             self._sums = self._empty_sums
         self._laid, self._place, self._chunk = place is not None, place, number
 
-    def _first_of(self, number: int) -> tuple[int, ...]:
-        """Coordinates of a chunk."""
-        return number * self._per_chunk, *self._tail
-
     def _place_of(self, number: int) -> int | None:
         """Where a chunk lies in the file; None where it was never written."""
-        place: int | None = self._id.get_chunk_info_by_coord(self._first_of(number)).byte_offset
+        coordinates = (number * self._per_chunk, *self._tail)
+        place: int | None = self._id.get_chunk_info_by_coord(coordinates).byte_offset
         return place
 
-    def _put_alone(self, row: int, data: bytes) -> None:
-        if row >= self._touched and data == self._empty:
-            return
-        payload, mask = (with_checksum(data), 0) if not self._packed else self._encode(data)
-        self._touched = max(self._touched, row + 1)
-        self._pending = True
-        self._id.write_direct_chunk((row, *self._tail), payload, mask)
 
-    def _encode(self, data: bytes) -> tuple[bytes, int]:
-        """A map as its chunk stores it, and the filters left out: masks and sparse maps are packed, noise is not."""
-        if data == self._last_packed[0]:
-            return self._last_packed[1], 0
-        size = self.dtype.itemsize
-        if size > 1:
-            cells = np.frombuffer(data, dtype=f"V{size}" if size > 8 else f"u{size}")
-            if 2 * np.count_nonzero(cells != cells[0]) > len(cells):
-                return with_checksum(data), _UNPACKED
-        packer = zlib.compressobj(*_PACKING)
-        packed = packer.compress(data) + packer.flush()
-        if len(packed) >= len(data):
-            return with_checksum(data), _UNPACKED
-        payload = with_checksum(packed)
-        self._last_packed = (data, payload)
-        return payload, 0
+def growing(dataset: h5py.Dataset, handle: int) -> GrowingDataset:
+    """The dataset by the chunks that it has: a map's rows are two-dimensional."""
+    return (Maps if dataset.ndim == 3 else SharedChunks)(dataset, handle)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +30,7 @@ from imssa_lab.log.schema import PULSE_KINDS
 from imssa_lab.log.writer import RunLog
 
 _log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 
 # A decorator of the contract acts on the backend half of the array inside it.
 # ruff: noqa: SLF001
@@ -91,14 +92,12 @@ class Recorded(CrossbarArray):
         return report
 
     def _append(self, table: str, values: Mapping[str, Any], device_time: float) -> int:
-        with self._retreating():
-            return self._log.append(table, {"array": self._index, "device_time": device_time, **values})
+        return self._safely(self._log.append, table, {"array": self._index, "device_time": device_time, **values})
 
-    @contextmanager
-    def _retreating(self) -> Iterator[None]:
-        """Around a write to the log, which makes the array safe where it fails."""
+    def _safely(self, ask: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """What the log answers; where it fails, the array is made safe."""
         try:
-            yield
+            return ask(*arguments)
         except LogError:
             self._retreat()
             raise
@@ -113,11 +112,7 @@ class Recorded(CrossbarArray):
     @contextmanager
     def _measured(self, call: str) -> Iterator[None]:
         """Around a call to the array inside and its record: a signal waits until both are done."""
-        try:
-            self._log.check()
-        except LogError:
-            self._retreat()
-            raise
+        self._safely(self._log.check)
         with self._array._call():
             try:
                 yield
@@ -156,10 +151,8 @@ class Recorded(CrossbarArray):
             run = self._array._read_loop(loop, inputs, states, calibration)
             if run is not None:
                 columns = self._columns(run.readout, (*run.voltages.shape[:2], self._info.cols))
-                with self._retreating():
-                    self._log.append_products(
-                        self._index, run.times, run.voltages, columns["value"], columns["range"]
-                    )
+                products = (run.times, run.voltages, columns["value"], columns["range"])
+                self._safely(self._log.append_products, self._index, *products)
                 self._clock = float(run.times[-1])
         return run
 
@@ -182,11 +175,7 @@ class Recorded(CrossbarArray):
             seq = self._append("pulses", {**asked, "done": 0}, math.nan)
             self._array._apply_pulses(pulses)
             now = self._array._time()
-            try:
-                self._log.mark_done(seq, now)
-            except LogError:
-                self._retreat()
-                raise
+            self._safely(self._log.mark_done, seq, now)
             self._clock = now
 
     def _default_programmer(self) -> Programmer:

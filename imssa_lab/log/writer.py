@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from imssa_lab.errors import LogError
 from imssa_lab.hal import CrossbarArray, FloatArray
 from imssa_lab.log.attendance import Attendance
-from imssa_lab.log.growing import GrowingDataset
+from imssa_lab.log.growing import GrowingDataset, growing
 from imssa_lab.log.header import code_dtype, create_tables, trim, write_header
 from imssa_lab.log.openable import hold
 from imssa_lab.log.schema import LIBVER, TABLES, TEXT_BYTES, parts
@@ -65,8 +65,13 @@ class RunLog:
         self._handle = hold(path)
         self._inode = os.fstat(self._handle).st_ino
         self._columns = {
-            table: {name: GrowingDataset(dataset, self._handle) for name, dataset in columns.items()}
+            table: {name: growing(dataset, self._handle) for name, dataset in columns.items()}
             for table, columns in datasets.items()
+        }
+        # what a record consists of besides its number, which is written last
+        self._plans = {
+            table: [(name, column, TABLES[table][name].per) for name, column in columns.items() if name != "seq"]
+            for table, columns in self._columns.items()
         }
         self._seq = 0
         # Written to the end, by what a dataset counts. What an interrupt leaves beyond is overwritten.
@@ -180,12 +185,7 @@ class RunLog:
                     "count": count,
                     f"{several}_call": np.full(count, seq, dtype=np.uint64),
                 }
-            columns = self._columns[table]
-            data = {
-                name: self._fit(columns[name], record[name], column.per == several)
-                for name, column in TABLES[table].items()
-                if name != "seq"
-            }
+            data = [self._fit(column, record[name], per == several) for name, column, per in self._plans[table]]
             self._commit(table, data, 1, count)
             if table == "pulses":
                 self._unfinished[seq] = rows["call"] - 1
@@ -213,25 +213,24 @@ class RunLog:
                 "value": values.reshape(-1, values.shape[2]),
                 "range": ranges.reshape(-1, ranges.shape[2]),
             }
-            columns = self._columns["read_mvm"]
-            data = {name: self._fit(columns[name], value, True) for name, value in record.items()}
+            data = [self._fit(column, record[name], True) for name, column, _ in self._plans["read_mvm"]]
             self._commit("read_mvm", data, calls, calls * vectors)
 
-    def _commit(self, table: str, data: Mapping[str, bytes | memoryview], calls: int, count: int) -> None:
+    def _commit(self, table: str, data: Sequence[bytes | memoryview], calls: int, count: int) -> None:
         """Write the columns of whole records, `count` vectors or reads in all, and their numbers last."""
-        columns, rows = self._columns[table], self._rows[table]
+        rows, plan, numbers = self._rows[table], self._plans[table], self._columns[table]["seq"]
         try:
-            for name, encoded in data.items():
-                columns[name].put(rows[TABLES[table][name].per], encoded)
-            for name in data:
-                columns[name].flush()
-            columns["seq"].put(rows["call"], struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls)))
-            columns["seq"].flush()
+            for (_, column, per), encoded in zip(plan, data, strict=True):
+                column.put(rows[per], encoded)
+            for _, column, _ in plan:
+                column.flush()
+            numbers.put(rows["call"], struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls)))
+            numbers.flush()
             if self._fsync:
                 os.fsync(self._handle)
         except _HDF5_ERRORS as error:
             raise self._failed(error) from error
-        self._unchecked += sum(map(len, data.values()))
+        self._unchecked += sum(map(len, data))
         self._seq += calls
         rows["call"] += calls
         several = parts(table)
@@ -248,9 +247,13 @@ class RunLog:
             self._check_writable()
             try:
                 row = self._unfinished.pop(seq)
-                for name, encoded in (("device_time", struct.pack("<d", device_time)), ("done", b"\1")):
-                    self._columns["pulses"][name].put(row, encoded)
-                    self._columns["pulses"][name].flush()
+                columns = self._columns["pulses"]
+                for column, encoded in (
+                    (columns["device_time"], struct.pack("<d", device_time)),
+                    (columns["done"], b"\1"),
+                ):
+                    column.put(row, encoded)
+                    column.flush()
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
 
