@@ -11,7 +11,6 @@ import struct
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 _MODULUS = 65535
 # Below this many bytes a loop is faster than numpy.
@@ -76,19 +75,6 @@ def fletcher32(data: Any) -> int:
 def with_checksum(data: bytes | memoryview) -> bytes:
     """A chunk as HDF5's fletcher32 filter stores it."""
     return b"".join((data, struct.pack("<I", fletcher32(data))))
-
-
-def stored(chunks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Whole chunks as HDF5's fletcher32 filter stores them.
-
-    Shapes: chunks (count, bytes), of an even number of bytes; the result has four columns more.
-    """
-    count, size = chunks.shape
-    result = np.empty((count, size + 4), dtype=np.uint8)
-    result[:, :size] = chunks
-    digests = [fletcher32(chunk) for chunk in chunks]
-    result[:, size:] = np.array(digests, dtype="<u4").view(np.uint8).reshape(-1, 4)
-    return result
 
 
 def intact(stored: Any) -> bool:

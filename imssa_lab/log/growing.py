@@ -21,11 +21,10 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
-from imssa_lab.log.checksum import change, digest, stored, sums, with_checksum
+from imssa_lab.log.checksum import change, digest, fletcher32, sums, with_checksum
 
 _STEP_BYTES = 1 << 18
 _MAX_STEP = 4096
-_WHOLE_AT_A_TIME = 1 << 16  # bytes, so that all copies of them stay in a processor's cache
 _UNPACKED = 0b01  # filter mask: deflate left out, fletcher32 kept
 # A map of few cells packs to some hundred bytes whatever the level; this one leaves most of the caches alone.
 _PACKING = 0
@@ -167,7 +166,7 @@ class SharedChunks(GrowingDataset):
         super().__init__(dataset, handle)
         self._size = len(self._empty)
         self._empty_sums = sums(self._empty)
-        self._empty_digest = _DIGEST.pack(digest(*self._empty_sums))
+        self._empty_checksum = _DIGEST.pack(digest(*self._empty_sums))
         # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
         # is in the file, and where (None: not looked up yet)
         self._chunk = -1
@@ -187,21 +186,18 @@ class SharedChunks(GrowingDataset):
             number, inside = divmod(row, self._per_chunk)
             count = min(self._per_chunk - inside, end - row)
             if count == self._per_chunk and number >= self._touched:
-                count *= min((end - row) // count, max(_WHOLE_AT_A_TIME // self._size, 1))
                 self._put_whole(number, view[: count * size])
             else:
                 self._put_piece(number, inside * size, view[: count * size])
             row, view = row + count, view[count * size :]
 
-    def _put_whole(self, first: int, data: memoryview) -> None:
-        """Chunks that are full from the start; nothing of them is kept for rows to come."""
-        size = self._size
-        chunks = stored(np.frombuffer(data, dtype=np.uint8).reshape(-1, size))
-        if first <= self._chunk < first + len(chunks):
+    def _put_whole(self, number: int, chunk: memoryview) -> None:
+        """A chunk that is full from the start; nothing of it is kept for rows to come."""
+        if number == self._chunk:
             self._chunk = -1
-        for number, chunk in enumerate(chunks, first):
-            if chunk[size:].tobytes() != self._empty_digest or chunk[:size].tobytes() != self._empty:
-                self._lay(number, chunk)
+        checksum = _DIGEST.pack(fletcher32(chunk))
+        if checksum != self._empty_checksum or bytes(chunk) != self._empty:
+            self._lay(number, b"".join((chunk, checksum)))
 
     def _put_piece(self, number: int, at: int, piece: bytes | memoryview) -> None:
         if number != self._chunk:
