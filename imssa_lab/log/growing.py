@@ -176,9 +176,9 @@ class SharedChunks(GrowingDataset):
         self._place: int | None = None
 
     def _put(self, row: int, end: int, data: bytes | memoryview) -> None:
-        size, number = self.row_bytes, row // self._per_chunk
-        inside = row - number * self._per_chunk
+        size = self.row_bytes
         if end - row == 1 and self._per_chunk > 1:  # nearly every record
+            number, inside = divmod(row, self._per_chunk)
             self._put_piece(number, inside * size, data)
             return
         view = memoryview(data)

@@ -247,11 +247,8 @@ class RunLog:
             self._check_writable()
             try:
                 row = self._unfinished.pop(seq)
-                columns = self._columns["pulses"]
-                for column, encoded in (
-                    (columns["device_time"], struct.pack("<d", device_time)),
-                    (columns["done"], b"\1"),
-                ):
+                for name, encoded in (("device_time", struct.pack("<d", device_time)), ("done", b"\1")):
+                    column = self._columns["pulses"][name]
                     column.put(row, encoded)
                     column.flush()
             except _HDF5_ERRORS as error:
