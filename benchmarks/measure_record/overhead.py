@@ -36,9 +36,7 @@ def overhead(bars: Bars, folder: Path, quick: bool) -> None:
             with one_core(), supert() as (stream, connect), connect(stream) as array:
                 target = np.linspace(5e-6, 100e-6, array.info.rows * array.info.cols).reshape(array.info.shape)
                 with RunLog.create(folder / f"overhead{turn}{phase}.h5", [array], {}) as log:
-                    now_and_then = InStretches(array, log, phase)
-                    now_and_then.program_conductances(target)
-                    taken += now_and_then.finished()
+                    taken += InStretches(array, log, phase).program(target)
         turns.append(taken)
     without, recorded = np.sum(turns, axis=0)
     each = ", ".join(f"{logged / bare - 1:.3f}" for bare, logged in turns)
@@ -49,7 +47,8 @@ def overhead(bars: Bars, folder: Path, quick: bool) -> None:
 class InStretches(Recorded):
     """Records its calls for a stretch, and leaves the next stretch out; adds up what either takes.
 
-    A call's time lasts until the next one begins. All before the first call and after the last counts as recorded.
+    A call's time lasts until the next one begins. In phase 0 the whole run is recorded as such as well, in phase 1 it
+    is not: what comes before the first call and what ends the run counts accordingly.
     """
 
     def __init__(self, array: CrossbarArray, log: RunLog, phase: int) -> None:
@@ -57,11 +56,16 @@ class InStretches(Recorded):
         self._phase = phase
         self._calls = 0
         self._taken = np.zeros(2)
-        self._recording = True
-        self._since = time.perf_counter()
+        self._recording = phase == 0
+        self._since = 0.0
 
-    def finished(self) -> FloatArray:
-        """Seconds of what was not recorded, and of what was."""
+    def program(self, target: FloatArray) -> FloatArray:
+        """Write-verify of the whole array; gives the seconds of what was not recorded, and of what was."""
+        self._since = time.perf_counter()
+        if self._phase == 0:
+            self.program_conductances(target)
+        else:
+            CrossbarArray.program_conductances(self, target, programmer=self._default_programmer())
         self._switch(True)
         return self._taken
 
