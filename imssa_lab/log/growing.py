@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
-from imssa_lab.log.checksum import change, digest, fletcher32, sums, with_checksum
+from imssa_lab.log.checksum import change, digest, sums, with_checksum
 
 _STEP_BYTES = 1 << 18
 _MAX_STEP = 4096
@@ -35,20 +35,19 @@ _CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
 
 
 class GrowingDataset(ABC):
-    """Rows of one dataset of a table; `handle` is a descriptor of the same file, open for writing.
+    """Rows of one dataset of a table.
 
     Attributes:
         dtype: numpy dtype; shape: shape of a row; row_bytes: bytes of a row.
         name: path in the file.
     """
 
-    def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
+    def __init__(self, dataset: h5py.Dataset) -> None:
         self.name = str(dataset.name)
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape = tuple(int(size) for size in dataset.shape[1:])
         self.row_bytes = int(self.dtype.itemsize * np.prod(self.shape, dtype=int))
         self._id = dataset.id
-        self._handle = handle
         self._dataset = dataset  # keeps the id open
         # how one number of a row without dimensions is stored; None for the others
         code = None if self.shape else _CODES.get(self.dtype.str[1:])
@@ -122,51 +121,48 @@ class GrowingDataset(ABC):
 
 
 class Maps(GrowingDataset):
-    """Each row in a chunk of its own, packed where that pays."""
+    """Each row in a chunk of its own, packed where that pays: masks and maps of few cells, not noise."""
 
-    def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
-        super().__init__(dataset, handle)
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        super().__init__(dataset)
         size = self.dtype.itemsize
         self._cell = np.dtype(f"u{size}" if size <= 8 else f"V{size}")
-        self._last: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
+        self._last_mask: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
 
     def _put(self, row: int, end: int, data: bytes | memoryview) -> None:
         size = self.row_bytes
         for number in range(row, end):
             piece = data[(number - row) * size : (number - row + 1) * size]
-            if self.dtype.itemsize > 1:
-                self._lay(number, *self._encode(piece))
-            else:
+            if self.dtype.itemsize == 1:
                 self._put_mask(number, bytes(piece))
+            elif self._is_noise(piece):
+                self._lay(number, with_checksum(piece), _UNPACKED)
+            else:
+                self._lay(number, *_packed(piece))
 
     def _put_mask(self, row: int, data: bytes) -> None:
         """Masks and ranges are often those of the read before, or empty."""
         if row >= self._touched and data == self._empty:
             return
-        if data != self._last[0]:
-            self._last = data, self._encode(data)
-        self._lay(row, *self._last[1])
+        if data != self._last_mask[0]:
+            self._last_mask = data, _packed(data)
+        self._lay(row, *self._last_mask[1])
 
-    def _encode(self, data: bytes | memoryview) -> tuple[bytes, int]:
-        """A map as its chunk stores it, and the filters left out: masks and sparse maps are packed, noise is not."""
-        if self.dtype.itemsize > 1:
-            some = np.frombuffer(data, dtype=self._cell)[::_SAMPLE_EVERY]
-            if 2 * np.count_nonzero(some != some[0]) > len(some):
-                return with_checksum(data), _UNPACKED
-        packed = isal_zlib.compress(data, _PACKING)
-        if len(packed) >= len(data):
-            return with_checksum(data), _UNPACKED
-        return with_checksum(packed), 0
+    def _is_noise(self, data: bytes | memoryview) -> bool:
+        """Whether most cells differ from the first."""
+        some = np.frombuffer(data, dtype=self._cell)[::_SAMPLE_EVERY]
+        return bool(2 * np.count_nonzero(some != some[0]) > len(some))
 
 
 class SharedChunks(GrowingDataset):
-    """Several rows a chunk, and none of it packed."""
+    """Several rows a chunk, and none of it packed; `handle` is a descriptor of the same file, open for writing."""
 
     def __init__(self, dataset: h5py.Dataset, handle: int) -> None:
-        super().__init__(dataset, handle)
+        super().__init__(dataset)
+        self._handle = handle
         self._size = len(self._empty)
         self._empty_sums = sums(self._empty)
-        self._empty_checksum = _DIGEST.pack(digest(*self._empty_sums))
+        self._empty_stored = with_checksum(self._empty)
         # the chunk under way: its number (-1: to be read again), bytes with room for the checksum, sums, whether it
         # is in the file, and where (None: not looked up yet)
         self._chunk = -1
@@ -177,10 +173,6 @@ class SharedChunks(GrowingDataset):
 
     def _put(self, row: int, end: int, data: bytes | memoryview) -> None:
         size = self.row_bytes
-        if end - row == 1 and self._per_chunk > 1:  # nearly every record
-            number, inside = divmod(row, self._per_chunk)
-            self._put_piece(number, inside * size, data)
-            return
         view = memoryview(data)
         while row < end:
             number, inside = divmod(row, self._per_chunk)
@@ -195,9 +187,9 @@ class SharedChunks(GrowingDataset):
         """A chunk that is full from the start; nothing of it is kept for rows to come."""
         if number == self._chunk:
             self._chunk = -1
-        checksum = _DIGEST.pack(fletcher32(chunk))
-        if checksum != self._empty_checksum or bytes(chunk) != self._empty:
-            self._lay(number, b"".join((chunk, checksum)))
+        stored = with_checksum(chunk)
+        if stored != self._empty_stored:
+            self._lay(number, stored)
 
     def _put_piece(self, number: int, at: int, piece: bytes | memoryview) -> None:
         if number != self._chunk:
@@ -235,7 +227,7 @@ class SharedChunks(GrowingDataset):
             self._buffer = bytearray(os.pread(self._handle, self._size + 4, place))
             self._sums = sums(self._buffer[:-4])
         else:
-            self._buffer = bytearray(self._empty + b"\0\0\0\0")
+            self._buffer = bytearray(self._empty_stored)
             self._sums = self._empty_sums
         self._laid, self._place, self._chunk = place is not None, place, number
 
@@ -248,4 +240,10 @@ class SharedChunks(GrowingDataset):
 
 def growing(dataset: h5py.Dataset, handle: int) -> GrowingDataset:
     """The dataset by the chunks that it has: a map's rows are two-dimensional."""
-    return (Maps if dataset.ndim == 3 else SharedChunks)(dataset, handle)
+    return Maps(dataset) if dataset.ndim == 3 else SharedChunks(dataset, handle)
+
+
+def _packed(data: bytes | memoryview) -> tuple[bytes, int]:
+    """A map as its chunk stores it, and the filters left out."""
+    packed = isal_zlib.compress(data, _PACKING)
+    return (with_checksum(packed), 0) if len(packed) < len(data) else (with_checksum(data), _UNPACKED)
