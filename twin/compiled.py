@@ -1,35 +1,18 @@
 """Compiled loops for what a twin does most: small products, their noise, and the converter.
 
 They give the bits of the numpy code of `twin.products`, `twin.noise` and `twin.converter`: sums are exact, so their
-order is free, and everything else is one IEEE operation at a time, without contraction. numba is optional; callers
-keep to numpy where `AVAILABLE` is false. The machine code is cached on disk beside this file or, where that cannot be
-written, in the user's cache folder.
+order is free, and everything else is one IEEE operation at a time, without contraction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from imssa_lab.hal import FloatArray
+from imssa_lab.jit import compiled
 from twin.products import SQUARE_GRID
-
-AVAILABLE = find_spec("numba") is not None
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-if AVAILABLE and not TYPE_CHECKING:
-    from numba import njit
-
-    compiled = njit(cache=True, error_model="numpy")
-else:
-
-    def compiled(function: _Function) -> _Function:
-        """Without numba the loops stay Python; only tests call them then."""
-        return function
-
 
 BY_HAND = 12
 """Up to so many vectors a loop is faster than the library's matrix product."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.hal import FloatArray
-from twin.compiled import compiled, convert, draw, products, square
+from imssa_lab.jit import compiled
+from twin.compiled import convert, draw, products, square
 
 
 @compiled

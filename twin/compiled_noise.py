@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.hal import FloatArray
-from twin.compiled import compiled
+from imssa_lab.jit import compiled
 from twin.products import SIEMENS_GRID
 
 _EVENTS_AT_ONCE = 64

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab import jit
 from imssa_lab.hal import FloatArray
-from twin import compiled, compiled_noise
+from twin import compiled_noise
 
 IntArray = NDArray[np.intp]
 _BLOCK = 256
@@ -47,7 +48,7 @@ class Fluctuators:
 
     def __init__(self, rates: FloatArray, occupancy: FloatArray, rng: np.random.Generator) -> None:
         self._rates, self.occupancy, self._rng = rates, occupancy, rng
-        self._compiled = compiled.AVAILABLE
+        self._compiled = jit.AVAILABLE
         self._distinct, self._kinds = np.unique(rates, return_inverse=True)
         self._cumulative = np.cumsum(rates)
         self._total = float(self._cumulative[-1]) if rates.size else 0.0

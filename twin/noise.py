@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.constants import elementary_charge, k
 
+from imssa_lab import jit
 from imssa_lab.hal import FloatArray
-from twin import compiled, compiled_noise
+from twin import compiled_noise
 from twin.fluctuators import Changes, Fluctuators, IntArray
 from twin.products import SIEMENS_GRID, SQUARE_GRID, grid_below, on_grid
 from twin.section import Section
@@ -116,7 +117,7 @@ class CellNoise:
     def __init__(
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:
-        self._noise, self.shape, self._compiled = noise, shape, compiled.AVAILABLE
+        self._noise, self.shape, self._compiled = noise, shape, jit.AVAILABLE
         self._white, in_time = reads.spawn(2)
         self._at_reference = noise.sd_median * np.exp(noise.sd_spread * devices.standard_normal(shape))
         cells = np.arange(shape[0] * shape[1])

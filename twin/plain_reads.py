@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from imssa_lab import jit
 from imssa_lab.array_types import AdcRanges, ColumnCalibration
 from imssa_lab.closed_loop import ClosedLoop
 from imssa_lab.hal import FloatArray, Readout
@@ -65,7 +66,7 @@ class PlainReads:
     @staticmethod
     def suits(profile: TwinProfile) -> bool:
         """Whether chips of this kind can be read the short way, here."""
-        return compiled.AVAILABLE and is_plain(profile)
+        return jit.AVAILABLE and is_plain(profile)
 
     def read(self, conductance: FloatArray, voltages: FloatArray) -> Readout:
         """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""

@@ -10,7 +10,7 @@ import numpy as np
 from imssa_lab.array_types import CellOutcome
 from imssa_lab.log.divergence import mismatch
 from imssa_lab.log.reader import Run
-from imssa_lab.log.schema import PULSE_KINDS, TABLES, parts
+from imssa_lab.log.schema import PULSE_KINDS, SCALES, TABLES, parts
 
 _BLOCK = 512
 # Say when and where a run was made, and differ in any two.
@@ -24,12 +24,10 @@ def statistics(run: Run) -> dict[str, float]:
     times = np.concatenate(walls)
     found["wall time, s"] = float(np.ptp(times)) if times.size else 0.0
     found["device time, s"] = run.device_time()
-    kinds, cells = run.column("pulses", "kind"), 0
-    for rows in _blocks(run.records("pulses")):
-        cells += int(np.count_nonzero(np.isfinite(run.column("pulses", "voltage", rows))))
+    kinds = run.column("pulses", "kind")
     for code, kind in enumerate(PULSE_KINDS):
         found[f"{kind} calls"] = float(np.count_nonzero(kinds == code))
-    found["cell pulses"] = float(cells)
+    found["cell pulses"] = float(run.rows("pulses", "voltage"))
     for table in ("read_mvm", "read_conductances"):
         found[f"{table} rows"] = float(run.rows(table, "value"))
         found |= _currents(run, table)
@@ -112,7 +110,7 @@ def _first_call(one: Run, two: Run) -> Iterator[tuple[str, str, str, str]]:
         for name, column in TABLES[table].items():
             if name in ("seq", "wall_time", "device_time", "first", "first_seq", "last_seq", "date"):
                 continue
-            if name in ("vector_call", "read_call") or name not in one.file[table]:
+            if name in SCALES.values() or name not in one.file[table]:
                 continue
             values = [_cell(run, table, name, column.per, at) for run, at in ((one, row), (two, other))]
             text = mismatch(name, *values)

@@ -24,8 +24,7 @@ _log = logging.getLogger(__name__)
 
 # A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
 _CHUNK_BYTES = 1 << 15  # a chunk of its own costs HDF5 some 10 us, whatever it holds
-_MAX_CHUNK = 256
-_BYTES_CHUNK = 1 << 16
+_MOST_ROWS = {"cell": 1024, "byte": 1 << 16}  # of a chunk, by what they are; 256 of others
 REPAIRED_BYTES = 512
 # The netCDF-4 convention for a dimension without coordinate values.
 _BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable.         0"
@@ -117,7 +116,7 @@ def _create_table(
     datasets: dict[str, h5py.Dataset] = {}
     for name, column in columns.items():
         dtype = code_dtype if column.dtype == "code" else column.dtype
-        datasets[name] = _growing_dataset(group, name, tuple(sizes[dim] for dim in column.dims), dtype, column.fill)
+        datasets[name] = _growing_dataset(group, name, tuple(sizes[dim] for dim in column.dims), dtype, column)
         _set_text(datasets[name], "units", "A" if (column.dtype, dtype) == ("code", "f8") else column.unit)
         if column.meaning:
             _set_text(datasets[name], "meaning", column.meaning)
@@ -126,7 +125,7 @@ def _create_table(
             scales[per] = datasets[name]
             scales[per].make_scale(name)
     if any(column.per == "byte" for column in columns.values()):
-        scales["byte"] = _growing_dataset(group, "byte", (), "u1", 0)
+        scales["byte"] = _growing_dataset(group, "byte", (), "u1", Column("u1", per="byte"))
         scales["byte"].make_scale(_BARE_DIMENSION)
     for name, column in columns.items():
         for axis, dim in enumerate((column.per, *column.dims)):
@@ -148,11 +147,13 @@ def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str 
     group.attrs.create("axes", np.array(names, dtype=h5py.string_dtype("utf-8", max(map(len, names)))))
 
 
-def _growing_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, fill: float) -> h5py.Dataset:
+def _growing_dataset(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, column: Column
+) -> h5py.Dataset:
     record_bytes = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
-    chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
+    chunk = min(max(_CHUNK_BYTES // record_bytes, 1), 256)
     # an even number of rows, as the checksum runs over words of two bytes
-    chunk = 1 if len(shape) == 2 else _BYTES_CHUNK if name == "data" else max(chunk // 2 * 2, 1)
+    chunk = 1 if len(shape) == 2 else _MOST_ROWS.get(column.per, max(chunk // 2 * 2, 1))
     # Maps are mostly empty and have a chunk of their own, which is therefore never written anew: worth packing.
     packed = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
     return group.create_dataset(
@@ -162,7 +163,7 @@ def _growing_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype
         maxshape=(None, *shape),
         chunks=(chunk, *shape),
         fletcher32=True,
-        fillvalue=fill if np.dtype(dtype).kind != "S" else None,
+        fillvalue=column.fill if np.dtype(dtype).kind != "S" else None,
         **packed,
     )
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from imssa_lab.array_types import ArrayInfo, ColumnCalibration, Readout
-from imssa_lab.errors import LogError
+from imssa_lab.array_types import ArrayInfo, ColumnCalibration, PulseKind, Pulses, Readout
+from imssa_lab.errors import LimitError, LogError
 from imssa_lab.log.chunks import without_unfinished
 from imssa_lab.log.header import sha256
 from imssa_lab.log.openable import HDF5_ERRORS, marks_of, problem_of
-from imssa_lab.log.schema import NO_RECORD, TABLES, commit_column, parts
+from imssa_lab.log.schema import NO_RECORD, PULSE_KINDS, TABLES, commit_column, parts
 from imssa_lab.notebook import facts_html
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Run:
         """False for a run that is still being written or was cut off."""
         return bool(self._file.attrs["closed_cleanly"])
 
-    @property
+    @cached_property
     def infos(self) -> list[ArrayInfo]:
         """What the arrays of the run are.
 
@@ -220,6 +221,25 @@ class Run:
         from imssa_lab.log.tables import to_xarray
 
         return to_xarray(self, name, skip_damaged=skip_damaged)
+
+    def pulses(self, row: int) -> Pulses:
+        """The pulses of record `row`, as the array was asked for them.
+
+        Raises:
+            LogError: damaged, or no pulses that the array could be asked for.
+        """
+        first, count, kind, width = (self.column("pulses", name, row) for name in ("first", "count", "kind", "width"))
+        cells = slice(int(first), int(first) + int(count))
+        word_lines, bit_lines = (self.column("pulses", name, cells) for name in ("row", "col"))
+        maps = np.full((2, *self.infos[0].shape), np.nan)
+        try:
+            for values, name in zip(maps, ("voltage", "gate"), strict=True):
+                values[word_lines, bit_lines] = self.column("pulses", name, cells)
+            return Pulses(PulseKind(PULSE_KINDS[int(kind)]), maps[0], maps[1], float(width))
+        except (IndexError, LimitError) as error:
+            raise LogError(
+                f"{self.path}: /pulses, row {row}: not what an array can be asked for ({error})"
+            ) from error
 
     def readout(self, table: str, row: int, adc: bool) -> Readout:
         """What the converter gave for record `row` of read_mvm or read_conductances."""

@@ -150,6 +150,8 @@ class Replayed(CrossbarArray):
         return entry.row
 
     def _recorded(self, entry: _Entry, name: str) -> Any:
+        if entry.table == "pulses" and name in ("voltage", "gate"):
+            return getattr(self._run.pulses(entry.row), name)
         if TABLES[entry.table][name].per == "call":
             return self._run.column(entry.table, name, entry.row)
         first, count = (int(self._run.column(entry.table, part, entry.row)) for part in ("first", "count"))
@@ -177,7 +179,9 @@ class Replayed(CrossbarArray):
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         kind = PULSE_KINDS.index(pulses.kind.value)
-        asked = {"kind": kind, "width": pulses.width, "voltage": pulses.voltage, "gate": pulses.gate}
+        # one NaN may be written in other bits than another: the record says only which cells were left alone
+        voltage, gate = (np.where(pulses.mask, values, np.nan) for values in (pulses.voltage, pulses.gate))
+        asked = {"kind": kind, "width": pulses.width, "voltage": voltage, "gate": gate}
         self._check("pulses", asked)
         following = self._entries[self._next] if self.calls_left else None
         if following is not None and following.table == "pulses" and following.failure is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 FORMAT = "imssa_lab run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LIBVER = ("v110", "v110")
 TEXT_BYTES = 512
 # What stands in `seq` and `t_ns` where no record is yet: datasets grow by steps, beyond the last one.
@@ -22,7 +22,7 @@ class Column:
         dtype: numpy dtype; "code" stands for the run's ADC codes (or amperes without an ADC).
         unit: SI unit, "1" for counts and codes.
         dims: dimensions after the first: "row" (word lines), "col" (bit lines).
-        per: what the first dimension counts: "call", or "vector", "read", "message", "byte" for parts of one.
+        per: what the first dimension counts: "call", or "vector", "read", "cell", "message", "byte" for parts of one.
         meaning: what the numbers of a code stand for.
         fill: what a chunk that was never written reads as.
         required: a file without it is no run; the others came later and may be missing in old files.
@@ -73,10 +73,14 @@ TABLES: dict[str, dict[str, Column]] = {
         "device_time": Column(
             "f8", "s", meaning="the array's own time after the call; NaN while done is 0", fill=math.nan
         ),
+        **_PARTS,
         "kind": Column("u1", meaning=", ".join(f"{code} {kind}" for code, kind in enumerate(PULSE_KINDS))),
         "width": Column("f8", "s"),
-        "voltage": Column("f8", "V", _MAP, meaning="NaN: left alone"),
-        "gate": Column("f8", "V", _MAP, meaning="NaN: left alone"),
+        "cell_call": Column("u8", per="cell", meaning="seq of the call that pulsed the cell"),
+        "row": Column("u2", per="cell", meaning="word line"),
+        "col": Column("u2", per="cell", meaning="bit line"),
+        "voltage": Column("f8", "V", per="cell"),
+        "gate": Column("f8", "V", per="cell"),
         "done": Column("u1", meaning="0 may have been sent, 1 sent to the end"),
     },
     "waits": {**_CALL, "seconds": Column("f8", "s")},
@@ -122,7 +126,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
 }
 # The dimension that a dataset's first axis has, by what it counts: its scale is the dataset of that name.
-SCALES = {"call": "seq", "vector": "vector_call", "read": "read_call", "message": "t_ns"}
+SCALES = {"call": "seq", "vector": "vector_call", "read": "read_call", "cell": "cell_call", "message": "t_ns"}
 # The dataset that a viewer shows first in each table, for NeXus.
 SIGNALS = {
     "read_mvm": "value",
@@ -162,5 +166,5 @@ def commit_column(table: str) -> str:
 
 @cache
 def parts(table: str) -> str | None:
-    """What the several rows of one call in this table are: "vector", "read", or None for a row a call."""
-    return next((c.per for c in TABLES[table].values() if c.per in ("vector", "read")), None)
+    """What the several rows of one call in this table are: "vector", "read", "cell", or None for a row a call."""
+    return next((c.per for c in TABLES[table].values() if c.per in ("vector", "read", "cell")), None)

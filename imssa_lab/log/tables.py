@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imssa_lab.log.reader import Run
 
 _BLOCK = 256  # calls that an export holds in memory
+_CELLS = 1 << 18  # so many cells of pulses
 _DIMS = {**SCALES, "byte": "byte"}
 FORMATS = ("csv", "parquet")
 Rows = NDArray[np.intp]
@@ -93,7 +94,7 @@ def damaged_rows(run: Run, table: str) -> dict[str, set[int]]:
 
 
 def to_pandas(run: Run, table: str, *, skip_damaged: bool = False) -> pandas.DataFrame:
-    """A table with one row a record (a vector in `read_mvm`, a message of the wire); maps are in `cells`.
+    """A table with one row a record (a vector in `read_mvm`, a message of the wire); maps and cells are in `cells`.
 
     Vectors become columns such as ``voltage_0``. SI units.
     """
@@ -104,7 +105,7 @@ def to_pandas(run: Run, table: str, *, skip_damaged: bool = False) -> pandas.Dat
 
 
 def cells(run: Run, table: str, *, skip_damaged: bool = False) -> pandas.DataFrame:
-    """The maps of a table with one row for every cell that a record touches: seq, row, col and the values there."""
+    """A table with one row for every cell that a record touches: seq, row, col and the values there."""
     import pandas
 
     blocks = list(_cells(run, table, skip_damaged))
@@ -158,7 +159,7 @@ def _known(run: Run, table: str) -> None:
 
 
 def _is_map(table: str) -> bool:
-    return any(column.dims == ("row", "col") for column in TABLES[table].values())
+    return any(column.dims == ("row", "col") or column.per == "cell" for column in TABLES[table].values())
 
 
 def _rows(run: Run, table: str, skip_damaged: bool) -> Iterator[pandas.DataFrame]:
@@ -197,6 +198,12 @@ def _cells(run: Run, table: str, skip_damaged: bool) -> Iterator[pandas.DataFram
     import pandas
 
     data = to_xarray(run, table, skip_damaged=skip_damaged)
+    if table == "pulses":
+        for start in range(0, data.sizes["cell_call"], _CELLS):
+            part = data.isel(cell_call=slice(start, start + _CELLS))
+            names = {"seq": "cell_call"} | {name: name for name in ("row", "col", "voltage", "gate")}
+            yield pandas.DataFrame({name: part[column].values for name, column in names.items()})
+        return
     per_read = table == "read_conductances"
     dim = "read_call" if per_read else "seq"
     seqs = data["seq"].to_index()
@@ -208,7 +215,7 @@ def _cells(run: Run, table: str, skip_damaged: bool) -> Iterator[pandas.DataFram
             masks = data["mask"].isel(seq=slice(int(calls.min()), int(calls.max()) + 1)).values
             touched = masks[calls - calls.min()] != 0
         else:
-            touched = maps["mask"] != 0 if "mask" in maps else np.isfinite(maps["voltage"])
+            touched = maps["mask"] != 0
         which, row, col = np.nonzero(touched)
         block = {"seq": part[dim].values[which], "row": row, "col": col}
         block |= {name: values[touched] for name, values in maps.items() if name != "mask"}

@@ -213,10 +213,13 @@ def _calls(run: Run, _: Verification) -> Iterator[Finding]:
 
 def _codes(run: Run, _: Verification) -> Iterator[Finding]:
     arrays = len(run.infos)
+    rows, cols = run.infos[0].shape
     ranges = max((len(info.adc.scale) for info in run.infos if info.adc is not None), default=1)
     for table, name, allowed in (
         *((table, "array", arrays) for table, columns in TABLES.items() if "array" in columns),
         ("pulses", "kind", len(PULSE_KINDS)),
+        ("pulses", "row", rows),
+        ("pulses", "col", cols),
         ("read_mvm", "range", ranges),
         ("wire", "direction", 2),
     ):

@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from imssa_lab.errors import LogError
 from imssa_lab.hal import CrossbarArray, FloatArray
 from imssa_lab.log.attendance import Attendance
-from imssa_lab.log.growing import GrowingDataset, growing
+from imssa_lab.log.growing import GrowingDataset
 from imssa_lab.log.header import code_dtype, create_tables, trim, write_header
 from imssa_lab.log.openable import hold
-from imssa_lab.log.schema import LIBVER, TABLES, TEXT_BYTES, parts
+from imssa_lab.log.schema import LIBVER, SCALES, SIGNALS, TEXT_BYTES, parts
+from imssa_lab.log.table_writer import TableWriter
 from imssa_lab.log.wire import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
@@ -64,18 +65,8 @@ class RunLog:
         self._started = float(file.attrs["started"])
         self._handle = hold(path)
         self._inode = os.fstat(self._handle).st_ino
-        self._columns = {
-            table: {name: growing(dataset, self._handle) for name, dataset in columns.items()}
-            for table, columns in datasets.items()
-        }
-        # what a record consists of besides its number, which is written last
-        self._plans = {
-            table: [(name, column, TABLES[table][name].per) for name, column in columns.items() if name != "seq"]
-            for table, columns in self._columns.items()
-        }
+        self._tables = {table: TableWriter(table, columns, self._handle) for table, columns in datasets.items()}
         self._seq = 0
-        # Written to the end, by what a dataset counts. What an interrupt leaves beyond is overwritten.
-        self._rows = {table: dict.fromkeys((c.per for c in TABLES[table].values()), 0) for table in TABLES}
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
         self._wires: list[WireLog] = []
         self._failure = ""
@@ -175,20 +166,20 @@ class RunLog:
         """
         with self._lock:
             self._check_writable()
-            seq, rows, several = self._seq, self._rows[table], parts(table)
+            seq, writer, several = self._seq, self._tables[table], parts(table)
             record = {"wall_time": time.time(), **values}
             count = 1
             if several is not None:
-                count = len(record["value"])
+                count = len(record[SIGNALS[table]])
                 record |= {
-                    "first": rows[several],
+                    "first": writer.rows[several],
                     "count": count,
-                    f"{several}_call": np.full(count, seq, dtype=np.uint64),
+                    SCALES[several]: np.full(count, seq, dtype=np.uint64),
                 }
-            data = [self._fit(column, record[name], per == several) for name, column, per in self._plans[table]]
+            data = [self._fit(column, record[name], per == several) for name, column, per in writer.columns]
             self._commit(table, data, 1, count)
             if table == "pulses":
-                self._unfinished[seq] = rows["call"] - 1
+                self._unfinished[seq] = writer.rows["call"] - 1
             return seq
 
     def append_products(
@@ -200,42 +191,35 @@ class RunLog:
         """
         with self._lock:
             self._check_writable()
-            calls, vectors = voltages.shape[:2]
+            writer, (calls, vectors) = self._tables["read_mvm"], voltages.shape[:2]
             seqs = np.arange(self._seq, self._seq + calls, dtype=np.uint64)
             record = {
                 "array": np.full(calls, array, dtype=np.uint16),
                 "device_time": times,
                 "wall_time": np.full(calls, time.time()),
-                "first": (self._rows["read_mvm"]["vector"] + vectors * np.arange(calls)).astype(np.uint64),
+                "first": (writer.rows["vector"] + vectors * np.arange(calls)).astype(np.uint64),
                 "count": np.full(calls, vectors, dtype=np.uint32),
                 "vector_call": np.repeat(seqs, vectors),
                 "voltage": voltages.reshape(-1, voltages.shape[2]),
                 "value": values.reshape(-1, values.shape[2]),
                 "range": ranges.reshape(-1, ranges.shape[2]),
             }
-            data = [self._fit(column, record[name], True) for name, column, _ in self._plans["read_mvm"]]
+            data = [self._fit(column, record[name], True) for name, column, _ in writer.columns]
             self._commit("read_mvm", data, calls, calls * vectors)
 
     def _commit(self, table: str, data: Sequence[bytes | memoryview], calls: int, count: int) -> None:
         """Write the columns of whole records, `count` vectors or reads in all, and their numbers last."""
-        rows, plan, numbers = self._rows[table], self._plans[table], self._columns[table]["seq"]
+        numbers = struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls))
+        several = parts(table)
+        more = {"call": calls} if several is None else {"call": calls, several: count}
         try:
-            for (_, column, per), encoded in zip(plan, data, strict=True):
-                column.put(rows[per], encoded)
-            for _, column, _ in plan:
-                column.flush()
-            numbers.put(rows["call"], struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls)))
-            numbers.flush()
+            self._tables[table].write(data, numbers, more)
             if self._fsync:
                 os.fsync(self._handle)
         except _HDF5_ERRORS as error:
             raise self._failed(error) from error
         self._unchecked += sum(map(len, data))
         self._seq += calls
-        rows["call"] += calls
-        several = parts(table)
-        if several is not None:
-            rows[several] += count
 
     def mark_done(self, seq: int, device_time: float) -> None:
         """Note that the pulses of record `seq` were sent to the end, and when (device time, s).
@@ -246,11 +230,8 @@ class RunLog:
         with self._lock:
             self._check_writable()
             try:
-                row = self._unfinished.pop(seq)
-                for name, encoded in (("device_time", struct.pack("<d", device_time)), ("done", b"\1")):
-                    column = self._columns["pulses"][name]
-                    column.put(row, encoded)
-                    column.flush()
+                now = struct.pack("<d", device_time)
+                self._tables["pulses"].set_later(self._unfinished.pop(seq), {"device_time": now, "done": b"\1"})
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
 
@@ -296,9 +277,9 @@ class RunLog:
         """
         with self._lock:
             self.check()
-            rows, columns = self._rows["wire"], self._columns["wire"]
+            writer = self._tables["wire"]
             lengths = np.array([len(message.data) for message in messages], dtype=np.uint64)
-            ends = np.cumsum(lengths, dtype=np.uint64) + np.uint64(rows["byte"])
+            ends = np.cumsum(lengths, dtype=np.uint64) + np.uint64(writer.rows["byte"])
             times = np.array([message.time for message in messages]) - self._started
             data = {
                 "data": b"".join([message.data for message in messages]),
@@ -306,20 +287,14 @@ class RunLog:
                 "link": np.array([message.link for message in messages], dtype="<u2").tobytes(),
                 "offset": (ends - lengths).tobytes(),
                 "length": lengths.tobytes(),
-                "t_ns": np.maximum(np.rint(times * 1e9), 0).astype(np.uint64).tobytes(),
             }
+            numbers = np.maximum(np.rint(times * 1e9), 0).astype(np.uint64).tobytes()
+            more = {"message": len(messages), "byte": len(data["data"])}
             try:
-                for name, encoded in data.items():
-                    if name == "t_ns":
-                        for written in columns.values():
-                            written.flush()
-                    columns[name].put(rows[TABLES["wire"][name].per], encoded)
-                columns["t_ns"].flush()
+                writer.write([data[name] for name, _, _ in writer.columns], numbers, more)
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
             self._unchecked += len(data["data"])
-            rows["message"] += len(messages)
-            rows["byte"] += len(data["data"])
 
     def close(self) -> None:
         """End the run and mark the file as closed cleanly; a second call does nothing.
@@ -350,7 +325,9 @@ class RunLog:
         while True:
             try:
                 with h5py.File(self.path, "r+", libver=LIBVER) as again:
-                    again.attrs["closed_cleanly"] = not trim(again, self._rows)
+                    again.attrs["closed_cleanly"] = not trim(
+                        again, {table: writer.rows for table, writer in self._tables.items()}
+                    )
                 return
             except BlockingIOError as error:
                 if time.monotonic() > until:

@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_xarray_opens_every_table(finished: Finished, table: str) -> None:
 def test_another_version(finished: Finished) -> None:
     with h5py.File(finished[0], "r+") as file:
         file.attrs["format_version"] = 9
-    with pytest.raises(LogError, match="format version 9, this imssa_lab understands 1"):
+    with pytest.raises(LogError, match="format version 9, this imssa_lab understands 2"):
         open_run(finished[0])
 
 
@@ -161,7 +162,7 @@ def test_a_log_that_cannot_be_written_stops_the_hardware(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("imssa_lab.log.growing.GrowingDataset.put", full)
+        broken.setattr("imssa_lab.log.growing.Maps.put", full)
         with pytest.raises(LogError, match="No space left"):
             array.read_conductances()
     sent = chip.sent
@@ -177,25 +178,37 @@ def test_a_log_that_cannot_be_written_stops_the_hardware(tmp_path: Path, monkeyp
         assert run.records("read_conductances") == 0
 
 
-@pytest.mark.parametrize(("at", "vectors"), [(7, 9), (9, 9), (8, 2000), (9, 2000)])
+@pytest.mark.parametrize(
+    ("at", "vectors"), [(1, 9), (2, 9), (5, 9), (6, 9), (16, 9), (1, 2000), (9, 2000), (25, 2000), (28, 2000)]
+)
 def test_after_an_interrupt_within_a_record(
     at: int, vectors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes next takes the place of what was written by then: parts of chunks, or whole ones."""
+    from imssa_lab.log import shared_chunks
     from imssa_lab.log.growing import GrowingDataset
+    from imssa_lab.log.shared_chunks import SharedChunks
 
-    real, calls = GrowingDataset.put, [0]
+    calls = [0]
 
-    def interrupted(*args: Any) -> None:
-        calls[0] += 1
-        if calls[0] == at:
-            raise KeyboardInterrupt
-        real(*args)
+    def interrupted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any) -> Any:
+            for wanted in (True, False):  # before and after
+                calls[0] += 1
+                if calls[0] == at:
+                    raise KeyboardInterrupt
+                if wanted:
+                    answer = real(*args)
+            return answer
+
+        return step
 
     with record(tmp_path / "run.h5", [Chip()], {}) as (array,), array:
         first = array.read_mvm(np.full((2, 5), 0.1))
         with monkeypatch.context() as patch:
-            patch.setattr(GrowingDataset, "put", interrupted)
+            patch.setattr(GrowingDataset, "lay", interrupted(GrowingDataset.lay))
+            patch.setattr(SharedChunks, "_to_file", interrupted(SharedChunks._to_file))
+            patch.setattr(shared_chunks, "overwrite", interrupted(shared_chunks.overwrite))
             with pytest.raises(KeyboardInterrupt):
                 array.read_mvm(np.full((vectors, 5), 0.2))
         last = array.read_mvm(np.full((vectors - 3, 5), 0.05), raw=True)

@@ -155,8 +155,8 @@ def test_repair_takes_back_what_a_kill_cut_off_when_pulses_were_marked_as_done(t
         "array": 0,
         "kind": 0,
         "width": 1e-7,
-        "voltage": np.full((5, 4), np.nan),
-        "gate": np.full((5, 4), np.nan),
+        **{name: np.zeros(2, dtype=np.uint16) for name in ("row", "col")},
+        **{name: np.ones(2) for name in ("voltage", "gate")},
     }
     done = log.append("pulses", {**asked, "device_time": np.nan, "done": 0})
     log.mark_done(done, 0.25)
@@ -311,3 +311,13 @@ def test_follow_list_and_compare(finished: Finished, tmp_path: Path) -> None:
     assert {("settings", "command"), ("calls", "call 0"), ("statistics", "waits")} - parts == {
         ("statistics", "waits")
     }
+
+
+def test_a_cell_that_the_array_does_not_have_is_named(finished: Finished) -> None:
+    with h5py.File(finished[0], "r+") as file:
+        file["pulses/row"][3] = 5
+        seq = int(file["pulses/cell_call"][3])
+        (record,) = np.flatnonzero(file["pulses/seq"][:] == seq)
+    assert "/pulses/row: row 3: 5, must be below 5" in map(str, verify(finished[0]).findings)
+    with open_run(finished[0]) as run, pytest.raises(LogError, match=f"/pulses, row {record}: not what an array"):
+        run.pulses(int(record))

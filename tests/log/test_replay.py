@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imssa_lab.array_types import ColumnCalibration, Pulses
+from imssa_lab.array_types import ColumnCalibration, PulseKind, Pulses
 from imssa_lab.errors import ConfigError, ImssaError, LinkTimeout, ReplayMismatch
 from imssa_lab.hal import CrossbarArray
 from imssa_lab.log import open_replay, open_run, record
@@ -183,3 +183,17 @@ def test_options(finished: Finished) -> None:
         array.read_mvm(voltages())
     with pytest.raises(ImssaError, match="closed"):
         array.read_mvm(voltages())
+
+
+def test_cells_left_alone_in_another_nan_are_left_alone(tmp_path: Path) -> None:
+    """0/0 gives a NaN with the sign set, numpy's own has none; what is sent is the same."""
+    voltage = np.full((5, 4), -np.nan)
+    voltage[2, 1] = 1.25
+    with record(tmp_path / "run.h5", [Chip()], {}) as (array,):
+        array.apply_pulses(Pulses(PulseKind.SET, voltage, voltage, 1e-7))
+    with open_run(tmp_path / "run.h5") as run:
+        assert np.argwhere(run.pulses(0).mask).tolist() == [[2, 1]]
+        (replay,) = run.arrays()
+        with pytest.raises(ReplayMismatch, match=r"pulses voltage\[2, 1\] is 1.25 in the log"):
+            replay.apply_pulses(Pulses(PulseKind.SET, voltage * 1.1, voltage, 1e-7))
+        replay.apply_pulses(Pulses(PulseKind.SET, voltage, voltage, 1e-7))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imssa_lab import jit
 from imssa_lab.closed_loop import VECTORS_AT_ONCE, ClosedLoop
 from imssa_lab.decorated import Decorated
 from imssa_lab.errors import LimitError, ReplayMismatch
@@ -13,10 +14,10 @@ from imssa_lab.log import open_run, record
 from imssa_lab.mapping import Mapping, map_bundle
 from protocols.recurrence import KernelRunner
 from tests.conftest import untrained_bundle
-from twin import DigitalTwin, TwinProfile, compiled
+from twin import DigitalTwin, TwinProfile
 from twin.wires import Wires
 
-needs_numba = pytest.mark.skipif(not compiled.AVAILABLE, reason="numba is not installed")
+needs_numba = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
 
 
 class StepByStep(Decorated):
@@ -86,7 +87,7 @@ def test_calibration_and_wires_take_part(wires: Wires | None, calibrated: bool) 
 
 def test_without_numba_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     with_it = run(chip(), 4, 30)
-    monkeypatch.setattr(compiled, "AVAILABLE", False)
+    monkeypatch.setattr(jit, "AVAILABLE", False)
     without = Telling(chip())
     assert run(without, 4, 30).tobytes() == with_it.tobytes()
     assert without.loops == 0

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from imssa_lab import jit
 from imssa_lab.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
-from twin import compiled as loops
 from twin.noise import Flicker, Telegraph
 from twin.plain_reads import PlainReads
 from twin.wires import Wires
 
-pytestmark = pytest.mark.skipif(not loops.AVAILABLE, reason="numba is not installed")
+pytestmark = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
 VOLTAGES = np.random.default_rng(0).uniform(-0.2, 0.2, (300, 64))
 
 
@@ -18,7 +18,7 @@ def pair(profile: TwinProfile, monkeypatch: pytest.MonkeyPatch, seed: int = 3) -
     """One chip twice: read the short way, and the long way."""
     short = DigitalTwin(profile, seed=seed)
     with monkeypatch.context() as without:
-        without.setattr(loops, "AVAILABLE", False)
+        without.setattr(jit, "AVAILABLE", False)
         return short, DigitalTwin(profile, seed=seed)
 
 

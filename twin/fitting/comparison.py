@@ -10,9 +10,8 @@ from scipy import stats
 
 from imssa_lab.array_types import ArrayInfo, ProgrammingReport
 from imssa_lab.errors import LogError
-from imssa_lab.hal import ColumnCalibration, FloatArray, Pulses
+from imssa_lab.hal import ColumnCalibration, FloatArray
 from imssa_lab.log import Run
-from imssa_lab.log.schema import PULSE_KINDS
 from twin.array import DigitalTwin
 from twin.profile import TwinProfile
 
@@ -130,11 +129,7 @@ def _repeated(run: Run, number: int, array: DigitalTwin) -> Iterator[_Answer]:
                 None if cleared else ColumnCalibration(*(run.column(table, name, row) for name in names))
             )
         elif table == "pulses":
-            voltage, gate = (run.column(table, name, row) for name in ("voltage", "gate"))
-            kind = PULSE_KINDS[int(run.column(table, "kind", row))]
-            array.apply_pulses(
-                Pulses.on(np.isfinite(voltage), kind, voltage, gate, float(run.column(table, "width", row)))
-            )
+            array.apply_pulses(run.pulses(row))
         elif table == "program" and run.column(table, "default", row):
             mask = run.column(table, "mask", row).astype(bool)
             yield "program", array.program_conductances(run.column(table, "target", row), mask), None

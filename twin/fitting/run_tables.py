@@ -61,7 +61,7 @@ def relaxation_table(path: Path) -> Table:
                     mask = run.column(table, "mask", row).astype(bool)
                     initial[mask], since[mask] = run.column(table, "achieved", row)[mask], when
                 elif table == "pulses":
-                    initial[np.isfinite(run.column(table, "voltage", row))] = np.nan
+                    initial[run.pulses(row).mask] = np.nan
                 else:
                     mask = run.column(table, "mask", row).astype(bool) & np.isfinite(initial)
                     if not mask.any() or when <= np.nanmax(since[mask]):

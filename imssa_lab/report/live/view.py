@@ -17,7 +17,7 @@ from imssa_lab.log.aims import AIM, read_aim
 from imssa_lab.log.attendance import presence
 from imssa_lab.log.follow import Follower, Seen
 from imssa_lab.log.reader import Run
-from imssa_lab.log.schema import PULSE_KINDS, TABLES
+from imssa_lab.log.schema import TABLES
 from imssa_lab.report.measured.columns import columns
 from imssa_lab.report.measured.programmed import conductances
 
@@ -224,8 +224,8 @@ class LiveView:
             self._curves[index].append((self._pulses[index], share))
 
     def _pulsed(self, run: Run, index: int, row: int) -> None:
-        voltage = run.column("pulses", "voltage", row)
-        cells = np.argwhere(np.isfinite(voltage))
+        pulses = run.pulses(row)
+        cells = np.argwhere(pulses.mask)
         self._pulses[index] += len(cells)
         if not len(cells):
             return
@@ -236,10 +236,10 @@ class LiveView:
             "row": at[0],
             "col": at[1],
             "cells": len(cells),
-            "kind": PULSE_KINDS[int(run.column("pulses", "kind", row))],
-            "voltage": float(voltage[at]),
-            "gate": float(run.column("pulses", "gate", row)[at]),
-            "width": float(run.column("pulses", "width", row)),
+            "kind": pulses.kind.value,
+            "voltage": float(pulses.voltage[at]),
+            "gate": float(pulses.gate[at]),
+            "width": pulses.width,
             "conductance": None if np.isnan(known) else MICRO * known,
         }
 

@@ -101,7 +101,7 @@ class _Walk:
                 break
             looked += 1
             if table == "pulses":
-                open_cells = open_cells & ~np.isfinite(self._run.column("pulses", "voltage", row))
+                open_cells = open_cells & ~self._run.pulses(row).mask
                 continue
             here = open_cells & (self._run.column("read_conductances", "mask", row) != 0)
             if here.any():

@@ -61,12 +61,17 @@ def _pulses(run: Run, array: int, row: int, col: int, span: slice) -> list[tuple
     found = []
     for block in _chosen(run, "pulses", array, span):
         rows = slice(block[0], block[-1] + 1)
-        names = ("seq", "kind", "device_time", "voltage", "gate")
-        seqs, kinds, times, voltages, gates = (run.column("pulses", name, rows) for name in names)
-        for at in np.flatnonzero(np.isfinite(voltages[:, row, col])):
+        seqs, firsts, counts, kinds, times = (
+            run.column("pulses", name, rows) for name in ("seq", "first", "count", "kind", "device_time")
+        )
+        part = slice(int(firsts[0]), int(firsts[-1]) + int(counts[-1]))
+        calls, lines, bits, voltages, gates = (
+            run.column("pulses", name, part) for name in ("cell_call", "row", "col", "voltage", "gate")
+        )
+        for cell in np.flatnonzero((lines == row) & (bits == col)):
+            at = int(np.searchsorted(seqs, calls[cell]))
             kind = PULSE_KINDS[int(kinds[at])]
-            applied = (float(values[at, row, col]) for values in (voltages, gates))
-            found.append((int(seqs[at]), kind, np.nan, *applied, float(times[at])))
+            found.append((int(seqs[at]), kind, np.nan, float(voltages[cell]), float(gates[cell]), float(times[at])))
     return found
 
 
