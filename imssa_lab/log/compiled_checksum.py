@@ -10,7 +10,7 @@ import numpy as np
 from imssa_lab.jit import AVAILABLE, compiled
 from imssa_lab.log import checksum
 
-_DIGEST = struct.Struct("<I")
+DIGEST = struct.Struct("<I")
 
 
 @compiled
@@ -32,10 +32,10 @@ def _half(total: int) -> int:
 
 
 @compiled
-def _overwrite(chunks: Any, totals: Any, sizes: Any, places: Any, lengths: Any, pieces: Any) -> int:
+def _overwrite(chunks: Any, numbers: Any, pieces: Any) -> int:
     changed, start = 0, 0
-    for i in range(len(sizes)):
-        chunk, at, length, size = chunks[i], places[i], lengths[i], sizes[i]
+    for i in range(len(chunks)):
+        chunk, at, length, size = chunks[i], numbers[0, i], numbers[1, i], numbers[2, i]
         differs = False
         for k in range(length):
             differs |= chunk[at + k] != pieces[start + k]
@@ -45,23 +45,23 @@ def _overwrite(chunks: Any, totals: Any, sizes: Any, places: Any, lengths: Any, 
             for sign in (-1, 1):
                 for j in range(low, high):
                     word = sign * (np.int64(chunk[2 * j]) + 256 * np.int64(chunk[2 * j + 1]))
-                    totals[i, 0] += word
-                    totals[i, 1] += (size // 2 - j) * word
+                    numbers[3, i] += word
+                    numbers[4, i] += (size // 2 - j) * word
                 if sign < 0:
                     for k in range(length):
                         chunk[at + k] = pieces[start + k]
-            first, second = _half(totals[i, 0]), _half(totals[i, 1])
+            first, second = _half(numbers[3, i]), _half(numbers[4, i])
             chunk[size], chunk[size + 1] = first & 255, first >> 8
             chunk[size + 2], chunk[size + 3] = second & 255, second >> 8
         start += length
     return changed
 
 
-def overwrite_by_numpy(chunks: Any, totals: Any, sizes: Any, places: Any, lengths: Any, pieces: Any) -> int:
+def overwrite_by_numpy(chunks: Any, numbers: Any, pieces: Any) -> int:
     """`overwrite` without numba."""
     changed, start = 0, 0
-    for i, (at, length) in enumerate(zip(places.tolist(), lengths.tolist(), strict=True)):
-        chunk, size, piece = chunks[i], int(sizes[i]), pieces[start : start + length]
+    for i, (at, length, size) in enumerate(numbers[:3].T.tolist()):
+        chunk, piece = chunks[i], pieces[start : start + length]
         start += length
         if not np.array_equal(chunk[at : at + length], piece):
             changed |= 1 << i
@@ -69,8 +69,8 @@ def overwrite_by_numpy(chunks: Any, totals: Any, sizes: Any, places: Any, length
             before = chunk[low:high].tobytes()
             chunk[at : at + length] = piece
             first, second = checksum.change(before, chunk[low:high].tobytes())
-            totals[i] += first, second + (size - high) // 2 * first
-            _DIGEST.pack_into(chunk, size, checksum.digest(*totals[i].tolist()))
+            numbers[3:, i] += first, second + (size - high) // 2 * first
+            DIGEST.pack_into(chunk, size, checksum.digest(*numbers[3:, i].tolist()))
     return changed
 
 
@@ -79,10 +79,9 @@ overwrite = _overwrite if AVAILABLE else overwrite_by_numpy
 
 Args:
     chunks: bytes, with room for the checksum behind those of each, u1 (n, most); written.
-    totals: `checksum.sums` of each, i8 (n, 2); written.
-    sizes: bytes of each without the checksum, even, i8 (n,).
-    places, lengths: where in each its piece goes, and how long that is, 0 for none, i8 (n,).
-    pieces: all of them, one behind the other, u1.
+    numbers: of each chunk, i8 (5, n): where its piece goes, how long that is (0: no piece), how many bytes the chunk
+        has without checksum (even), and `checksum.sums` of it; the last two are written.
+    pieces: one behind the other, u1.
 
 Returns:
     A number whose bit i says whether chunk i is another now.
@@ -96,6 +95,11 @@ def sums(data: Any) -> tuple[int, int]:
     return checksum.sums(data)
 
 
+def fletcher32(data: Any) -> int:
+    """`checksum.fletcher32`."""
+    return checksum.digest(*sums(data))
+
+
 def with_checksum(data: bytes | memoryview) -> bytes:
     """`checksum.with_checksum`."""
-    return b"".join((data, _DIGEST.pack(checksum.digest(*sums(data)))))
+    return b"".join((data, DIGEST.pack(fletcher32(data))))

@@ -11,24 +11,29 @@ of steps counts, and the bytes that are touched.
 
 from __future__ import annotations
 
-import operator
-import struct
 from typing import Any
 
 import h5py
 import numpy as np
 from isal import isal_zlib
 
-from imssa_lab.log.compiled_checksum import with_checksum
+from imssa_lab.log.compiled_checksum import DIGEST, fletcher32, with_checksum
 
 _STEP_BYTES = 1 << 18
 _MAX_STEP = 4096
 _UNPACKED = 0b01  # filter mask: deflate left out, fletcher32 kept
 # A map of few cells packs to some hundred bytes whatever the level; this one leaves most of the caches alone.
 _PACKING = 0
+_SMALL = 1 << 12  # bytes: a copy costs less than the steps to do without
 _SAMPLE = 128  # cells, to see whether a map is of few cells
-_NUMBERS: Any = (float, int, np.number, np.bool_)
-_CODES = {"u1": "<B", "u2": "<H", "u4": "<I", "u8": "<Q", "f8": "<d"}
+
+
+class Unfit(ValueError):
+    """A value that cannot be stored unchanged in `column`, a path in the file."""
+
+    def __init__(self, column: str, text: str) -> None:
+        super().__init__(f"{column} {text}")
+        self.column = column
 
 
 class GrowingDataset:
@@ -50,10 +55,6 @@ class GrowingDataset:
         self.touched = 0
         self._id = dataset.id
         self._dataset = dataset  # keeps the id open
-        # how one number of a row without dimensions is stored; None for the others
-        code = None if self.shape else _CODES.get(self.dtype.str[1:])
-        self._pack = None if code is None else struct.Struct(code).pack
-        self._number = float if self.dtype.kind == "f" else operator.index
         self._tail = (0,) * len(self.shape)
         step = min(max(_STEP_BYTES // self.row_bytes, 16), _MAX_STEP)
         self._step = -(-step // self.per_chunk) * self.per_chunk
@@ -64,13 +65,8 @@ class GrowingDataset:
         """`value`, one row or `several`, as it is stored; HDF5 itself would cut what is too large, without a word.
 
         Raises:
-            ValueError: it cannot be stored unchanged.
+            Unfit: it cannot be stored unchanged.
         """
-        if self._pack is not None and not several and isinstance(value, _NUMBERS):
-            try:
-                return self._pack(self._number(value))
-            except (struct.error, TypeError):
-                pass  # refused below, with all the facts
         given = np.asarray(value)
         if not several:
             given = given[np.newaxis]
@@ -85,10 +81,13 @@ class GrowingDataset:
                 data = given.astype(self.dtype)
             fits = bool(np.array_equal(data, given, equal_nan=given.dtype.kind == "f"))
         if not fits or data.shape[1:] != self.shape:
-            raise ValueError(
-                f"{self.name} holds {self.dtype} of shape {self.shape} and cannot keep "
-                f"{given.dtype} of shape {given.shape[1:]} unchanged"
+            raise Unfit(
+                self.name,
+                f"holds {self.dtype} of shape {self.shape} and cannot keep "
+                f"{given.dtype} of shape {given.shape[1:]} unchanged",
             )
+        if data.nbytes <= _SMALL:
+            return data.tobytes()
         return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
 
     def reach(self, end: int) -> None:
@@ -130,6 +129,7 @@ class Maps(GrowingDataset):
         self._cell = np.dtype(f"u{size}" if size <= 8 else f"V{size}")
         cells = int(np.prod(self.shape))
         self._sampled = slice(0, None, max(cells // _SAMPLE, 1) | 1)  # odd: not all on a few bit lines
+        self._room = bytearray(self.row_bytes + DIGEST.size)  # pages that are at hand already
         self._last_mask: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
 
     def put(self, row: int, data: bytes | memoryview) -> None:
@@ -142,7 +142,9 @@ class Maps(GrowingDataset):
             if self.dtype.itemsize == 1:
                 self._put_mask(number, bytes(piece))
             elif self._is_noise(piece):
-                self.lay(number, with_checksum(piece), _UNPACKED)
+                self._room[:size] = piece
+                DIGEST.pack_into(self._room, size, fletcher32(piece))
+                self.lay(number, self._room, _UNPACKED)
             else:
                 self.lay(number, *_packed(piece))
 

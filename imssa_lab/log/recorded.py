@@ -165,14 +165,14 @@ class Recorded(CrossbarArray):
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         with self._measured("pulses"):
-            row, col = (lines.astype(np.uint16) for lines in np.nonzero(pulses.mask))
+            (cells,) = pulses.mask.ravel().nonzero()
             asked = {
                 "kind": PULSE_KINDS.index(pulses.kind.value),
                 "width": pulses.width,
-                "row": row,
-                "col": col,
-                "voltage": pulses.voltage[pulses.mask],
-                "gate": pulses.gate[pulses.mask],
+                "row": (cells // self._info.cols).astype(np.uint16),
+                "col": (cells % self._info.cols).astype(np.uint16),
+                "voltage": pulses.voltage.ravel()[cells],
+                "gate": pulses.gate.ravel()[cells],
             }
             # before they are sent: a crash must not lose a pulse that a cell has seen
             seq = self._append("pulses", {**asked, "done": 0}, math.nan)

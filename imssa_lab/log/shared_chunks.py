@@ -7,7 +7,9 @@ loop brings a record into the chunks under way of all datasets of a table and ma
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -23,24 +25,26 @@ class SharedChunks:
     """The chunks under way of `datasets`; `handle` is a descriptor of their file, open for writing."""
 
     def __init__(self, datasets: Sequence[GrowingDataset], handle: int) -> None:
+        count = len(datasets)
         self._datasets = list(datasets)
         self._handle = handle
         self._row_bytes = [dataset.row_bytes for dataset in datasets]
         self._sizes = [len(dataset.empty) for dataset in datasets]
-        self._sizes_array = np.array(self._sizes, dtype=np.int64)
+        # as `overwrite` has them
         widest = -(-(max(self._sizes) + _CHECKSUM) // _LINE) * _LINE
-        self._chunks = np.zeros((len(self._datasets), widest), dtype=np.uint8)
+        self._chunks = np.zeros((count, widest), dtype=np.uint8)
+        self._numbers = np.zeros((5, count), dtype=np.int64)
+        self._numbers[2] = self._sizes
+        self._set_places = partial(struct.Struct(f"={2 * count}q").pack_into, self._numbers.data.cast("B"), 0)
         self._stored = [chunk[: size + _CHECKSUM].data for chunk, size in zip(self._chunks, self._sizes, strict=True)]
-        self._sums = np.zeros((len(self._datasets), 2), dtype=np.int64)
-        self._at, self._lengths = np.zeros((2, len(self._datasets)), dtype=np.int64)
         # of each chunk under way: the byte of its dataset that it begins with (none: it is to be read again), whether
         # it is in the file, and where (None: not looked up yet)
-        self._starts = [_NONE] * len(self._datasets)
-        self._laid = [False] * len(self._datasets)
-        self._places: list[int | None] = [None] * len(self._datasets)
+        self._starts = [_NONE] * count
+        self._laid = [False] * count
+        self._places: list[int | None] = [None] * count
         self._new = False  # something was laid down since the last `flush`
         self._empty_stored = [with_checksum(dataset.empty) for dataset in datasets]
-        self._write([0] * len(self._datasets), [b""] * len(self._datasets))  # compiles, before it matters
+        self._write([0] * count, [b""] * count)  # compiles, before it matters
 
     def put(self, rows: Sequence[int], data: Sequence[bytes | memoryview]) -> None:
         """Write whole rows of each dataset from its row on, none where there are no bytes.
@@ -50,13 +54,17 @@ class SharedChunks:
         Raises:
             OSError: the file does not take them.
         """
-        at, pieces = [0] * len(rows), list(data)
-        for i, piece in enumerate(data):
-            if piece:
-                at[i] = rows[i] * self._row_bytes[i] - self._starts[i]
-                if not 0 <= at[i] <= self._sizes[i] - len(piece):
-                    self._put_alone(i, rows[i], piece)
-                    pieces[i] = b""
+        at, pieces = [], []
+        known = zip(rows, data, self._row_bytes, self._starts, self._sizes, strict=True)
+        for i, (row, piece, width, start, size) in enumerate(known):
+            inside = row * width - start
+            if not piece or 0 <= inside <= size - len(piece):
+                at.append(inside)
+                pieces.append(piece)
+            else:
+                self._put_alone(i, row, memoryview(piece))
+                at.append(0)
+                pieces.append(b"")
         self._write(at, pieces)
 
     def flush(self) -> None:
@@ -66,25 +74,25 @@ class SharedChunks:
                 dataset.flush()
             self._new = False
 
-    def _put_alone(self, i: int, row: int, data: bytes | memoryview) -> None:
+    def _put_alone(self, i: int, row: int, data: memoryview) -> None:
         """Write rows of one dataset that do not all lie in its chunk under way."""
-        dataset, width, view = self._datasets[i], self._row_bytes[i], memoryview(data)
-        end = row + len(view) // width
+        dataset, width, count = self._datasets[i], self._row_bytes[i], len(self._datasets)
+        end = row + len(data) // width
         self._new = True
         dataset.reach(end)
         while row < end:
             number, inside = divmod(row, dataset.per_chunk)
-            count = min(dataset.per_chunk - inside, end - row)
-            piece = view[: count * width]
-            if count == dataset.per_chunk and number >= dataset.touched:
+            rows = min(dataset.per_chunk - inside, end - row)
+            piece, data = data[: rows * width], data[rows * width :]
+            if rows == dataset.per_chunk and number >= dataset.touched:
                 self._put_whole(i, number, piece)
             else:
                 if number * self._sizes[i] != self._starts[i]:
                     self._load(i, number)
-                at, pieces = [0] * len(self._datasets), [memoryview(b"")] * len(self._datasets)
+                at, pieces = [0] * count, [data[:0]] * count
                 at[i], pieces[i] = inside * width, piece
                 self._write(at, pieces)
-            row, view = row + count, view[count * width :]
+            row += rows
 
     def _put_whole(self, i: int, number: int, chunk: memoryview) -> None:
         """A chunk that is full from the start; nothing of it is kept for rows to come."""
@@ -102,7 +110,7 @@ class SharedChunks:
         if place is not None:
             stored = os.pread(self._handle, self._sizes[i] + _CHECKSUM, place)
         self._stored[i][:] = stored
-        self._sums[i] = sums(self._stored[i][:-_CHECKSUM])
+        self._numbers[3:, i] = sums(self._stored[i][:-_CHECKSUM])
         self._laid[i], self._places[i] = place is not None, place
         self._starts[i] = number * self._sizes[i]
 
@@ -111,12 +119,10 @@ class SharedChunks:
 
         What stands there already is left: it may read the same because the chunk was never written.
         """
-        self._at[:] = at
-        self._lengths[:] = [len(piece) for piece in pieces]
         starts = self._starts
         self._starts = [_NONE] * len(starts)  # until all is done: an interrupt in between has the chunks read again
-        joined = np.frombuffer(b"".join(pieces), dtype=np.uint8)
-        changed = overwrite(self._chunks, self._sums, self._sizes_array, self._at, self._lengths, joined)
+        self._set_places(*at, *map(len, pieces))
+        changed = overwrite(self._chunks, self._numbers, np.frombuffer(b"".join(pieces), dtype=np.uint8))
         for i in range(len(starts)) if changed else ():
             if changed >> i & 1:
                 self._to_file(i, starts[i], at[i])

@@ -16,7 +16,7 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from imssa_lab.errors import LogError
 from imssa_lab.hal import CrossbarArray, FloatArray
 from imssa_lab.log.attendance import Attendance
-from imssa_lab.log.growing import GrowingDataset
+from imssa_lab.log.growing import Unfit
 from imssa_lab.log.header import code_dtype, create_tables, trim, write_header
 from imssa_lab.log.openable import hold
 from imssa_lab.log.schema import LIBVER, SCALES, SIGNALS, TEXT_BYTES, parts
-from imssa_lab.log.table_writer import TableWriter
+from imssa_lab.log.table_writer import Encoded, TableWriter
 from imssa_lab.log.wire import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
@@ -176,8 +176,7 @@ class RunLog:
                     "count": count,
                     SCALES[several]: np.full(count, seq, dtype=np.uint64),
                 }
-            data = [self._fit(column, record[name], per == several) for name, column, per in writer.columns]
-            self._commit(table, data, 1, count)
+            self._commit(table, self._fitting(writer.encode, record), 1, count)
             if table == "pulses":
                 self._unfinished[seq] = writer.rows["call"] - 1
             return seq
@@ -204,10 +203,9 @@ class RunLog:
                 "value": values.reshape(-1, values.shape[2]),
                 "range": ranges.reshape(-1, ranges.shape[2]),
             }
-            data = [self._fit(column, record[name], True) for name, column, _ in writer.columns]
-            self._commit("read_mvm", data, calls, calls * vectors)
+            self._commit("read_mvm", self._fitting(writer.encode_many, record), calls, calls * vectors)
 
-    def _commit(self, table: str, data: Sequence[bytes | memoryview], calls: int, count: int) -> None:
+    def _commit(self, table: str, data: Encoded, calls: int, count: int) -> None:
         """Write the columns of whole records, `count` vectors or reads in all, and their numbers last."""
         numbers = struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls))
         several = parts(table)
@@ -218,7 +216,7 @@ class RunLog:
                 os.fsync(self._handle)
         except _HDF5_ERRORS as error:
             raise self._failed(error) from error
-        self._unchecked += sum(map(len, data))
+        self._unchecked += data.size
         self._seq += calls
 
     def mark_done(self, seq: int, device_time: float) -> None:
@@ -291,7 +289,7 @@ class RunLog:
             numbers = np.maximum(np.rint(times * 1e9), 0).astype(np.uint64).tobytes()
             more = {"message": len(messages), "byte": len(data["data"])}
             try:
-                writer.write([data[name] for name, _, _ in writer.columns], numbers, more)
+                writer.write(writer.stored(data), numbers, more)
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
             self._unchecked += len(data["data"])
@@ -344,13 +342,13 @@ class RunLog:
     ) -> None:
         self.close()
 
-    def _fit(self, column: GrowingDataset, value: Any, several: bool) -> bytes | memoryview:
+    def _fitting(self, encode: Callable[[Mapping[str, Any]], Encoded], record: Mapping[str, Any]) -> Encoded:
         try:
-            return column.fit(value, several)
-        except ValueError as error:
+            return encode(record)
+        except Unfit as error:
             text = f"{self.path}: {error}"
             # it was measured and is lost: the record has a hole from here on
-            if column.name.endswith(("/value", "/range")):
+            if error.column.endswith(("/value", "/range")):
                 self._failure = text = f"{text}; the array's info is wrong about its ADC, nothing more is sent"
             raise LogError(text) from error
 
