@@ -13,11 +13,10 @@ from functools import partial
 
 import numpy as np
 
-from imssa_lab.log.compiled_checksum import overwrite, sums, with_checksum
+from imssa_lab.log.compiled_checksum import DIGEST, overwrite, sums, with_checksum
 from imssa_lab.log.growing import GrowingDataset
 
 _NONE = 1 << 62
-_CHECKSUM = 4
 _LINE = 64  # bytes
 
 
@@ -31,12 +30,14 @@ class SharedChunks:
         self._row_bytes = [dataset.row_bytes for dataset in datasets]
         self._sizes = [len(dataset.empty) for dataset in datasets]
         # as `overwrite` has them
-        widest = -(-(max(self._sizes) + _CHECKSUM) // _LINE) * _LINE
+        widest = -(-(max(self._sizes) + DIGEST.size) // _LINE) * _LINE
         self._chunks = np.zeros((count, widest), dtype=np.uint8)
         self._numbers = np.zeros((5, count), dtype=np.int64)
         self._numbers[2] = self._sizes
         self._set_places = partial(struct.Struct(f"={2 * count}q").pack_into, self._numbers.data.cast("B"), 0)
-        self._stored = [chunk[: size + _CHECKSUM].data for chunk, size in zip(self._chunks, self._sizes, strict=True)]
+        self._stored = [
+            chunk[: size + DIGEST.size].data for chunk, size in zip(self._chunks, self._sizes, strict=True)
+        ]
         # of each chunk under way: the byte of its dataset that it begins with (none: it is to be read again), whether
         # it is in the file, and where (None: not looked up yet)
         self._starts = [_NONE] * count
@@ -108,9 +109,9 @@ class SharedChunks:
         place = dataset.place_of(number) if number < dataset.touched else None
         stored = self._empty_stored[i]
         if place is not None:
-            stored = os.pread(self._handle, self._sizes[i] + _CHECKSUM, place)
+            stored = os.pread(self._handle, self._sizes[i] + DIGEST.size, place)
         self._stored[i][:] = stored
-        self._numbers[3:, i] = sums(self._stored[i][:-_CHECKSUM])
+        self._numbers[3:, i] = sums(self._stored[i][: -DIGEST.size])
         self._laid[i], self._places[i] = place is not None, place
         self._starts[i] = number * self._sizes[i]
 

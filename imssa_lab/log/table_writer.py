@@ -40,13 +40,12 @@ class TableWriter:
         self._several = parts(table)
         self._maps = {name: Maps(dataset) for name, dataset in datasets.items() if dataset.ndim == 3}
         rest = {n: GrowingDataset(d) for n, d in datasets.items() if n not in self._maps and n != commit}
-        # one number a call: packed together
-        self._numbers = {n: c for n, c in rest.items() if columns[n].per == "call" and columns[n].dtype in _CODES}
-        self._numbers = {name: column for name, column in self._numbers.items() if not column.shape}
-        self._vectors = {name: column for name, column in rest.items() if name not in self._numbers}
-        self._rest = self._numbers | self._vectors
-        self._pack = struct.Struct("<" + "".join(_CODES[columns[name].dtype] for name in self._numbers)).pack
-        self._split = struct.Struct("".join(f"{column.row_bytes}s" for column in self._numbers.values())).unpack
+        plain = [n for n in rest if columns[n].per == "call" and columns[n].dtype in _CODES and not columns[n].dims]
+        self._scalars = {name: rest[name] for name in plain}
+        self._vectors = {name: column for name, column in rest.items() if name not in self._scalars}
+        self._rest = self._scalars | self._vectors
+        self._pack = struct.Struct("<" + "".join(_CODES[columns[name].dtype] for name in self._scalars)).pack
+        self._split = struct.Struct("".join(f"{column.row_bytes}s" for column in self._scalars.values())).unpack
         self._per = {name: columns[name].per for name in datasets}
         self._shared = SharedChunks(list(self._rest.values()), handle)
         self._commit = SharedChunks([GrowingDataset(datasets[commit])], handle)
@@ -59,9 +58,9 @@ class TableWriter:
             Unfit: a value cannot be stored unchanged.
         """
         try:
-            numbers = self._split(self._pack(*[record[name] for name in self._numbers]))
+            numbers = self._split(self._pack(*[record[name] for name in self._scalars]))
         except (struct.error, TypeError):
-            numbers = tuple(column.fit(record[name], False) for name, column in self._numbers.items())
+            numbers = tuple(column.fit(record[name], False) for name, column in self._scalars.items())
         vectors = [column.fit(record[n], self._per[n] == self._several) for n, column in self._vectors.items()]
         maps = [column.fit(record[n], self._per[n] == self._several) for n, column in self._maps.items()]
         return Encoded(maps, [*numbers, *vectors])
