@@ -6,11 +6,15 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from imssa_lab.log.checksum import intact
+from imssa_lab.log.openable import HDF5_ERRORS
 from imssa_lab.log.schema import NO_RECORD
 
 _RETRIES = 3
@@ -41,6 +45,35 @@ def scan(dataset: h5py.Dataset, handle: int) -> Iterator[Chunk]:
     for first, byte_offset, size in sorted(found):
         good = any(intact(os.pread(handle, size, byte_offset)) for _ in range(_RETRIES))
         yield Chunk(first, first + rows, byte_offset, size, good)
+
+
+def mended_rows(dataset: h5py.Dataset, path: Path, rows: slice | int, end: int | None) -> NDArray[Any] | None:
+    """Rows of a dataset of which a kill may have left a chunk half written; None if there is more wrong than that.
+
+    Args:
+        path: of its file; end: rows that belong to whole records; None in the column that counts them.
+    """
+    if isinstance(rows, int):
+        rows = rows + dataset.shape[0] if rows < 0 else rows
+        rows = slice(rows, rows + 1)
+    (start, stop, _), pieces, per = rows.indices(dataset.shape[0]), [], dataset.chunks[0]
+    while start < stop:
+        first = start // per * per
+        until = min(first + per, stop)
+        try:
+            pieces.append(dataset[start:until])
+        except HDF5_ERRORS:
+            info = dataset.id.get_chunk_info_by_coord((first, *(0,) * (dataset.ndim - 1)))
+            with path.open("rb") as raw:
+                raw.seek(info.byte_offset)
+                stored = raw.read(info.size)
+            chunk = without_unfinished(dataset, stored, None if end is None else min(end - first, per))
+            if chunk is None:
+                return None
+            data = np.frombuffer(chunk[:-4], dtype=dataset.dtype).reshape(dataset.chunks)
+            pieces.append(data[start - first : until - first])
+        start = until
+    return np.concatenate(pieces) if pieces else None
 
 
 def without_unfinished(dataset: h5py.Dataset, stored: bytes, rows: int | None) -> bytes | None:

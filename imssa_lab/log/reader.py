@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from imssa_lab.array_types import ArrayInfo, ColumnCalibration, PulseKind, Pulses, Readout
 from imssa_lab.errors import LimitError, LogError
-from imssa_lab.log.chunks import without_unfinished
+from imssa_lab.log.chunks import mended_rows
+from imssa_lab.log.fresh import ask
 from imssa_lab.log.header import sha256
 from imssa_lab.log.openable import HDF5_ERRORS, marks_of, problem_of
 from imssa_lab.log.schema import NO_RECORD, PULSE_KINDS, TABLES, commit_column, parts
@@ -106,7 +107,7 @@ class Run:
 
     def records(self, table: str) -> int:
         """How many records (messages of the wire) a table holds; of a running log, up to now."""
-        end = int(self._dataset(table, commit_column(table)).shape[0])
+        end = int(ask(self.file, table, commit_column(table), lambda dataset: dataset.shape[0]))
         if self._exact:
             return end
         while end > 0:  # datasets grow by steps: behind the last record stands NO_RECORD
@@ -131,31 +132,9 @@ class Run:
 
     def _mended(self, table: str, name: str, rows: slice | int) -> Any:
         """The rows of a file that a kill cut off in the middle of a chunk; None if there is more wrong than that."""
-        dataset = self._dataset(table, name)
-        if isinstance(rows, int):
-            rows = rows + dataset.shape[0] if rows < 0 else rows
-            block = self._mended(table, name, slice(rows, rows + 1))
-            return None if block is None else block[0]
-        commit = name == commit_column(table)
-        (start, stop, _), pieces, per = rows.indices(dataset.shape[0]), [], dataset.chunks[0]
-        while start < stop:
-            first = start // per * per
-            end = min(first + per, stop)
-            try:
-                pieces.append(dataset[start:end])
-            except HDF5_ERRORS:
-                info = dataset.id.get_chunk_info_by_coord((first, *(0,) * (dataset.ndim - 1)))
-                with self.path.open("rb") as raw:
-                    raw.seek(info.byte_offset)
-                    stored = raw.read(info.size)
-                whole = None if commit else self.rows(table, name) - first
-                chunk = without_unfinished(dataset, stored, None if whole is None else min(whole, per))
-                if chunk is None:
-                    return None
-                data = np.frombuffer(chunk[:-4], dtype=dataset.dtype).reshape(dataset.chunks)
-                pieces.append(data[start - first : end - first])
-            start = end
-        return np.concatenate(pieces) if pieces else None
+        end = None if name == commit_column(table) else self.rows(table, name)
+        block = ask(self.file, table, name, lambda dataset: mended_rows(dataset, self.path, rows, end))
+        return block if block is None or isinstance(rows, slice) else block[0]
 
     def _hold(self, table: str, name: str, row: int) -> NDArray[Any] | None:
         """A column of plain numbers, read once: a replay asks for them row by row. None if it cannot be kept."""
@@ -173,12 +152,8 @@ class Run:
 
     def _read(self, table: str, name: str, rows: slice | int) -> Any:
         for patience in (0.001, 0.003, 0.01, 0.03, 0.0):
-            dataset = self._dataset(table, name)
-            end = rows.stop if isinstance(rows, slice) else None
-            if end is not None and end > dataset.shape[0]:
-                raise LogError(f"{self.path}: /{table}/{name} ends at row {dataset.shape[0]}, {end} are announced")
             try:
-                return dataset[rows]
+                return ask(self.file, table, name, lambda dataset: _announced(dataset, rows)[rows])
             except HDF5_ERRORS as error:
                 if self._file.swmr_mode and patience:  # met the writer in the middle of a chunk
                     time.sleep(patience)
@@ -186,9 +161,9 @@ class Run:
                 mended = self._mended(table, name, rows) if self._file.swmr_mode else None
                 if mended is not None:
                     return mended
+                bad = ask(self.file, table, name, lambda dataset: _first_bad(dataset, rows))
                 raise LogError(
-                    f"{self.path}: /{table}/{name}, row {_first_bad(dataset, rows)}: damaged ({error}); "
-                    "the rest of the file stays readable"
+                    f"{self.path}: /{table}/{name}, row {bad}: damaged ({error}); the rest of the file stays readable"
                 ) from error
         raise AssertionError("the last round returns or raises")
 
@@ -317,16 +292,6 @@ class Run:
     ) -> None:
         self.close()
 
-    def _dataset(self, table: str, name: str) -> h5py.Dataset:
-        file = self.file
-        try:
-            dataset = file[table][name]
-            if file.swmr_mode:
-                dataset.refresh()
-        except HDF5_ERRORS as error:
-            raise LogError(f"{self.path}: /{table}/{name}: missing or damaged ({error})") from error
-        return dataset
-
     def rows(self, table: str, name: str) -> int:
         """Rows of a dataset that belong to whole records: the number of a record is written last."""
         records, per = self.records(table), TABLES[table][name].per
@@ -385,6 +350,14 @@ def open_run(path: str | Path) -> Run:
         problem = f"damaged ({error})"
     file.close()
     raise LogError(f"{where}: {problem}")
+
+
+def _announced(dataset: h5py.Dataset, rows: slice | int) -> h5py.Dataset:
+    """The dataset, which must hold these rows."""
+    end = rows.stop if isinstance(rows, slice) else None
+    if end is not None and end > dataset.shape[0]:
+        raise LogError(f"{dataset.file.filename}: {dataset.name} ends at row {dataset.shape[0]}, {end} are announced")
+    return dataset
 
 
 def _first_bad(dataset: h5py.Dataset, rows: slice | int) -> int:

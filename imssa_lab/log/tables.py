@@ -77,9 +77,9 @@ def damaged_rows(run: Run, table: str) -> dict[str, set[int]]:
     try:
         for name, column in TABLES[table].items():
             if name in run.file[table]:
-                for chunk in scan(run.file[table][name], handle):
-                    if not chunk.intact:
-                        lost[column.per].update(range(chunk.first, min(chunk.stop, run.rows(table, name))))
+                bad = [chunk for chunk in scan(run.file[table][name], handle) if not chunk.intact]
+                for chunk in bad:
+                    lost[column.per].update(range(chunk.first, min(chunk.stop, run.rows(table, name))))
     finally:
         os.close(handle)
     several = parts(table)

@@ -125,45 +125,48 @@ def _members(run: Run, _: Verification) -> Iterator[Finding]:
 
 
 def _checksums(run: Run, result: Verification, progress: Callable[[int, int], None]) -> Iterator[Finding]:
-    datasets: list[h5py.Dataset] = []
+    names: list[str] = []
     size = run.path.stat().st_size
-    run.file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+    run.file.visititems(lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None)
     handle = os.open(run.path, os.O_RDONLY)
     try:
-        for dataset in datasets:
-            if not dataset.fletcher32:
-                yield Finding(dataset.name, "carries no checksums")
+        for name in names:
+            if not run.file[name].fletcher32:
+                yield Finding(name, "carries no checksums")
                 continue
+            bad = []
             try:
-                for chunk in scan(dataset, handle):
+                for chunk in scan(run.file[name], handle):
                     result.chunks += 1
                     result.bytes += chunk.size
                     progress(result.bytes, size)
                     if not chunk.intact:
-                        rows = f"row {chunk.first}" if chunk.stop == chunk.first + 1 else f"rows {chunk.first} to "
-                        rows += "" if chunk.stop == chunk.first + 1 else str(chunk.stop - 1)
-                        yield Finding(
-                            str(dataset.name),
-                            f"{rows}{_records_of(run, dataset, chunk.first, chunk.stop)}: the chunk at byte "
-                            f"{chunk.byte_offset} ({chunk.size} bytes) does not agree with its checksum",
-                        )
+                        bad.append(chunk)
             except HDF5_ERRORS as error:
-                yield Finding(str(dataset.name), f"its chunks cannot be listed ({error})")
+                yield Finding(name, f"its chunks cannot be listed ({error})")
+            for chunk in bad:
+                rows = f"row {chunk.first}" if chunk.stop == chunk.first + 1 else f"rows {chunk.first} to "
+                rows += "" if chunk.stop == chunk.first + 1 else str(chunk.stop - 1)
+                yield Finding(
+                    name,
+                    f"{rows}{_records_of(run, name, chunk.first, chunk.stop)}: the chunk at byte "
+                    f"{chunk.byte_offset} ({chunk.size} bytes) does not agree with its checksum",
+                )
     finally:
         os.close(handle)
 
 
-def _records_of(run: Run, dataset: h5py.Dataset, first: int, stop: int) -> str:
-    """The numbers of the records that these rows belong to, in words; nothing where they cannot be told."""
-    _, table, name = [*str(dataset.name).split("/"), "", ""][:3]
+def _records_of(run: Run, path: str, first: int, stop: int) -> str:
+    """The numbers of the records that rows of a dataset belong to, in words; nothing where they cannot be told."""
+    _, table, name = [*path.split("/"), "", ""][:3]
     column = TABLES.get(table, {}).get(name)
     if column is None or column.per in ("message", "byte"):
         return ""
     source = "seq" if column.per == "call" else SCALES[column.per]
-    stop = min(stop, run.rows(table, name) if name != "seq" else int(dataset.shape[0]))
-    if stop <= first:
-        return " (behind the last record)"
     try:
+        stop = min(stop, run.rows(table, name))
+        if stop <= first:
+            return " (behind the last record)"
         low, high = (int(run.column(table, source, row)) for row in (first, stop - 1))
     except LogError:
         return ""

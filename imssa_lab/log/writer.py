@@ -98,7 +98,8 @@ class RunLog:
         if not where.parent.is_dir():
             raise LogError(f"{where}: the folder {where.parent} does not exist; make it first")
         try:
-            file = h5py.File(where, "x", libver=LIBVER)
+            # no chunk cache: what is written past HDF5 must be seen by a reader in this process too
+            file = h5py.File(where, "x", libver=LIBVER, rdcc_nbytes=0)
         except FileExistsError as error:
             raise LogError(f"{where} exists; a log is never overwritten, choose another name") from error
         except OSError as error:
