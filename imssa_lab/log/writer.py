@@ -156,7 +156,7 @@ class RunLog:
 
         Args:
             table: one of the tables that have a `seq`.
-            values: column name -> value; columns that count vectors or reads take one row each. `seq`,
+            values: column name -> value; columns that count vectors, reads or cells take one row each. `seq`,
                 `wall_time`, `first`, `count` and the like are filled in here.
 
         Returns:
@@ -207,7 +207,7 @@ class RunLog:
             self._commit("read_mvm", self._fitting(writer.encode_many, record), calls, calls * vectors)
 
     def _commit(self, table: str, data: Encoded, calls: int, count: int) -> None:
-        """Write the columns of whole records, `count` vectors or reads in all, and their numbers last."""
+        """Write the columns of whole records, `count` vectors, reads or cells in all, and their numbers last."""
         numbers = struct.pack(f"<{calls}Q", *range(self._seq, self._seq + calls))
         several = parts(table)
         more = {"call": calls} if several is None else {"call": calls, several: count}
