@@ -72,11 +72,6 @@ def fletcher32(data: Any) -> int:
     return digest(*sums(data))
 
 
-def with_checksum(data: bytes | memoryview) -> bytes:
-    """A chunk as HDF5's fletcher32 filter stores it."""
-    return b"".join((data, struct.pack("<I", fletcher32(data))))
-
-
 def intact(stored: Any) -> bool:
     """Whether a stored chunk agrees with the checksum in its last four bytes."""
     if len(stored) < 4:

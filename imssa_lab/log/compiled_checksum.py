@@ -101,5 +101,5 @@ def fletcher32(data: Any) -> int:
 
 
 def with_checksum(data: bytes | memoryview) -> bytes:
-    """`checksum.with_checksum`."""
+    """A chunk as HDF5's fletcher32 filter stores it."""
     return b"".join((data, DIGEST.pack(fletcher32(data))))

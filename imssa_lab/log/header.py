@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 
 # A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
 _CHUNK_BYTES = 1 << 15  # a chunk of its own costs HDF5 some 10 us, whatever it holds
-_MOST_ROWS = {"cell": 1024, "byte": 1 << 16}  # of a chunk, by what they are; 256 of others
+_MAX_CHUNK = 256  # rows, but for those of which a record has many:
+_CHUNK_ROWS = {"cell": 1024, "byte": 1 << 16}
 REPAIRED_BYTES = 512
 # The netCDF-4 convention for a dimension without coordinate values.
 _BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable.         0"
@@ -151,9 +152,9 @@ def _growing_dataset(
     group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, column: Column
 ) -> h5py.Dataset:
     record_bytes = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
-    chunk = min(max(_CHUNK_BYTES // record_bytes, 1), 256)
+    chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
     # an even number of rows, as the checksum runs over words of two bytes
-    chunk = 1 if len(shape) == 2 else _MOST_ROWS.get(column.per, max(chunk // 2 * 2, 1))
+    chunk = 1 if len(shape) == 2 else _CHUNK_ROWS.get(column.per, max(chunk // 2 * 2, 1))
     # Maps are mostly empty and have a chunk of their own, which is therefore never written anew: worth packing.
     packed = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
     return group.create_dataset(

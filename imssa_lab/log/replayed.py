@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,33 +134,38 @@ class Replayed(CrossbarArray):
                 return
             if entry.table != table or entry.failure is not None:
                 continue
-            if not any(mismatch("", self._recorded(entry, name), value) for name, value in asked.items()):
+            if not any(mismatch("", recorded, asked[name]) for name, recorded in self._recorded(entry, asked)):
                 self._entries.insert(self._next, self._entries.pop(number))
                 return
 
     def _check(self, table: str, asked: Mapping[str, Any]) -> int:
         """Compare the next record with what is asked, column by column, and move on; gives its row."""
         entry = self._upcoming(table, asked)
-        for name, value in asked.items():
-            self._agree(entry.seq, f"{table} {name}", self._recorded(entry, name), value)
+        for name, recorded in self._recorded(entry, asked):
+            self._agree(entry.seq, f"{table} {name}", recorded, asked[name])
         time = float(self._run.column(entry.table, "device_time", entry.row))
         if not math.isnan(time):  # of pulses that are not known to be done
             self._clock = time
         self._next += 1
         return entry.row
 
-    def _recorded(self, entry: _Entry, name: str) -> Any:
-        if entry.table == "pulses" and name in ("voltage", "gate"):
-            return getattr(self._run.pulses(entry.row), name)
-        if TABLES[entry.table][name].per == "call":
-            return self._run.column(entry.table, name, entry.row)
-        first, count = (int(self._run.column(entry.table, part, entry.row)) for part in ("first", "count"))
-        return self._run.column(entry.table, name, slice(first, first + count))
+    def _recorded(self, entry: _Entry, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """What a record holds under these names, read one after the other."""
+        pulses: Pulses | None = None
+        for name in names:
+            if TABLES[entry.table][name].per == "call":
+                yield name, self._run.column(entry.table, name, entry.row)
+            elif entry.table == "pulses":
+                pulses = pulses or self._run.pulses(entry.row)
+                yield name, getattr(pulses, name)
+            else:
+                first, count = (int(self._run.column(entry.table, part, entry.row)) for part in ("first", "count"))
+                yield name, self._run.column(entry.table, name, slice(first, first + count))
 
     def _payload(self, entry: _Entry) -> str:
         if entry.failure is not None:
             return f"failed: {entry.failure['text']}"
-        return payload({name: self._recorded(entry, name) for name in _PAYLOADS[entry.table]})
+        return payload(dict(self._recorded(entry, _PAYLOADS[entry.table])))
 
     def _agree(self, seq: int, what: str, recorded: Any, asked: Any) -> None:
         text = mismatch(f"{self._info.name}, call {seq}: {what}", recorded, asked)

@@ -61,8 +61,10 @@ class TableWriter:
             numbers = self._split(self._pack(*[record[name] for name in self._scalars]))
         except (struct.error, TypeError):
             numbers = tuple(column.fit(record[name], False) for name, column in self._scalars.items())
-        vectors = [column.fit(record[n], self._per[n] == self._several) for n, column in self._vectors.items()]
-        maps = [column.fit(record[n], self._per[n] == self._several) for n, column in self._maps.items()]
+        maps, vectors = (
+            [column.fit(record[name], self._per[name] == self._several) for name, column in columns.items()]
+            for columns in (self._maps, self._vectors)
+        )
         return Encoded(maps, [*numbers, *vectors])
 
     def encode_many(self, records: Mapping[str, Any]) -> Encoded:

@@ -199,9 +199,9 @@ def _cells(run: Run, table: str, skip_damaged: bool) -> Iterator[pandas.DataFram
 
     data = to_xarray(run, table, skip_damaged=skip_damaged)
     if table == "pulses":
+        names = {"seq": "cell_call"} | {name: name for name in ("row", "col", "voltage", "gate")}
         for start in range(0, data.sizes["cell_call"], _CELLS):
             part = data.isel(cell_call=slice(start, start + _CELLS))
-            names = {"seq": "cell_call"} | {name: name for name in ("row", "col", "voltage", "gate")}
             yield pandas.DataFrame({name: part[column].values for name, column in names.items()})
         return
     per_read = table == "read_conductances"

@@ -16,8 +16,8 @@ import xarray
 from imssa_lab.errors import LogError
 from imssa_lab.hal import Pulses
 from imssa_lab.log import Recorded, RunLog, open_run, record
-from imssa_lab.log.checksum import with_checksum
 from imssa_lab.log.chunks import without_unfinished
+from imssa_lab.log.compiled_checksum import with_checksum
 from imssa_lab.log.schema import NO_RECORD, TABLES
 
 from .conftest import Chip, session
