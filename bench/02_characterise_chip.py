@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from imssa_lab import open_array, record
-from protocols.characterise import Characterisation
-from protocols.experiments import Schedule
+from protocols.characterisation.experiments import Schedule
+from protocols.characterisation.protocol import Characterisation
 from protocols.programmers import GIVEN_RECIPE, recipe_of
 from twin import DigitalTwin
 

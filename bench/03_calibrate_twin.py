@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from imssa_lab import open_array, open_run, record
-from imssa_lab.report.fit import verdicts
+from imssa_lab.report.fit_report import verdicts
 from twin import TwinProfile
-from twin.fitting import dispatch, run_tables
+from twin.fitting import quantities, run_tables
 from twin.fitting.comparison import compare, differs
 from twin.fitting.profile_file import fitted_profile, write_profile
 
@@ -33,7 +33,7 @@ with record(log, [open_array(choices.array)], {"script": "03_calibrate_twin"}) a
         print(array.program_conductances(levels[place % len(levels)]))
 
 table = run_tables.programming_table(log)
-outcome = dispatch.fit(table, "programming", dispatch.Choices("", (), 0.0, None), np.random.default_rng(0))
+outcome = quantities.fit(table, "programming", quantities.Choices("", (), 0.0, None), np.random.default_rng(0))
 for what, measured, good in verdicts(outcome):
     print(f"{'good ' if good else 'POOR '} {what}: {measured}")
 base = TwinProfile.load(choices.base)

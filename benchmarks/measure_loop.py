@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from benchmarks.bars import Bars
-from imssa_lab.errors import ReplayMismatch
+from imssa_lab.contract.errors import ReplayMismatch
 from imssa_lab.log import open_run
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
-from imssa_lab.s4d.layers import S4DLayer
-from imssa_lab.s4d.poles import Poles
-from imssa_lab.s4d.precision import Precision
+from imssa_lab.s4d.model.layers import S4DLayer
+from imssa_lab.s4d.model.poles import Poles
+from imssa_lab.s4d.quantise.precision import Precision
 from protocols.recurrence import KernelRunner
 from twin import DigitalTwin
 

@@ -21,14 +21,14 @@ import torch
 
 from benchmarks.bars import Bars
 from imssa_lab.mapping.placement import kernels_per_array
-from imssa_lab.s4d.evaluation import accuracy
-from imssa_lab.s4d.layers import S4DLayer
-from imssa_lab.s4d.poles import Discretisation, Initialisation, Poles
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.pruning import kernel_cells
-from imssa_lab.s4d.recipes import recipe
+from imssa_lab.s4d.model.layers import S4DLayer
+from imssa_lab.s4d.model.poles import Discretisation, Initialisation, Poles
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.quantise.pruning import kernel_cells
 from imssa_lab.s4d.tasks import load_task
-from imssa_lab.s4d.training import quantise, train_float, train_null, train_quantised, without_state
+from imssa_lab.s4d.train.evaluation import accuracy
+from imssa_lab.s4d.train.recipes import recipe
+from imssa_lab.s4d.train.training import quantise, train_float, train_null, train_quantised, without_state
 
 SEEDS = (0, 1, 2)
 SPEAKERS = ("george", "jackson", "lucas")

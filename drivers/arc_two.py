@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
-from imssa_lab import safe_stop
-from imssa_lab.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
-from imssa_lab.errors import ConfigError, LinkCorrupt, LinkError
-from imssa_lab.hal import CrossbarArray, Programmer, PulseKind
+from imssa_lab.contract import safe_stop
+from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
+from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError
+from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
 
 CHANNELS, SELECTORS = 64, 32
 _READ_TIME, _PULSE_TIME = 0.5e-3, 0.3e-3  # s, beside widths

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from drivers.deadline import Deadline
-from imssa_lab.errors import InstrumentError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import InstrumentError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 
 _log = logging.getLogger(__name__)
 

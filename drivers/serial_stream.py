@@ -11,7 +11,7 @@ from serial.tools.list_ports import comports
 
 from drivers.deadline import Deadline
 from drivers.links import Stream
-from imssa_lab.errors import ConfigError, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import ConfigError, LinkLost, LinkTimeout
 
 _PIECE = 1 << 16  # far more than a port holds at a time; memory for more would be got and given back each time
 

@@ -6,8 +6,8 @@ be driven to, to the instrument.
 
 from __future__ import annotations
 
-from imssa_lab.array_types import Limits, PulseLimits, Window
-from protocols.write_verify import WriteVerify
+from imssa_lab.contract.array_types import Limits, PulseLimits, Window
+from protocols.programmers.hysteretic import WriteVerify
 
 READ_VOLTAGE = 0.2
 READ_GATE = 5.0

@@ -22,7 +22,7 @@ from pyvisa.constants import InterfaceType, ResourceAttribute, StatusCode
 
 from drivers.deadline import Deadline
 from drivers.links import Stream
-from imssa_lab.errors import ConfigError, LinkError, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import ConfigError, LinkError, LinkLost, LinkTimeout
 
 if TYPE_CHECKING:
     from pyvisa.resources import MessageBasedResource

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from drivers.deadline import Deadline
 from drivers.links import Stream
-from imssa_lab.errors import LinkTimeout
+from imssa_lab.contract.errors import LinkTimeout
 
 
 class WireRecorder(Protocol):

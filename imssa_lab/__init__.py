@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imssa_lab.errors import (
+    from imssa_lab.contract.errors import (
         BundleError,
         ConfigError,
         DeploymentError,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         ReplayMismatch,
         TrainingError,
     )
-    from imssa_lab.hal import (
+    from imssa_lab.contract.hal import (
         ArrayInfo,
         CellOutcome,
         ColumnCalibration,
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     )
     from imssa_lab.log import Recorded, Replayed, RunLog, open_run, record
     from imssa_lab.s4d.bundle import KernelBundle
-    from imssa_lab.station import open_array, open_arrays
-    from protocols.deploy import deploy
-    from protocols.write_verify import WriteVerify
+    from imssa_lab.station.addresses import open_array, open_arrays
+    from protocols.deployment.deployment import deploy
+    from protocols.programmers.hysteretic import WriteVerify
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "imssa_lab.errors": (
+    "imssa_lab.contract.errors": (
         "BundleError",
         "ConfigError",
         "DeploymentError",
@@ -50,7 +50,7 @@ _HOME = {
         "ReplayMismatch",
         "TrainingError",
     ),
-    "imssa_lab.hal": (
+    "imssa_lab.contract.hal": (
         "ArrayInfo",
         "CellOutcome",
         "ColumnCalibration",
@@ -62,9 +62,9 @@ _HOME = {
     ),
     "imssa_lab.log": ("Recorded", "Replayed", "RunLog", "open_run", "record"),
     "imssa_lab.s4d.bundle": ("KernelBundle",),
-    "imssa_lab.station": ("open_array", "open_arrays"),
-    "protocols.deploy": ("deploy",),
-    "protocols.write_verify": ("WriteVerify",),
+    "imssa_lab.station.addresses": ("open_array", "open_arrays"),
+    "protocols.deployment.deployment": ("deploy",),
+    "protocols.programmers.hysteretic": ("WriteVerify",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -18,9 +18,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imssa_lab.decorated import Decorated
-from imssa_lab.errors import LogError
-from imssa_lab.hal import (
+from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.hal import (
     ArrayInfo,
     BoolArray,
     CellOutcome,
@@ -31,6 +30,7 @@ from imssa_lab.hal import (
     PulseKind,
     Pulses,
 )
+from imssa_lab.contract.wrapper import Decorated
 
 _VERSION = 1
 IMMOVABLE = ("stuck low", "stuck high", "dead word line", "dead bit line")

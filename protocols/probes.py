@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imssa_lab.hal import FloatArray
+from imssa_lab.contract.hal import FloatArray
 
 
 def probe_voltages(count: int, rows: int, limit: float) -> FloatArray:

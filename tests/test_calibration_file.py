@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.calibration_file import CalibrationFile
-from imssa_lab.errors import CalibrationError
+from imssa_lab.contract.errors import CalibrationError
+from imssa_lab.station.calibration_file import CalibrationFile
 from twin import DigitalTwin
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

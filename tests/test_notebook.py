@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imssa_lab import open_array, open_run, record
-from imssa_lab.notebook import facts_html
+from imssa_lab.contract.notebook import facts_html
 from tests.report import tiny
 from twin import TwinProfile
 
@@ -66,6 +66,6 @@ def test_texts_are_escaped():
 
 
 def test_tables_for_notebooks_load_nothing():
-    code = "import sys, imssa_lab.notebook; print('numpy' in sys.modules)"
+    code = "import sys, imssa_lab.contract.notebook; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

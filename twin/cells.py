@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from imssa_lab.hal import BoolArray, FloatArray, PulseKind, Pulses
+from imssa_lab.contract.hal import BoolArray, FloatArray, PulseKind, Pulses
+from twin.chip_faults import DeadLines, Faults, StuckCells, WeakCells
 from twin.device_spread import DeviceSpread
-from twin.faults import DeadLines, Faults, StuckCells, WeakCells
+from twin.profile_section import Section
 from twin.pulse_response import Forming, Overdrive, ResetResponse, SetResponse
-from twin.section import Section
 
 __all__ = ["CellSections", "Cells", "FreshCells", "Nonlinearity", "ResetResponse", "SetResponse", "StuckCells"]
 

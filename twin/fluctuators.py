@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab import jit
-from imssa_lab.hal import FloatArray
-from twin import compiled_noise
+from imssa_lab.contract import jit
+from imssa_lab.contract.hal import FloatArray
+from twin.fast import compiled_noise
 
 IntArray = NDArray[np.intp]
 _BLOCK = 256

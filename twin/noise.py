@@ -12,18 +12,18 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.constants import elementary_charge, k
 
-from imssa_lab import jit
-from imssa_lab.hal import FloatArray
-from twin import compiled_noise
+from imssa_lab.contract import jit
+from imssa_lab.contract.hal import FloatArray
+from twin.fast import compiled_noise
+from twin.fast.exact_products import SIEMENS_GRID, SQUARE_GRID, grid_below, on_grid
 from twin.fluctuators import Changes, Fluctuators, IntArray
-from twin.products import SIEMENS_GRID, SQUARE_GRID, grid_below, on_grid
-from twin.section import Section
+from twin.profile_section import Section
 
 _PER_DECADE = 2
 """Lorentzians per decade: the spectrum then ripples by less than 1 % about 1/f."""
 
 _VOLT_GRID = 2.0**-18
-"""4 uV: fine beside any noise, and exact in sums over 1,024 word lines (see `twin.products`)."""
+"""4 uV: fine beside any noise, and exact in sums over 1,024 word lines (see `twin.fast.exact_products`)."""
 
 _EVENTS_AT_ONCE = 256
 

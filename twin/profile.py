@@ -13,19 +13,19 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from imssa_lab.errors import ConfigError
-from imssa_lab.hal import Limits, Window
-from imssa_lab.near import explain
-from imssa_lab.notebook import facts_html
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.hal import Limits, Window
+from imssa_lab.contract.notebook import facts_html
+from imssa_lab.contract.suggestions import explain
 from twin.cells import CellSections
-from twin.converter import Adc
-from twin.inputs import Inputs
 from twin.noise import ReadNoise
-from twin.periphery import Columns, ReadRate
-from twin.programming import ProgrammingError
+from twin.periphery.columns import Columns, ReadRate
+from twin.periphery.converter import Adc
+from twin.periphery.inputs import Inputs
+from twin.profile_section import Section
+from twin.programming_law import ProgrammingError
 from twin.relaxation import Relaxation
-from twin.section import Section
-from twin.wires import Wires
+from twin.wires.wire_resistance import Wires
 
 
 class Timing(Section):
@@ -37,7 +37,7 @@ class Timing(Section):
 
 
 class Recipe(Section):
-    """The chip's own write-verify settings; `protocols.write_verify.WriteVerify` explains them."""
+    """The chip's own write-verify settings; `protocols.programmers.hysteretic.WriteVerify` explains them."""
 
     tolerance_in: float = Field(gt=0, description="S")
     tolerance_out: float = Field(gt=0, description="S")

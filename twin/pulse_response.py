@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from imssa_lab.hal import FloatArray
-from twin.section import Section
+from imssa_lab.contract.hal import FloatArray
+from twin.profile_section import Section
 
 
 class SetResponse(Section):

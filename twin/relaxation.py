@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.special import log_ndtr
 
-from imssa_lab.hal import BoolArray, FloatArray
-from twin.section import Section
+from imssa_lab.contract.hal import BoolArray, FloatArray
+from twin.profile_section import Section
 
 Table = tuple[tuple[float, ...], ...]
 EDGE = 3.0

@@ -7,8 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from imssa_lab.cli.session import Sequences
 from imssa_lab.s4d.bundle import KernelBundle
+from protocols.deployment.sequences import Sequences
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUNDLES = Path(tempfile.gettempdir()) / "imssa-measure-deploy"
@@ -35,16 +35,16 @@ def place_of(task: str, precision: str, seed: int, folder: Path) -> Path:
 
 def _recipe(task: str, precision: str, seed: int) -> str:
     """What changes with the settings of a training."""
-    from imssa_lab.s4d.precision import Precision
-    from imssa_lab.s4d.recipes import recipe
+    from imssa_lab.s4d.quantise.precision import Precision
+    from imssa_lab.s4d.train.recipes import recipe
 
     settings = recipe(task, Precision.parse(precision), seed).model_dump_json()
     return hashlib.sha256(settings.encode()).hexdigest()[:8]
 
 
 def _train(task: str, precision: str, seed: int, place: Path) -> None:
-    from imssa_lab.cli.session import stages
-    from imssa_lab.cli.train import exported, settings, train_model
+    from imssa_lab.cli.models.train import exported, settings, train_model
+    from imssa_lab.cli.shared.session import stages
 
     if DATA.is_dir():
         os.environ.setdefault("IMSSA_DATA", str(DATA))

@@ -1,6 +1,6 @@
 """Bars of mapping and deployment: what faults and programming errors cost models and kernels.
 
-Programming errors come from a programmer that leaves Gaussian ones; see `imssa_lab.cli.statistical`.
+Programming errors come from a programmer that leaves Gaussian ones; see `imssa_lab.studies.written_chips`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_deploy.bundles import trained
-from imssa_lab.array_types import FloatArray
-from imssa_lab.cli.statistical import chips, deploy_statistical, healthy_profile
+from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels
-from protocols.deploy import Deployment
+from imssa_lab.studies.written_chips import chips, deploy_statistical, healthy_profile
+from protocols.deployment.deployment import Deployment
+from protocols.deployment.verification import nrmse
 from protocols.recurrence import KernelRunner
-from protocols.verify import nrmse
 
 """Where trained bundles are kept between runs."""
 LOSS = {"4bit": 1.0, "ternary": 2.0}

@@ -23,23 +23,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bars import Bars
-from imssa_lab.cli.deploy import Choices, deploy_files, journal_of
-from imssa_lab.cli.run_place import logs
-from imssa_lab.cli.session import Sequences, stages
-from imssa_lab.hal import Pulses
+from imssa_lab.cli.arrays.deploy import Choices, deploy_files, journal_of
+from imssa_lab.cli.shared.run_folder import logs
+from imssa_lab.cli.shared.session import stages
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
 from protocols.chip_record import ChipRecord
-from protocols.journal import read_journal
+from protocols.deployment.journal import read_journal
+from protocols.deployment.sequences import Sequences
 from tests.report import tiny
 from twin import TwinProfile
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 # what a cell was sent is counted where the board pulses it
 # ruff: noqa: SLF001
 
-_LOADED = ("drivers.supert_a0", "imssa_lab.log.recorded", "imssa_lab.report.html", "protocols.deploy")
+_LOADED = (
+    "drivers.supert_a0",
+    "imssa_lab.log.write.recorded",
+    "imssa_lab.report.run_report",
+    "protocols.deployment.deployment",
+)
 """Modules of a deployment, loaded once: a kill shall hit the deployment and not its imports."""
 _BLOCK = (16, 24)
 _ASKED = struct.Struct("<qq")

@@ -9,14 +9,21 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_deploy.bundles import trained
-from imssa_lab.array_types import FloatArray
-from imssa_lab.cli.statistical import healthy_profile
-from imssa_lab.hal import BoolArray, Readout
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.hal import BoolArray, Readout
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
-from protocols.deploy import deploy
+from imssa_lab.studies.written_chips import healthy_profile
+from protocols.deployment.deployment import deploy
+from protocols.deployment.verification import (
+    Bounds,
+    LevelResult,
+    verify_cells,
+    verify_kernels,
+    verify_mvm,
+    verify_task,
+)
 from protocols.recurrence import KernelRunner
-from protocols.verify import Bounds, LevelResult, verify_cells, verify_kernels, verify_mvm, verify_task
 from twin import DigitalTwin
 
 BOUNDS = Bounds(cells=0.99, kernel=0.35)

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.bars import Bars
-from imssa_lab.hal import CellOutcome, CrossbarArray, FloatArray, Programmer, ProgrammingReport, Pulses, Readout
-from protocols.column_calibration import calibrate_columns
+from imssa_lab.contract.hal import (
+    CellOutcome,
+    CrossbarArray,
+    FloatArray,
+    Programmer,
+    ProgrammingReport,
+    Pulses,
+    Readout,
+)
+from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.programmers import (
     GateStart,
     Incremental,

@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_record.instrument import Instrument, step
-from imssa_lab.errors import LogError, ReplayMismatch
+from imssa_lab.contract.errors import LogError, ReplayMismatch
 from imssa_lab.log import RunLog, open_run, record
-from imssa_lab.log.reader import Run
-from imssa_lab.log.repair import repair
+from imssa_lab.log.care.repair import repair
+from imssa_lab.log.run import Run
 
 _SHAPE = (32, 32)
 

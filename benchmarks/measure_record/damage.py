@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_record.instrument import Instrument, step
-from imssa_lab.errors import ImssaError, LogError
+from imssa_lab.contract.errors import ImssaError, LogError
 from imssa_lab.log import open_run, record
-from imssa_lab.log.chunks import scan
-from imssa_lab.log.verify import verify
+from imssa_lab.log.care.verify import verify
+from imssa_lab.log.file.chunks import scan
 
 _SHAPE = (16, 16)
 _STEPS = 25

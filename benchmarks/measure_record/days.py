@@ -14,28 +14,28 @@ from pathlib import Path
 from benchmarks.bars import Bars
 from drivers.links import Stream
 from drivers.scpi import ScpiArray
-from drivers.scpi.board import ScpiWire
+from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
+from drivers.supert_a0.supert_array import SuperTArray
 from drivers.taox_cells import RECIPE
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream, ReplayingStream, WaitingRecorder
-from imssa_lab.cli.log import replay_run
-from imssa_lab.cli.result import result_text
-from imssa_lab.cli.session import stages
-from imssa_lab.hal import CrossbarArray
+from imssa_lab.cli.runs.log import replay_run
+from imssa_lab.cli.shared.deployment_table import result_text
+from imssa_lab.cli.shared.session import stages
+from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.log import Recorded, RunLog, open_run
-from imssa_lab.log.replayed_wire import ReplayedWire
+from imssa_lab.log.replay.replayed_wire import ReplayedWire
 from imssa_lab.s4d.inference import run_network
-from protocols.characterise import Characterisation
-from protocols.deploy import deploy
-from protocols.experiments import Schedule
+from protocols.characterisation.experiments import Schedule
+from protocols.characterisation.protocol import Characterisation
+from protocols.deployment.deployment import deploy
 from tests.conftest import untrained_bundle, varied_sequences
-from twin.instruments.bench import BenchTwin
-from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 Day = Callable[[CrossbarArray, Path], bytes]
 Connect = Callable[[Stream], CrossbarArray]

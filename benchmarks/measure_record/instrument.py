@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.array_types import (
+from imssa_lab.contract.array_types import (
     AdcRanges,
     ArrayInfo,
     BoolArray,
@@ -16,8 +16,8 @@ from imssa_lab.array_types import (
     Readout,
     Window,
 )
-from imssa_lab.array_types import PulseKind as Kind
-from imssa_lab.hal import CrossbarArray, Programmer
+from imssa_lab.contract.array_types import PulseKind as Kind
+from imssa_lab.contract.hal import CrossbarArray, Programmer
 
 _PULSE = PulseLimits(voltage_max=3.0, gate_max=3.0, width_min=1e-9, width_max=1e-3)
 _PREPARED = 64

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_record.days import supert
-from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray, Pulses, Readout
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Pulses, Readout
 from imssa_lab.log import Recorded, RunLog
 
 _STRETCH = 10  # calls: what a record leaves behind in the processor's caches is paid for within it

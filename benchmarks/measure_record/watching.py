@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.measure_record.instrument import Instrument
 from imssa_lab.log import RunLog
-from imssa_lab.log.follow import Follower
+from imssa_lab.log.read.follower import Follower
 
 _POLL = 0.1
 

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.measure_speed.reads import without_wires
 from benchmarks.timing import exponent
-from imssa_lab.hal import CrossbarArray, FloatArray
+from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.log import record
 from imssa_lab.mapping import Mapping, map_bundle
 from protocols.recurrence import KernelRunner

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmarks.bars import Bars
 from benchmarks.timing import seconds
-from imssa_lab.s4d.layers import S4DLayer
-from imssa_lab.s4d.poles import Poles
+from imssa_lab.s4d.model.layers import S4DLayer
+from imssa_lab.s4d.model.poles import Poles
 
 CHANNELS, STATES, BATCH = 64, 64, 16
 

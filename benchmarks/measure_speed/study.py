@@ -19,12 +19,12 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.measure_deploy.bundles import BUNDLES, place_of
 from benchmarks.timing import exponent
-from imssa_lab.cli.session import Sequences
-from imssa_lab.cli.statistical import StudyModel, study_trial
-from imssa_lab.errors import DataError
+from imssa_lab.contract.errors import DataError
 from imssa_lab.s4d.bundle import KernelBundle
-from protocols.study import StudyTrial
-from protocols.workers import workers
+from imssa_lab.studies.trials import StudyTrial
+from imssa_lab.studies.workers import workers
+from imssa_lab.studies.written_chips import StudyModel, study_trial
+from protocols.deployment.sequences import Sequences
 
 SAMPLE, ROUNDS = 32, 3
 TRIALS = 8

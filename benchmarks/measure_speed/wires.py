@@ -10,10 +10,10 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.measure_speed.reads import without_wires
 from benchmarks.timing import exponent, seconds, side_by_side
-from imssa_lab.hal import FloatArray
+from imssa_lab.contract.hal import FloatArray
 from twin import DigitalTwin
-from twin.nodal import LinearCells, solve
-from twin.wires import WiredCells, Wires, effective_matrix
+from twin.wires.nodal import LinearCells, solve
+from twin.wires.wire_resistance import WiredCells, Wires, effective_matrix
 
 WIRES = Wires(r_word=1.0, r_bit=1.0, r_in=10.0, r_out=10.0)
 

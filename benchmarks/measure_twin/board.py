@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.bars import Bars
-from imssa_lab.hal import BoolArray, FloatArray
-from protocols.column_calibration import calibrate_columns
-from protocols.write_verify import WriteVerify
+from imssa_lab.contract.hal import BoolArray, FloatArray
+from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.programmers.hysteretic import WriteVerify
 from twin import DigitalTwin, TwinProfile
 
 PROFILE = "supert-a0"

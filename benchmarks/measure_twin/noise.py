@@ -11,7 +11,7 @@ import numpy as np
 from scipy import signal, stats
 
 from benchmarks.bars import Bars
-from imssa_lab.hal import FloatArray
+from imssa_lab.contract.hal import FloatArray
 from twin import DigitalTwin, TwinProfile
 from twin.noise import Flicker, ReadNoise, Telegraph
 from twin.profile import Timing

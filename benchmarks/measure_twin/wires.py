@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bars import Bars
-from imssa_lab.hal import FloatArray
-from twin.nodal import CubicCells, solve
-from twin.wires import WiredView, Wires, effective_matrix, sensitivity, turned
+from imssa_lab.contract.hal import FloatArray
+from twin.wires.nodal import CubicCells, solve
+from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, sensitivity, turned
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "data" / "irdrop_reference.json"
 UNIFORM = {32: (0.962813, 0.918459), 64: (0.875718, 0.740063), 128: (0.661934, 0.411157), 256: (0.381590, 0.138181)}

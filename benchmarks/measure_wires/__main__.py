@@ -24,9 +24,9 @@ from benchmarks.measure_wires.safety import WATCHDOG, kills, stops
 from benchmarks.measure_wires.speed import speed
 from benchmarks.measure_wires.whole import contract, demos, traps
 from benchmarks.parts import asked_for, parser_of
-from twin.instruments.faults import KINDS, Faults
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
+from twin.instruments.wire_faults import KINDS, Faults
 
 _DEADLINE = 0.3
 _RATE = 0.1

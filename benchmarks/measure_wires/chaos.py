@@ -13,11 +13,11 @@ import numpy as np
 from benchmarks.bars import Bars
 from drivers.supert_a0 import wire
 from drivers.supert_a0.convert import dac_code, dac_voltage
-from imssa_lab.array_types import BoolArray, FloatArray
-from imssa_lab.errors import ImssaError
-from imssa_lab.hal import CrossbarArray, Pulses
-from twin.instruments.bench import BenchTwin
-from twin.instruments.faults import Faults, Flip
+from imssa_lab.contract.array_types import BoolArray, FloatArray
+from imssa_lab.contract.errors import ImssaError
+from imssa_lab.contract.hal import CrossbarArray, Pulses
+from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.wire_faults import Faults, Flip
 
 
 @dataclass

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from drivers.scpi import ScpiArray
-from drivers.scpi.board import ScpiWire
+from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
+from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
-from imssa_lab.hal import CrossbarArray
-from imssa_lab.station import open_array
-from twin.instruments.bench import BenchTwin
-from twin.instruments.faults import Faults
-from twin.instruments.scpi_array import ScpiArrayTester
+from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.station.addresses import open_array
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.smu_matrix import Matrix707, Meter, Wiring, meter_profile
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
+from twin.instruments.virtual_supert_a0 import SuperTBoard
+from twin.instruments.wire_faults import Faults
 
 WATCHDOG = 1.0
 """s, of the instruments that have one."""

@@ -11,21 +11,21 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.measure_wires.conversation import Conversation
 from drivers.scpi import ScpiArray
-from drivers.scpi.board import ScpiWire
+from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
 from drivers.supert_a0.convert import dac_code, dac_voltage
+from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream
-from imssa_lab.array_types import FloatArray
-from imssa_lab.errors import LimitError
-from imssa_lab.hal import CrossbarArray, Pulses
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.hal import CrossbarArray, Pulses
 from twin import DigitalTwin
-from twin.instruments.bench import BenchTwin
-from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.supert_a0 import SuperTBoard, board_profile
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile
 
 _SHAPE = (16, 12)
 _THREADS = 4

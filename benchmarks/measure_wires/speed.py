@@ -17,13 +17,13 @@ from benchmarks.bars import Bars
 from benchmarks.measure_wires.conversation import Conversation, Turn, responder
 from drivers.links import Exchange, Link
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
+from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream
-from imssa_lab.hal import CrossbarArray
+from imssa_lab.contract.hal import CrossbarArray
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 _IDN: Turn = ([b"*IDN?\n"], b"imssa_lab,responder,1,1.0\n")
 _VALUES = np.random.default_rng(0).random((64, 64)).astype("<f4")

@@ -11,7 +11,7 @@ from types import FrameType
 
 import numpy as np
 
-from imssa_lab.station import open_array
+from imssa_lab.station.addresses import open_array
 
 
 def _fail(signum: int, frame: FrameType | None) -> None:

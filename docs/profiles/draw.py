@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.hal import PulseKind, Pulses
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.hal import PulseKind, Pulses
 from imssa_lab.report.plots.style import BLUE, GREEN, ORANGE, PURPLE
 from twin import DigitalTwin, TwinProfile
 from twin.profile import Timing

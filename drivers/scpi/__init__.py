@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.scpi.board import ScpiArray, ScpiWire
+from drivers.scpi.scpi_array import ScpiArray, ScpiWire
 from drivers.visa_stream import open_visa
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 
 __all__ = ["ScpiArray", "ScpiWire", "open_scpi"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.array_types import ArrayInfo, Durations, Readout
-from imssa_lab.errors import LinkCorrupt
+from imssa_lab.contract.array_types import ArrayInfo, Durations, Readout
+from imssa_lab.contract.errors import LinkCorrupt
 
 PROTOCOL_VERSION = 1
 DAMAGED = 0
@@ -50,7 +50,7 @@ class Description(BaseModel):
     protocol: int
     info: ArrayInfo
     seconds: Seconds = Seconds()
-    recipe: dict[str, Any] = Field(description="write-verify settings, as protocols.write_verify.WriteVerify")
+    recipe: dict[str, Any] = Field(description="write-verify settings, as protocols.programmers.WriteVerify")
 
 
 def block(data: bytes) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from drivers.supert_a0.array import SuperTArray
-    from drivers.supert_a0.board import Boards
+    from drivers.supert_a0.controller import Boards
+    from drivers.supert_a0.supert_array import SuperTArray
 
 _WAYS = {"inputs", "cells", "adc"}
 _OPTIONS = {"array", "block", *_WAYS}
@@ -29,9 +29,9 @@ def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
     from pydantic import ValidationError
 
     from drivers.serial_stream import open_serial
-    from drivers.supert_a0.array import SuperTArray
-    from drivers.supert_a0.board import Board, Boards
+    from drivers.supert_a0.controller import Board, Boards
     from drivers.supert_a0.reading import Reading
+    from drivers.supert_a0.supert_array import SuperTArray
 
     unknown = set(options) - _OPTIONS
     if unknown:

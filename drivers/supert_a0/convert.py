@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.errors import LimitError, LinkCorrupt
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import LimitError, LinkCorrupt
 
 CodeArray = NDArray[np.uint16]
 

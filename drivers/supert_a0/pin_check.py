@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivers.supert_a0 import wire
-from imssa_lab.errors import LinkCorrupt
+from imssa_lab.contract.errors import LinkCorrupt
 
 _NAMES = {place: name for name, place in wire.PINS.items()}
 _MOVED_BY_READS_AND_PULSES = frozenset(

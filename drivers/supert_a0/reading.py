@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from drivers.supert_a0 import wire
 from drivers.supert_a0.convert import ADC_SPAN, ADC_TOP, ADC_ZERO, TIA_RESISTANCES, unpack
-from imssa_lab.array_types import AdcRanges, BoolArray, FloatArray, Readout
+from imssa_lab.contract.array_types import AdcRanges, BoolArray, FloatArray, Readout
 
 INPUT_BITS = 8
 _LARGEST = (1 << INPUT_BITS) - 1

@@ -9,28 +9,13 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from imssa_lab.cli import (
-    calibrate,
-    characterise,
-    data,
-    demo,
-    deploy,
-    fit,
-    log,
-    monitor,
-    new_driver,
-    program,
-    recheck,
-    report,
-    serve,
-    station,
-    study,
-    sweep,
-    train,
-    twin_check,
-)
-from imssa_lab.cli.session import console
-from imssa_lab.errors import ImssaError
+from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, program, recheck
+from imssa_lab.cli.bench import new_driver, station
+from imssa_lab.cli.models import data, study, sweep_bits, train
+from imssa_lab.cli.runs import log, monitor, report
+from imssa_lab.cli.shared.session import console
+from imssa_lab.cli.twins import fit, serve, twin_check
+from imssa_lab.contract.errors import ImssaError
 
 STOPPED = 130
 
@@ -69,7 +54,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(train.train)
-app.command("sweep-bits")(sweep.sweep_bits)
+app.command("sweep-bits")(sweep_bits.sweep_bits)
 app.add_typer(data.data, name="data")
 app.command()(calibrate.calibrate)
 app.command()(program.program)

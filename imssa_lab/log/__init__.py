@@ -4,21 +4,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imssa_lab.log.reader import Run, open_run
-    from imssa_lab.log.recorded import Recorded, record
-    from imssa_lab.log.replayed import Replayed, open_replay
-    from imssa_lab.log.writer import RunLog
+    from imssa_lab.log.replay.replay_address import open_replay
+    from imssa_lab.log.replay.replayed import Replayed
+    from imssa_lab.log.run import Run, open_run
+    from imssa_lab.log.write.recorded import Recorded, record
+    from imssa_lab.log.write.run_log import RunLog
 
 __all__ = ["Recorded", "Replayed", "Run", "RunLog", "open_replay", "open_run", "record"]
 
 _MODULE_OF = {
-    "Run": "reader",
-    "open_run": "reader",
-    "Recorded": "recorded",
-    "record": "recorded",
-    "Replayed": "replayed",
-    "open_replay": "replayed",
-    "RunLog": "writer",
+    "Recorded": "write.recorded",
+    "Replayed": "replay.replayed",
+    "Run": "run",
+    "RunLog": "write.run_log",
+    "open_replay": "replay.replay_address",
+    "open_run": "run",
+    "record": "write.recorded",
 }
 
 

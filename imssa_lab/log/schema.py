@@ -101,7 +101,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "target": Column("f8", "S", _MAP),
         "achieved": Column("f8", "S", _MAP, meaning="by an independent re-read"),
         "pulses": Column("i4", "1", _MAP),
-        "outcome": Column("u1", "1", _MAP, meaning="imssa_lab.hal.CellOutcome"),
+        "outcome": Column("u1", "1", _MAP, meaning="imssa_lab.contract.hal.CellOutcome"),
         "tolerance": Column("f8", "S"),
         "seconds": Column("f8", "s"),
         "reads": Column("u4"),

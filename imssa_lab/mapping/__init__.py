@@ -1,8 +1,8 @@
 """From the matrices of a kernel bundle to target conductances, and back from measured ones."""
 
-from imssa_lab.mapping.arrange import Arrangement, arrange
-from imssa_lab.mapping.assign import reassign, separate, split
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
+from imssa_lab.mapping.kernel_assignment import reassign, separate, split
+from imssa_lab.mapping.line_assignment import Arrangement, arrange
 from imssa_lab.mapping.pairs import compensate, from_pairs, to_pairs
 from imssa_lab.mapping.placement import Mapping, PlacedKernel, arrays_needed, kernels_per_array, map_bundle
 from imssa_lab.mapping.reach import Reach, shortfall

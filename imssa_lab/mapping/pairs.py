@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from imssa_lab.errors import LimitError
-from imssa_lab.hal import BoolArray, FloatArray, Window
+from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 
 
 def to_pairs(weights: FloatArray, window: Window) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imssa_lab.hal import BoolArray, FloatArray, Window
+from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 
 
 @dataclass(frozen=True, eq=False)

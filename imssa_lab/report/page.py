@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

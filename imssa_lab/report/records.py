@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from imssa_lab.log.follow import in_words
-from imssa_lab.log.reader import Run
+from imssa_lab.log.read.follower import in_words
+from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 
 _LONGEST = 300

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import xarray
 
-from imssa_lab.log.reader import Run
-from imssa_lab.report.measured.outcome import Outcome
+from imssa_lab.log.run import Run
+from imssa_lab.report.measured.deployment_result import Outcome
 from imssa_lab.report.measured.programmed import inside
 from imssa_lab.report.page import Cited
-from protocols.journal import JOURNAL
+from protocols.deployment.journal import JOURNAL
 
 
 @dataclass(frozen=True)

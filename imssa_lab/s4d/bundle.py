@@ -17,8 +17,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.errors import BundleError, ConfigError
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import BundleError, ConfigError
 
 FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 2

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imssa_lab.array_types import FloatArray
+from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels, wilson_interval
 from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
-from imssa_lab.s4d.network import QuantisedLinear, S4DNetwork
-from imssa_lab.s4d.precision import ConverterBits
+from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
+from imssa_lab.s4d.quantise.precision import ConverterBits
 from imssa_lab.s4d.tasks import Task
-from imssa_lab.s4d.training import TrainedModel, versions
+from imssa_lab.s4d.train.training import TrainedModel, versions
 
 
 def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] | None = None) -> KernelBundle:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels
 
 Kernels = Callable[[int, FloatArray], FloatArray]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport, PulseKind, Pulses
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport, PulseKind, Pulses
 from protocols.programmers.hysteretic import WriteVerify
-from protocols.programmers.stages import followed
+from protocols.programmers.staged_report import followed
 
 
 class BothSides(BaseModel):

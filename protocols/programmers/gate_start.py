@@ -11,10 +11,10 @@ import logging
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport, PulseKind, Pulses
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport, PulseKind, Pulses
 from protocols.programmers.hysteretic import WriteVerify
-from protocols.programmers.reading import PlainReader, SequentialReader, reader
-from protocols.programmers.stages import Counts, followed
+from protocols.programmers.sequential_reading import PlainReader, SequentialReader, reader
+from protocols.programmers.staged_report import Counts, followed
 
 _log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imssa_lab.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport, PulseKind
-from protocols.programmers.climb import Climb, Rules
+from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport, PulseKind
 from protocols.programmers.ladder import Ladder, Ramp
-from protocols.programmers.reading import SequentialTest, reader
+from protocols.programmers.ladder_state import Climb, Rules
+from protocols.programmers.sequential_reading import SequentialTest, reader
 
 _log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport, PulseKind
+from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport, PulseKind
 from protocols.programmers.hysteretic import WriteVerify
-from protocols.programmers.reading import reader
+from protocols.programmers.sequential_reading import reader
 
 _log = logging.getLogger(__name__)
 

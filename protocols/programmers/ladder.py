@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.hal import BoolArray, FloatArray, PulseKind, Pulses
+from imssa_lab.contract.hal import BoolArray, FloatArray, PulseKind, Pulses
 
 Ramp = tuple[float, float, float]
 """Start, stop, step in V; the stop is included."""

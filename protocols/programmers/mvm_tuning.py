@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport, PulseKind
-from protocols.programmers.climb import Climb
+from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport, PulseKind
 from protocols.programmers.gate_start import GateStart, Tries
 from protocols.programmers.hysteretic import WriteVerify
+from protocols.programmers.ladder_state import Climb
 from protocols.programmers.product_reading import ProductReader
 
 _log = logging.getLogger(__name__)

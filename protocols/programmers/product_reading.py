@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray
 from protocols.probes import probe_voltages
 from protocols.recurrence import read_signed
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
-from imssa_lab.errors import DeploymentError
-from imssa_lab.hal import BoolArray, CrossbarArray, FloatArray, Programmer, ProgrammingReport
+from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Programmer, ProgrammingReport
 from protocols.recurrence import read_signed
 
 

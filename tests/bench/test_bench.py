@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imssa_lab import open_run
-from imssa_lab.cli.session import Sequences
+from protocols.deployment.sequences import Sequences
 from tests.report import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -11,22 +11,22 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from drivers.supert_a0.array import SuperTArray
-from imssa_lab.calibration_file import CalibrationFile
+from drivers.supert_a0.supert_array import SuperTArray
 from imssa_lab.cli import app
-from imssa_lab.cli.session import Sequences
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import open_run
+from imssa_lab.station.calibration_file import CalibrationFile
 from protocols.chip_record import ChipRecord
+from protocols.deployment.sequences import Sequences
 from protocols.programmers import WriteVerify
 from tests.report import tiny
 from twin import DigitalTwin, TwinProfile
 from twin.cells import Cells
-from twin.instruments.bench import BenchTwin
-from twin.instruments.journal import Journal
-from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.electrode_journal import Journal
 from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (8, 8)
 TWIN = "twin:supert-a0-easy?seed=1&shape=8x8"

@@ -15,14 +15,14 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.session import Sequences
 from imssa_lab.log import open_run
 from protocols.chip_record import ChipRecord
-from protocols.ends import KernelEnd
+from protocols.deployment.outcomes import KernelEnd
+from protocols.deployment.sequences import Sequences
 from tests.report import tiny
 from twin import DigitalTwin, TwinProfile
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 
 def imssa(*arguments: object) -> Result:
@@ -123,9 +123,9 @@ def test_known_stuck_cells_are_planned_around(folder: Path, monkeypatch: pytest.
 def test_a_link_that_drops_leaves_a_report_and_an_outcome_for_every_kernel(
     folder: Path, board: SuperTBoard, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from drivers.supert_a0.array import SuperTArray
-    from imssa_lab.errors import LinkLost
-    from imssa_lab.hal import Pulses
+    from drivers.supert_a0.supert_array import SuperTArray
+    from imssa_lab.contract.errors import LinkLost
+    from imssa_lab.contract.hal import Pulses
 
     sent, left = SuperTArray._apply_pulses, iter(range(10))
 

@@ -9,8 +9,8 @@ import typer
 from scipy import stats
 from typer.testing import CliRunner
 
-from imssa_lab.cli.fit import fit
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.cli.twins.fit import fit
+from imssa_lab.contract.errors import ConfigError, DataError
 from tests.cli.one_value import one_value
 from tests.twin.fitting.conftest import relaxed
 from twin import DigitalTwin, TwinProfile

@@ -13,12 +13,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.machine import json_text
-from imssa_lab.cli.session import Sequences
+from imssa_lab.cli.shared.json_output import json_text
 from imssa_lab.log import open_run, record
-from imssa_lab.log.compare import differences, statistics
-from imssa_lab.report.measured.outcome import outcome_of
-from protocols.deploy import Deployment
+from imssa_lab.log.care.compare import differences, statistics
+from imssa_lab.report.measured.deployment_result import outcome_of
+from protocols.deployment.deployment import Deployment
+from protocols.deployment.sequences import Sequences
 from tests.cli.one_value import one_value
 from tests.log.conftest import Chip, session
 from tests.report import tiny
@@ -181,7 +181,9 @@ def test_a_failed_level_is_an_answer_too(here: Path) -> None:
 def test_the_demo(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = Sequences.load(here / "sequences.npz")
     for name, given in (("settings", (None, None)), ("train_model", (None, sequences)), ("exported", tiny.bundle())):
-        monkeypatch.setattr(f"imssa_lab.cli.demo.{name}", _always(given))  # what training gives, without its minute
+        monkeypatch.setattr(
+            f"imssa_lab.cli.arrays.demo.{name}", _always(given)
+        )  # what training gives, without its minute
     asked = imssa("demo", "--out", "demo", "--array", IDEAL, "--json")
     assert asked.exit_code == 0, asked.output
     told = one_value(asked.stdout)

@@ -9,9 +9,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.monitor import View
+from imssa_lab.cli.runs.monitor import View
 from imssa_lab.log import record
-from imssa_lab.log.follow import Follower
+from imssa_lab.log.read.follower import Follower
 from tests.log.conftest import Chip, session
 from twin import DigitalTwin
 

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.errors import LinkLost
-from imssa_lab.station import open_array
+from imssa_lab.contract.errors import LinkLost
+from imssa_lab.station.addresses import open_array
 from twin import DigitalTwin
 
 GOOD = """

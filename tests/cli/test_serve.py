@@ -14,15 +14,15 @@ from typer.testing import CliRunner
 
 from drivers.scpi import open_scpi
 from drivers.supert_a0 import open_supert
-from imssa_lab.cli.serve import serve
-from imssa_lab.cli.virtual import virtual_arrays
-from imssa_lab.errors import ConfigError, InstrumentError
-from imssa_lab.station import open_array, open_arrays
+from imssa_lab.cli.shared.virtual_instruments import virtual_arrays
+from imssa_lab.cli.twins.serve import serve
+from imssa_lab.contract.errors import ConfigError, InstrumentError
+from imssa_lab.station.addresses import open_array, open_arrays
 from twin import DigitalTwin
-from twin.instruments.supert_a0 import board_profile
+from twin.instruments.virtual_supert_a0 import board_profile
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
-_CODE = "import typer; from imssa_lab.cli.serve import serve; typer.run(serve)"
+_CODE = "import typer; from imssa_lab.cli.twins.serve import serve; typer.run(serve)"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from imssa_lab.errors import ConfigError
-from imssa_lab.station import addresses, open_array, open_arrays
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.station.addresses import addresses, open_array, open_arrays
 
 
 def test_opens_a_twin_with_its_options():

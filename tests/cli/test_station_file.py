@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.errors import ConfigError, ImssaError, LimitError, WrongInstrument
-from imssa_lab.hal import Pulses
-from imssa_lab.station import open_array
-from imssa_lab.station_file import Station
+from imssa_lab.contract.errors import ConfigError, ImssaError, LimitError, WrongInstrument
+from imssa_lab.contract.hal import Pulses
+from imssa_lab.station.addresses import open_array
+from imssa_lab.station.station_file import Station
 
 GOOD = """
 operator = "A. Student"

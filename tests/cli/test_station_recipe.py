@@ -9,10 +9,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.session import Sequences
-from imssa_lab.errors import CalibrationError, ConfigError, ImssaError
+from imssa_lab.contract.errors import CalibrationError, ConfigError, ImssaError
 from imssa_lab.log import open_run, record
-from imssa_lab.station import open_array
+from imssa_lab.station.addresses import open_array
+from protocols.deployment.sequences import Sequences
 from protocols.programmers import GateStart, WriteVerify, recipe_of
 from tests.report import tiny
 

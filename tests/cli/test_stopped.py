@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from imssa_lab import open_run
 from imssa_lab.cli import app
-from imssa_lab.cli.session import Sequences
-from imssa_lab.errors import LinkLost
+from imssa_lab.contract.errors import LinkLost
+from protocols.deployment.sequences import Sequences
 from tests.report import tiny
 from twin import DigitalTwin
 
@@ -71,7 +71,7 @@ def test_a_second_press_does_not_wait_for_the_report(here: Path, monkeypatch: An
         raise KeyboardInterrupt
 
     stop_at(monkeypatch, "_apply_pulses", 3)
-    monkeypatch.setattr("imssa_lab.cli.leave_report.leave_report", pressed)
+    monkeypatch.setattr("imssa_lab.cli.shared.last_report.leave_report", pressed)
     done = deploy()
     assert done.exit_code == 130
     assert "to make it: imssa report night/run.h5" in done.stderr
@@ -103,7 +103,7 @@ def test_a_calibration_leaves_its_file_alone(here: Path, monkeypatch: Any) -> No
 
 
 def test_a_study_draws_what_is_done(here: Path, monkeypatch: Any) -> None:
-    import imssa_lab.cli.statistical as statistical
+    import imssa_lab.studies.written_chips as statistical
 
     whole, seen = statistical.study_trial, []
 

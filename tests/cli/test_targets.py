@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.cli.targets import load_targets
-from imssa_lab.errors import ConfigError
+from imssa_lab.cli.shared.target_files import load_targets
+from imssa_lab.contract.errors import ConfigError
 
 WANTED = np.array([[10e-6, np.nan, 30e-6], [40e-6, 50e-6, 0.0]])
 

@@ -6,11 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.train import hardened, read_options
+from imssa_lab.cli.models.train import hardened, read_options
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.fit import Fit
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.recipes import recipe
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.train.epochs import Fit
+from imssa_lab.s4d.train.recipes import recipe
 from tests.cli.one_value import one_value
 from twin import TwinProfile
 
@@ -112,7 +112,7 @@ def test_options_of_a_task():
 
 
 def test_sweep_bits_prints_draws_and_keeps_its_points(tmp_path, monkeypatch):
-    monkeypatch.setattr("imssa_lab.s4d.sweep.recipe", short_recipe)
+    monkeypatch.setattr("imssa_lab.s4d.train.bit_sweep.recipe", short_recipe)
     arguments = ["sweep-bits", "--out", tmp_path, "--precisions", "float;4bit", "--seeds", 2, *SMALL]
     result = imssa(*arguments)
     assert result.exit_code == 0, result.output

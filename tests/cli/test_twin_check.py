@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from imssa_lab.cli.twin_check import twin_check
-from imssa_lab.errors import ConfigError, LogError
+from imssa_lab.cli.twins.twin_check import twin_check
+from imssa_lab.contract.errors import ConfigError, LogError
 from imssa_lab.log import open_run, record
 from tests.cli.one_value import one_value
 from twin import DigitalTwin, TwinProfile

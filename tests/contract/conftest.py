@@ -13,29 +13,29 @@ import numpy as np
 import pytest
 
 from drivers.arc_two import ArcTwoArray, ChannelMap
-from drivers.keithley import SourceMeter, Switch707
+from drivers.keithley.instruments import SourceMeter, Switch707
+from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.links import Stream
 from drivers.scpi import ScpiArray, open_scpi
-from drivers.scpi.board import ScpiWire
+from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.smu_matrix import COMPLIANCE, SmuMatrixArray
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
+from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream, ReplayingStream
-from imssa_lab.hal import CrossbarArray
+from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.contract.testing import Run, Script
 from imssa_lab.log import RunLog, open_run, record
-from imssa_lab.log.replayed_wire import ReplayedWire
-from imssa_lab.testing import Run, Script
-from protocols.prescribed import Prescribed
-from protocols.watched import Watched
+from imssa_lab.log.replay.replayed_wire import ReplayedWire
+from protocols.wrappers.progress import Watched
+from protocols.wrappers.recipe_override import Prescribed
 from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
-from twin.instruments.bench import BenchTwin
-from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.smu_matrix import Matrix707, Meter, Wiring, meter_profile
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (12, 8)
 

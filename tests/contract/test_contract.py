@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LimitError
-from imssa_lab.hal import PulseKind, Pulses
-from imssa_lab.testing import ContractSuite
-from protocols.write_verify import WriteVerify
+from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.hal import PulseKind, Pulses
+from imssa_lab.contract.testing import ContractSuite
+from protocols.programmers.hysteretic import WriteVerify
 
 RECIPE = WriteVerify(
     tolerance_in=6e-6,
@@ -50,9 +50,9 @@ def test_pulses_are_checked_when_they_are_made() -> None:
 def test_only_who_asks_for_the_suite_needs_pytest() -> None:
     code = (
         "import sys; sys.modules['pytest'] = None\n"
-        "import imssa_lab.cli, imssa_lab.station, twin\n"
-        "try: import imssa_lab.testing\n"
-        "except imssa_lab.errors.ConfigError as error: print(error)\n"
+        "import imssa_lab.cli, imssa_lab.station.addresses, twin\n"
+        "try: import imssa_lab.contract.testing\n"
+        "except imssa_lab.contract.errors.ConfigError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'pip install "imssa-lab[testing]"' in done.stdout

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from imssa_lab import safe_stop
-from imssa_lab.decorated import Decorated
-from imssa_lab.hal import Pulses
+from imssa_lab.contract import safe_stop
+from imssa_lab.contract.hal import Pulses
+from imssa_lab.contract.wrapper import Decorated
 from twin import DigitalTwin
 
 

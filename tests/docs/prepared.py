@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imssa_lab import open_array, record
-from imssa_lab.s4d import recipes
+from imssa_lab.s4d.train import recipes
 from tests.docs.blocks import blocks
 
 
@@ -29,7 +29,6 @@ def station(folder: Path) -> dict[str, object]:
 
 def supert(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
     """No board is here: a twin of it opens at its address."""
-    from imssa_lab import station
 
     patch.setattr(station, "open_array", lambda address: open_array("twin:supert-a0-easy?seed=1"))
     return {}
@@ -42,7 +41,7 @@ def a_run(folder: Path) -> dict[str, object]:
 
 
 def tasks(folder: Path) -> dict[str, object]:
-    from imssa_lab.errors import DataError
+    from imssa_lab.contract.errors import DataError
     from imssa_lab.s4d.tasks import load_task
 
     try:

@@ -15,7 +15,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.session import Sequences
+from protocols.deployment.sequences import Sequences
 from tests.docs import prepared
 from tests.docs.blocks import PAGES, ROOT, blocks, commands
 from twin import TwinProfile, preset_names

@@ -13,7 +13,7 @@ from drivers.deadline import Deadline
 from drivers.links import Link
 from drivers.serial_stream import open_serial
 from drivers.visa_stream import open_visa
-from imssa_lab.errors import ConfigError, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import ConfigError, LinkLost, LinkTimeout
 from tests.drivers.test_visa_traps import TIMEOUT, ask, echo, handshake, late
 
 Send = Callable[[bytes], None]

@@ -12,7 +12,7 @@ import pyvisa
 
 from drivers.links import Exchange, Link
 from drivers.visa_stream import open_visa
-from imssa_lab.errors import ConfigError, ImssaError, LinkCorrupt, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import ConfigError, ImssaError, LinkCorrupt, LinkLost, LinkTimeout
 
 Send = Callable[[bytes], None]
 TIMEOUT = 0.3

@@ -10,21 +10,21 @@ import pytest
 
 from drivers.links import Stream
 from drivers.scpi import ScpiArray
-from drivers.scpi.board import ScpiWire
+from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
+from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream, ReplayingStream
-from imssa_lab.errors import ReplayMismatch
-from imssa_lab.hal import CrossbarArray, Pulses
+from imssa_lab.contract.errors import ReplayMismatch
+from imssa_lab.contract.hal import CrossbarArray, Pulses
 from imssa_lab.log import RunLog, open_run
-from imssa_lab.log.replayed_wire import ReplayedWire
+from imssa_lab.log.replay.replayed_wire import ReplayedWire
 from twin import DigitalTwin
-from twin.instruments.bench import BenchTwin
-from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (4, 3)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 
 from drivers.supert_a0 import sequences
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 EVERY = np.ones((64, 64), dtype=bool)
 

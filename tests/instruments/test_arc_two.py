@@ -10,11 +10,11 @@ import pytest
 
 from drivers import arc_two
 from drivers.arc_two import ArcTwoArray, ChannelMap, open_arc_two
-from imssa_lab.errors import ConfigError, LinkCorrupt, LinkError
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError
+from imssa_lab.contract.hal import Pulses
 from tests.instruments.arc_two_stand_in import AuxDACFn, Instrument, library
-from twin.instruments.bench import BenchTwin
-from twin.instruments.smu_matrix import meter_profile
+from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.virtual_smu_matrix import meter_profile
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ import pytest
 from benchmarks.measure_wires.chaos import on_scpi, random_operations
 from drivers.links import Link
 from drivers.scpi import ScpiArray, open_scpi, wire
-from drivers.scpi.board import ScpiWire
+from drivers.scpi.scpi_array import ScpiWire
 from drivers.visa_stream import open_visa
-from imssa_lab.errors import ConfigError, ImssaError, InstrumentError, LinkError, LinkLost, WrongInstrument
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.errors import ConfigError, ImssaError, InstrumentError, LinkError, LinkLost, WrongInstrument
+from imssa_lab.contract.hal import Pulses
 from twin import DigitalTwin
-from twin.instruments.bench import BenchTwin
-from twin.instruments.faults import KINDS, Faults
-from twin.instruments.scpi_array import ScpiArrayTester
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import TcpPort
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.wire_faults import KINDS, Faults
 
 SHAPE = (4, 3)
 

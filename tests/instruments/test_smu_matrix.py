@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.keithley import RAMP_STEP, SourceMeter, Switch707, Switch7001, open_switch
-from drivers.smu_matrix import COMPLIANCE, SmuMatrixArray, open_smu_matrix
+from drivers.keithley.instruments import RAMP_STEP, SourceMeter, Switch707, Switch7001, open_switch
+from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray, open_smu_matrix
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream
-from imssa_lab.errors import ConfigError, ImssaError, InstrumentError, LinkError, WrongInstrument
-from imssa_lab.hal import Pulses
-from twin.instruments.bench import BenchTwin
-from twin.instruments.faults import Faults
+from imssa_lab.contract.errors import ConfigError, ImssaError, InstrumentError, LinkError, WrongInstrument
+from imssa_lab.contract.hal import Pulses
+from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import TcpPort
-from twin.instruments.smu_matrix import Matrix707, Matrix7001, Meter, Wiring, meter_profile
+from twin.instruments.virtual_smu_matrix import Matrix707, Matrix7001, Meter, Wiring, meter_profile
+from twin.instruments.wire_faults import Faults
 
 SHAPE = (4, 3)
 

@@ -17,15 +17,15 @@ from drivers.deadline import Deadline
 from drivers.links import Stream
 from drivers.serial_stream import open_serial
 from drivers.supert_a0 import wire
-from drivers.supert_a0.array import LIMITS, SuperTArray, pulse_length
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
 from drivers.supert_a0.convert import dac_code
-from imssa_lab.errors import LimitError, LinkCorrupt, LinkError, LinkTimeout, WrongInstrument
-from imssa_lab.hal import Pulses
+from drivers.supert_a0.supert_array import LIMITS, SuperTArray, pulse_length
+from imssa_lab.contract.errors import LimitError, LinkCorrupt, LinkError, LinkTimeout, WrongInstrument
+from imssa_lab.contract.hal import Pulses
 from tests.instruments.supert_boards import EVERY, powered
-from twin.instruments.faults import KINDS, Faults
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
+from twin.instruments.wire_faults import KINDS, Faults
 
 
 class Spy:

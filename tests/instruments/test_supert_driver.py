@@ -10,17 +10,17 @@ from benchmarks.measure_wires.chaos import (
 )
 from drivers.serial_stream import open_serial
 from drivers.supert_a0 import open_supert, wire
-from drivers.supert_a0.array import SuperTArray
-from drivers.supert_a0.board import Board
+from drivers.supert_a0.controller import Board
 from drivers.supert_a0.convert import adc_code, dac_code, dac_voltage, pack
 from drivers.supert_a0.reading import SHIFTS, Reading, two_step
-from imssa_lab.errors import ConfigError, LinkCorrupt
-from imssa_lab.hal import Pulses
+from drivers.supert_a0.supert_array import SuperTArray
+from imssa_lab.contract.errors import ConfigError, LinkCorrupt
+from imssa_lab.contract.hal import Pulses
 from tests.instruments.supert_boards import EVERY
 from twin import DigitalTwin
-from twin.instruments.faults import Flip
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard, board_profile
+from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile
+from twin.instruments.wire_faults import Flip
 
 
 def watch(firmware: SuperTBoard) -> list[int]:

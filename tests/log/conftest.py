@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imssa_lab.array_types import (
+from imssa_lab.contract.array_types import (
     AdcRanges,
     ArrayInfo,
     BoolArray,
@@ -21,8 +21,8 @@ from imssa_lab.array_types import (
     Readout,
     Window,
 )
-from imssa_lab.errors import LinkTimeout
-from imssa_lab.hal import CrossbarArray, Programmer
+from imssa_lab.contract.errors import LinkTimeout
+from imssa_lab.contract.hal import CrossbarArray, Programmer
 from imssa_lab.log import record
 
 PULSE = PulseLimits(voltage_max=3.0, gate_max=3.0, width_min=1e-9, width_max=1e-3)
@@ -120,7 +120,7 @@ def nudge(array: CrossbarArray, target: FloatArray, mask: BoolArray) -> Programm
 
 def session(array: CrossbarArray) -> list[Any]:
     """A script that uses all of the contract; gives everything that it saw, as bytes where it can."""
-    from imssa_lab.array_types import ColumnCalibration
+    from imssa_lab.contract.array_types import ColumnCalibration
 
     rows, cols = array.info.shape
     seen: list[Any] = [array.time]

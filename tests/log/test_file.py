@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import xarray
 
-from imssa_lab.errors import LogError
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import Recorded, RunLog, open_run, record
-from imssa_lab.log.chunks import without_unfinished
-from imssa_lab.log.compiled_checksum import with_checksum
+from imssa_lab.log.file.chunks import without_unfinished
+from imssa_lab.log.file.compiled_checksum import with_checksum
 from imssa_lab.log.schema import NO_RECORD, TABLES
 
 from .conftest import Chip, session
@@ -133,7 +133,7 @@ def test_a_damaged_list_of_scales_does_not_hold_up_verify(finished: Finished) ->
         last, place = place, place + 16 + 8 * -(-struct.unpack_from("<Q", data, place + 8)[0] // 8)
     struct.pack_into("<Q", data, last + 8, 163)
     path.write_bytes(data)
-    code = "import sys; from imssa_lab.log.verify import verify; verify(sys.argv[1])"
+    code = "import sys; from imssa_lab.log.care.verify import verify; verify(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, path], check=True, timeout=60, cwd=Path(__file__).parents[2])
 
 
@@ -162,7 +162,7 @@ def test_a_log_that_cannot_be_written_stops_the_hardware(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("imssa_lab.log.growing.Maps.put", full)
+        broken.setattr("imssa_lab.log.write.growing.Maps.put", full)
         with pytest.raises(LogError, match="No space left"):
             array.read_conductances()
     sent = chip.sent
@@ -185,9 +185,9 @@ def test_after_an_interrupt_within_a_record(
     at: int, vectors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes next takes the place of what was written by then: parts of chunks, or whole ones."""
-    from imssa_lab.log import shared_chunks
-    from imssa_lab.log.growing import GrowingDataset
-    from imssa_lab.log.shared_chunks import SharedChunks
+    from imssa_lab.log.write import shared_chunks
+    from imssa_lab.log.write.growing import GrowingDataset
+    from imssa_lab.log.write.shared_chunks import SharedChunks
 
     calls = [0]
 

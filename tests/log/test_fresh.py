@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LogError
+from imssa_lab.contract.errors import LogError
 from imssa_lab.log import RunLog, open_run, record
-from imssa_lab.log.chunks import scan
+from imssa_lab.log.file.chunks import scan
 
 from .conftest import Chip
 
@@ -58,7 +58,7 @@ def test_a_dataset_that_is_held_is_refused_not_misread(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(h5py.version.hdf5_version != "2.0.0", reason="what this HDF5 does is known of version 2.0.0 only")
 def test_hdf5_misreads_it(tmp_path: Path) -> None:
-    """The reason for all this: once it no longer holds, `imssa_lab.log.fresh` can be simpler."""
+    """The reason for all this: once it no longer holds, `imssa_lab.log.file.live_dataset` can be simpler."""
     with h5py.File(cut_off(tmp_path / "killed.h5"), "r", swmr=True) as file:
         one, other = file["waits/seconds"], file["waits/seconds"]
         assert other[300] == 300

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ReplayMismatch
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.errors import ReplayMismatch
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import open_run
 
 from .conftest import Chip

@@ -11,19 +11,19 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LogError, ReplayMismatch
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.errors import LogError, ReplayMismatch
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import Recorded, RunLog, open_replay, open_run, record
-from imssa_lab.log.catalogue import catalogue
-from imssa_lab.log.checksum import intact, lookup3
-from imssa_lab.log.chunks import scan
-from imssa_lab.log.compare import differences
-from imssa_lab.log.compiled_checksum import with_checksum
-from imssa_lab.log.follow import Follower
-from imssa_lab.log.repair import repair
-from imssa_lab.log.replayed_wire import ReplayedWire
-from imssa_lab.log.tables import cells, export, to_pandas
-from imssa_lab.log.verify import verify
+from imssa_lab.log.care.catalogue import catalogue
+from imssa_lab.log.care.compare import differences
+from imssa_lab.log.care.repair import repair
+from imssa_lab.log.care.verify import verify
+from imssa_lab.log.file.checksum import intact, lookup3
+from imssa_lab.log.file.chunks import scan
+from imssa_lab.log.file.compiled_checksum import with_checksum
+from imssa_lab.log.read.follower import Follower
+from imssa_lab.log.read.tables import cells, export, to_pandas
+from imssa_lab.log.replay.replayed_wire import ReplayedWire
 
 from .conftest import Chip, session
 

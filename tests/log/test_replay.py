@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imssa_lab.array_types import ColumnCalibration, PulseKind, Pulses
-from imssa_lab.errors import ConfigError, ImssaError, LinkTimeout, ReplayMismatch
-from imssa_lab.hal import CrossbarArray
+from imssa_lab.contract.array_types import ColumnCalibration, PulseKind, Pulses
+from imssa_lab.contract.errors import ConfigError, ImssaError, LinkTimeout, ReplayMismatch
+from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.log import open_replay, open_run, record
 
 from .conftest import Chip, nudge, session, with_retry

@@ -9,11 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.log import compiled_checksum, open_run, record, shared_chunks
-from imssa_lab.log.checksum import sums
-from imssa_lab.log.growing import GrowingDataset
-from imssa_lab.log.shared_chunks import SharedChunks
-from imssa_lab.log.verify import verify
+from imssa_lab.log import open_run, record
+from imssa_lab.log.care.verify import verify
+from imssa_lab.log.file import compiled_checksum
+from imssa_lab.log.file.checksum import sums
+from imssa_lab.log.write import shared_chunks
+from imssa_lab.log.write.growing import GrowingDataset
+from imssa_lab.log.write.shared_chunks import SharedChunks
 
 from .conftest import Chip, session
 

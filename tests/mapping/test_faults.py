@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from imssa_lab.hal import Window
+from imssa_lab.contract.hal import Window
 from imssa_lab.mapping import Reach, arrange, kernel_block, map_bundle, reassign, separate, shortfall, split
 from imssa_lab.s4d.bundle import KernelBundle
 

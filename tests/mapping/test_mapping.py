@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from imssa_lab.errors import DeploymentError, LimitError
-from imssa_lab.hal import Window
+from imssa_lab.contract.errors import DeploymentError, LimitError
+from imssa_lab.contract.hal import Window
 from imssa_lab.mapping import compensate, from_pairs, kernel_block, kernels_per_array, map_bundle, to_pairs
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels

@@ -8,14 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from imssa_lab.cli.characterise import characterise
-from imssa_lab.errors import ConfigError
-from imssa_lab.hal import FloatArray
-from protocols.characterise import Characterisation
+from imssa_lab.cli.arrays.characterise import characterise
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.hal import FloatArray
+from protocols.characterisation.experiments import EXPERIMENTS, Schedule, dead_lines
+from protocols.characterisation.protocol import Characterisation
 from protocols.chip_record import ChipRecord, Counted
-from protocols.experiments import EXPERIMENTS, Schedule, dead_lines
 from twin import DigitalTwin, TwinProfile
-from twin.faults import WeakCells
+from twin.chip_faults import WeakCells
 from twin.relaxation import LogTimeRelaxation
 
 SHAPE = (16, 16)
@@ -220,7 +220,7 @@ def test_faults_and_pulses_go_into_the_chip_record(tmp_path: Path) -> None:
 
 
 def test_the_tables_are_read_by_a_fit_as_they_are(tmp_path: Path) -> None:
-    tables = pytest.importorskip("twin.fitting.tables")
+    tables = pytest.importorskip("twin.fitting.measured_tables")
     pytest.importorskip("pandas")
     twin = DigitalTwin(healthy(), SHAPE, seed=1)
     for name, roles in (

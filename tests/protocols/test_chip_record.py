@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LimitError, LinkLost, LogError
-from imssa_lab.hal import PulseKind, Pulses
+from imssa_lab.contract.errors import LimitError, LinkLost, LogError
+from imssa_lab.contract.hal import PulseKind, Pulses
 from imssa_lab.log import open_run, record
 from protocols.chip_record import ChipRecord, Counted, chip_id
 from twin import DigitalTwin
@@ -106,7 +106,7 @@ def test_a_record_that_cannot_be_written_stops_the_pulse(tmp_path: Path, monkeyp
 _SESSION = """
 import sys
 import numpy as np
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import open_run, record
 from protocols.chip_record import ChipRecord, Counted
 from twin import DigitalTwin

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.errors import DeploymentError
-from imssa_lab.hal import CrossbarArray, FloatArray, Pulses
+from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.hal import CrossbarArray, FloatArray, Pulses
 from imssa_lab.log import open_run, record
 from imssa_lab.mapping import Mapping, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
-from protocols.column_calibration import calibrate_columns
-from protocols.deploy import Deployment, deploy
+from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.deployment.deployment import Deployment, deploy
+from protocols.deployment.verification import Bounds, verify_cells, verify_kernels, verify_mvm, verify_task
 from protocols.recurrence import KernelRunner
-from protocols.verify import Bounds, verify_cells, verify_kernels, verify_mvm, verify_task
 from twin import DigitalTwin, TwinProfile
 
 BOUNDS = Bounds(cells=0.97, mvm=0.12, kernel=0.25)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imssa_lab.errors import DeploymentError, LinkLost
-from imssa_lab.hal import CellOutcome, Pulses
-from protocols.budget import Account, Budget
-from protocols.deploy import Deployment, deploy
-from protocols.ends import KernelEnd
-from protocols.journal import plan_entry, read_journal
-from protocols.verify import Bounds
+from imssa_lab.contract.errors import DeploymentError, LinkLost
+from imssa_lab.contract.hal import CellOutcome, Pulses
+from protocols.deployment.deployment import Deployment, deploy
+from protocols.deployment.journal import plan_entry, read_journal
+from protocols.deployment.outcomes import KernelEnd
+from protocols.deployment.verification import Bounds
+from protocols.wrappers.budget import Account, Budget
 from tests.report import tiny
 from twin import DigitalTwin, TwinProfile
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LimitError
-from imssa_lab.hal import CrossbarArray, PulseKind, Pulses
-from protocols.column_calibration import calibrate_columns, check_columns
-from protocols.deploy import deploy
-from protocols.dry_count import DryCount, DryRun
-from protocols.prescribed import Prescribed
+from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.hal import CrossbarArray, PulseKind, Pulses
+from protocols.characterisation.column_calibration import calibrate_columns, check_columns
+from protocols.deployment.deployment import deploy
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
+from protocols.wrappers.counting_array import DryCount, DryRun
+from protocols.wrappers.recipe_override import Prescribed
 from tests.report import tiny
 from twin import DigitalTwin
 from twin.instruments.server import PtyPort
-from twin.instruments.supert_a0 import SuperTBoard
+from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (16, 16)
 
@@ -113,7 +113,7 @@ def test_without_durations_the_time_is_not_made_up() -> None:
 @pytest.fixture(params=["twin", "bit-serial twin", "board", "rows, two steps"])
 def timed(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     """Arrays with a clock, whose drivers say how long operations take."""
-    from imssa_lab.station import open_array
+    from imssa_lab.station.addresses import open_array
 
     if "twin" in request.param:
         yield DigitalTwin("supert-a0-easy" if request.param == "twin" else "supert-a0", SHAPE, 1)

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab import jit
-from imssa_lab.closed_loop import VECTORS_AT_ONCE, ClosedLoop
-from imssa_lab.decorated import Decorated
-from imssa_lab.errors import LimitError, ReplayMismatch
-from imssa_lab.hal import ColumnCalibration, CrossbarArray, FloatArray, Readout
+from imssa_lab.contract import jit
+from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop
+from imssa_lab.contract.errors import LimitError, ReplayMismatch
+from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray, Readout
+from imssa_lab.contract.wrapper import Decorated
 from imssa_lab.log import open_run, record
 from imssa_lab.mapping import Mapping, map_bundle
 from protocols.recurrence import KernelRunner
 from tests.conftest import untrained_bundle
 from twin import DigitalTwin, TwinProfile
-from twin.wires import Wires
+from twin.wires.wire_resistance import Wires
 
 needs_numba = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
 

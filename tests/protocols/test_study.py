@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LogError
-from protocols.study import StudyTrial, plan, points
-from protocols.study_store import StudyStore
-from protocols.workers import DaskWorkers, OneProcess, workers
+from imssa_lab.contract.errors import LogError
+from imssa_lab.studies.study_store import StudyStore
+from imssa_lab.studies.trials import StudyTrial, plan, points
+from imssa_lab.studies.workers import DaskWorkers, OneProcess, workers
 
 TRIALS = plan([0.0, 0.01], [1e-6], 5)
 
@@ -60,7 +60,7 @@ def faults(megabytes: int, _: int) -> int:
 def test_workers_keep_the_memory_they_freed(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     if not quiet:  # what Dask does when left to itself
-        monkeypatch.setattr("protocols.workers._QUIET", {})
+        monkeypatch.setattr("imssa_lab.studies.workers._QUIET", {})
         monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
     with workers(2) as pool:
         fetched = dict(pool.run(faults, 100, [(0, 0)]))[0]

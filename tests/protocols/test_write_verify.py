@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from imssa_lab.hal import CellOutcome, FloatArray, ProgrammingReport, Pulses
-from protocols.write_verify import WriteVerify
+from imssa_lab.contract.hal import CellOutcome, FloatArray, ProgrammingReport, Pulses
+from protocols.programmers.hysteretic import WriteVerify
 from twin import DigitalTwin, TwinProfile
 
 

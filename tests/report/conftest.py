@@ -5,9 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.session import Sequences
 from imssa_lab.log import open_run, record
-from protocols.column_calibration import calibrate_columns
+from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.deployment.sequences import Sequences
 from tests.report import tiny
 from twin import DigitalTwin
 

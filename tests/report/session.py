@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import record
 from twin import DigitalTwin
 

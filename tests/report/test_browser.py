@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from imssa_lab.report.html import write_report
+from imssa_lab.report.run_report import write_report
 from tests import browser
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LogError
+from imssa_lab.contract.errors import LogError
 from imssa_lab.log import open_run
-from imssa_lab.log.attendance import Presence, ask_to_make_safe, presence, session_file
+from imssa_lab.log.file.writer_presence import Presence, ask_to_make_safe, presence, session_file
 from imssa_lab.report.live import LiveView
 from imssa_lab.report.measured import programmed
 from tests import browser

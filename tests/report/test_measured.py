@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from imssa_lab.errors import LogError
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.report import measured
-from imssa_lab.report.measured.outcome import OUTCOME, RESULT_EVENT, outcome_of, outcome_text
-from protocols.journal import ArrayState, array_entry, read_states
+from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT, outcome_of, outcome_text
+from protocols.deployment.journal import ArrayState, array_entry, read_states
 from twin import DigitalTwin
 
 

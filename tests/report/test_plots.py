@@ -3,7 +3,7 @@ import pytest
 import xarray
 from matplotlib.figure import Figure
 
-from imssa_lab.errors import LogError
+from imssa_lab.contract.errors import LogError
 from imssa_lab.report import measured, plots
 from imssa_lab.report.measured.programmed import of_arrays
 
@@ -68,7 +68,7 @@ def test_maps_show_microsiemens():
 
 
 def test_the_map_of_ends_believes_the_reread_and_not_the_loop():
-    from imssa_lab.array_types import CellOutcome
+    from imssa_lab.contract.array_types import CellOutcome
     from imssa_lab.report.plots.maps import ends
 
     target = np.array([[50e-6, 50e-6, 50e-6, np.nan]])

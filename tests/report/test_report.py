@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.log import RunLog, open_run
-from imssa_lab.report.html import report_page, write_report
+from imssa_lab.report.run_report import report_page, write_report
 from twin import DigitalTwin
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
 from imssa_lab.s4d.inference import run_network
-from protocols.deploy import Deployment, deploy
+from protocols.deployment.deployment import Deployment, deploy
 from twin import DigitalTwin
 
 CHANNELS, STEPS, INPUTS, CLASSES = 3, 6, 2, 2

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from imssa_lab.errors import BundleError, ConfigError, TrainingError
+from imssa_lab.contract.errors import BundleError, ConfigError, TrainingError
 from imssa_lab.s4d.bundle import KernelBundle, wilson_interval
-from imssa_lab.s4d.evaluation import predict
 from imssa_lab.s4d.export import to_bundle
 from imssa_lab.s4d.inference import layer_inputs, quantise, run_kernels, run_network
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.settings import Stage, TrainingConfig
+from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Augmentation, Task
-from imssa_lab.s4d.training import TrainedModel, train, train_null
+from imssa_lab.s4d.train.evaluation import predict
+from imssa_lab.s4d.train.settings import Stage, TrainingConfig
+from imssa_lab.s4d.train.training import TrainedModel, train, train_null
 
 CONFIG = TrainingConfig(
     channels=8,

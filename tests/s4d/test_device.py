@@ -6,13 +6,13 @@ Torch's "meta" device computes shapes only, and like a card it refuses tensors o
 import pytest
 import torch
 
-from imssa_lab.errors import ConfigError
-from imssa_lab.s4d.cell_errors import CellErrors
-from imssa_lab.s4d.device import chosen_device
-from imssa_lab.s4d.evaluation import accuracy
-from imssa_lab.s4d.network import Architecture, S4DNetwork
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.training import train
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.model.network import Architecture, S4DNetwork
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.train.device import chosen_device
+from imssa_lab.s4d.train.evaluation import accuracy
+from imssa_lab.s4d.train.training import train
 from tests.s4d.test_bundle import CONFIG, make_task
 
 CARD = torch.cuda.is_available()

@@ -7,14 +7,21 @@ import pytest
 import scipy.signal
 import torch
 
-from imssa_lab.s4d import kernels, layers
-from imssa_lab.s4d.cell_errors import CellErrors
-from imssa_lab.s4d.kernels import convolve, final_state, free_response, impulse_response, impulse_states, stabilised
-from imssa_lab.s4d.layers import S4DLayer
-from imssa_lab.s4d.network import Architecture, S4DNetwork
-from imssa_lab.s4d.poles import Discretisation, Initialisation, Poles, legs_frequencies
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.streaming import Stream
+from imssa_lab.s4d.model import convolution, layers
+from imssa_lab.s4d.model.convolution import (
+    convolve,
+    final_state,
+    free_response,
+    impulse_response,
+    impulse_states,
+    stabilised,
+)
+from imssa_lab.s4d.model.layers import S4DLayer
+from imssa_lab.s4d.model.network import Architecture, S4DNetwork
+from imssa_lab.s4d.model.poles import Discretisation, Initialisation, Poles, legs_frequencies
+from imssa_lab.s4d.model.streaming import Stream
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
+from imssa_lab.s4d.quantise.precision import Precision
 
 PRECISIONS = [
     "float",
@@ -193,7 +200,7 @@ def test_extreme_layers_give_finite_gradients(
 @pytest.mark.parametrize("at_once", [1, 2 * 3 * 128, 1 << 21])
 def test_convolution_and_its_gradients_are_those_of_the_sum(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One channel at a time, three (the last piece has one), all; by numeric differences and against a plain sum."""
-    monkeypatch.setattr(kernels, "TRANSFORMED", at_once)
+    monkeypatch.setattr(convolution, "TRANSFORMED", at_once)
     u = torch.randn(2, 40, 4, generator=generator(1), dtype=torch.float64, requires_grad=True)
     kernel = torch.randn(4, 40, generator=generator(2), dtype=torch.float64, requires_grad=True)
     with torch.no_grad():

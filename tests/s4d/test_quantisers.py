@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from imssa_lab.errors import ConfigError
-from imssa_lab.s4d.cell_errors import CellErrors
-from imssa_lab.s4d.pole_forms import (
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
+from imssa_lab.s4d.quantise.pole_forms import (
     DeltaUniform,
     DirectionUniform,
     DirectUniform,
@@ -16,8 +16,8 @@ from imssa_lab.s4d.pole_forms import (
     eight_directions,
     pole_form,
 )
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.quantisers import Converter, LearnedStep, Ternary, Uniform
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.quantise.quantisers import Converter, LearnedStep, Ternary, Uniform
 
 R_MAX = 0.9995
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from imssa_lab.errors import ConfigError, TrainingError
-from imssa_lab.s4d import sweep
-from imssa_lab.s4d.evaluation import accuracy
+from imssa_lab.contract.errors import ConfigError, TrainingError
 from imssa_lab.s4d.export import to_bundle
-from imssa_lab.s4d.fit import augment
-from imssa_lab.s4d.precision import Precision
-from imssa_lab.s4d.pruning import kernel_cells, prune
-from imssa_lab.s4d.settings import Stage, TrainingConfig
-from imssa_lab.s4d.sweep import sweep_bits
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.quantise.pruning import kernel_cells, prune
 from imssa_lab.s4d.tasks import Augmentation, digits_first
-from imssa_lab.s4d.training import quantise, train, train_float, train_quantised, without_state, write_history
+from imssa_lab.s4d.train import bit_sweep
+from imssa_lab.s4d.train.bit_sweep import sweep_bits
+from imssa_lab.s4d.train.epochs import augment
+from imssa_lab.s4d.train.evaluation import accuracy
+from imssa_lab.s4d.train.settings import Stage, TrainingConfig
+from imssa_lab.s4d.train.training import quantise, train, train_float, train_quantised, without_state, write_history
 from tests.s4d.test_bundle import CONFIG, make_task
 
 TASK = make_task()
@@ -50,7 +50,7 @@ KILLED = """
 import sys
 sys.path.insert(0, {root!r})
 from tests.s4d.test_bundle import CONFIG, make_task
-from imssa_lab.s4d.training import train
+from imssa_lab.s4d.train.training import train
 train(make_task(), CONFIG, checkpoint={path!r}, progress=lambda *call: print(*call, flush=True))
 """
 
@@ -196,7 +196,7 @@ def test_a_sweep_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     assert made[0].cells == 2 * 6 * 2 * 9
     assert made[0].rounded == made[0].trained
-    monkeypatch.setattr(sweep, "train_float", None)  # nothing is trained again
+    monkeypatch.setattr(bit_sweep, "train_float", None)  # nothing is trained again
     assert sweep_bits("digits-first", make, ["float", "ternary"], [0, 1], store=store, changes=short) == made
     with pytest.raises(ConfigError, match="points of digits-first, not of fsdd-order"):
         sweep_bits("fsdd-order", make, ["float"], [0], store=store)

@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from imssa_lab.hal import Limits, PulseKind, PulseLimits, Pulses
+from imssa_lab.contract.hal import Limits, PulseKind, PulseLimits, Pulses
 from twin import DigitalTwin, TwinProfile
 from twin.cells import Cells, CellSections, Nonlinearity
+from twin.chip_faults import DeadLines, StuckCells, WeakCells
 from twin.device_spread import DeviceSpread
-from twin.faults import DeadLines, StuckCells, WeakCells
-from twin.nodal import CubicCells, solve
 from twin.pulse_response import Forming, Overdrive
-from twin.wires import Wires
+from twin.wires.nodal import CubicCells, solve
+from twin.wires.wire_resistance import Wires
 
 BOARD = TwinProfile.load("supert-a0")
 PLAIN = TwinProfile.load("ideal")

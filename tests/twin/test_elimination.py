@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.elimination import Elimination
-from twin.nodal import solve
-from twin.wires import WiredCells, WiredView, Wires, effective_matrix
+from twin.wires.elimination import Elimination
+from twin.wires.nodal import solve
+from twin.wires.wire_resistance import WiredCells, WiredView, Wires, effective_matrix
 
 WIRES = Wires(r_word=1.0, r_bit=2.0, r_in=10.0, r_out=20.0, r_access=300.0)
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import signal, stats
 
-from imssa_lab.array_types import FloatArray
+from imssa_lab.contract.array_types import FloatArray
 from twin import DigitalTwin, TwinProfile
+from twin.fast.exact_products import ExactProduct, grid_below, on_grid
 from twin.fluctuators import Fluctuators
 from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph, time_constants
-from twin.products import ExactProduct, grid_below, on_grid
 from twin.profile import Timing
 
 IDEAL = TwinProfile.load("ideal")

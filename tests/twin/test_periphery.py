@@ -7,12 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from drivers.supert_a0 import convert
-from imssa_lab.errors import LimitError, LinkCorrupt
+from imssa_lab.contract.errors import LimitError, LinkCorrupt
 from protocols.recurrence import read_signed
 from twin import DigitalTwin, TwinProfile
-from twin.converter import Adc, Converters, adc_ranges, codes_of
-from twin.inputs import Inputs, dac_voltage, pulse_trains, weighted_sum
-from twin.periphery import ReadRate, Sag
+from twin.periphery.columns import ReadRate, Sag
+from twin.periphery.converter import Adc, Converters, adc_ranges, codes_of
+from twin.periphery.inputs import Inputs, dac_voltage, pulse_trains, weighted_sum
 
 BOARD = TwinProfile.load("supert-a0")
 PLAIN = TwinProfile.load("ideal")

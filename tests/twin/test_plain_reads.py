@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from imssa_lab import jit
-from imssa_lab.hal import FloatArray, Pulses
+from imssa_lab.contract import jit
+from imssa_lab.contract.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
+from twin.fast.plain_reads import PlainReads
 from twin.noise import Flicker, Telegraph
-from twin.plain_reads import PlainReads
-from twin.wires import Wires
+from twin.wires.wire_resistance import Wires
 
 pytestmark = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
 VOLTAGES = np.random.default_rng(0).uniform(-0.2, 0.2, (300, 64))

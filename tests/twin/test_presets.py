@@ -9,11 +9,11 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import ConfigError
 from twin import DigitalTwin, TwinProfile, preset_names
 from twin.profile import Timing
-from twin.programming import ProgrammingError
+from twin.programming_law import ProgrammingError
 from twin.relaxation import PowerLawDrift
 
 SHAPE = (250, 400)  # 1e5 cells: a sd has a standard error of 0.22 %, a mean of 0.32 % of the sd

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from imssa_lab.closed_loop import ClosedLoop
-from imssa_lab.errors import ConfigError
-from imssa_lab.hal import FloatArray
+from imssa_lab.contract.closed_loop import ClosedLoop
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import map_bundle
-from protocols.column_calibration import calibrate_columns
+from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.recurrence import banks_by_layer, spreads_of, step_by_step
 from tests.conftest import untrained_bundle
 from tests.twin.test_plain_reads import plain
 from twin import DigitalTwin, TwinProfile
-from twin.wires import Wires
+from twin.wires.wire_resistance import Wires
 
 torch = pytest.importorskip("torch")
-together = pytest.importorskip("twin.together")
+together = pytest.importorskip("twin.fast.many_chips")
 
 BUNDLE = untrained_bundle(channels=3, states=4, layers=1)
 WIRES = Wires(r_word=2.0, r_bit=1.0, r_in=20.0)

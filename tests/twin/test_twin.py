@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from twin import DigitalTwin, TwinProfile, open_twin, preset_names
 
 

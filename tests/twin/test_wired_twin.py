@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from imssa_lab.hal import Pulses
+from imssa_lab.contract.hal import Pulses
 from twin import DigitalTwin, TwinProfile
-from twin.nodal import solve
 from twin.noise import ReadNoise
-from twin.periphery import Columns, Inputs
-from twin.wires import WiredView, Wires, effective_matrix, sensitivity, turned
+from twin.periphery.columns import Columns, Inputs
+from twin.wires.nodal import solve
+from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, sensitivity, turned
 
 
 def exact_noise(conductance: np.ndarray, sd: np.ndarray, wires: Wires, drive: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 from scipy.optimize import brentq, fsolve
 
-from imssa_lab.errors import ImssaError, LimitError, NotConverged
-from twin.nodal import CubicCells, LinearCells, solve
-from twin.wires import WiredView, Wires, effective_matrix, turned
+from imssa_lab.contract.errors import ImssaError, LimitError, NotConverged
+from twin.wires.nodal import CubicCells, LinearCells, solve
+from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, turned
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "data" / "irdrop_reference.json"
 CASES = json.loads(GOLDEN.read_text())["cases"] if GOLDEN.is_file() else []

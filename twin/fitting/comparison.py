@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from imssa_lab.array_types import ArrayInfo, ProgrammingReport
-from imssa_lab.errors import LogError
-from imssa_lab.hal import ColumnCalibration, FloatArray
+from imssa_lab.contract.array_types import ArrayInfo, ProgrammingReport
+from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.hal import ColumnCalibration, FloatArray
 from imssa_lab.log import Run
-from twin.array import DigitalTwin
+from twin.digital_twin import DigitalTwin
 from twin.profile import TwinProfile
 
 _FEWEST = 20

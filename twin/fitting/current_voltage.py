@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from imssa_lab.errors import DataError
-from imssa_lab.hal import FloatArray
-from twin.fitting.outcome import Curve, Outcome, Parameter, Remark
-from twin.fitting.tables import Table
+from imssa_lab.contract.errors import DataError
+from imssa_lab.contract.hal import FloatArray
+from twin.fitting.fit_outcome import Curve, Outcome, Parameter, Remark
+from twin.fitting.measured_tables import Table
 
 POINTS_NEEDED = 6
 _BANDS = 6

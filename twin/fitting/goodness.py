@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from imssa_lab.hal import FloatArray
-from twin.fitting.outcome import Group
+from imssa_lab.contract.hal import FloatArray
+from twin.fitting.fit_outcome import Group
 
 FEWEST = 20
 """Cells of a group that is judged on its own."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from twin.profile import TwinProfile
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imssa_lab.errors import DataError
-from imssa_lab.hal import FloatArray
+from imssa_lab.contract.errors import DataError
+from imssa_lab.contract.hal import FloatArray
 from imssa_lab.log import Run, open_run
-from twin.fitting.tables import Table
+from twin.fitting.measured_tables import Table
 
 
 def is_run(path: Path) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from imssa_lab.errors import DataError
-from twin.fitting.outcome import Outcome, Parameter, Remark
-from twin.fitting.tables import Table, mostly_positive
+from imssa_lab.contract.errors import DataError
+from twin.fitting.fit_outcome import Outcome, Parameter, Remark
+from twin.fitting.measured_tables import Table, mostly_positive
 
 
 def fit_stuck(table: Table) -> Outcome:

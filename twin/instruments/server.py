@@ -13,8 +13,8 @@ import tty
 from types import TracebackType
 from typing import Protocol, Self
 
-from twin.instruments.bench import BenchTwin
-from twin.instruments.faults import Faults
+from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.wire_faults import Faults
 
 _log = logging.getLogger(__name__)
 _PIECE = 1 << 18

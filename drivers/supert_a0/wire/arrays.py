@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.supert_a0.wire.command import LONGEST_DELAY, Command, within
-from imssa_lab.errors import LimitError
+from imssa_lab.contract.errors import LimitError
 
 ARRAYS, SIDE = 3, 64
 MAX_VECTORS = 60

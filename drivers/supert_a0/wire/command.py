@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
 
-from imssa_lab.errors import LimitError, LinkCorrupt
+from imssa_lab.contract.errors import LimitError, LinkCorrupt
 
 LONGEST = 511
 """Bytes of a command: it is one USB transfer."""

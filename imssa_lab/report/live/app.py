@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from imssa_lab.errors import LogError
-from imssa_lab.log.attendance import ask_to_make_safe
+from imssa_lab.contract.errors import LogError
+from imssa_lab.log.file.writer_presence import ask_to_make_safe
 from imssa_lab.report.live.view import LiveView
 
 _PARTS = {"live.html": "text/html", "live.css": "text/css", "live.js": "text/javascript"}

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.errors import LogError
-from imssa_lab.log.aims import AIM, read_aim
-from imssa_lab.log.attendance import presence
-from imssa_lab.log.follow import Follower, Seen
-from imssa_lab.log.reader import Run
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import LogError
+from imssa_lab.log.file.writer_presence import presence
+from imssa_lab.log.read.follower import Follower, Seen
+from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
-from imssa_lab.report.measured.columns import columns
+from imssa_lab.log.write.programming_events import AIM, read_aim
 from imssa_lab.report.measured.programmed import conductances
+from imssa_lab.report.measured.run_columns import columns
 
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 12

@@ -1,7 +1,7 @@
 """What a run measured, as xarray Datasets with units: what pictures and reports are made from."""
 
 from imssa_lab.report.measured.calibrated import calibrated
-from imssa_lab.report.measured.outcome import Outcome, outcome_of, outcome_text
+from imssa_lab.report.measured.deployment_result import Outcome, outcome_of, outcome_text
 from imssa_lab.report.measured.products import products
 from imssa_lab.report.measured.programmed import programmed
 from imssa_lab.report.measured.repeats import repeats

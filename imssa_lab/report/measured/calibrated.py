@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray
 
-from imssa_lab.array_types import ColumnCalibration
-from imssa_lab.log.reader import Run
-from imssa_lab.report.measured.columns import columns
+from imssa_lab.contract.array_types import ColumnCalibration
+from imssa_lab.log.run import Run
+from imssa_lab.report.measured.run_columns import columns
 
 
 def calibrated(run: Run) -> xarray.Dataset:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray
 
-from imssa_lab.array_types import FloatArray
-from imssa_lab.log.reader import Run
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.log.run import Run
 from imssa_lab.report.measured.calibrated import calibration_at
-from imssa_lab.report.measured.columns import columns
 from imssa_lab.report.measured.programmed import conductances
+from imssa_lab.report.measured.run_columns import columns
 
 _CALLS, _VECTORS, _LOOK_BACK = 48, 32, 256
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray
 
-from imssa_lab.array_types import BoolArray, FloatArray
-from imssa_lab.log.reader import Run
-from imssa_lab.report.measured.columns import columns
-from imssa_lab.report.measured.outcome import outcome_of
+from imssa_lab.contract.array_types import BoolArray, FloatArray
+from imssa_lab.log.run import Run
+from imssa_lab.report.measured.deployment_result import outcome_of
+from imssa_lab.report.measured.run_columns import columns
 
 _LOOK_BACK = 64
 """Reads that are looked through for cells that the newest of them did not touch."""
@@ -83,7 +83,7 @@ def _dataset(
         {
             "target": (dims, target[kept], {"units": "S"}),
             "achieved": (dims, achieved[kept], {"units": "S"}),
-            "outcome": (dims, outcome[kept], {"units": "1", "meaning": "imssa_lab.hal.CellOutcome"}),
+            "outcome": (dims, outcome[kept], {"units": "1", "meaning": "imssa_lab.contract.hal.CellOutcome"}),
             "pulses": (dims, pulses[kept], {"units": "1"}),
             "tolerance": (("array",), tolerance[kept], {"units": "S"}),
             "record": (("array",), record[kept], {"units": "1"}),

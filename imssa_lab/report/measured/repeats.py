@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray
 
-from imssa_lab.log.reader import Run
-from imssa_lab.report.measured.columns import columns
+from imssa_lab.log.run import Run
+from imssa_lab.report.measured.run_columns import columns
 
 _MOST = 512
 """Readings that are held, spread evenly where there are more."""

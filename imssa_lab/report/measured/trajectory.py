@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray
 
-from imssa_lab.errors import LogError
-from imssa_lab.log.reader import Run
+from imssa_lab.contract.errors import LogError
+from imssa_lab.log.run import Run
 from imssa_lab.log.schema import PULSE_KINDS
-from imssa_lab.report.measured.columns import columns
+from imssa_lab.report.measured.run_columns import columns
 
 _BLOCK = 128
 

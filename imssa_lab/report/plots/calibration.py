@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from imssa_lab.log.reader import Run
+from imssa_lab.log.run import Run
 from imssa_lab.report.measured.calibrated import calibrated
 from imssa_lab.report.plots.style import BLUE, GREY, MICRO, ORANGE, nothing_to_show
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from imssa_lab.log.reader import Run
+from imssa_lab.log.run import Run
 from imssa_lab.report.measured.repeats import repeats
 from imssa_lab.report.plots.style import CYCLE, MICRO, bands, nothing_to_show, one_axis
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from imssa_lab.log.reader import Run
+from imssa_lab.log.run import Run
 from imssa_lab.report.measured.programmed import inside, programmed
 from imssa_lab.report.measured.trajectory import trajectory
 from imssa_lab.report.plots.style import BLUE, GREEN, GREY, MICRO, ORANGE, PURPLE, one_axis

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imssa_lab.array_types import BoolArray, FloatArray
+from imssa_lab.contract.array_types import BoolArray, FloatArray
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 GREEN, SKY, YELLOW, PURPLE = "#009E73", "#56B4E9", "#E69F00", "#CC79A7"

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import ArrayLike, NDArray
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 
 
 def erb_number(frequency: ArrayLike) -> NDArray[np.float64]:

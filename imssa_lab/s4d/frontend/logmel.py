@@ -9,7 +9,7 @@ import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 
 _CHUNK = 128
 """Clips at a time, so that a large set takes no more memory than a small one."""

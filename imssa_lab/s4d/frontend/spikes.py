@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.frontend.gammatone import GammatoneBank
 
 Events = tuple[NDArray[np.float64], NDArray[np.int64]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.errors import DataError
+from imssa_lab.contract.errors import DataError
 
 
 def read_wav(path: Path, sample_rate: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks import fsdd, fsdd_clips, shd, smnist, speech_commands
 from imssa_lab.s4d.tasks.sources import data_folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.tasks.task import Augmentation, NullControl, Split, Task
 
 _IMAGE_SHARES = (0.7, 0.1, 0.2)

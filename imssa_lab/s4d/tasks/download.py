@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks.data_sets import DATA_SETS, Archive, DataSet, is_published_fsdd, known
 from imssa_lab.s4d.tasks.sources import data_root
 

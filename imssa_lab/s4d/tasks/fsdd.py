@@ -13,13 +13,13 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.frontend.gammatone import GammatoneBank
 from imssa_lab.s4d.frontend.logmel import LogMel
 from imssa_lab.s4d.frontend.spikes import SpikeEncoder
 from imssa_lab.s4d.frontend.wav import fit_length
 from imssa_lab.s4d.tasks.fsdd_clips import DIGITS, SAMPLE_RATE, Clips, read_clips
-from imssa_lab.s4d.tasks.scaling import Scaling, standardised, unit_deviation
+from imssa_lab.s4d.tasks.input_scaling import Scaling, standardised, unit_deviation
 from imssa_lab.s4d.tasks.task import Augmentation, Inputs, NullControl, Split, Task
 
 LICENCE = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.frontend.wav import read_wav
 from imssa_lab.s4d.tasks.sources import data_folder
 

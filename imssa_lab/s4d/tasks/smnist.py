@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.errors import ConfigError, DataError
-from imssa_lab.s4d.tasks.scaling import standardised_as_one
+from imssa_lab.contract.errors import ConfigError, DataError
+from imssa_lab.s4d.tasks.input_scaling import standardised_as_one
 from imssa_lab.s4d.tasks.sources import data_folder
 from imssa_lab.s4d.tasks.subset import set_aside
 from imssa_lab.s4d.tasks.task import Augmentation, NullControl, Split, Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 
 VARIABLE = "IMSSA_DATA"
 """Environment variable with the folder that holds fsdd/, shd/, speech_commands/ and mnist/."""

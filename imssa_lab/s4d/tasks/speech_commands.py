@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imssa_lab.errors import DataError
+from imssa_lab.contract.errors import DataError
 from imssa_lab.s4d.frontend.logmel import LogMel
 from imssa_lab.s4d.frontend.wav import fit_length, read_wav
-from imssa_lab.s4d.tasks.scaling import standardised
+from imssa_lab.s4d.tasks.input_scaling import standardised
 from imssa_lab.s4d.tasks.sources import data_folder
 from imssa_lab.s4d.tasks.subset import chosen_classes
 from imssa_lab.s4d.tasks.task import Augmentation, NullControl, Split, Task

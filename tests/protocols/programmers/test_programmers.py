@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ConfigError, DeploymentError
-from imssa_lab.hal import CellOutcome, CrossbarArray, FloatArray, Programmer, Pulses, Readout
+from imssa_lab.contract.errors import ConfigError, DeploymentError
+from imssa_lab.contract.hal import CellOutcome, CrossbarArray, FloatArray, Programmer, Pulses, Readout
 from protocols.programmers import (
     PROGRAMMERS,
     BothSides,

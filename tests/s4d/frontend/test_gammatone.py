@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.frontend import GammatoneBank, erb_bandwidth, erb_number
 
 BANK = GammatoneBank(8000, 16, 100.0, 3600.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.frontend import LogMel, fit_length
 
 FRAMES_100 = LogMel(8000, steps=100, window=200, hop=80, fft=256)

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.frontend import GammatoneBank, SpikeEncoder, erb_number
 
 BANK = GammatoneBank(8000, 16, 100.0, 3600.0)

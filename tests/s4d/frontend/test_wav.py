@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from imssa_lab.errors import DataError
+from imssa_lab.contract.errors import DataError
 from imssa_lab.s4d.frontend import read_wav
 
 SAMPLES = np.array([0, 1, -32768, 32767, 100], dtype=np.int16)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.tasks import Task, digits_first, load_task
 
 sklearn_data = pytest.importorskip("sklearn.datasets")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from imssa_lab.cli.data import data as command
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.cli.models.data import data as command
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks import data_sets
 from imssa_lab.s4d.tasks.data_sets import DATA_SETS, Archive, DataSet, check
 from imssa_lab.s4d.tasks.download import RECORD, download

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks import load_task
 
 INDICES = (0, 5, 10, 11)

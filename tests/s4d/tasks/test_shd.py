@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks import load_task
 from imssa_lab.s4d.tasks.shd import read_recording
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from imssa_lab.errors import ConfigError, DataError
+from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks import TASKS, Augmentation, Task, load_task
-from imssa_lab.s4d.tasks.scaling import standardised, standardised_as_one, unit_deviation
+from imssa_lab.s4d.tasks.input_scaling import standardised, standardised_as_one, unit_deviation
 from imssa_lab.s4d.tasks.subset import set_aside
 
 RNG = np.random.default_rng(0)

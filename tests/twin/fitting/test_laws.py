@@ -6,8 +6,8 @@ from scipy import stats
 
 from tests.twin.fitting.conftest import relaxed, table
 from twin.fitting.goodness import anderson_darling, anderson_p
-from twin.fitting.programming import fit_programming
-from twin.fitting.relaxation import fit_relaxation
+from twin.fitting.programming_error import fit_programming
+from twin.fitting.relaxation_fit import fit_relaxation
 from twin.fitting.tailed_law import fit_levels, log_density, normal_scores, slopes
 from twin.relaxation import displacement, tailed
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from imssa_lab.errors import DataError
+from imssa_lab.contract.errors import DataError
 from tests.twin.fitting.conftest import table
-from twin.fitting.columns import fit_columns
+from twin.fitting.bit_lines import fit_columns
 from twin.fitting.current_voltage import fit_current_voltage
 from twin.fitting.read_noise import fit_read_noise, fit_trace
 from twin.fitting.stuck import fit_stuck
-from twin.wires import Wires, effective_matrix
+from twin.wires.wire_resistance import Wires, effective_matrix
 
 
 def trace(white, flicker, n=8192, seed=0):

@@ -1,0 +1,1 @@
+"""Keithley source-measure units and switch matrices, and a crossbar behind them."""

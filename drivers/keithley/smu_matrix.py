@@ -1,0 +1,246 @@
+"""A crossbar behind one source-measure unit, a second one for the gates, and a switch matrix: cell after cell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+
+import numpy as np
+
+from drivers.keithley.instruments import SourceMeter, Switch, open_switch
+from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
+from imssa_lab.contract import safe_stop
+from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
+from imssa_lab.contract.errors import ConfigError, ImssaError, LinkLost
+from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
+
+_log = logging.getLogger(__name__)
+
+COMPLIANCE = 10e-3
+NO_CONTACT = 1e-9
+"""A at the read voltage that no line with a contact stays below: a cell of 5 nS."""
+_HOLD = 1e-3
+_POINT, _SWITCHING = 20e-3, 15e-3  # s: a current over one power line cycle, relays
+_HIGH, _LOW, _GATE = 0, 1, 2
+LIMITS = limits(shortest=1e-6)
+_RECIPE = RECIPE.model_copy(update={"set_width": 1e-3})
+_OPTIONS = {"gate", "matrix", "switch", "shape", "compliance", "timeout", "backend"}
+
+
+class SmuMatrixArray(CrossbarArray):
+    """The contract by time multiplexing: the matrix leads one cell at a time to the source-measure units.
+
+    The source's terminals are on the matrix rows A (high) and B (low), the gate source on C; the matrix columns are
+    word lines, then bit lines, then the gate lines of the word lines. A product is the sum, in the computer, of the
+    currents of single cells. A 2400 holds a level for the programmed time and its own overhead, about a
+    millisecond: a shorter width is a wish for as short as it can. None of the instruments has a clock or a watchdog;
+    `time` adds up what operations take. Between pulses the source stands at 0 V by itself, so a script that dies
+    leaves it there.
+
+    Args:
+        smu, gate, switch: taken over.
+        compliance: A, what `smu` was opened with.
+        sleep: lets time pass; a virtual bench moves its own clock.
+
+    Raises:
+        ConfigError: the matrix has fewer columns than the array has lines.
+        ImssaError: no line has a contact.
+    """
+
+    def __init__(
+        self,
+        smu: SourceMeter,
+        gate: SourceMeter,
+        switch: Switch,
+        shape: tuple[int, int],
+        compliance: float = COMPLIANCE,
+        sleep: Callable[[float], None] = safe_stop.sleep,
+    ) -> None:
+        rows, cols = shape
+        if 2 * rows + cols > switch.columns:
+            raise ConfigError(
+                f"{rows}x{cols} cells have {2 * rows + cols} lines, the matrix {switch.columns} columns; "
+                "take a smaller block or a larger matrix"
+            )
+        self._smu, self._gate, self._switch = smu, gate, switch
+        self._compliance = compliance
+        self._sleep = sleep
+        self._clock = 0.0
+        switch.only(())
+        super().__init__(
+            ArrayInfo(
+                name=f"SMU and matrix, {rows}x{cols}",
+                serial=smu.identity,
+                rows=rows,
+                cols=cols,
+                window=WINDOW,
+                limits=LIMITS,
+                read_voltage=READ_VOLTAGE,
+                input_coding="analog",
+                input_signed=True,
+                durations=Durations(
+                    product=rows * cols * (_SWITCHING + _HOLD + _POINT),
+                    cell_read=_SWITCHING + _HOLD + _POINT,
+                    pulse=_SWITCHING + 2 * _POINT,
+                ),
+                provenance={
+                    "smu": smu.identity,
+                    "gate": gate.identity,
+                    "compliance": f"{compliance:g} A",
+                    "pulse width": "at least, plus the overhead of the source-measure unit",
+                },
+            )
+        )
+        self.open_lines = self.check_contacts()
+        if len(self.open_lines) == rows + cols:
+            raise ImssaError(
+                f"{self.info.name}: no line carries current at {READ_VOLTAGE:g} V; is the chip in its socket, "
+                "are its gates wired?"
+            )
+        if self.open_lines:
+            _log.warning("%s: no contact on %s", self.info.name, ", ".join(self.open_lines))
+
+    def check_contacts(self) -> list[str]:
+        """The lines that carry no current at the read voltage with all lines across joined, by name."""
+        rows, cols = range(self._info.rows), range(self._info.cols)
+        lines = [(f"word line {row}", [row], list(cols)) for row in rows]
+        lines += [(f"bit line {col}", list(rows), [col]) for col in cols]
+        missing = []
+        self._drive()
+        for name, words, bits in lines:
+            self._lead(words, bits)
+            self._gate.go_to(READ_GATE)
+            if abs(self._smu.sweep([READ_VOLTAGE, 0.0], _HOLD)[0]) < NO_CONTACT:
+                missing.append(name)
+        self._make_safe()
+        return missing
+
+    # ---- the contract
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        total = np.zeros((len(voltages), self._info.cols))
+        self._drive()
+        for row in np.flatnonzero(voltages.any(axis=0)):
+            for col in range(self._info.cols):
+                total[:, col] += self._measure(int(row), col, voltages[:, row])
+        return Readout(total)
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        reads = np.zeros((averages, *self._info.shape))
+        self._drive()
+        for row, col in np.argwhere(mask):
+            reads[:, row, col] = self._measure(int(row), int(col), np.full(averages, self._info.read_voltage))
+        return Readout(reads)
+
+    def _measure(self, row: int, col: int, voltages: FloatArray) -> FloatArray:
+        """Currents in A of one cell at these voltages (n,)."""
+        self._lead([row], [col])
+        self._gate.go_to(READ_GATE)
+        currents = self._smu.sweep(np.append(voltages, 0.0), _HOLD)[:-1]
+        if self._smu.tripped:
+            raise ImssaError(
+                f"{self.info.name}: word line {row}, bit line {col} draws {self._compliance:g} A, the compliance, "
+                "while reading; a short? leave the cell out by mask"
+            )
+        self._clock += _SWITCHING + len(voltages) * (_HOLD + _POINT)
+        return currents
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        cells = np.argwhere(pulses.mask)
+        self._drive()
+        for row, col in cells[np.argsort(pulses.gate[pulses.mask], kind="stable")]:  # the gate ramps up once
+            self._lead([row], [col], forward=pulses.kind is not PulseKind.RESET)
+            self._gate.go_to(float(pulses.gate[row, col]))
+            self._smu.sweep([float(pulses.voltage[row, col]), 0.0], pulses.width)
+            self._clock += _SWITCHING + 2 * (pulses.width + _POINT)
+        self._gate.go_to(0.0)
+
+    def _lead(self, words: Iterable[int], bits: Iterable[int], forward: bool = True) -> None:
+        """Word lines to the high terminal and bit lines to the low one, or the other way round; gates to theirs."""
+        rows, cols = self._info.shape
+        word_row, bit_row = (_HIGH, _LOW) if forward else (_LOW, _HIGH)
+        words = [int(word) for word in words]
+        self._switch.only(
+            [
+                *((word_row, word) for word in words),
+                *((bit_row, rows + int(bit)) for bit in bits),
+                *((_GATE, rows + cols + word) for word in words),
+            ]
+        )
+
+    def _drive(self) -> None:
+        self._smu.switch_on()
+        self._gate.switch_on()
+
+    def _default_programmer(self) -> Programmer:
+        return _RECIPE
+
+    def _wait(self, seconds: float) -> None:
+        self._sleep(seconds)
+        self._clock += seconds
+
+    def _time(self) -> float:
+        return self._clock
+
+    def _make_safe(self) -> None:
+        """Source to 0 V and off, then the gates, then the relays; each is tried even where another fails."""
+        with ExitStack() as stack:
+            for link, step in (
+                (self._switch.link, lambda: self._switch.only(())),
+                (self._gate.link, self._gate.switch_off),
+                (self._smu.link, self._smu.switch_off),
+            ):
+                if not link.closed:
+                    stack.callback(step)
+
+    def _close(self) -> None:
+        for link in (self._smu.link, self._gate.link, self._switch.link):
+            link.close()
+
+
+def open_smu_matrix(resource: str, options: Mapping[str, str]) -> SmuMatrixArray:
+    """The driver behind ``visa+smu-matrix:SMU?gate=SMU&matrix=RESOURCE&shape=8x8``.
+
+    Further options: ``switch=7001`` or ``707`` (default), ``compliance=0.01`` (A), ``timeout=5`` (s) and
+    ``backend=@ivi``.
+
+    Raises:
+        ConfigError: an option that is missing, unknown or cannot be read.
+        LinkError: nobody answers there, or somebody else.
+    """
+    from drivers.visa_stream import open_visa
+
+    place = f"visa+smu-matrix:{resource}"
+    unknown, missing = set(options) - _OPTIONS, {"gate", "matrix", "shape"} - set(options)
+    if unknown:
+        raise ConfigError(f"{place}: unknown option {sorted(unknown)[0]!r}; it takes {', '.join(sorted(_OPTIONS))}")
+    if missing:
+        raise ConfigError(f"{place}: option {sorted(missing)[0]!r} is missing; write ?gate=...&matrix=...&shape=8x8")
+    try:
+        rows, cols = (int(part) for part in options["shape"].split("x"))
+        compliance, timeout = float(options.get("compliance", COMPLIANCE)), float(options.get("timeout", "5"))
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}; write for example shape=8x8&compliance=0.01&timeout=5") from error
+    if not (rows >= 1 and cols >= 1 and 0 < compliance <= 0.1 and 0 < timeout < 3600):
+        raise ConfigError(
+            f"{place}: shape {rows}x{cols}, compliance {compliance:g} A, timeout {timeout:g} s; at least 1x1, above "
+            "0 and at most 0.1 A, above 0 and below 3600 s are allowed"
+        )
+    backend = options.get("backend", "@py")
+    with ExitStack() as stack:
+
+        def closed_on_failure(device: SourceMeter | Switch) -> None:
+            stack.callback(device.link.close)
+
+        smu = SourceMeter(open_visa(resource, timeout, backend), compliance, timeout)
+        closed_on_failure(smu)
+        gate = SourceMeter(open_visa(options["gate"], timeout, backend), compliance, timeout)
+        closed_on_failure(gate)
+        if gate.link.name == smu.link.name:
+            raise LinkLost(f"{place}: source and gate are one instrument; give two")
+        switch = open_switch(options.get("switch", "707"), open_visa(options["matrix"], timeout, backend), timeout)
+        closed_on_failure(switch)
+        array = SmuMatrixArray(smu, gate, switch, (rows, cols), compliance)
+        stack.pop_all()
+    return array

@@ -1,0 +1,231 @@
+"""`Board`: the controller of a superT A0 on its serial link; `array.py` makes arrays of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivers.links import Exchange, Link, Stream
+from drivers.supert_a0 import sequences, wire
+from drivers.supert_a0.pin_check import PinCheck
+from imssa_lab.contract.errors import LinkCorrupt, LinkTimeout, WrongInstrument
+
+_SLACK = 2.0
+_MARGIN = 1.5
+_TRIES = 2
+_BARRIER = wire.Barrier()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What comes before an operation.
+
+    Attributes:
+        commands: that set the board up, and whose pins are read back.
+        state: that they bring the board to; None: one that does not last.
+        packets: codes of pulses, sent once the pins are right.
+    """
+
+    commands: Callable[[], Iterable[wire.Command]]
+    state: object = None
+    packets: Sequence[wire.Command] = ()
+
+
+class Board:
+    """The controller: commands in order, replies by length, power and clocks.
+
+    Args:
+        stream: a serial port; taken over.
+
+    Raises:
+        LinkError: nobody answers, or not a superT A0 with the firmware of 8 December 2019 (WrongInstrument).
+    """
+
+    def __init__(self, stream: Stream, timeout: float = _SLACK) -> None:
+        self.link = Link(stream, shake_hands, timeout)
+        self._users = 0
+        self._ready_for: object = None
+        self._pins = PinCheck()
+        self._powered = False
+        self._resynchronised = self.link.resynchronised
+        try:
+            self._require_zero_rule()
+        except BaseException:
+            self.link.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The port."""
+        return self.link.name
+
+    def send(
+        self,
+        setup: Setup,
+        last: wire.Command,
+        after: Iterable[wire.Command] = (),
+        seconds: float = 0.0,
+    ) -> bytes:
+        """`setup`, then `last`, then `after`, each command one write; gives the reply of `last`.
+
+        After any trouble the board is powered up anew first: nobody knows what a damaged command did. All pins are
+        read back after the setup, those of `after` after it, and a barrier ends it: what it answers shows that all
+        are done, and that no byte came too many or too few.
+
+        Args:
+            seconds: how long `last` works.
+
+        Raises:
+            LinkError: a missing, short or wrong reply, or a pin that is not where it was set.
+        """
+        with self._ready(setup, seconds) as talk:
+            reply = self._one(talk, last)
+            self._finish(talk, after)
+            self._barrier(talk)
+        return reply
+
+    def send_each(self, setup: Setup, commands: Iterable[wire.Command], seconds: float) -> list[bytes]:
+        """As `send` for several commands under one deadline, with a barrier after each; `seconds` for all."""
+        replies = []
+        with self._ready(setup, seconds) as talk:
+            for command in commands:
+                replies.append(self._one(talk, command))
+                self._barrier(talk)
+        return replies
+
+    @contextmanager
+    def _ready(self, setup: Setup, seconds: float) -> Iterator[Exchange]:
+        """An exchange with the board powered and set up; it counts as neither until the end."""
+        with self._talk(seconds) as talk:
+            if not self._powered:
+                self._ready_for = None
+                self._several(talk, sequences.power_up())
+            self._powered = False
+            if setup.state is None or setup.state != self._ready_for:
+                self._several(talk, setup.commands())
+            for packet in setup.packets:
+                self._one(talk, packet)
+            if setup.packets:
+                self._barrier(talk)
+            yield talk
+            self._powered, self._ready_for = True, setup.state
+
+    def _barrier(self, talk: Exchange) -> None:
+        wire.check_barrier(self._one(talk, _BARRIER))
+        talk.end()
+
+    @contextmanager
+    def _talk(self, seconds: float = 0.0) -> Iterator[Exchange]:
+        with self.link.exchange(self.link.timeout + _MARGIN * seconds) as talk:
+            if self.link.resynchronised != self._resynchronised:
+                self._resynchronised, self._powered = self.link.resynchronised, False
+            yield talk
+
+    def _several(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
+        """Commands, and a look at all pins."""
+        some = False
+        for command in commands:
+            self._one(talk, command)
+            some = True
+        if some:
+            self._look(talk, self._pins.questions)
+
+    def _finish(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
+        """A few commands, and a look at the ports of their pins: one that went astray has not moved its own."""
+        ports = set()
+        for command in commands:
+            self._one(talk, command)
+            if isinstance(command, wire.ClearPin):
+                ports.add(command.port)
+        self._look(talk, [question for question in self._pins.questions if question.port in ports])
+
+    def _look(self, talk: Exchange, questions: Iterable[wire.ReadPort]) -> None:
+        for question in questions:
+            self._pins.compare(question.port, self._one(talk, question))
+
+    def _one(self, talk: Exchange, command: wire.Command) -> bytes:
+        talk.send(command.encode())
+        self._pins.note(command)
+        reply = talk.exactly(command.reply) if command.reply else b""
+        if command.reply == len(wire.ACKNOWLEDGE):
+            wire.check_acknowledged(reply, command.number)
+        return reply
+
+    def make_safe(self) -> None:
+        """Outputs to 0 V and arrays cut off; done when the board says so. Tried again where the wire fails."""
+        self._straight(sequences.safe())
+
+    def _straight(self, commands: list[wire.Command]) -> None:
+        """Commands in whatever state the board is; afterwards it is configured anew."""
+        for tries_left in reversed(range(_TRIES)):
+            self._ready_for = None
+            try:
+                with self._talk() as talk:
+                    self._several(talk, commands)
+                    self._barrier(talk)
+                return
+            except (LinkTimeout, LinkCorrupt):
+                if not tries_left:
+                    raise
+
+    def join(self) -> None:
+        """One more array uses the board."""
+        self._users += 1
+
+    def leave(self) -> None:
+        """One array fewer; the last one switches the power off and lets go of the port."""
+        self._users -= 1
+        if self._users == 0 and not self.link.closed:
+            try:
+                self._straight(sequences.power_down())
+                self._powered = False
+            finally:
+                self.link.close()
+
+    def _require_zero_rule(self) -> None:
+        """Older firmware drives -10 V into cells that are left alone; it does not know command 407 either."""
+        nothing = np.zeros((wire.SIDE, wire.SIDE), dtype=np.uint16)
+        empty = [
+            wire.PulsesExternal(0, 1, sequences.ZERO_CODE, 1, row, data)
+            for row, data in wire.packets(nothing, nothing)
+        ]
+        for tries_left in reversed(range(_TRIES)):  # one silence may be the wire's
+            try:
+                self.send(Setup(list, packets=empty[:-1]), empty[-1])
+                return
+            except LinkTimeout as error:
+                if not tries_left:
+                    raise WrongInstrument(
+                        f"{self.name}: its firmware is older than 8 December 2019, which drives -10 V into cells "
+                        "that are to be left alone; nothing was pulsed, program the board with that firmware first"
+                    ) from error
+
+
+def shake_hands(talk: Exchange) -> None:
+    """The fixed pattern of the board, and nothing after it."""
+    talk.send(wire.Handshake().encode())
+    got = talk.exactly(len(wire.PATTERN))
+    if got != wire.PATTERN:
+        raise LinkCorrupt(f"{talk.name}: the handshake was answered {got[:12].hex(' ')}...; is this a superT A0?")
+    time.sleep(0.01)  # a late answer to something before may still be coming
+
+
+class Boards:
+    """Boards that are open in this program, by port: three arrays share one port, which only one program can have."""
+
+    def __init__(self) -> None:
+        self._boards: dict[str, Board] = {}
+        self._lock = threading.Lock()
+
+    def get(self, port: str, connect: Callable[[], Board]) -> Board:
+        """The open board at this port, or a new one."""
+        with self._lock:
+            board = self._boards.get(port)
+            if board is None or board.link.closed:
+                board = self._boards[port] = connect()
+            return board

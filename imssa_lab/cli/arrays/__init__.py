@@ -1,0 +1,1 @@
+"""Commands that drive arrays: calibrate, characterise, program, deploy, recheck, demo."""

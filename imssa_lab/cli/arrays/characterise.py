@@ -1,0 +1,116 @@
+"""`imssa characterise`: tables of what the cells of an array are like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.shared.run_folder import bench_facts, next_log
+from imssa_lab.cli.shared.session import Stages, console, of_seconds, provenance, stages
+from imssa_lab.contract.errors import ConfigError
+
+REPORT = "report.html"
+
+
+@takes_json
+def characterise(
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
+    out: Annotated[Path, typer.Option(help="Folder for the tables; one that was begun is gone on with.")],
+    only: Annotated[
+        str | None,
+        typer.Option(help="Experiments, with commas: stuck, pulses, relaxation, programming, noise, iv, columns."),
+    ] = None,
+    dry_run: DryRunOption = False,
+    chip_record: Annotated[
+        Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse; made where there is none.")
+    ] = None,
+) -> None:
+    """Measure stuck map, windows, pulse response, relaxation, programming, noise, I-V and columns of an array.
+
+    Pulses cells unless --only names experiments that merely read (noise, iv, columns): what the array holds is lost.
+    Every call is in a log beside the tables: run.h5, then run-1.h5 ... where it was gone on with. Ctrl-C once
+    finishes the call under way, makes safe and writes the report; twice stops now; the same command goes on.
+
+    Example: imssa characterise --array "twin:supert-a0-easy?seed=1" --out chip1 --dry-run
+    """
+    from imssa_lab.log import Recorded, RunLog
+    from imssa_lab.report.page import require_plots
+    from imssa_lab.station.addresses import open_array
+    from protocols.characterisation.protocol import Characterisation
+    from protocols.chip_record import ChipRecord, Counted
+    from protocols.wrappers.device_time import Spending
+
+    require_plots()
+    names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    if names is not None and not names:
+        raise ConfigError("--only names no experiment; write for example --only stuck,noise")
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_array(array))
+        work = Characterisation(opened, out, only=names)
+        plan = work.plan()
+        console(stderr=not dry_run).print(str(plan))
+        if dry_run:
+            show_dry_run("characterise", plan.run)
+            return
+        counted = None
+        if not plan.seconds:
+            _show(work.run())
+            return
+        if chip_record is not None:
+            counted = Counted(opened, stack.enter_context(ChipRecord(chip_record)))
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{out} cannot be made: {error}; choose another --out") from error
+        log_path = next_log(out)
+        clock = _Clock(plan.seconds, stack.enter_context(stages()))
+        try:
+            facts = provenance() | bench_facts(array, f"characterisation of {opened.info.name}")
+            spending = Spending(counted or opened, clock.spent)
+            with RunLog.create(log_path, [opened], facts) as log, Recorded(spending, log) as seen:
+                note = None if counted is None else counted.note_faults
+                tables = Characterisation(seen, out, only=names, note_faults=note).run(clock.stage)
+        except BaseException as error:
+            leave_report_unfinished(log_path, out / REPORT, error)
+            error.add_note("finished parts are kept; go on: the same command")
+            raise
+        leave_report(log_path, out / REPORT)
+    _show({**tables, "log": log_path, "report": out / REPORT})
+
+
+def _show(files: dict[str, Path]) -> None:
+    for name, path in files.items():
+        console().print(f"{name}: {path}", markup=False)
+    answer({"files": files})
+
+
+class _Clock:
+    """Progress of a characterisation in seconds of device time, out of those that its plan expects."""
+
+    def __init__(self, expected: dict[str, float], told: Stages) -> None:
+        self._expected, self._told = expected, told
+        self._spent, self._before = 0.0, 0.0
+        self._tell: dict[str, Callable[[float], None]] = {}
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """`done` of `total` parts of an experiment are over."""
+        expected = self._expected.get(name, 0.0)
+        if name not in self._tell:
+            self._tell = {name: of_seconds(f"{name}, s", expected, self._told)}
+            self._before = self._spent
+        if done == total:
+            self._tell[name](expected)
+
+    def spent(self, seconds: float) -> None:
+        """Device time of all calls so far."""
+        self._spent = seconds
+        for tell in self._tell.values():
+            tell(seconds - self._before)

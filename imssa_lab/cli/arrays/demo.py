@@ -1,0 +1,77 @@
+"""`imssa demo`: from nothing to a verified deployment on the digital twin."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, deploy_files, written
+from imssa_lab.cli.models.train import exported, settings, train_model
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.json_output import takes_json
+from imssa_lab.cli.shared.session import new_folder, stages
+from imssa_lab.cli.shared.virtual_instruments import NUMBERED_KINDS, virtual_arrays
+from imssa_lab.contract.errors import ConfigError
+
+TWINS = "twin:supert-a0-easy?seed={index}"
+TWINS_PER_SEED = 1000
+VIRTUAL_ARRAYS = 12
+"""More than the tasks of the demo need: an array that is not opened costs little."""
+
+
+@takes_json
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="Of data, training and chips.")] = 0,
+    task: Annotated[str, typer.Option(help="What to learn.", autocompletion=completion.tasks)] = "digits-first",
+    out: Annotated[Path, typer.Option(help="Folder for everything; new or empty.")] = Path("imssa-demo"),
+    array: Annotated[
+        str,
+        typer.Option(
+            help="Address of the arrays; {index} counts them, from 1000 times the seed.",
+            autocompletion=completion.arrays,
+        ),
+    ] = TWINS,
+    virtual: Annotated[
+        str | None,
+        typer.Option(help=f"Go through the driver of {' or '.join(NUMBERED_KINDS)}, to a virtual one that runs meanwhile."),
+    ] = None,
+) -> None:
+    """Train, deploy on the digital twin, verify, report: all of it in one go.
+
+    Exit code 3: a level failed. Ctrl-C once makes safe and writes the report of how far it came; twice stops now.
+
+    Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
+    """
+    from imssa_lab.cli.shared.deployment_table import show_result
+
+    if virtual is not None and array != TWINS:
+        raise ConfigError("demo: --array and --virtual both say what to run on; leave one out")
+    new_folder(out)
+    bundle_path, sequences_path = out / "bundle.safetensors", out / "sequences.npz"
+    with stages() as told:
+        data, config = settings(task, seed, "ternary", [], told=told)
+        model, sequences = train_model(data, config, told=told)
+        bundle = exported(model, data, told=told)
+        bundle.save(bundle_path)
+        sequences.save(sequences_path)
+        first = TWINS_PER_SEED * seed
+        with ExitStack() as stack:
+            if virtual is not None:
+                array = stack.enter_context(virtual_arrays(virtual, first, VIRTUAL_ARRAYS))
+                first = 0
+            outcome = deploy_files(
+                bundle_path,
+                sequences_path,
+                array,
+                out,
+                told=told,
+                first_index=first,
+                facts={"seed": str(seed)},
+                fresh=False,
+            )
+    show_result(outcome, sequences.reference, told.seconds, {"bundle": str(bundle_path), **written(out)})
+    if not outcome.passed:
+        raise typer.Exit(LEVEL_FAILED)

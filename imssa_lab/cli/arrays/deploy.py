@@ -1,0 +1,339 @@
+"""`imssa deploy`: a bundle on arrays, recorded, verified on four levels, and reported."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.json_output import takes_json
+from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
+from imssa_lab.cli.shared.run_folder import LOG, logs, next_log
+from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
+from imssa_lab.contract.errors import ConfigError, LogError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imssa_lab.contract.hal import CrossbarArray
+    from imssa_lab.log import RunLog
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.deployment import Deployment
+    from protocols.deployment.journal import ArrayState
+    from protocols.deployment.sequences import Sequences
+    from protocols.wrappers.counting_array import DryRun
+
+_log = logging.getLogger(__name__)
+RESULT, REPORT = "result.json", "report.html"
+LEVEL_FAILED = 3
+KNOWN = "known faults"
+"""Kind of the events that say what was known of each array before."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a deployment goes; the same for those that are recorded and those that repeat them.
+
+    Attributes:
+        spares: arrays beyond those needed; pulses, seconds: budget, None for no end.
+        resume: go on with the deployment that the folder holds, or check it again.
+        record: chip record that counts every pulse and knows of stuck cells.
+        averages: reads of every time step of the kernels.
+        programmer, recipe: instead of what the station file or the chip says, see
+            `protocols.wrappers.recipe_override`.
+    """
+
+    spares: int = 0
+    pulses: int | None = None
+    seconds: float | None = None
+    resume: bool = False
+    record: Path | None = None
+    averages: int = 1
+    programmer: str | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@takes_json
+def deploy(
+    bundle: Annotated[Path, typer.Argument(help="Kernel bundle, as `imssa train` writes it.")],
+    sequences: Annotated[Path, typer.Option(help="The sequences.npz that `imssa train` wrote beside it.")],
+    array: Annotated[
+        str,
+        typer.Option(help="Address of the arrays; {index} stands for 0, 1, ...", autocompletion=completion.arrays),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for log, result and report; new or empty.")],
+    spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
+    max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the deployment in --out.")] = False,
+    chip_record: Annotated[
+        Path | None,
+        typer.Option(help="Chip record (SQLite): counts every pulse; stuck cells that it knows are planned around."),
+    ] = None,
+    averages: Annotated[int, typer.Option(min=1, help="Reads of every time step, against noise of reads.")] = 1,
+    programmer: ProgrammerOption = None,
+    recipe: RecipeOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Put a bundle on arrays, verify it on four levels, and report.
+
+    Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report; twice
+    stops now; --resume goes on.
+
+    Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
+    --out run
+    """
+    from imssa_lab.cli.shared.deployment_table import show_result
+    from protocols.deployment.sequences import Sequences
+
+    changes = recipe_changes(recipe)
+    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes)
+    with stages() as told:
+        if dry_run:
+            show_dry_run("deploy", dry_files(bundle, sequences, array, out, told, choices))
+            return
+        outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
+    reference = Sequences.load(sequences).reference
+    show_result(outcome, reference, told.seconds, written(out))
+    if not outcome.passed:
+        raise typer.Exit(LEVEL_FAILED)
+
+
+def written(out: Path) -> dict[str, str]:
+    """What a deployment leaves in its folder, by name."""
+    return {"log": str(logs(out)[-1]), "result": str(out / RESULT), "report": str(out / REPORT)}
+
+
+def deploy_files(
+    bundle_path: Path,
+    sequences_path: Path,
+    template: str,
+    out: Path,
+    *,
+    told: Stages,
+    first_index: int = 0,
+    facts: dict[str, str] | None = None,
+    fresh: bool = True,
+    choices: Choices | None = None,
+) -> Deployment:
+    """Deploy a bundle file and leave log, result and report in `out`; a report also where it fails half way.
+
+    Args:
+        template: address of the arrays, ``{index}`` counting from `first_index`.
+        facts: more provenance; fresh: refuse a folder that is not empty.
+
+    Raises:
+        ConfigError: `out` is in use, or an address is wrong; BundleError, DeploymentError: nothing was pulsed.
+    """
+    from imssa_lab.log import RunLog
+    from imssa_lab.report.page import require_plots
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.sequences import Sequences
+
+    choices = choices or Choices()
+    require_plots()
+    told("open the arrays", 0, 1)
+    bundle = KernelBundle.load(bundle_path)
+    sequences = Sequences.load(sequences_path)
+    entries = (journal_of(out) or None) if choices.resume else None
+    log_path = out / LOG if entries is None else next_log(out)
+    try:
+        with ExitStack() as stack:
+            arrays = _open(stack, template, first_index, bundle, choices)
+            if fresh and not choices.resume:
+                new_folder(out)
+            kept = provenance() | (facts or {})
+            kept |= {
+                "array": template,
+                "first index": str(first_index),
+                **_kept(choices, entries),
+                "title": f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
+                "bundle": os.path.relpath(bundle_path, out),
+                "bundle sha256": bundle.digest(),
+                "sequences": os.path.relpath(sequences_path, out),
+                "sequences sha256": hashlib.sha256(sequences_path.read_bytes()).hexdigest(),
+            }
+            log = stack.enter_context(RunLog.create(log_path, arrays, kept))
+            told("open the arrays", 1, 1)
+            outcome, text = _logged(log, arrays, bundle, sequences, told, choices, entries)
+    except BaseException as error:
+        leave_report_unfinished(log_path, out / REPORT, error)
+        if log_path.exists() and journal_of(out):
+            error.add_note(f"go on: imssa recheck {out}")
+        raise
+    told("write the report", 0, 1)
+    (out / RESULT).write_text(text, encoding="utf-8")
+    leave_report(log_path, out / REPORT)
+    told("write the report", 1, 1)
+    return outcome
+
+
+def dry_files(
+    bundle_path: Path,
+    sequences_path: Path,
+    template: str,
+    out: Path,
+    told: Stages,
+    choices: Choices,
+    first_index: int = 0,
+) -> DryRun:
+    """What `deploy_files` would ask of the arrays, which are opened and not asked anything; all remedies left out.
+
+    Raises:
+        ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits.
+    """
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.sequences import Sequences
+    from protocols.wrappers.counting_array import DryCount, DryRun
+
+    bundle, sequences = KernelBundle.load(bundle_path), Sequences.load(sequences_path)
+    entries = (journal_of(out) or None) if choices.resume else None
+    with ExitStack() as stack:
+        arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
+        counted = [DryCount(array) for array in arrays]
+        sequences.deploy(bundle, counted, told, resume=entries, averages=choices.averages)
+    return DryRun.of(counted)
+
+
+def _logged(
+    log: RunLog,
+    arrays: Sequence[CrossbarArray],
+    bundle: KernelBundle,
+    sequences: Sequences,
+    told: Stages,
+    choices: Choices,
+    entries: list[str] | None,
+) -> tuple[Deployment, str]:
+    """The deployment and the text of its result; all that it came to is in the log, why it ended early too."""
+    from imssa_lab.cli.shared.deployment_table import result_text
+    from imssa_lab.log import Recorded
+    from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT, outcome_text
+    from protocols.deployment.journal import JOURNAL
+    from protocols.wrappers.budget import Budget
+
+    with ExitStack() as stack:
+        recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
+        told_so_far = list(entries or [])
+        for text in told_so_far:  # so that each log can be gone on with by itself
+            log.event(JOURNAL, text)
+
+        def note(text: str) -> None:
+            told_so_far.append(text)
+            log.event(JOURNAL, text)
+
+        faults = None if entries is not None else _known_faults(arrays, log)
+        budget = Budget(choices.pulses, choices.seconds)
+        try:
+            outcome = sequences.deploy(
+                bundle,
+                recorded,
+                told,
+                budget=budget,
+                faults=faults,
+                resume=entries,
+                journal=note,
+                averages=choices.averages,
+            )
+        except BaseException as error:
+            log.note("error", f"{type(error).__name__}: {error}")
+            _note_unfinished(log, told_so_far, bundle, len(arrays))
+            raise
+        for level in outcome.levels:
+            log.event("level", str(level))
+        for remedied in outcome.remedies:
+            log.event("remedy", str(remedied))
+        for name, end in outcome.kernel_ends.items():
+            log.event("kernel", f"{name}: {end}")
+        text = result_text(outcome, bundle.digest(), sequences.reference)
+        log.event(RESULT_EVENT, text)
+        log.event(OUTCOME, outcome_text(outcome))
+    return outcome, text
+
+
+def journal_of(out: Path) -> list[str]:
+    """The journal of the deployment in a folder, from the newest of its logs that holds one; empty without a plan.
+
+    Raises:
+        ConfigError: the folder holds no log.
+    """
+    from imssa_lab.log import open_run
+    from protocols.deployment.journal import JOURNAL
+
+    there = [path for path in reversed(logs(out)) if path.exists()]
+    if not there:
+        raise ConfigError(f"{out} holds no deployment; start it without --resume")
+    for path in there:
+        try:
+            with open_run(path) as run:
+                entries = [text for _, text in run.events(JOURNAL)]
+        except LogError as error:
+            if path == there[-1]:
+                raise
+            _log.warning("%s; going on from the log before it", error)
+            continue
+        if entries:
+            return entries
+    return []
+
+
+def _note_unfinished(log: RunLog, entries: list[str], bundle: KernelBundle, arrays: int) -> None:
+    """How far each kernel came."""
+    from protocols.deployment.journal import read_journal
+    from protocols.deployment.outcomes import unfinished_ends
+
+    if not entries:
+        log.note("kernel", "none was begun")
+        return
+    for name, end in unfinished_ends(read_journal(entries, bundle, arrays)).items():
+        log.note("kernel", f"{name}: {end}")
+
+
+def _kept(choices: Choices, entries: list[str] | None) -> dict[str, str]:
+    """What a replay must know of how a deployment went."""
+    facts: dict[str, float | None] = {"budget pulses": choices.pulses, "budget seconds": choices.seconds}
+    facts["averages"] = choices.averages
+    facts["journal entries before"] = None if entries is None else len(entries)
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArrayState] | None:
+    """What the chip record knows of the arrays; None without one. Kept in the log for a replay."""
+    from protocols.chip_record import Counted
+    from protocols.deployment.journal import ArrayState, array_entry
+
+    states = []
+    for index, array in enumerate(arrays):
+        if not isinstance(array, Counted):
+            return None
+        state = ArrayState.fresh(array.info.shape)
+        state.stuck |= array.immovable()
+        states.append(state)
+        log.event(KNOWN, array_entry(index, state, 0))
+    return states
+
+
+def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, choices: Choices) -> list[CrossbarArray]:
+    """As many arrays as the bundle needs, and spare ones; the first one tells how many those are."""
+    from imssa_lab.mapping import arrays_needed
+    from imssa_lab.station.addresses import addresses, open_array
+
+    arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
+    count = arrays_needed(bundle, arrays[0].info.shape) + choices.spares
+    for spec in addresses(template, count, first)[1:]:
+        arrays.append(stack.enter_context(open_array(spec)))
+    arrays = [prescribed(array, choices.programmer, choices.recipe) for array in arrays]
+    if choices.record is None:
+        return arrays
+    from protocols.chip_record import ChipRecord, Counted
+
+    record = stack.enter_context(ChipRecord(choices.record))
+    return [Counted(array, record) for array in arrays]

@@ -1,0 +1,205 @@
+"""`imssa program`: target conductances on the cells of one array, by write-verify, recorded and reported."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
+from imssa_lab.cli.shared.run_folder import bench_facts, run_place
+from imssa_lab.cli.shared.session import Stages, console, facts_table, new_folder, provenance, stages
+from imssa_lab.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from imssa_lab.contract.array_types import BoolArray, FloatArray, ProgrammingReport
+    from imssa_lab.contract.hal import CrossbarArray
+
+LOG, CELLS, REPORT = "run.h5", "cells.csv", "report.html"
+OUTSIDE = 3
+_LISTED = 20
+_STAGE = "cells inside, as the loop reads them"
+
+
+@takes_json
+def program(
+    targets: Annotated[
+        Path, typer.Argument(help="Conductances, word lines x bit lines, .npy or .csv; nan leaves alone.")
+    ],
+    array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),
+    ] = None,
+    microsiemens: Annotated[bool, typer.Option("--microsiemens", help="The file is in uS instead of S.")] = False,
+    programmer: ProgrammerOption = None,
+    recipe: RecipeOption = None,
+    chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Program the cells of an array to target conductances, and say which are inside by an independent re-read.
+
+    Exit code 3: cells stand outside; they are listed, all of them in cells.csv. Ctrl-C once finishes the call under
+    way, makes safe and writes the report; twice stops now.
+
+    Example: imssa program targets.csv --microsiemens --array "twin:supert-a0-easy?seed=1" --dry-run
+    """
+    import numpy as np
+
+    from imssa_lab.cli.shared.target_files import load_targets
+    from imssa_lab.report.page import require_plots
+    from imssa_lab.station.addresses import open_array
+    from protocols.wrappers.counting_array import DryCount, DryRun
+
+    require_plots()
+    wanted, changes = load_targets(targets, microsiemens=microsiemens), recipe_changes(recipe)
+    with ExitStack() as stack:
+        opened = prescribed(stack.enter_context(open_array(array)), programmer, changes)
+        if wanted.shape != opened.info.shape:
+            raise ConfigError(
+                f"{targets}: {wanted.shape[0]} x {wanted.shape[1]} targets, the array has {opened.info.rows} word "
+                f"lines x {opened.info.cols} bit lines; an empty field or nan leaves a cell alone"
+            )
+        dry = DryCount(opened)
+        dry.program_conductances(wanted, np.isfinite(wanted))  # raises for what would go outside the limits half way
+        if dry_run:
+            show_dry_run("program", DryRun.of([dry]))
+            return
+        console(stderr=True).print(f"programming, {DryRun.of([dry]).device_time} of device time")
+        folder = out or run_place(array, "program")
+        new_folder(folder)
+        if chip_record is not None:
+            from protocols.chip_record import ChipRecord, Counted
+
+            opened = Counted(opened, stack.enter_context(ChipRecord(chip_record)))
+        with stages() as told:
+            facts = bench_facts(array, f"{targets.name} on {opened.info.name}") | {"targets": str(targets)}
+            try:
+                report = _logged(opened, wanted, folder / LOG, facts, told)
+            except BaseException as error:
+                leave_report_unfinished(folder / LOG, folder / REPORT, error)
+                raise
+    _write_cells(folder / CELLS, report)
+    leave_report(folder / LOG, folder / REPORT)
+    _show(report, folder)
+    if _outside(report).any():
+        raise typer.Exit(OUTSIDE)
+
+
+def _logged(
+    opened: CrossbarArray, wanted: FloatArray, path: Path, facts: dict[str, str], told: Stages
+) -> ProgrammingReport:
+    """Program, with every call and, where it ends early, the reason in the log; the array is safe and closed then."""
+    import numpy as np
+
+    from imssa_lab.log import Recorded, RunLog
+    from protocols.wrappers.progress import Watched
+
+    with RunLog.create(path, [opened], provenance() | facts) as log:
+        watched = Watched(opened, wanted, lambda done, total: told(_STAGE, done, total))
+        with Recorded(watched, log) as recorded:
+            try:
+                return recorded.program_conductances(wanted, np.isfinite(wanted))
+            except BaseException as error:
+                log.note("error", f"{type(error).__name__}: {error}")
+                raise
+
+
+def _outside(report: ProgrammingReport) -> BoolArray:
+    """Selected cells (rows, cols) that the re-read finds outside, whatever the loop believes."""
+    import numpy as np
+
+    return np.asarray(report.selected & ~(np.abs(report.error) <= report.tolerance))
+
+
+def _write_cells(path: Path, report: ProgrammingReport) -> None:
+    """Every selected cell: target, what the re-read found, pulses, what the loop believed."""
+    import numpy as np
+
+    from imssa_lab.contract.hal import CellOutcome
+    from protocols.characterisation.experiments import of_cells
+    from protocols.characterisation.protocol import write_table
+
+    ends = np.array([CellOutcome(int(end)).name.lower().replace("_", " ") for end in report.outcome.ravel()])
+    table = of_cells(
+        report.selected,
+        target=report.target,
+        conductance=report.achieved,
+        inside=~_outside(report),
+        pulses=report.pulses,
+        outcome=ends.reshape(report.outcome.shape),
+    )
+    write_table(path, table)
+
+
+def _show(report: ProgrammingReport, folder: Path) -> None:
+    """What the re-read says, then the cells that stand outside, then where everything is."""
+    import numpy as np
+
+    from imssa_lab.contract.hal import CellOutcome
+
+    outside, error = _outside(report), report.error[report.selected]
+    believed = int(np.count_nonzero(outside & (report.outcome == CellOutcome.REACHED)))
+    files = {name: str(folder / file) for name, file in (("log", LOG), ("cells", CELLS), ("report", REPORT))}
+    facts = facts_table("programmed" if not outside.any() else "programmed, NOT all cells inside")
+    window = f"{100 * report.within():.2f} % of {error.size} cells, within {1e6 * report.tolerance:g} uS"
+    for name, value in (
+        ("inside, by independent re-read", window),
+        ("outside", f"{np.count_nonzero(outside)}, of which the loop believed {believed} inside"),
+        ("error", f"mean {1e6 * error.mean():+.2f} uS, sd {1e6 * error.std():.2f} uS"),
+        ("pulses", f"{report.pulses.sum()}, at most {report.pulses.max()} to a cell"),
+        ("reads, device time", f"{report.reads}, {report.seconds:.1f} s"),
+        *files.items(),
+    ):
+        facts.add_row(name, value)
+    console().print(facts)
+    listed = [
+        {
+            "word_line": row,
+            "bit_line": col,
+            "target": report.target[row, col],
+            "conductance": report.achieved[row, col],
+            "pulses": report.pulses[row, col],
+            "outcome": CellOutcome(int(report.outcome[row, col])).name.lower(),
+        }
+        for row, col in np.argwhere(outside)
+    ]
+    if listed:
+        console().print(_cells_table(listed, folder / CELLS))
+    answer(
+        {
+            "cells": error.size,
+            "inside": report.within(),
+            "tolerance": report.tolerance,
+            "outside": listed,
+            "believed_inside": believed,
+            "error_mean": error.mean(),
+            "error_sd": error.std(),
+            "pulses": report.pulses.sum(),
+            "most_pulses": report.pulses.max(),
+            "reads": report.reads,
+            "device_seconds": report.seconds,
+            "files": files,
+        }
+    )
+
+
+def _cells_table(outside: list[dict[str, Any]], file: Path) -> Table:
+    """The first of the cells that stand outside."""
+    from rich.table import Table
+
+    title = f"outside: the first {_LISTED}, all in {file}" if len(outside) > _LISTED else "outside"
+    table = Table("word line", "bit line", "target, uS", "holds, uS", "pulses", "the loop says", title=title)
+    for cell in outside[:_LISTED]:
+        levels = (f"{1e6 * cell[name]:.2f}" for name in ("target", "conductance"))
+        says = cell["outcome"].replace("_", " ")
+        table.add_row(str(cell["word_line"]), str(cell["bit_line"]), *levels, str(cell["pulses"]), says)
+    return table

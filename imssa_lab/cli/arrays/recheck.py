@@ -1,0 +1,69 @@
+"""`imssa recheck`: verify a deployment again, and refresh the cells that left their window, only those."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, Choices, deploy_files, dry_files, written
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.json_output import takes_json
+from imssa_lab.cli.shared.run_folder import LOG
+from imssa_lab.cli.shared.session import stages
+from imssa_lab.contract.errors import ConfigError
+
+
+@takes_json
+def recheck(
+    folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
+    array: Annotated[
+        str,
+        typer.Option(help="Address of the arrays, in the order of the deployment.", autocompletion=completion.arrays),
+    ] = "",
+    spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
+    max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses; 0 only looks.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
+    chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Verify a deployment again; mend what left its window, and nothing else. Goes on with one that was cut off.
+
+    The log of each check is run-1.h5, run-2.h5 ... beside that of the deployment; result and report are the newest.
+    Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report.
+
+    Example: imssa recheck night-1
+    """
+    from imssa_lab.cli.shared.deployment_table import show_result
+    from imssa_lab.log import open_run
+    from protocols.deployment.sequences import Sequences
+    from protocols.programmers import GIVEN_RECIPE
+    from protocols.wrappers.recipe_override import GIVEN_PROGRAMMER
+
+    with open_run(folder / LOG) as run:
+        facts, given = run.provenance, run.infos[0].provenance
+    if "first index" not in facts:
+        raise ConfigError(f"{folder / LOG} is no log of a deployment; give the folder that `imssa deploy` wrote")
+    bundle, sequences = folder / facts["bundle"], folder / facts["sequences"]
+    template, first = array or facts["array"], int(facts["first index"])
+    choices = Choices(
+        spares,
+        max_pulses,
+        max_seconds,
+        resume=True,
+        record=chip_record,
+        averages=int(facts["averages"]),
+        programmer=given.get(GIVEN_PROGRAMMER),
+        recipe=json.loads(given.get(GIVEN_RECIPE, "{}")),
+    )
+    with stages() as told:
+        if dry_run:
+            show_dry_run("recheck", dry_files(bundle, sequences, template, folder, told, choices, first))
+            return
+        outcome = deploy_files(bundle, sequences, template, folder, told=told, first_index=first, choices=choices)
+    show_result(outcome, Sequences.load(sequences).reference, told.seconds, written(folder))
+    if not outcome.passed:
+        raise typer.Exit(LEVEL_FAILED)

@@ -1,0 +1,1 @@
+"""Commands about models: data, train, sweep-bits, study."""

@@ -1,0 +1,249 @@
+"""`imssa train`: a model for a task, as a kernel bundle with the sequences that a deployment needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.interrupts import when_stopped
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.session import Stages, console, facts_table, stages
+from imssa_lab.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.tasks import Task
+    from imssa_lab.s4d.train.settings import TrainingConfig
+    from imssa_lab.s4d.train.training import TrainedModel
+    from protocols.deployment.sequences import Sequences
+
+CALIBRATION_SEQUENCES = 128
+TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
+
+
+@takes_json
+def train(
+    out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
+    task: Annotated[
+        str,
+        typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
+    ] = "digits-first",
+    seed: Annotated[int, typer.Option(min=0, help="Of data, weights and training.")] = 0,
+    precision: Annotated[str, typer.Option(help='ternary, 2bit to 8bit, float, or "ternary, head=8".')] = "ternary",
+    option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
+    epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
+    epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
+    harden: Annotated[
+        str | None,
+        typer.Option(
+            help="Train against this twin profile's programming errors.", autocompletion=completion.profiles
+        ),
+    ] = None,
+    no_null: Annotated[bool, typer.Option("--no-null", help="Leave the control without memory out.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a CUDA card where there is one.")] = "cpu",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
+    ] = False,
+) -> None:
+    """Train a model and write a kernel bundle.
+
+    Ctrl-C leaves a checkpoint; the same command with --resume goes on from there.
+
+    Example: imssa train --task digits-first --precision 4bit --out model.safetensors
+    """
+    checkpoint = out.with_suffix(".checkpoint")
+    sequences_path, history_path = out.parent / "sequences.npz", out.parent / "history.csv"
+    for path in (out, sequences_path, history_path):
+        if path.exists():
+            raise ConfigError(f"{path} exists; choose another --out, nothing was overwritten")
+    if not out.parent.is_dir():
+        raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
+    if checkpoint.exists() and not resume:
+        raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
+    if resume and not checkpoint.exists():
+        raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
+    with stages() as told:
+        data, config = settings(task, seed, precision, option or [], told=told)
+        config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
+        with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
+            model, sequences = train_model(data, config, told=told, null=not no_null, checkpoint=checkpoint)
+        bundle = exported(model, data, told=told)
+    from imssa_lab.s4d.train.training import write_history
+
+    bundle.save(out)
+    sequences.save(sequences_path)
+    write_history(model.history, history_path)
+    checkpoint.unlink()
+    table = facts_table(f"trained {data.name}, seed {seed}")
+    accuracy, low, high = bundle.expected_accuracy
+    if "float" in sequences.reference:
+        table.add_row("accuracy, float", f"{100 * sequences.reference['float']:.1f} %")
+    table.add_row(f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
+    if not no_null:
+        table.add_row("accuracy, null control without memory", f"{100 * sequences.reference['null']:.1f} %")
+    files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
+    for name, path in files.items():
+        table.add_row(name, str(path))
+    for stage, seconds in told.seconds.items():
+        table.add_row(f"wall time, {stage}", f"{seconds:.1f} s")
+    console().print(table)
+    answer(
+        {
+            "task": data.name,
+            "seed": seed,
+            "precision": bundle.precision,
+            "accuracy": {
+                "float": sequences.reference.get("float"),
+                "quantised": accuracy,
+                "quantised_interval": [low, high],
+                "null_control": sequences.reference.get("null"),
+            },
+            "files": files,
+            "wall_seconds": told.seconds,
+        }
+    )
+
+
+def settings(
+    task: str, seed: int, precision: str, options: list[str], *, told: Stages
+) -> tuple[Task, TrainingConfig]:
+    """The task and its recipe.
+
+    Args:
+        options: of the task, as "name=value".
+
+    Raises:
+        ConfigError: torch or scikit-learn is missing, no such task, option or precision.
+        DataError: the task's data are missing or damaged.
+    """
+    training()
+    from imssa_lab.s4d.quantise.precision import Precision
+    from imssa_lab.s4d.tasks import load_task
+    from imssa_lab.s4d.train.recipes import recipe
+
+    told("load", 0, 1)
+    config = recipe(task, Precision.parse(precision), seed)
+    data = load_task(task, seed, **read_options(options))
+    told("load", 1, 1)
+    return data, config
+
+
+def training() -> None:
+    """Make sure that torch is there; ConfigError says how to get it."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error
+
+
+def read_options(texts: list[str]) -> dict[str, object]:
+    """Options of a task from "name=value": numbers where they are digits, a tuple where there are commas.
+
+    Raises:
+        ConfigError: no equals sign.
+    """
+    options: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--option {text!r}: write name=value, for example speaker=theo")
+        parts = [_number(part) for part in value.split(",")]
+        options[name] = tuple(parts) if len(parts) > 1 else parts[0]
+    return options
+
+
+def _number(text: str) -> int | float | str:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def with_epochs(config: TrainingConfig, full: int | None, quantised: int | None) -> TrainingConfig:
+    """The same settings with other numbers of epochs, where not None."""
+    changes = {
+        name: getattr(config, name).model_copy(update={"epochs": epochs})
+        for name, epochs in (("full", full), ("quantised", quantised))
+        if epochs is not None
+    }
+    return config.model_copy(update=changes)
+
+
+def on_device(config: TrainingConfig, name: str) -> TrainingConfig:
+    """The same settings for a device; `name` is cpu, cuda or auto.
+
+    Raises:
+        ConfigError: no such name, or CUDA where torch sees no card.
+    """
+    from imssa_lab.s4d.train.device import chosen_device
+
+    return config.model_copy(update={"device": chosen_device(name)})
+
+
+def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
+    """The same settings with the programming errors and stuck cells of a twin profile in the quantised training.
+
+    Args:
+        profile: name of a preset or path of a TOML file; None leaves what the recipe says.
+
+    Raises:
+        ConfigError: no such profile.
+    """
+    if profile is None:
+        return config
+    import numpy as np
+
+    from imssa_lab.s4d.quantise.cell_errors import CellErrors
+    from twin import TwinProfile
+    from twin.expected_errors import programming_sd
+
+    chip = TwinProfile.load(profile)
+    levels = np.linspace(chip.window.low, chip.window.high, 17)
+    errors = CellErrors(
+        conductance=tuple(levels.tolist()),
+        sigma=tuple(programming_sd(chip, levels).tolist()),
+        window=(chip.window.low, chip.window.high),
+        stuck_on=chip.stuck.on_fraction,
+        stuck_off=chip.stuck.off_fraction,
+    )
+    return config.model_copy(update={"quantised": config.quantised.model_copy(update={"cell_errors": errors})})
+
+
+def train_model(
+    task: Task, config: TrainingConfig, *, told: Stages, null: bool = True, checkpoint: Path | None = None
+) -> tuple[TrainedModel, Sequences]:
+    """Train float, quantised and, if `null`, the control without memory; and the sequences of a deployment.
+
+    Raises:
+        TrainingError: a training diverged, or the checkpoint is another training's.
+    """
+    from imssa_lab.s4d.train.evaluation import accuracy
+    from imssa_lab.s4d.train.training import train as train_torch
+    from imssa_lab.s4d.train.training import train_null
+    from protocols.deployment.sequences import Sequences
+
+    inputs, labels = task.test[0][:TEST_SEQUENCES], task.test[1][:TEST_SEQUENCES]
+    told("float", 0, config.full.epochs)
+    model = train_torch(task, config, progress=told, checkpoint=checkpoint)
+    reference = {} if model.start is None else {"float": accuracy(model.start.network, (inputs, labels))}
+    if null:
+        told("null control", 0, config.full.epochs)
+        reference["null"] = accuracy(train_null(task, config, progress=told).network, (inputs, labels))
+    return model, Sequences(
+        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
+    )
+
+
+def exported(model: TrainedModel, task: Task, *, told: Stages) -> KernelBundle:
+    """The bundle of a trained model."""
+    from imssa_lab.s4d.export import to_bundle
+
+    told("export", 0, 1)
+    bundle = to_bundle(model, task)
+    told("export", 1, 1)
+    return bundle

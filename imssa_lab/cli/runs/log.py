@@ -1,0 +1,327 @@
+"""`imssa log`: what a run file holds, and whether it replays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.shared.json_output import answer, json_asked, json_text, takes_json
+from imssa_lab.cli.shared.session import console, facts_table, stages
+from imssa_lab.contract.errors import ConfigError, LogError, ReplayMismatch
+
+if TYPE_CHECKING:
+    from imssa_lab.cli.shared.session import Stages
+    from imssa_lab.log import Run
+    from imssa_lab.log.read.follower import Seen
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.journal import ArrayState
+    from protocols.deployment.sequences import Sequences
+    from protocols.wrappers.budget import Budget
+
+log = typer.Typer(no_args_is_help=True, help="Look into run files, check, mend, follow, compare and replay them.")
+File = Annotated[Path, typer.Argument(help="Run file, for example imssa-demo/run.h5.")]
+Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out instead of stopping.")]
+_POLL = 0.1
+
+
+@log.command()
+@takes_json
+def show(file: File) -> None:
+    """Say what a run file holds.
+
+    Example: imssa log show imssa-demo/run.h5
+    """
+    from rich.text import Text
+
+    from imssa_lab.log import open_run
+
+    with open_run(file) as run:
+        summary = run.summary()
+        told = [(kind, text) for kind, text in run.events() if kind in ("level", "error")]
+    table = facts_table(str(file))
+    for name, value in (*summary.items(), *told):
+        table.add_row(Text(name), Text(value))
+    console().print(table)
+    answer({"run": file, "summary": summary, "events": [{"kind": kind, "text": text} for kind, text in told]})
+
+
+@log.command()
+@takes_json
+def verify(file: File) -> None:
+    """Check every checksum, member, unit and record; exit code 1 when something is wrong.
+
+    Example: imssa log verify imssa-demo/run.h5
+    """
+    from imssa_lab.log.care.verify import verify as check
+
+    with stages() as told:
+        result = check(file, lambda done, total: told("bytes checked", done, total))
+    for finding in result.findings:
+        console().print(f"{'WRONG' if finding.serious else 'note '} {finding}", markup=False)
+    said = (
+        f"{result.records} records, {result.chunks} chunks, {result.bytes / 1e6:.1f} MB held against their checksums"
+    )
+    console().print(f"{'good' if result.good else 'DAMAGED'}: {said}", markup=False)
+    answer(asdict(result) | {"good": result.good})
+    if not result.good:
+        raise typer.Exit(1)
+
+
+@log.command()
+@takes_json
+def repair(
+    file: File,
+    keep_original: Annotated[
+        bool, typer.Option("--keep-original", help="Leave the file as it was beside it.")
+    ] = False,
+) -> None:
+    """Make a file that a crash cut off plain-readable, in place; exit code 1 when damage remains.
+
+    Example: imssa log repair --keep-original cut.h5
+    """
+    from imssa_lab.log.care.repair import repair as mend
+
+    result = mend(file, keep=keep_original)
+    console().print(f"{file}: {result}", markup=False)
+    for taken in result.taken_back:
+        console().print(f"taken back, was being written: {taken}", markup=False)
+    good = result.verification is None or result.verification.good
+    answer(asdict(result) | {"records": result.records, "good": good})
+    if result.verification is not None and not good:
+        for finding in result.verification.findings:
+            console().print(f"WRONG {finding}", markup=False)
+        console().print(f"the file as it was: {result.original}", markup=False)
+        raise typer.Exit(1)
+
+
+@log.command()
+@takes_json
+def export(
+    file: File,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    table: Annotated[list[str] | None, typer.Option(help="Table, several times if you like; all without.")] = None,
+    kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    skip_damaged: Skip = False,
+) -> None:
+    """Write tables as CSV or Parquet: one file a table, and one with the touched cells of its maps. SI units.
+
+    Example: imssa log export imssa-demo/run.h5 --out tables --format csv
+    """
+    from imssa_lab.log import open_run
+    from imssa_lab.log.read.tables import export as write
+    from imssa_lab.log.schema import TABLES
+
+    with open_run(file) as run:
+        paths = []
+        for path in write(run, out, kind, table or list(TABLES), skip_damaged=skip_damaged):
+            console().print(str(path), markup=False)
+            paths.append(path)
+    answer({"files": paths})
+
+
+@log.command(name="list")
+@takes_json
+def list_runs(
+    folder: Annotated[Path, typer.Argument(help="Folder with run files, also in folders below it.")],
+    chip: Annotated[str, typer.Option(help="Part of the name or serial of a chip.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="Runs that began then or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Runs that began then or earlier.")] = None,
+) -> None:
+    """List the runs of a folder, oldest first.
+
+    Example: imssa log list . --since 2026-05-01
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from imssa_lab.log.care.catalogue import catalogue
+
+    shown = Table("began", "records", "state", "chips", "file", "command", box=None)
+    entries = list(catalogue(folder, chip=chip, since=since, until=until))
+    for entry in entries:
+        began = entry.created.astimezone().isoformat(" ", "seconds")[:19] if entry.created else "?"
+        chips = ", ".join(dict.fromkeys(entry.chips))
+        row = (began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path))
+        shown.add_row(*(Text(text) for text in row), Text(entry.problem or entry.command))
+    console().print(shown)
+    answer(entries)
+
+
+@log.command()
+@takes_json
+def tail(
+    file: File,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Records to begin with.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the writer closes the file.")] = False,
+) -> None:
+    """Show the last records of a run, also of one that another process is writing.
+
+    Example: imssa log tail -n 20 imssa-demo/run.h5
+    """
+    from imssa_lab.log.read.follower import Follower
+
+    if follow and json_asked():
+        raise ConfigError("log tail: --json is one value and --follow has no end; leave one out")
+    with Follower(file, last=lines) as follower:
+        last = follower.new()[-lines:] if lines else []
+        _print(last)
+        answer([record._asdict() for record in last])
+        while follow and not follower.ended:
+            time.sleep(_POLL)
+            _print(follower.new())
+        if follow:
+            _print(follower.new())
+
+
+def _print(records: list[Seen]) -> None:
+    for record in records:
+        clock = datetime.fromtimestamp(record.wall_time).isoformat(sep=" ", timespec="milliseconds")
+        console().print(f"{clock}  {record.seq:>8}  {record.table:<17}  {record.text}", markup=False)
+
+
+@log.command()
+@takes_json
+def stats(file: File) -> None:
+    """A run in numbers.
+
+    Example: imssa log stats imssa-demo/run.h5
+    """
+    from imssa_lab.log import open_run
+    from imssa_lab.log.care.compare import statistics
+
+    with open_run(file) as run:
+        found = statistics(run)
+    table = facts_table(str(file))
+    for name, value in found.items():
+        table.add_row(name, f"{value:.6g}")
+    console().print(table)
+    answer(found)
+
+
+@log.command()
+@takes_json
+def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold against it.")]) -> None:
+    """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do.
+
+    Example: imssa log diff monday.h5 tuesday.h5
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from imssa_lab.log import open_run
+    from imssa_lab.log.care.compare import differences
+
+    with open_run(file) as one, open_run(other) as two:
+        found = list(differences(one, two))
+    answer([dict(zip(("part", "what", "one", "two"), row, strict=True)) for row in found])
+    if not found:
+        console().print("the runs do not differ")
+        return
+    table = Table("part", "what", str(file), str(other), box=None)
+    for row in found:
+        table.add_row(*map(Text, row))
+    console().print(table)
+    raise typer.Exit(1)
+
+
+@log.command()
+@takes_json
+def replay(
+    file: File,
+    tolerant: Annotated[
+        bool, typer.Option("--tolerant", help="Reads may come in another order than recorded, or not at all.")
+    ] = False,
+) -> None:
+    """Deploy again on the recorded arrays: every request and every result must be the same, bit for bit.
+
+    Example: imssa log replay imssa-demo/run.h5
+    """
+    from imssa_lab.log import open_run
+
+    with open_run(file) as run, stages() as told:
+        calls = replay_run(run, told, tolerant=tolerant)
+    console().print(f"replays bit for bit: {calls} calls")
+    answer({"calls": calls})
+
+
+def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
+    """Replay the deployment that a run recorded; the number of calls that agreed.
+
+    Raises:
+        LogError: the run is no finished deployment, or its bundle or sequences are not those of the record.
+        ReplayMismatch: a request or a result differs.
+    """
+    from imssa_lab.cli.shared.deployment_table import result_text
+
+    recorded = [text for kind, text in run.events("result")]
+    if not recorded:
+        raise LogError(f"{run.path} holds no result; the run was cut off, or was no deployment by `imssa deploy`")
+    bundle, sequences = _inputs(run)
+    arrays = run.arrays(tolerant=tolerant)
+    budget, faults, resume = _choices(run, bundle)
+    averages = int(run.provenance.get("averages", "1"))
+    outcome = sequences.deploy(bundle, arrays, told, budget=budget, faults=faults, resume=resume, averages=averages)
+    for number, array in enumerate(arrays):
+        if array.calls_left and not tolerant:
+            raise ReplayMismatch(
+                f"array {number}: the log holds {array.calls_left} of {array.calls} calls that nothing asked for"
+            )
+    # Older logs have NaN where JSON wants null.
+    _same(json_text(json.loads(recorded[0])), result_text(outcome, bundle.digest(), sequences.reference))
+    return sum(array.calls for array in arrays)
+
+
+def _choices(run: Run, bundle: KernelBundle) -> tuple[Budget, list[ArrayState] | None, list[str] | None]:
+    """Budget, faults known before and journal gone on with of a recorded deployment."""
+    from imssa_lab.cli.arrays.deploy import KNOWN
+    from protocols.deployment.journal import JOURNAL, read_states
+    from protocols.wrappers.budget import Budget
+
+    facts = run.provenance
+    pulses, seconds, before = (
+        facts.get(name) for name in ("budget pulses", "budget seconds", "journal entries before")
+    )
+    budget = Budget(None if pulses is None else int(pulses), None if seconds is None else float(seconds))
+    known = read_states([text for _, text in run.events(KNOWN)], run.infos[0].shape)
+    resume = None if before is None else [text for _, text in run.events(JOURNAL)][: int(before)]
+    return budget, known or None, resume
+
+
+def _inputs(run: Run) -> tuple[KernelBundle, Sequences]:
+    """Bundle and sequences of the run, whose digests must be those of the record."""
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.sequences import Sequences
+
+    facts, folder = run.provenance, run.path.parent
+    missing = [name for name in ("bundle", "bundle sha256", "sequences", "sequences sha256") if name not in facts]
+    if missing:
+        raise LogError(f"{run.path}: the provenance names no {', '.join(missing)}; it was not made by `imssa deploy`")
+    bundle = KernelBundle.load(folder / facts["bundle"])
+    path = folder / facts["sequences"]
+    sequences = Sequences.load(path)
+    for what, digest, expected in (
+        (folder / facts["bundle"], bundle.digest(), facts["bundle sha256"]),
+        (path, hashlib.sha256(path.read_bytes()).hexdigest(), facts["sequences sha256"]),
+    ):
+        if digest != expected:
+            raise LogError(
+                f"{what} is not the file that the run used (sha256 {digest[:12]}..., recorded {expected[:12]}...); "
+                "put the original back"
+            )
+    return bundle, sequences
+
+
+def _same(recorded: str, replayed: str) -> None:
+    if recorded == replayed:
+        return
+    for was, now in zip(recorded.splitlines(), replayed.splitlines(), strict=False):
+        if was != now:
+            raise ReplayMismatch(f"the result differs: recorded {was.strip()}, replayed {now.strip()}")
+    raise ReplayMismatch("the result differs in length")

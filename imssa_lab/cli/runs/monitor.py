@@ -1,0 +1,169 @@
+"""`imssa monitor`: a running log on the terminal or in a browser, from a second process."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.shared.session import console
+from imssa_lab.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from imssa_lab.log.read.follower import Follower, Seen
+
+_SPAN = 10.0  # s over which rates are taken
+_EVENTS = 8
+_NAMED = 3  # chips
+HOST = "127.0.0.1"
+_LOOK_BACK = 1000  # records of each kind that the first look takes in
+
+
+def monitor(
+    file: Annotated[Path, typer.Argument(help="Run file that another process is writing.")],
+    once: Annotated[bool, typer.Option("--once", help="Show the state once and end.")] = False,
+    period: Annotated[float, typer.Option(min=0.1, help="Time between two looks, s.")] = 0.5,
+    web: Annotated[bool, typer.Option("--web", help="Show it in a browser on this computer instead.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 takes a free one.")] = 0,
+    within: Annotated[float | None, typer.Option(min=0, help="What counts as reached with --web, uS.")] = None,
+) -> None:
+    """Watch a run: how many calls of each kind and how fast, what was programmed, the last events.
+
+    With --web: the map as it fills, the yield, the cell at work, the link, and a button that makes the array safe.
+
+    Example: imssa monitor --once imssa-demo/run.h5
+    """
+    if web:
+        serve(file, port, None if within is None else 1e-6 * within)
+        return
+    from rich.live import Live
+
+    from imssa_lab.log.read.follower import Follower
+
+    with Follower(file, last=_LOOK_BACK) as follower:
+        view = View(follower)
+        if once:
+            view.look()
+            console().print(view.picture())
+            return
+        with Live(view.picture(), console=console(), refresh_per_second=4) as live:
+            while True:
+                view.look()
+                live.update(view.picture())
+                if follower.ended:
+                    break
+                time.sleep(period)
+
+
+def serve(file: Path, port: int, within: float | None) -> None:
+    """Serve the live page of a run on this computer until Ctrl-C; within in S.
+
+    Raises:
+        ConfigError: the port is taken, or the extra `web` is not installed; LogError: the run cannot be read.
+    """
+    import secrets
+    import socket
+
+    try:
+        import uvicorn
+
+        from imssa_lab.report.live import LiveView, make_app
+    except ImportError as error:
+        raise ConfigError(
+            f'--web needs more ({error}); install it with `pip install "imssa-lab[web,plot]"`'
+        ) from error
+    with LiveView(file, within) as view:
+        try:
+            door = socket.create_server((HOST, port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} of {HOST}: {error.strerror}; leave --port out to take a free one"
+            ) from error
+        token = secrets.token_urlsafe(24)
+        # the token comes after #: a browser sends that part to nobody
+        console().print(f"http://{HOST}:{door.getsockname()[1]}/#{token}", markup=False)
+        console(stderr=True).print("Open this address on this computer; Ctrl-C ends the monitor, not the run.")
+        settings = uvicorn.Config(make_app(view, token), log_level="warning", lifespan="off")
+        uvicorn.Server(settings).run(sockets=[door])
+
+
+class View:
+    """What is shown of a run, brought up to date by `look`."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._recent: deque[Seen] = deque()
+        self._events: deque[Seen] = deque(maxlen=_EVENTS)
+        self._device_time = 0.0
+        self._last: Seen | None = None
+
+    def look(self) -> None:
+        """Take in what is new."""
+        for record in self._follower.new():
+            self._recent.append(record)
+            if record.table == "events":
+                self._events.append(record)
+            if math.isfinite(record.device_time):
+                self._device_time = record.device_time
+            self._last = record
+        now = time.time()
+        while self._recent and self._recent[0].wall_time < now - _SPAN:
+            self._recent.popleft()
+
+    def picture(self) -> RenderableType:
+        """All of it for the terminal."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        from imssa_lab.log.file.writer_presence import presence
+        from imssa_lab.log.schema import TABLES
+
+        run = self._follower.run
+        names = list(dict.fromkeys(f"{info.name} ({info.serial})" for info in run.infos))
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        chips = ", ".join(names[:_NAMED]) + more
+        state = "closed" if run.closed_cleanly else "repaired" if run.repaired else presence(run.path)
+        head = Text(f"{run.path}: {chips}; {state}; device time {self._device_time:.3f} s")
+        rates = self._rates()
+        calls = Table("call", "records", f"in the last {_SPAN:g} s, 1/s", box=None)
+        for table in TABLES:
+            count = run.records(table)
+            if count and table != "wire":
+                calls.add_row(table, str(count), f"{rates.get(table, 0.0):.1f}")
+        calls.add_row("wire", f"{run.records('wire')} messages", "")
+        lines = [Text(self._programmed())]
+        lines += [Text(f"{time.strftime('%H:%M:%S', time.localtime(e.wall_time))}  {e.text}") for e in self._events]
+        if self._last is not None:
+            lines.append(Text(f"last: record {self._last.seq}, {self._last.table}, {self._last.text}"))
+        return Group(head, calls, *lines)
+
+    def _rates(self) -> dict[str, float]:
+        """Records a second by kind; where more came in the span than the first look takes in, over those it has."""
+        rates: dict[str, float] = {}
+        for table, count in Counter(record.table for record in self._recent).items():
+            span = _SPAN
+            if count == _LOOK_BACK:
+                times = [record.wall_time for record in self._recent if record.table == table]
+                span = max(times[-1] - times[0], 1e-3)
+            rates[table] = count / span
+        return rates
+
+    def _programmed(self) -> str:
+        import numpy as np
+
+        run = self._follower.run
+        rows = run.records("program")
+        if not rows:
+            return "nothing programmed yet"
+        last = {name: run.column("program", name, rows - 1) for name in ("target", "achieved", "tolerance", "mask")}
+        chosen = last["mask"] != 0
+        error = np.abs(last["achieved"] - last["target"])[chosen]
+        share = 100 * float(np.mean(error <= last["tolerance"])) if error.size else 100.0
+        return f"last programming: {chosen.sum()} cells, {share:.1f} % within tolerance by re-read"

@@ -1,0 +1,33 @@
+"""`imssa report`: a run file as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.session import console, stages
+
+
+@takes_json
+def report(
+    run: Annotated[Path, typer.Argument(help="Run file, also of a run that goes on or was cut off.")],
+    out: Annotated[Path | None, typer.Option(help="The new HTML file; by default RUN with .html at its end.")] = None,
+    title: Annotated[str, typer.Option(help="Title of the page; by default what the run says of itself.")] = "",
+) -> None:
+    """Show a run as one self-contained HTML file: verdict, pictures, tables, provenance; numbers link to records.
+
+    Example: imssa report imssa-demo/run.h5 --out night-1.html
+    """
+    from imssa_lab.report.page import require_plots
+
+    require_plots()
+    from imssa_lab.report.run_report import write_report
+
+    path = out or run.with_suffix(".html")
+    with stages() as told:
+        write_report(run, path, title, lambda done, total: told("draw the pictures", done, total))
+    console().print(str(path), markup=False)
+    answer({"files": {"report": path}})

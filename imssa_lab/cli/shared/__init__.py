@@ -1,0 +1,1 @@
+"""What several commands share: the terminal, JSON output, options, run folders."""

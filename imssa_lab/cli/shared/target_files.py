@@ -1,0 +1,88 @@
+"""Target conductances from a file, in siemens whatever unit they were written in."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import ConfigError
+
+_LARGEST = 1.0
+"""S; no cell conducts more, so a larger number was written in another unit."""
+_SMALLEST = 1e-9
+"""S; where no target but 0 reaches it, the numbers were not in the unit that was named."""
+
+
+def load_targets(path: Path, *, microsiemens: bool = False) -> FloatArray:
+    """Targets in S, (word lines, bit lines), NaN where a cell is left alone: an empty field, or nan.
+
+    Args:
+        path: .npy, or .csv with a line for each word line.
+        microsiemens: the numbers are in uS instead of S.
+
+    Raises:
+        ConfigError: the file cannot be read as a table of numbers, has no target at all, or numbers that can be no
+            conductances in this unit.
+    """
+    found = _npy(path) if path.suffix == ".npy" else _csv(path)
+    target = found * (1e-6 if microsiemens else 1.0)
+    chosen = ~np.isnan(target)
+    if not chosen.any():
+        raise ConfigError(f"{path}: no cell has a target")
+    largest, smallest = target[chosen].max(), target[chosen].min()
+    if smallest < 0:
+        raise ConfigError(f"{path}: {_place(target == smallest, found)} is below zero; targets are conductances")
+    if largest > _LARGEST:
+        hint = "they are no conductances" if microsiemens else "are they in uS? write --microsiemens"
+        raise ConfigError(f"{path}: {_place(target == largest, found)} would be {largest:g} S; {hint}")
+    if 0 < largest < _SMALLEST:
+        hint = "are they in S? leave --microsiemens out" if microsiemens else "they are no conductances"
+        raise ConfigError(f"{path}: {_place(target == largest, found)}, the largest, would be {largest:g} S; {hint}")
+    return target
+
+
+def _place(where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], found: FloatArray) -> str:
+    row, col = np.argwhere(where)[0]
+    return f"word line {row}, bit line {col}: {found[row, col]:g}"
+
+
+def _npy(path: Path) -> FloatArray:
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+        if found.dtype.kind not in "fiu" or found.ndim != 2:
+            raise ConfigError(
+                f"{path}: holds {found.dtype} {found.shape}; targets are numbers, word lines x bit lines"
+            )
+        return np.asarray(found, dtype=np.float64)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise ConfigError(f"{path} cannot be read as .npy: {error}") from error
+
+
+def _csv(path: Path) -> FloatArray:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read as .csv: {error}; write .npy or .csv") from error
+    if not rows or len({len(row) for row in rows}) > 1:
+        raise ConfigError(f"{path}: lines of {sorted({len(row) for row in rows})} fields; all need as many")
+    values = [[_number(path, line, col, field) for col, field in enumerate(row)] for line, row in enumerate(rows)]
+    return np.array(values, dtype=np.float64)
+
+
+def _number(path: Path, row: int, col: int, field: str) -> float:
+    try:
+        return float(field) if field.strip() else float("nan")
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: word line {row}, bit line {col}: {field!r} is no number; write conductances alone, "
+            "no names and no units"
+        ) from error

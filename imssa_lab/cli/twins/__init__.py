@@ -1,0 +1,1 @@
+"""Commands about twins: fit, twin-check, serve."""

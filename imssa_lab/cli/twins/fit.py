@@ -1,0 +1,189 @@
+"""`imssa fit`: from measured data to a twin profile, with proof of how well it fits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.session import console, facts_table, new_folder, provenance, stages
+from imssa_lab.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from twin.fitting.fit_outcome import Outcome
+    from twin.fitting.measured_tables import Reading
+    from twin.fitting.quantities import Choices
+
+
+class Quantity(StrEnum):
+    """What can be fitted."""
+
+    AUTO = "auto"
+    RELAXATION = "relaxation"
+    PROGRAMMING = "programming"
+    IV = "iv"
+    STUCK = "stuck"
+    NOISE = "noise"
+    COLUMNS = "columns"
+
+
+class Model(StrEnum):
+    """Laws that compete; `best` lets cells that were not fitted decide."""
+
+    BEST = "best"
+    GAUSSIAN = "gaussian"
+    TAILED = "tailed"
+
+
+Pairs = list[str] | None
+
+
+@takes_json
+def fit(
+    data: Annotated[
+        Path, typer.Argument(help="Table (.csv .tsv .txt .parquet .xlsx .h5 .nc, also .gz), or a run file.")
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for profile.toml, report.html and report.json.")],
+    quantity: Annotated[Quantity, typer.Option(help="What to fit; auto: what the columns tell.")] = Quantity.AUTO,
+    column: Annotated[Pairs, typer.Option(help="ROLE=NAME of a column, e.g. conductance=g; repeat.")] = None,
+    unit: Annotated[Pairs, typer.Option(help="ROLE=UNIT where not SI, e.g. conductance=uS; repeat.")] = None,
+    constant: Annotated[Pairs, typer.Option(help="ROLE=VALUE (SI) of what the file leaves out; repeat.")] = None,
+    keep: Annotated[Pairs, typer.Option(help="ROLE=LOW:HIGH (SI) of the rows to take; repeat.")] = None,
+    names: Annotated[str, typer.Option(help="Names of the columns of a file without header, with commas.")] = "",
+    sheet: Annotated[str, typer.Option(help="Sheet of a workbook.")] = "",
+    melt: Annotated[str, typer.Option(help="Role that the numbers in the headers stand for, e.g. target.")] = "",
+    base: Annotated[
+        str,
+        typer.Option(
+            help="Profile whose other sections are kept: a preset or a .toml file.",
+            autocompletion=completion.profiles,
+        ),
+    ] = "ideal",
+    name: Annotated[str, typer.Option(help="Name of the profile; by default that of the folder.")] = "",
+    model: Annotated[Model, typer.Option(help="Law of displacements by level.")] = Model.BEST,
+    broken_at: Annotated[
+        list[float] | None, typer.Option(help="Time (s) that does not continue the trajectories before it; repeat.")
+    ] = None,
+    series: Annotated[float, typer.Option(min=0, help="Ohm in series with the cells of I-V curves.")] = 0.0,
+    read_interval: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between readings of a trace without times.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Parts the cells into halves and draws the bootstrap.")] = 0,
+) -> None:
+    """Fit a twin profile to measured data and test it on cells that were not fitted.
+
+    Example: imssa fit relax.csv --column conductance=g --column initial=g0 --unit conductance=uS
+    --unit initial=uS --out my-chip
+    """
+    from imssa_lab.report.page import require_plots
+    from twin.fitting.measured_tables import Reading
+    from twin.fitting.profile_file import fitted_profile, write_profile
+    from twin.fitting.quantities import Choices
+    from twin.profile import TwinProfile
+
+    require_plots()
+    reading = Reading(
+        columns=_pairs("column", column),
+        units=_pairs("unit", unit),
+        constants={role: _number("constant", value) for role, value in _pairs("constant", constant).items()},
+        names=tuple(part.strip() for part in names.split(",") if part.strip()),
+        sheet=sheet or None,
+        melt=melt or None,
+        keep={role: _range(value) for role, value in _pairs("keep", keep).items()},
+    )
+    choices = Choices(
+        "" if model is Model.BEST else model.value, tuple(broken_at or ()), series, read_interval or None
+    )
+    kept = TwinProfile.load(base)
+    new_folder(out)
+    with stages() as told:
+        told(f"fit {data.name}", 0, 1)  # some seconds to two minutes; how long is not known before
+        source, outcome = _outcome(data, quantity, reading, choices, seed)
+        told(f"fit {data.name}", 1, 1)
+    profile = fitted_profile(
+        kept, outcome.sections, name or out.resolve().name, f"{outcome.quantity} fitted to {source}; else {kept.name}"
+    )
+    from imssa_lab.report.fit_report import as_json, verdicts, write_fit_report
+
+    facts = provenance() | {"data": source, "base profile": kept.name, "seed": str(seed)}
+    write_profile(out / "profile.toml", profile, f"{outcome.quantity}: fitted to {source}\nall else: {kept.name}")
+    write_fit_report(out, outcome, facts)
+    _tell(outcome, verdicts(outcome), out, kept.name)
+    files = {name: out / file for name, file in (("profile", "profile.toml"), ("report", "report.html"))}
+    answer(as_json(outcome, facts) | {"files": files})
+
+
+def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: Choices, seed: int) -> tuple[str, Outcome]:
+    """What was fitted, and to which data."""
+    import numpy as np
+
+    from twin.fitting import quantities, run_tables
+    from twin.fitting.bit_lines import fit_columns
+    from twin.fitting.measured_tables import read_table
+
+    rng = np.random.default_rng(seed)
+    if not run_tables.is_run(data):
+        if quantity is Quantity.COLUMNS:
+            raise ConfigError(f"{data}: columns are fitted from run files only; record one with `imssa deploy`")
+        table = read_table(data, reading)
+    elif quantity is Quantity.COLUMNS:
+        return data.name, fit_columns(*run_tables.products(data), rng)
+    elif quantity is Quantity.RELAXATION:
+        table = run_tables.relaxation_table(data)
+    elif quantity in (Quantity.AUTO, Quantity.PROGRAMMING):
+        table = run_tables.programming_table(data)
+    else:
+        raise ConfigError(
+            f"{data} is a run file; from it --quantity programming, relaxation or columns can be fitted"
+        )
+    which = quantities.quantity_of(table) if quantity is Quantity.AUTO else quantity.value
+    return table.source, quantities.fit(table, which, choices, rng)
+
+
+def _tell(outcome: Outcome, tests: list[tuple[str, str, bool]], out: Path, base: str) -> None:
+    from rich.text import Text
+
+    table = facts_table(f"fit of {outcome.quantity}")
+    rows = [
+        *outcome.facts.items(),
+        *((what, f"{got}  {'passed' if good else 'FAILED'}") for what, got, good in tests),
+    ]
+    if outcome.chosen:
+        rows.append(("model", outcome.chosen))
+    poor = sum(p.poor for p in outcome.parameters)
+    rows.append(("parameters known worse than their size", f"{poor} of {len(outcome.parameters)}"))
+    rows += [("note", str(remark)) for remark in outcome.remarks]
+    rows += [("not determined", text) for text in outcome.undetermined]
+    rows.append(("not touched", f"every other section is that of {base!r}"))
+    for key, value in rows:
+        table.add_row(Text(key), Text(value))
+    console().print(table)
+    console().print(f"profile  {out / 'profile.toml'}\nreport   {out / 'report.html'}")
+
+
+def _pairs(option: str, given: Pairs) -> dict[str, str]:
+    found = {}
+    for text in given or []:
+        role, equals, value = text.partition("=")
+        if not (role and equals and value):
+            raise ConfigError(f"--{option} {text!r}: write ROLE=VALUE, for example --{option} conductance=...")
+        found[role] = value
+    return found
+
+
+def _number(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"--{option}: {text!r} is no number") from error
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise ConfigError(f"--keep: {text!r} is no range; write LOW:HIGH, for example --keep initial=0:128e-6")
+    return _number("keep", low), _number("keep", high)

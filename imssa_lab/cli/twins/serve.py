@@ -1,0 +1,237 @@
+"""`imssa serve`: instruments without hardware, twins behind real wires."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.session import console
+from imssa_lab.cli.shared.virtual_instruments import ARRAYS_PER_BOARD, KINDS
+from imssa_lab.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from twin.instruments.electrode_journal import Journal
+    from twin.instruments.server import Instrument, TcpPort
+    from twin.instruments.wire_faults import Faults
+
+_TRIES = 20
+_LAST_PORT = 65535
+_KEPT = 1000  # entries of the journal in memory, which a night would fill otherwise
+
+
+def serve(
+    kind: Annotated[
+        str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.", autocompletion=completion.instruments)
+    ],
+    profile: Annotated[
+        str, typer.Option(help="Preset or TOML file of the twin inside.", autocompletion=completion.profiles)
+    ] = "supert-a0-easy",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for any that is free.")] = 0,
+    link: Annotated[
+        Path | None, typer.Option(help="Name to give a serial port, which the system calls as it likes: a new link.")
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="How many: on ports that follow each other, or LINK0, LINK1 ..."),
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind; the next arrays have the next ones.")] = 0,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="Word lines x bit lines; 64x64, 16x16 for smu-matrix; a superT A0 is as it is."),
+    ] = None,
+    paced: Annotated[bool, typer.Option("--paced", help="Let operations take their time.")] = False,
+    watchdog: Annotated[
+        float, typer.Option(min=0, help="s of silence after which outputs are grounded; only scpi has one.")
+    ] = 2.0,
+    journal: Annotated[Path | None, typer.Option(help="New text file: what the electrodes saw.")] = None,
+    fault: Annotated[
+        str | None,
+        typer.Option(help="KINDS, KINDS@RATE or KINDS@RATE/SECONDS, with commas, or all@RATE: what goes wrong."),
+    ] = None,
+    fault_seed: Annotated[int, typer.Option(min=0, help="Of what goes wrong when.")] = 0,
+) -> None:
+    """Serve an instrument until Ctrl-C or SIGTERM; the address of its arrays is the first line on stdout.
+
+    Example: imssa serve scpi --port 5025
+    """
+    # products of one array are small: threads of the linear algebra would wait for each other, ten times longer
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from twin.instruments.electrode_journal import Journal
+    from twin.instruments.wire_faults import parse_faults
+
+    if kind not in KINDS:
+        raise ConfigError(f"serve: there is no {kind!r}; write one of {', '.join(KINDS)}")
+    if link is not None and kind != "supert-a0":
+        raise ConfigError(f"serve: {kind} is on TCP ports; --link is for serial ports, write --port instead")
+    if kind == "supert-a0" and port:
+        raise ConfigError(
+            "serve: a superT A0 sits on a pseudo-terminal, which the system names; leave --port out, or give it "
+            "a name of your own by --link"
+        )
+    if kind == "supert-a0" and count > 1 and link is None:
+        raise ConfigError("serve: several serial ports have no common name; give them one by --link")
+    if kind == "smu-matrix" and count > 1:
+        raise ConfigError("serve: smu-matrix is three instruments already; start it again for another one")
+    faults = [None if fault is None else parse_faults(fault, fault_seed + i) for i in range(count)]
+    notes = Journal(journal, _KEPT)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(_stopped_by_sigterm())
+            if kind == "supert-a0":
+                address = _serve_boards(stack, profile, seed, link, paced, notes, faults)
+            elif kind == "smu-matrix":
+                address = _serve_meters(stack, profile, seed, _shape(shape or "16x16"), port, notes, faults)
+            else:
+                cells = _shape(shape or "64x64")
+                address = _serve_testers(stack, profile, seed, cells, port, paced, watchdog, notes, faults)
+            console().print(address)
+            signal.pause()
+    except KeyboardInterrupt:
+        console(stderr=True).print("stopped; outputs are grounded")
+    finally:
+        notes.close()
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _shape(text: str) -> tuple[int, int]:
+    try:
+        rows, cols = (int(part) for part in text.split("x"))
+    except ValueError as error:
+        raise ConfigError(f"serve: shape {text!r}; write for example 64x64") from error
+    if rows < 1 or cols < 1:
+        raise ConfigError(f"serve: shape {text!r}; at least 1x1 is needed")
+    return rows, cols
+
+
+def _serve_boards(
+    stack: ExitStack,
+    profile: str,
+    seed: int,
+    link: Path | None,
+    paced: bool,
+    journal: Journal,
+    faults: list[Faults | None],
+) -> str:
+    """Start superT A0 boards; the address of their arrays, `{index}` counting them where there are several."""
+    from twin.instruments.server import PtyPort
+    from twin.instruments.virtual_supert_a0 import SuperTBoard
+
+    ports: list[PtyPort] = []
+    for index, fault in enumerate(faults):
+        board = SuperTBoard(profile, seed + ARRAYS_PER_BOARD * index, journal, paced)
+        ports.append(stack.enter_context(PtyPort(board, fault)))
+    if link is None:
+        return f"serial+supert-a0:{ports[0].port}"
+    several = len(ports) > 1
+    for index, port in enumerate(ports):
+        name = Path(f"{link}{index}") if several else link
+        try:
+            name.symlink_to(port.port)
+        except OSError as error:
+            raise ConfigError(f"serve: the link {name} cannot be made ({error}); choose another name") from error
+        stack.callback(name.unlink, missing_ok=True)
+    if not several:
+        return f"serial+supert-a0:{link}"
+    return f"serial+supert-a0:{link}{{index//{ARRAYS_PER_BOARD}}}?array={{index%{ARRAYS_PER_BOARD}}}"
+
+
+def _serve_testers(
+    stack: ExitStack,
+    profile: str,
+    seed: int,
+    shape: tuple[int, int],
+    port: int,
+    paced: bool,
+    watchdog: float,
+    journal: Journal,
+    faults: list[Faults | None],
+) -> str:
+    """Start SCPI array testers on ports that follow each other; the address, as for the boards."""
+    from twin.instruments.bench_twin import BenchTwin
+    from twin.instruments.virtual_scpi_array import ScpiArrayTester
+
+    testers = [
+        ScpiArrayTester(BenchTwin(profile, shape, seed + index, journal), paced, watchdog)
+        for index in range(len(faults))
+    ]
+    ports = _started(stack, testers, port, faults)
+    if len(ports) == 1:
+        return f"visa+scpi:{ports[0].resource}"
+    host, first = ports[0].address
+    return f"visa+scpi:TCPIP::{host}::{{index+{first}}}::SOCKET"
+
+
+def _serve_meters(
+    stack: ExitStack,
+    profile: str,
+    seed: int,
+    shape: tuple[int, int],
+    port: int,
+    journal: Journal,
+    faults: list[Faults | None],
+) -> str:
+    """Start two source-measure units and a 707 around one array, on ports that follow each other; the address."""
+    from twin.instruments.bench_twin import BenchTwin
+    from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
+
+    wiring = Wiring(BenchTwin(meter_profile(profile), shape, seed, journal))
+    instruments: list[Instrument] = [Meter(wiring), Meter(wiring, gates=True), Matrix707(wiring)]
+    smu, gate, matrix = (running.resource for running in _started(stack, instruments, port, [faults[0], None, None]))
+    return f"visa+smu-matrix:{smu}?gate={gate}&matrix={matrix}&shape={shape[0]}x{shape[1]}"
+
+
+def _started(
+    stack: ExitStack, instruments: Sequence[Instrument], port: int, faults: Sequence[Faults | None]
+) -> list[TcpPort]:
+    """Instruments on ports that follow each other, from `port` on; 0 for any."""
+    for tries_left in reversed(range(1 if port else _TRIES)):
+        try:
+            ports = _consecutive(instruments, port, faults)
+            break
+        except OSError as error:
+            if not tries_left:
+                raise ConfigError(
+                    f"serve: ports {port} to {port + len(faults) - 1} cannot be had ({error}); choose others, "
+                    "or 0 for any"
+                ) from error
+    for running in ports:
+        stack.enter_context(running)
+    return ports
+
+
+def _consecutive(instruments: Sequence[Instrument], port: int, faults: Sequence[Faults | None]) -> list[TcpPort]:
+    from twin.instruments.server import TcpPort
+
+    ports: list[TcpPort] = []
+    try:
+        for instrument, fault in zip(instruments, faults, strict=True):
+            wanted = port if not ports else ports[0].address[1] + len(ports)
+            if wanted > _LAST_PORT:
+                raise OSError(f"the last port is {_LAST_PORT}")
+            ports.append(TcpPort(instrument, wanted, faults=fault))
+    except OSError:
+        for opened in ports:
+            opened.give_up()
+        raise
+    return ports

@@ -1,0 +1,94 @@
+"""`imssa twin-check`: does a twin behave like the chip that a run recorded?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.session import console, stages
+from imssa_lab.contract.errors import ConfigError, LimitError
+
+if TYPE_CHECKING:
+    from twin.fitting.comparison import Statistic
+
+_MICRO = {"S": "uS", "A": "uA"}
+
+
+@takes_json
+def twin_check(
+    log: Annotated[Path, typer.Argument(help="Run file of the chip, for example run.h5.")],
+    profile: Annotated[
+        str,
+        typer.Argument(
+            help="Profile to check: a preset or the path of a .toml file.", autocompletion=completion.profiles
+        ),
+    ],
+    chips: Annotated[int, typer.Option(min=1, help="How many twins to draw for each recorded array.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first twin.")] = 0,
+) -> None:
+    """Run the requests of a recorded session on a twin and say where the two differ more than chance.
+
+    Exit code 3 where they differ.
+
+    Example: imssa twin-check run.h5 my-chip/profile.toml
+    """
+    from imssa_lab.log import open_run
+    from twin.fitting.comparison import compare, differs
+    from twin.profile import TwinProfile
+
+    wanted = TwinProfile.load(profile)
+    with open_run(log) as run, stages() as told:
+        try:
+            statistics = compare(
+                run,
+                wanted,
+                tuple(range(seed, seed + chips)),
+                lambda done, total: told("sessions of chips and twins", done, total),
+            )
+        except LimitError as error:
+            raise ConfigError(
+                f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"
+            ) from error
+    apart = differs(statistics)
+    _print(statistics, apart, f"{log} against {wanted.name}")
+    answer(
+        {
+            "profile": wanted.name,
+            "agree": not apart,
+            "statistics": [asdict(one) | {"differs": one in apart} for one in statistics],
+        }
+    )
+    if apart:
+        console().print(
+            f"{len(apart)} of {len(statistics)} statistics differ more than chance (1 %, Holm's correction): "
+            f"{', '.join(one.name for one in apart)}; fit them anew with `imssa fit {log}`"
+        )
+        raise typer.Exit(3)
+    console().print(f"twin and chip agree in all {len(statistics)} statistics within chance")
+
+
+def _print(statistics: list[Statistic], apart: list[Statistic], title: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    for name in ("statistic", "chip, median", "twin, median", "values", "KS", "p", "verdict"):
+        table.add_column(name)
+    for one in statistics:
+        factor = 1e6 if one.unit in _MICRO else 1.0
+        unit = _MICRO.get(one.unit, "")
+        table.add_row(
+            Text(one.name),
+            f"{factor * one.chip:.4g} {unit}",
+            f"{factor * one.twin:.4g} {unit}",
+            str(one.samples),
+            f"{one.distance:.3f}",
+            f"{one.p:.2g}",
+            "DIFFERS" if one in apart else "agrees",
+        )
+    console().print(table)

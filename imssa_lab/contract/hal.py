@@ -1,0 +1,387 @@
+"""The contract: every array, real, simulated, recorded or replayed, is a `CrossbarArray`.
+
+Public methods check shapes, finiteness and limits and only then call the backend; a backend writes the
+underscored methods and may trust its arguments. SI units: S, V, A, s.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from imssa_lab.contract.array_types import (
+    AdcRanges,
+    ArrayInfo,
+    BoolArray,
+    CellOutcome,
+    ColumnCalibration,
+    Durations,
+    FloatArray,
+    Limits,
+    ProgrammingReport,
+    PulseKind,
+    PulseLimits,
+    Pulses,
+    Readout,
+    Window,
+)
+from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
+from imssa_lab.contract.errors import ImssaError, LimitError
+from imssa_lab.contract.notebook import facts_html
+from imssa_lab.contract.safe_stop import SafeStop
+
+__all__ = [
+    "AdcRanges",
+    "ArrayInfo",
+    "BoolArray",
+    "CellOutcome",
+    "ColumnCalibration",
+    "CrossbarArray",
+    "Durations",
+    "FloatArray",
+    "Limits",
+    "Programmer",
+    "ProgrammingReport",
+    "PulseKind",
+    "PulseLimits",
+    "Pulses",
+    "Readout",
+    "Window",
+]
+
+
+class Programmer(Protocol):
+    """A closed loop that brings cells to their targets using the contract alone."""
+
+    def __call__(self, array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        """Program the cells of `mask` (rows, cols) to `target` (rows, cols), S, NaN outside the mask."""
+
+
+class CrossbarArray(ABC):
+    """A crossbar of memristive cells: rows are word lines (inputs), columns are bit lines (outputs).
+
+    Use it as a context manager: leaving the block, by whatever way, makes the array safe and closes it; inside,
+    a first Ctrl-C or SIGTERM waits for the hardware call under way, a second does not.
+    """
+
+    def __init_subclass__(cls) -> None:
+        """Who changes what a product is and says nothing of loops is read step by step."""
+        super().__init_subclass__()
+        if "_read_mvm" in vars(cls) and "_read_loop" not in vars(cls):
+            cls._read_loop = CrossbarArray._read_loop  # type: ignore[method-assign]
+
+    def __init__(self, info: ArrayInfo, calibration: ColumnCalibration | None = None) -> None:
+        self._info = info
+        self._calibration = calibration
+        self._closed = False
+        self._safe_stop = SafeStop(info.name)
+
+    # ---- what it is
+
+    @property
+    def info(self) -> ArrayInfo:
+        """What this array is and what may be asked of it."""
+        return self._info
+
+    @property
+    def time(self) -> float:
+        """Device time in s since the array was opened: the twin's own clock, or the instrument's.
+
+        It may stand still between calls, as in a record; to let time pass, use `wait`.
+        """
+        return self._time()
+
+    @property
+    def calibration(self) -> ColumnCalibration | None:
+        """The column correction that `read_mvm` applies; None before there is one."""
+        return self._calibration
+
+    def set_calibration(self, calibration: ColumnCalibration | None) -> None:
+        """Carry this column correction from now on.
+
+        Raises:
+            LimitError: gain or offset is not a finite array of shape (cols,).
+        """
+        if calibration is not None:
+            for name in ("gain", "offset"):
+                values = getattr(calibration, name)
+                if values.shape != (self._info.cols,) or not np.isfinite(values).all():
+                    raise LimitError(
+                        f"{self._info.name}: calibration {name} must be finite and of shape ({self._info.cols},), "
+                        f"got {values.shape}"
+                    )
+        with self._call():
+            self._calibrate(calibration)
+        self._calibration = calibration
+
+    def lower_limits(self, limits: Limits) -> None:
+        """Allow less from now on than the array does by itself.
+
+        Raises:
+            LimitError: a limit is above the present one.
+        """
+        now = self._info.limits
+        pairs = [(limits.read_voltage, now.read_voltage)]
+        for kind in PulseKind:
+            new, old = (getattr(which, kind.value.lower()) for which in (limits, now))
+            if new is not None and old is None:
+                raise LimitError(f"{self._info.name}: this array has no {kind} pulses")
+            if new is not None and old is not None:
+                pairs += [(getattr(new, key), getattr(old, key)) for key in ("voltage_max", "gate_max", "width_max")]
+                pairs.append((old.width_min, new.width_min))
+        if any(new > old for new, old in pairs):
+            raise LimitError(f"{self._info.name}: limits can be lowered, not raised; it allows {now}")
+        self._info = self._info.model_copy(update={"limits": limits})
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, how it stands; nothing is asked of the instrument."""
+        carried = "none" if self._calibration is None else self._calibration.date or "carried"
+        standing = [("columns calibrated", carried), ("state", "closed" if self._closed else "open")]
+        return facts_html(type(self).__name__, [*self._info.facts(), *standing])
+
+    # ---- what can be done with it
+
+    def read_mvm(self, voltages: ArrayLike, *, raw: bool = False) -> FloatArray:
+        """Currents of all bit lines for voltages on all word lines, I = V G as this array computes it.
+
+        Args:
+            voltages: V, shape (rows,) or (n, rows).
+            raw: skip the column calibration.
+
+        Returns:
+            A, shape (cols,) or (n, cols).
+
+        Raises:
+            LimitError: wrong shape, not finite, above the read limit, negative on an unsigned input.
+        """
+        given = np.asarray(voltages, dtype=np.float64, order="C")
+        batch = given if given.ndim == 2 else given.reshape(1, -1)
+        self._check_voltages(given, batch)
+        with self._call():
+            readout = self._read_mvm(batch)
+        current = readout.current(self._info.adc)
+        if self._calibration is not None and not raw:
+            current = self._calibration.apply(current)
+        return current if given.ndim == 2 else current[0]
+
+    def read_loop(self, loop: ClosedLoop, inputs: FloatArray, states: Sequence[FloatArray]) -> LoopRun | None:
+        """Some steps of a closed loop in one call, where the array can; None: read it step by step with `read_mvm`.
+
+        What it gives, and what a log keeps of it, is bit for bit what `read_mvm` gives step by step.
+
+        Args:
+            loop: what the digital side does between the products.
+            inputs: (n, steps, kernels), finite.
+            states: before the first step, (n, kernels, size - 1) for each bank, finite.
+
+        Raises:
+            LimitError: the loop does not fit the array or its read limit, or numbers are not finite.
+        """
+        loop.check(self._info.name, self._info.shape, self._info.limits.read_voltage)
+        if inputs.shape[2] != loop.kernels or not all(np.isfinite(part).all() for part in (inputs, *states)):
+            raise LimitError(f"{self._info.name}: the closed loop needs finite inputs of {loop.kernels} kernels")
+        with self._call():
+            return self._read_loop(loop, inputs, states, self._calibration)
+
+    def read_conductances(self, mask: BoolArray | None = None, averages: int = 1) -> FloatArray:
+        """Conductance of single cells at the read voltage, the mean of `averages` reads.
+
+        Returns:
+            S, shape (rows, cols), NaN outside the mask.
+
+        Raises:
+            LimitError: the mask has another shape or type, averages is below 1.
+        """
+        chosen = self._mask(mask)
+        if averages < 1:
+            raise LimitError(f"{self._info.name}: averages={averages}, must be 1 or more")
+        with self._call():
+            readout = self._read_conductances(chosen, int(averages))
+        current = readout.current(self._info.adc)
+        mean = current[0] if len(current) == 1 else current.mean(axis=0)
+        conductance: FloatArray = mean / self._info.read_voltage
+        conductance[~chosen] = np.nan
+        return conductance
+
+    def apply_pulses(self, pulses: Pulses) -> None:
+        """One programming pulse on every cell that `pulses` selects.
+
+        Raises:
+            LimitError: wrong shape, or a voltage, gate or width outside the limits of that kind of pulse;
+                nothing was sent.
+        """
+        self._check_pulses(pulses)
+        with self._call():
+            self._apply_pulses(pulses)
+
+    def program_conductances(
+        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
+    ) -> ProgrammingReport:
+        """Bring cells to target conductances in a closed loop.
+
+        Args:
+            target: S, shape (rows, cols); must be finite and inside the window where `mask` selects.
+            mask: True for the cells to program; None for all.
+            programmer: the loop; None for the chip's own recipe.
+
+        Raises:
+            LimitError: wrong shape, NaN or a target outside the conductance window; nothing was pulsed.
+        """
+        chosen = self._mask(mask)
+        wanted = np.asarray(target, dtype=np.float64)
+        if wanted.shape != self._info.shape:
+            raise LimitError(f"{self._info.name}: target has shape {wanted.shape}, the array {self._info.shape}")
+        self._check_targets(wanted, chosen)
+        loop = self._default_programmer() if programmer is None else programmer
+        return loop(self, np.where(chosen, wanted, np.nan), chosen)
+
+    def wait(self, seconds: float) -> None:
+        """Let device time pass: hardware sleeps, a twin moves its clock.
+
+        Raises:
+            LimitError: negative or not finite.
+        """
+        if not (np.isfinite(seconds) and seconds >= 0):
+            raise LimitError(f"{self._info.name}: cannot wait {seconds!r} s; give a finite time of 0 s or more")
+        with self._call():
+            self._wait(float(seconds))
+
+    def make_safe(self) -> None:
+        """All outputs to zero and grounded; a first Ctrl-C waits until they are."""
+        with self._safe_stop:
+            self._make_safe()
+
+    def close(self) -> None:
+        """Make safe and let go of the instrument; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self.make_safe()
+            finally:
+                self._close()
+
+    def __enter__(self) -> Self:
+        self._safe_stop.install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        finally:
+            self._safe_stop.remove()
+
+    # ---- what a backend writes
+
+    @abstractmethod
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        """Readout of shape (n, cols) for voltages (n, rows)."""
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        """As `read_loop`, with this column calibration; None, before anything is read, where the array cannot."""
+        return None
+
+    @abstractmethod
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        """Readout of shape (averages, rows, cols) at the read voltage; anything outside the mask."""
+
+    @abstractmethod
+    def _apply_pulses(self, pulses: Pulses) -> None: ...
+
+    @abstractmethod
+    def _default_programmer(self) -> Programmer: ...
+
+    @abstractmethod
+    def _wait(self, seconds: float) -> None: ...
+
+    @abstractmethod
+    def _time(self) -> float: ...
+
+    @abstractmethod
+    def _make_safe(self) -> None: ...
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    def _calibrate(self, calibration: ColumnCalibration | None) -> None:
+        """Told of a new calibration before it takes effect; most backends need not know."""
+
+    # ---- checks
+
+    def _call(self) -> AbstractContextManager[None]:
+        if self._closed:
+            raise ImssaError(f"{self._info.name} is closed; open it again with open_array(...)")
+        return self._safe_stop
+
+    def _mask(self, mask: BoolArray | None) -> BoolArray:
+        if mask is None:
+            return np.ones(self._info.shape, dtype=np.bool_)
+        chosen = np.asarray(mask)
+        if chosen.shape != self._info.shape or chosen.dtype != np.bool_:
+            raise LimitError(
+                f"{self._info.name}: mask must be bool of shape {self._info.shape}, got {chosen.dtype} {chosen.shape}"
+            )
+        return chosen
+
+    def _check_voltages(self, given: FloatArray, batch: FloatArray) -> None:
+        name, rows = self._info.name, self._info.rows
+        if given.ndim not in (1, 2) or batch.shape[1] != rows or batch.shape[0] == 0:
+            raise LimitError(f"{name}: voltages must have shape ({rows},) or (n, {rows}), got {given.shape}")
+        limit = self._info.limits.read_voltage
+        low, high = batch.item(batch.argmin()), batch.item(batch.argmax())  # NaN where the batch holds one
+        peak = max(-low, high)
+        if not math.isfinite(peak):
+            raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")
+        if peak > limit:
+            raise LimitError(f"{name}: {peak:g} V asked on a word line while reading, at most {limit:g} V is allowed")
+        if not self._info.input_signed and low < 0:
+            raise LimitError(f"{name}: negative voltage asked, this array's word lines take none; read in two passes")
+
+    def _check_pulses(self, pulses: Pulses) -> None:
+        name, kind = self._info.name, pulses.kind
+        if pulses.voltage.shape != self._info.shape:
+            raise LimitError(f"{name}: pulses of shape {pulses.voltage.shape}, the array is {self._info.shape}")
+        limits: PulseLimits | None = getattr(self._info.limits, kind.value.lower())
+        if limits is None:
+            raise LimitError(f"{name}: this array has no {kind} pulses")
+        if not limits.width_min <= pulses.width <= limits.width_max:
+            raise LimitError(
+                f"{name}: {kind} width {pulses.width:g} s asked, "
+                f"{limits.width_min:g} to {limits.width_max:g} s are allowed"
+            )
+        for what, values, limit in (
+            ("voltage", pulses.voltage, limits.voltage_max),
+            ("gate", pulses.gate, limits.gate_max),
+        ):
+            peak = float(np.fmax.reduce(values, axis=None, initial=0.0))  # passes over NaN: cells left alone
+            if peak > limit:
+                raise LimitError(f"{name}: {kind} {what} {peak:g} V asked, at most {limit:g} V is allowed")
+
+    def _check_targets(self, target: FloatArray, mask: BoolArray) -> None:
+        name, window = self._info.name, self._info.window
+        bad = mask & ~np.isfinite(target)
+        if bad.any():
+            row, col = np.argwhere(bad)[0]
+            raise LimitError(f"{name}: target of word line {row}, bit line {col} is not finite; leave it out by mask")
+        outside = mask & ((target < window.low) | (target > window.high))
+        if outside.any():
+            row, col = np.argwhere(outside)[0]
+            raise LimitError(
+                f"{name}: target {target[row, col] * 1e6:.4g} uS of word line {row}, bit line {col} lies outside the "
+                f"conductance window {window.low * 1e6:g} to {window.high * 1e6:g} uS "
+                f"({np.count_nonzero(outside)} such cells)"
+            )

@@ -1,0 +1,1 @@
+"""Looking after run files: verify, repair, compare, list."""

@@ -1,0 +1,63 @@
+"""Whether a file is a run that can be opened, and how it is marked."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+import h5py
+
+from imssa_lab.contract.errors import LogError
+from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES
+
+_log = logging.getLogger(__name__)
+HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
+"""What h5py raises when it reads something damaged."""
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_OPEN_FOR_WRITING = 0b101  # consistency flags of the superblock: being written, by a SWMR writer
+
+
+def marks_of(path: Path) -> int:
+    """The consistency flags that the file carries now.
+
+    Raises:
+        LogError: it cannot be read, or is no HDF5 file.
+    """
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(12)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror}") from error
+    if not start.startswith(_SIGNATURE):
+        raise LogError(f"{path}: not an HDF5 file, so not a log either")
+    return start[11] & _OPEN_FOR_WRITING if len(start) == 12 else 0
+
+
+def problem_of(file: h5py.File) -> str:
+    """Why an HDF5 file is no run that can be read; empty if it is one."""
+    if bytes(file.attrs.get("format", b"")) != FORMAT.encode():
+        return f"an HDF5 file, but not an {FORMAT}"
+    version = int(file.attrs.get("format_version", 0))
+    if version != FORMAT_VERSION:
+        return (
+            f"format version {version}, this imssa_lab understands {FORMAT_VERSION} only; "
+            "open it with the imssa_lab that wrote it (attribute imssa_lab)"
+        )
+    wanted = [
+        "arrays",
+        *(f"{table}/{name}" for table, columns in TABLES.items() for name in columns if columns[name].required),
+    ]
+    missing = [name for name in wanted if name not in file]
+    return f"missing: {', '.join(missing)}; the file was cut off while it was made" if missing else ""
+
+
+def hold(path: Path) -> int:
+    """A shared lock on the file while it is written: SWMR readers share it, a second writer is refused."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        _log.warning("%s: this folder takes no locks (%s); let no second program write the file", path, error)
+    return handle

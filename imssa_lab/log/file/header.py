@@ -1,0 +1,188 @@
+"""What is laid down in a run file before the first call, attributes, arrays, empty tables; and cut off after it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import h5py
+import numpy as np
+
+from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.log.file.environment import environment
+from imssa_lab.log.schema import DEFAULT_TABLE, FORMAT, FORMAT_VERSION, SCALES, SIGNALS, TABLES, Column, commit_column
+
+_log = logging.getLogger(__name__)
+
+# A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
+_CHUNK_BYTES = 1 << 15  # a chunk of its own costs HDF5 some 10 us, whatever it holds
+_MAX_CHUNK = 256  # rows, but for those of which a record has many:
+_CHUNK_ROWS = {"cell": 1024, "byte": 1 << 16}
+REPAIRED_BYTES = 512
+# The netCDF-4 convention for a dimension without coordinate values.
+_BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable.         0"
+
+
+def write_header(
+    file: h5py.File, arrays: Sequence[CrossbarArray], opened_at: Sequence[float], provenance: Mapping[str, str]
+) -> None:
+    """Root attributes and /arrays; `opened_at` is the device time of each array, s."""
+    try:
+        own = version("imssa-lab")
+    except PackageNotFoundError:
+        own = "not installed"
+    texts = {
+        "format": FORMAT,
+        "uuid": str(uuid.uuid4()),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "imssa_lab": own,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "provenance": json.dumps(dict(provenance)),
+        "environment": json.dumps(environment()),
+        "default": DEFAULT_TABLE,
+        "NX_class": "NXroot",
+    }
+    texts["provenance_sha256"] = sha256(texts["provenance"])
+    for name, text in texts.items():
+        _set_text(file, name, text)
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["started"] = time.time()
+    file.attrs["closed_cleanly"] = False
+    file.attrs.create("repaired", np.zeros((), dtype=h5py.string_dtype("utf-8", REPAIRED_BYTES)))
+    for index, array in enumerate(arrays):
+        group = file.create_group(f"arrays/{index}")
+        info = array.info.model_dump_json()
+        _set_text(group, "info", info)
+        _set_text(group, "info_sha256", sha256(info))
+        group.attrs["device_time"] = opened_at[index]
+        if array.calibration is not None:
+            _set_text(group, "calibration_date", array.calibration.date)
+            for name, unit in (("gain", "1"), ("offset", "A"), ("residual", "A")):
+                values = np.asarray(getattr(array.calibration, name), dtype=np.float64)
+                _set_text(_fixed_dataset(group, name, values), "units", unit)
+
+
+def sha256(text: str) -> str:
+    """Checksum of a long attribute, which HDF5 keeps outside its checksummed headers."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def create_tables(file: h5py.File, shape: tuple[int, int], code_dtype: str) -> dict[str, dict[str, h5py.Dataset]]:
+    """Every table, empty; table name -> column name -> dataset."""
+    sizes = {"row": shape[0], "col": shape[1]}
+    return {
+        table: _create_table(file.create_group(table), table, columns, sizes, code_dtype)
+        for table, columns in TABLES.items()
+    }
+
+
+def trim(file: h5py.File, rows: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Cut every dataset to the rows that belong to whole records; `rows` by table and by what a dataset counts.
+
+    Gives the datasets that cannot be cut, because their last chunk is damaged.
+    """
+    uncut: list[str] = []
+    for table, columns in TABLES.items():
+        sizes = {name: rows[table][column.per] for name, column in columns.items() if name in file[table]}
+        if "byte" in file[table]:
+            sizes["byte"] = rows[table]["byte"]
+        # the one that says how many there are goes first, so that a kill leaves nothing announced that is missing
+        for name in sorted(sizes, key=lambda name: name != commit_column(table)):
+            if file[table][name].shape[0] != sizes[name]:
+                try:
+                    file[table][name].resize(sizes[name], axis=0)
+                except RuntimeError as error:
+                    _log.warning("%s: /%s/%s stays longer than its records: %s", file.filename, table, name, error)
+                    uncut.append(f"/{table}/{name}")
+    return uncut
+
+
+def _create_table(
+    group: h5py.Group, table: str, columns: Mapping[str, Column], sizes: Mapping[str, int], code_dtype: str
+) -> dict[str, h5py.Dataset]:
+    scales: dict[str, h5py.Dataset] = {}
+    for dim in sorted({dim for column in columns.values() for dim in column.dims}):
+        scales[dim] = _fixed_dataset(group, dim, np.arange(sizes[dim], dtype=np.uint32))
+        scales[dim].make_scale(dim)
+    datasets: dict[str, h5py.Dataset] = {}
+    for name, column in columns.items():
+        dtype = code_dtype if column.dtype == "code" else column.dtype
+        datasets[name] = _growing_dataset(group, name, tuple(sizes[dim] for dim in column.dims), dtype, column)
+        _set_text(datasets[name], "units", "A" if (column.dtype, dtype) == ("code", "f8") else column.unit)
+        if column.meaning:
+            _set_text(datasets[name], "meaning", column.meaning)
+    for per, name in SCALES.items():
+        if name in datasets:
+            scales[per] = datasets[name]
+            scales[per].make_scale(name)
+    if any(column.per == "byte" for column in columns.values()):
+        scales["byte"] = _growing_dataset(group, "byte", (), "u1", Column("u1", per="byte"))
+        scales["byte"].make_scale(_BARE_DIMENSION)
+    for name, column in columns.items():
+        for axis, dim in enumerate((column.per, *column.dims)):
+            if name != SCALES.get(dim):
+                datasets[name].dims[axis].attach_scale(scales[dim])
+    _hint_viewers(group, columns, SIGNALS.get(table))
+    return datasets
+
+
+def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str | None) -> None:
+    """Attributes of NeXus, by which plain viewers plot a table by themselves."""
+    if signal is None:
+        return
+    column = columns[signal]
+    axes = [SCALES.get(column.per, "."), *column.dims]
+    _set_text(group, "NX_class", "NXdata")
+    _set_text(group, "signal", signal)
+    names = [name.encode() for name in axes]
+    group.attrs.create("axes", np.array(names, dtype=h5py.string_dtype("utf-8", max(map(len, names)))))
+
+
+def _growing_dataset(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, column: Column
+) -> h5py.Dataset:
+    record_bytes = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
+    chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
+    # an even number of rows, as the checksum runs over words of two bytes
+    chunk = 1 if len(shape) == 2 else _CHUNK_ROWS.get(column.per, max(chunk // 2 * 2, 1))
+    # Maps are mostly empty and have a chunk of their own, which is therefore never written anew: worth packing.
+    packed = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
+    return group.create_dataset(
+        name,
+        (0, *shape),
+        dtype,
+        maxshape=(None, *shape),
+        chunks=(chunk, *shape),
+        fletcher32=True,
+        fillvalue=column.fill if np.dtype(dtype).kind != "S" else None,
+        **packed,
+    )
+
+
+def _fixed_dataset(group: h5py.Group, name: str, values: np.ndarray[Any, np.dtype[Any]]) -> h5py.Dataset:
+    return group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+
+
+def _set_text(target: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
+    # fixed length: strings of variable length live in a heap of their own, which a kill can damage
+    data = text.encode()
+    dtype = h5py.string_dtype("utf-8", max(len(data), 1))
+    target.attrs.create(name, np.array(data, dtype=dtype))
+
+
+def code_dtype(arrays: Sequence[CrossbarArray]) -> str:
+    """What the values of a run are stored as: codes where every array has an ADC."""
+    bits = [array.info.adc.bits for array in arrays if array.info.adc is not None]
+    if len(bits) < len(arrays):
+        return "f8"
+    return "i4" if max(bits) > 16 else "i2"

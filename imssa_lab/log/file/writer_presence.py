@@ -1,0 +1,112 @@
+"""The process that writes a run, as other programs on this computer see it, and how they ask it to make arrays safe.
+
+Beside RUN there is RUN.session while the run is written: locked by the writer, so that the lock goes when the process
+goes, however it ends. A request is bytes at the end of that file. The writer looks several times a second, notes the
+request in the log, and then does to itself what one Ctrl-C does: the hardware call under way ends, the `with` block
+of the array is left, and the array is made safe. Further requests change nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from imssa_lab.contract.errors import LogError
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY = 0.2  # s
+_OPENED = b"written by process %d\n"
+
+
+class Presence(StrEnum):
+    """Whether somebody writes the run."""
+
+    THERE = "running"
+    GONE = "its session is gone"
+
+
+class Attendance:
+    """The writer's side. `asked` is called once, from a thread of its own, when a request comes."""
+
+    def __init__(self, run_file: Path, asked: Callable[[], None]) -> None:
+        self._path = session_file(run_file)
+        self._asked = asked
+        self._over = threading.Event()
+        self._handle = -1
+        try:
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            os.write(self._handle, _OPENED % os.getpid())
+        except OSError as error:
+            _log.warning("%s: no monitor can ask this session to make arrays safe (%s)", self._path, error)
+            self._let_go()
+            return
+        self._size = os.fstat(self._handle).st_size
+        threading.Thread(target=self._watch, name=f"requests for {run_file.name}", daemon=True).start()
+
+    def end(self) -> None:
+        """The run is over; a second call does nothing."""
+        self._over.set()
+        if self._handle >= 0:
+            self._path.unlink(missing_ok=True)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_EVERY):
+            try:
+                asked = os.stat(self._path).st_size > self._size
+            except OSError:  # taken away by hand: nobody can ask any more
+                return
+            if asked:
+                self._asked()
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
+
+
+def session_file(run_file: Path) -> Path:
+    """Where the writer of a run is to be found while it lives."""
+    return run_file.with_name(f"{run_file.name}.session")
+
+
+def presence(run_file: Path) -> Presence:
+    """Whether the process that writes a run is alive."""
+    try:
+        handle = os.open(session_file(run_file), os.O_RDWR)
+    except OSError:
+        return Presence.GONE
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Presence.THERE
+    finally:
+        os.close(handle)
+    return Presence.GONE
+
+
+def ask_to_make_safe(run_file: Path) -> None:
+    """Ask the process that writes a run to stop and make its arrays safe.
+
+    Raises:
+        LogError: nobody writes that run, so nobody can.
+    """
+    if presence(run_file) is Presence.GONE:
+        raise LogError(
+            f"{run_file}: its session is gone, so nobody is there to make the array safe; "
+            "switch the instrument off, or open the array again: opening and closing it makes it safe"
+        )
+    handle = os.open(session_file(run_file), os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(handle, b"make safe\n")
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Reading a run, during the recording or afterwards."""

@@ -1,0 +1,1 @@
+"""Arrays and links that answer from a recorded run."""

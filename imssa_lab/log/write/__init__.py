@@ -1,0 +1,1 @@
+"""Writing a run: every call is in the file before it returns."""

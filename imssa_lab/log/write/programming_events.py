@@ -1,0 +1,39 @@
+"""What a programming call under way aims at: its record comes only when it has ended, this event when it begins."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from imssa_lab.contract.array_types import FloatArray
+
+AIM = "aim"
+"""Kind of the event."""
+_NOTHING = 2**16 - 1
+
+
+class Aim(NamedTuple):
+    """An array of the run, and its target in S, (rows, cols), NaN where nothing is programmed."""
+
+    array: int
+    target: FloatArray
+
+
+def aim_text(aim: Aim) -> str:
+    """The event: JSON with the map in steps of 1/65534 of its largest value, for people to look at."""
+    chosen = np.isfinite(aim.target)
+    step = float(np.max(aim.target, where=chosen, initial=0.0)) / (_NOTHING - 1) or 1.0
+    codes = np.where(chosen, np.rint(np.where(chosen, aim.target, 0.0) / step), _NOTHING).astype("<u2")
+    packed = base64.b64encode(zlib.compress(codes.tobytes())).decode()
+    return json.dumps({"array": aim.array, "step": step, "shape": aim.target.shape, "target": packed})
+
+
+def read_aim(text: str) -> Aim:
+    """What `aim_text` wrote."""
+    told = json.loads(text)
+    codes = np.frombuffer(zlib.decompress(base64.b64decode(told["target"])), dtype="<u2").reshape(told["shape"])
+    return Aim(int(told["array"]), np.where(codes == _NOTHING, np.nan, told["step"] * codes.astype(np.float64)))

@@ -1,0 +1,237 @@
+"""`Recorded`: an array whose every call is in the log before the call returns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
+from imssa_lab.contract.errors import ImssaError, InstrumentError, LogError
+from imssa_lab.contract.hal import (
+    BoolArray,
+    ColumnCalibration,
+    CrossbarArray,
+    FloatArray,
+    Programmer,
+    ProgrammingReport,
+    Pulses,
+    Readout,
+)
+from imssa_lab.log.schema import PULSE_KINDS
+from imssa_lab.log.write.programming_events import AIM, Aim, aim_text
+from imssa_lab.log.write.run_log import RunLog
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+# A decorator of the contract acts on the backend half of the array inside it.
+# ruff: noqa: SLF001
+
+
+class Recorded(CrossbarArray):
+    """The contract of `array`, written to `log` as array number `index`.
+
+    `time` is the device time noted with the last recorded call, not the running clock: so a replay, which knows
+    only the record, gives the same. A call that fails is an event of kind "failed". Once a record could not be
+    written, the array is made safe, and every further call but `make_safe` and `close` raises `LogError` and sends
+    nothing.
+    """
+
+    def __init__(self, array: CrossbarArray, log: RunLog, index: int = 0) -> None:
+        super().__init__(array.info, array.calibration)
+        if not 0 <= index < len(log.opened_at):
+            raise LogError(f"{log.path} was made for {len(log.opened_at)} arrays, there is no array {index}")
+        self._array = array
+        self._log = log
+        self._index = index
+        self._clock = log.opened_at[index]
+
+    @property
+    def log(self) -> RunLog:
+        """The log that the calls go to."""
+        return self._log
+
+    def program_conductances(
+        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
+    ) -> ProgrammingReport:
+        """As the contract says; the report is recorded beside the calls that made it.
+
+        Raises:
+            LimitError: as the contract says; LogError: the report cannot be written.
+        """
+        loop = self._default_programmer() if programmer is None else programmer
+
+        def announced(array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+            self._log.event(AIM, aim_text(Aim(self._index, target)))
+            return loop(array, target, mask)
+
+        first = self._log.next_seq
+        report = super().program_conductances(target, mask, announced)
+        chosen = self._mask(mask)
+        names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
+        self._append(
+            "program",
+            {
+                "first_seq": first,
+                "last_seq": self._log.next_seq,
+                "default": programmer is None,
+                "mask": chosen,
+                "target": np.where(chosen, np.asarray(target, dtype=np.float64), np.nan),
+                **{name: getattr(report, name) for name in names},
+            },
+            self._clock,
+        )
+        return report
+
+    def _append(self, table: str, values: Mapping[str, Any], device_time: float) -> int:
+        return self._safely(self._log.append, table, {"array": self._index, "device_time": device_time, **values})
+
+    def _safely(self, ask: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """What the log answers; where it fails, the array is made safe."""
+        try:
+            return ask(*arguments)
+        except LogError:
+            self._retreat()
+            raise
+
+    def _retreat(self) -> None:
+        """Outputs to zero when nothing can be recorded any more; the error that is under way says why."""
+        try:
+            self._array._make_safe()
+        except ImssaError as error:
+            _log.error("%s could not be made safe: %s", self._info.name, error)
+
+    @contextmanager
+    def _measured(self, call: str) -> Iterator[None]:
+        """Around a call to the array inside and its record: a signal waits until both are done."""
+        self._safely(self._log.check)
+        with self._array._call():
+            try:
+                yield
+            except LogError:
+                raise
+            except BaseException as error:
+                told = {"array": self._index, "call": call, "error": type(error).__name__}
+                if isinstance(error, InstrumentError):
+                    told |= {"code": error.code, "text": error.text}
+                else:
+                    told |= {"text": str(error)}
+                self._log.note("failed", json.dumps(told))
+                raise
+
+    def _record(self, table: str, values: Mapping[str, Any]) -> None:
+        now = self._array._time()
+        self._append(table, values, now)
+        self._clock = now
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        with self._measured("read_mvm"):
+            readout = self._array._read_mvm(voltages)
+            columns = self._columns(readout, (len(voltages), self._info.cols))
+            self._record("read_mvm", {"voltage": voltages, **columns})
+        return readout
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        """Recorded as the products that it consists of: a replay is asked for them one by one."""
+        with self._measured("read_mvm"):
+            run = self._array._read_loop(loop, inputs, states, calibration)
+            if run is not None:
+                columns = self._columns(run.readout, (*run.voltages.shape[:2], self._info.cols))
+                products = (run.times, run.voltages, columns["value"], columns["range"])
+                self._safely(self._log.append_products, self._index, *products)
+                self._clock = float(run.times[-1])
+        return run
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        with self._measured("read_conductances"):
+            readout = self._array._read_conductances(mask, averages)
+            columns = self._columns(readout, (averages, *self._info.shape))
+            self._record("read_conductances", {"mask": mask, **columns})
+        return readout
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        with self._measured("pulses"):
+            (cells,) = pulses.mask.ravel().nonzero()
+            asked = {
+                "kind": PULSE_KINDS.index(pulses.kind.value),
+                "width": pulses.width,
+                "row": (cells // self._info.cols).astype(np.uint16),
+                "col": (cells % self._info.cols).astype(np.uint16),
+                "voltage": pulses.voltage.ravel()[cells],
+                "gate": pulses.gate.ravel()[cells],
+            }
+            # before they are sent: a crash must not lose a pulse that a cell has seen
+            seq = self._append("pulses", {**asked, "done": 0}, math.nan)
+            self._array._apply_pulses(pulses)
+            now = self._array._time()
+            self._safely(self._log.mark_done, seq, now)
+            self._clock = now
+
+    def _default_programmer(self) -> Programmer:
+        return self._array._default_programmer()
+
+    def _calibrate(self, calibration: ColumnCalibration | None) -> None:
+        nothing = np.full(self._info.cols, np.nan)
+        with self._measured("calibrations"):
+            self._array.set_calibration(calibration)
+            self._record(
+                "calibrations",
+                {
+                    "cleared": calibration is None,
+                    "gain": nothing if calibration is None else calibration.gain,
+                    "offset": nothing if calibration is None else calibration.offset,
+                    "residual": nothing if calibration is None else calibration.residual,
+                    "date": b"" if calibration is None else calibration.date.encode(),
+                },
+            )
+
+    def _wait(self, seconds: float) -> None:
+        with self._measured("waits"):
+            self._array._wait(seconds)
+            self._record("waits", {"seconds": seconds})
+
+    def _time(self) -> float:
+        return self._clock
+
+    def _make_safe(self) -> None:
+        self._array._make_safe()
+        self._log.note("make_safe", f"array {self._index}")
+
+    def _close(self) -> None:
+        self._array.close()
+        self._log.note("close", f"array {self._index}")
+
+    def _columns(self, readout: Readout, shape: tuple[int, ...]) -> dict[str, Any]:
+        if readout.values.shape != shape:
+            raise LogError(f"{self._info.name}: gave values of shape {readout.values.shape}, must be {shape}")
+        if self._info.adc is not None and readout.ranges is None:
+            raise LogError(f"{self._info.name}: has an ADC but gave no ranges; its driver must say which range")
+        ranges = np.zeros(readout.values.shape, dtype=np.uint8) if readout.ranges is None else readout.ranges
+        return {"value": readout.values, "range": ranges}
+
+
+@contextmanager
+def record(
+    path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, str]
+) -> Iterator[list[Recorded]]:
+    """Record `arrays` into a new log; the log closes at the end of the block, the arrays stay the caller's.
+
+    Raises:
+        LogError: the file exists or cannot be written, or the arrays differ in shape.
+    """
+    with RunLog.create(path, arrays, provenance) as log:
+        yield [Recorded(array, log, index) for index, array in enumerate(arrays)]

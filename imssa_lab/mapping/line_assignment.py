@@ -1,0 +1,105 @@
+"""Which line of a place holds which row and column of a block, and with which sign, so that faults do least harm.
+
+Any word line of a place may hold any row and any pair of bit lines any column; the digital side may turn the sign
+of each. With the rows fixed, the best columns are a linear assignment, solved exactly, and the other way round; the
+two take turns until nothing improves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.contract.hal import FloatArray
+from imssa_lab.mapping.reach import shortfall
+
+_TURNS = 8
+_GOOD = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Where the rows and columns of a block go within a place.
+
+    Attributes:
+        rows, columns: (size,), index of the word line and of the pair of bit lines among those of the place.
+        row_signs, column_signs: (size,), 1 or -1.
+        cost: sum over the weights of importance times squared error.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    row_signs: FloatArray
+    column_signs: FloatArray
+    cost: float
+
+
+def arrange(weights: FloatArray, importance: FloatArray, low: FloatArray, high: FloatArray) -> Arrangement:
+    """The best arrangement of a block on a place whose pairs reach the weights [low, high].
+
+    Args:
+        weights, importance: (size, size), both by row and column of the block.
+        low, high: (word lines, pairs) of the place, at least size of each.
+    """
+    size = len(weights)
+    best = Arrangement(np.arange(size), np.arange(size), np.ones(size), np.ones(size), np.inf)
+    plain = float((importance * shortfall(weights, low[:size, :size], high[:size, :size]) ** 2).sum())
+    if plain <= _GOOD:
+        return Arrangement(best.rows, best.columns, best.row_signs, best.column_signs, plain)
+    for start in range(2):  # once from the rows, once from the columns
+        found = best
+        for _ in range(_TURNS):
+            before = found.cost
+            if start == 0:
+                found = _columns(weights, importance, low, high, found)
+                found = _rows(weights, importance, low, high, found)
+            else:
+                found = _rows(weights, importance, low, high, found)
+                found = _columns(weights, importance, low, high, found)
+            if found.cost >= before - _GOOD:
+                break
+        if found.cost < best.cost:
+            best = found
+        if best.cost <= _GOOD:
+            break
+    return best
+
+
+def _columns(
+    weights: FloatArray, importance: FloatArray, low: FloatArray, high: FloatArray, now: Arrangement
+) -> Arrangement:
+    """The best columns and signs for rows as they are."""
+    signed = weights * now.row_signs[:, None]
+    columns, signs, cost = _best_lines(signed, importance, low[now.rows], high[now.rows])
+    return Arrangement(now.rows, columns, now.row_signs, signs, cost)
+
+
+def _rows(
+    weights: FloatArray, importance: FloatArray, low: FloatArray, high: FloatArray, now: Arrangement
+) -> Arrangement:
+    """The best rows and signs for columns as they are."""
+    signed = (weights * now.column_signs).T
+    rows, signs, cost = _best_lines(signed, importance.T, low[:, now.columns].T, high[:, now.columns].T)
+    return Arrangement(rows, now.columns, signs, now.column_signs, cost)
+
+
+def _best_lines(
+    weights: FloatArray, importance: FloatArray, low: FloatArray, high: FloatArray
+) -> tuple[NDArray[np.intp], FloatArray, float]:
+    """Exact assignment of the columns of `weights` (k, size) to lines (k, lines), with the better sign of each."""
+    from scipy.optimize import linear_sum_assignment  # a third of a second, which only this needs
+
+    w, weight = weights[:, :, None], importance[:, :, None]
+    below, above = low[:, None, :], high[:, None, :]
+    kept = (weight * shortfall(w, below, above) ** 2).sum(axis=0)
+    turned = (weight * shortfall(-w, below, above) ** 2).sum(axis=0)
+    cost = np.minimum(kept, turned)
+    # ties go to the line of the same number, so that a block on a good place stays as it is
+    order = np.arange(cost.shape[1])[None, :] != np.arange(cost.shape[0])[:, None]
+    block, line = linear_sum_assignment(cost + _GOOD * order)
+    lines = np.empty(len(block), dtype=np.intp)
+    lines[block] = line
+    chosen = np.arange(cost.shape[0]), lines
+    return lines, np.where(turned[chosen] < kept[chosen], -1.0, 1.0), float(cost[chosen].sum())

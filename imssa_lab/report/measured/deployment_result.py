@@ -1,0 +1,154 @@
+"""What a deployment concluded, as it stands in the log: written once, read by every report."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.log.run import Run
+
+if TYPE_CHECKING:
+    from protocols.deployment.deployment import Deployment
+
+RESULT_EVENT, OUTCOME = "result", "outcome"
+"""Kinds of the events of a deployment: its deterministic result as JSON, and the maps and curves behind it."""
+_RANKS = {"best": 0.0, "median": 0.5, "90th percentile": 0.9, "worst": 1.0}
+
+
+@dataclass(frozen=True)
+class Response:
+    """The impulse response of one kernel.
+
+    Attributes:
+        rank: where it stands among all, such as "worst"; name: "layer 0, channel 3".
+        nrmse: on real input; measured, exact: (steps,), on the arrays and in exact arithmetic.
+    """
+
+    rank: str
+    name: str
+    nrmse: float
+    measured: FloatArray
+    exact: FloatArray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the log says that a deployment came to.
+
+    Attributes:
+        result: the object of the event `result`, as in result.json; record: the number of that event.
+        targets: per array, S, (rows, cols), NaN where nothing belongs; tolerance: S.
+        task_tests: test sequences; kernel_bound: of the median NRMSE.
+        responses: of the best, the median, the 90th percentile and the worst kernel.
+    """
+
+    result: dict[str, Any]
+    record: int
+    targets: list[FloatArray]
+    tolerance: float
+    task_tests: int
+    kernel_bound: float
+    responses: list[Response]
+
+
+def outcome_text(deployment: Deployment) -> str:
+    """The event `outcome`: JSON, maps packed (float64, zlib, base64), figures that are not finite as null."""
+    return json.dumps(
+        {
+            "shape": deployment.mapping.shape,
+            "targets": [_packed(target) for target in deployment.targets],
+            "tolerance": deployment.bounds.tolerance,
+            "task_tests": len(deployment.predictions),
+            "kernel_bound": deployment.bounds.kernel,
+            "responses": [
+                {
+                    "rank": response.rank,
+                    "name": response.name,
+                    "nrmse": _or_null(response.nrmse),
+                    "measured": [_or_null(value) for value in response.measured.tolist()],
+                    "exact": [_or_null(value) for value in response.exact.tolist()],
+                }
+                for response in ranked(deployment)
+            ],
+        },
+        allow_nan=False,
+    )
+
+
+def outcome_of(run: Run) -> Outcome | None:
+    """What a deployment concluded; None for a run that held none, or that did not come to its end.
+
+    Raises:
+        LogError: damaged records.
+    """
+    events = {kind: (seq, text) for seq, kind, text in run.numbered_events() if kind in (RESULT_EVENT, OUTCOME)}
+    if RESULT_EVENT not in events or OUTCOME not in events:
+        return None
+    record, text = events[RESULT_EVENT]
+    told = json.loads(events[OUTCOME][1])
+    return Outcome(
+        result=_figures(json.loads(text)),
+        record=record,
+        targets=[_unpacked(packed, told["shape"]) for packed in told["targets"]],
+        tolerance=float(told["tolerance"]),
+        task_tests=int(told["task_tests"]),
+        kernel_bound=float(told["kernel_bound"]),
+        responses=[
+            Response(
+                one["rank"],
+                one["name"],
+                _number(one["nrmse"]),
+                np.array([_number(value) for value in one["measured"]]),
+                np.array([_number(value) for value in one["exact"]]),
+            )
+            for one in told["responses"]
+        ],
+    )
+
+
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with NaN for the figures that are null, which is how JSON has to say it."""
+    for level in result["levels"]:
+        level["measured"] = _number(level["measured"])
+        level["figures"] = {name: _number(value) for name, value in level["figures"].items()}
+    result["kernel_nrmse"] = [_number(value) for value in result["kernel_nrmse"]]
+    result["kernel_nrmse_median"] = _number(result["kernel_nrmse_median"])
+    return result
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def ranked(deployment: Deployment) -> list[Response]:
+    """Impulse responses of the best, the median, the 90th percentile and the worst kernel, by NRMSE on real input."""
+    pairs = deployment.impulses
+    owner = [(layer, channel) for layer, pair in enumerate(pairs) for channel in range(pair[0].shape[1])]
+    order = np.argsort(deployment.kernel_nrmse, kind="stable")
+    found = []
+    for rank, share in _RANKS.items():
+        kernel = int(order[round(share * (len(order) - 1))])
+        layer, channel = owner[kernel]
+        measured, exact = (np.asarray(values[:, channel], dtype=np.float64) for values in pairs[layer])
+        name = f"layer {layer}, channel {channel}"
+        found.append(Response(rank, name, float(deployment.kernel_nrmse[kernel]), measured, exact))
+    return found
+
+
+def _packed(values: FloatArray) -> str:
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes())).decode()
+
+
+def _unpacked(text: str, shape: list[int]) -> FloatArray:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<f8").reshape(shape).copy()

@@ -1,0 +1,15 @@
+"""Columns of one table that belong together, also while another process adds records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from imssa_lab.log.run import Run
+
+
+def columns(run: Run, table: str, *names: str) -> list[NDArray[Any]]:
+    """Columns with a row a record, all cut to the records that there were when the first was read."""
+    rows = slice(0, run.records(table))
+    return [run.column(table, name, rows) for name in names]

@@ -1,0 +1,174 @@
+"""The tables of a report, every number with its record."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import xarray
+
+from imssa_lab.contract.array_types import CellOutcome
+from imssa_lab.log.run import Run
+from imssa_lab.log.schema import TABLES
+from imssa_lab.report.measured.deployment_result import Outcome
+from imssa_lab.report.page import Cited
+
+_MOST_ROWS = 200
+_GOOD_END = "good"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cited values under a title."""
+
+    title: str
+    head: list[str]
+    rows: list[list[Cited]]
+    note: str = ""
+
+
+def accuracies(outcome: Outcome) -> list[tuple[str, Cited]]:
+    """Test accuracies by name, as fractions in words; those that are not known are left out."""
+    return [(name, Cited(f"{100 * value:.1f} %", outcome.record)) for name, value in accuracy_values(outcome)]
+
+
+def accuracy_values(outcome: Outcome) -> list[tuple[str, float]]:
+    """Test accuracies by name, fractions."""
+    told = outcome.result["accuracy"]
+    names = {"float": "float", "quantised": "quantised", "on_arrays": "on arrays", "null_control": "null control"}
+    return [(words, float(told[name])) for name, words in names.items() if told[name] is not None]
+
+
+def levels(run: Run, outcome: Outcome) -> Table:
+    """The four levels, each with its event."""
+    events = {text.split(":", 1)[0]: seq for seq, kind, text in run.numbered_events() if kind == "level"}
+    rows = []
+    for level in outcome.result["levels"]:
+        record = events.get(level["level"], outcome.record)
+        rows.append(
+            [
+                Cited(level["level"]),
+                Cited("passed" if level["passed"] else "FAILED", record),
+                Cited(level["requirement"]),
+                Cited(f"{level['measured']:.4g}", record),
+                Cited(f"{level['bound']:.4g}", record),
+            ]
+        )
+    return Table("Four levels of verification", ["level", "verdict", "what is judged", "measured", "bound"], rows)
+
+
+def figures(run: Run, outcome: Outcome) -> Table:
+    """Everything that the levels measured."""
+    rows = [
+        [Cited(level["level"]), Cited(name), Cited(f"{value:.6g}", outcome.record)]
+        for level in outcome.result["levels"]
+        for name, value in level["figures"].items()
+    ]
+    return Table("Everything that was measured", ["level", "figure", "value"], rows)
+
+
+def deployment(outcome: Outcome, data: xarray.Dataset) -> Table:
+    """The deployment in numbers."""
+    result, record = outcome.result, outcome.record
+    facts = [
+        ("kernels", str(result["kernels"])),
+        ("arrays", f"{result['arrays']} of {data.sizes['row']} x {data.sizes['col']}"),
+        ("cells programmed", str(int(np.isfinite(data["target"].values).sum()))),
+        ("programming pulses", str(result["pulses"])),
+        ("reads while programming", str(result["reads"])),
+        ("device time, all arrays", f"{result['device_seconds']:.1f} s"),
+        ("median kernel NRMSE on real input", f"{result['kernel_nrmse_median']:.4f}"),
+    ]
+    return Table("The deployment", [], [[Cited(name), Cited(value, record)] for name, value in facts])
+
+
+def arrays(run: Run, data: xarray.Dataset) -> Table:
+    """Every array that was programmed, by the last reading of its cells."""
+    rows = []
+    for place, index in enumerate(data["array"].values.tolist()):
+        one = data.isel(array=place)
+        error = (one["achieved"] - one["target"]).values
+        chosen, tolerance, record = np.isfinite(error), float(one["tolerance"]), int(one["record"])
+        info = run.infos[index]
+        inside = float(np.mean(np.abs(error[chosen]) <= tolerance)) if chosen.any() else 1.0
+        rows.append(
+            [
+                Cited(str(index)),
+                Cited(f"{info.name} ({info.serial})"),
+                Cited(str(int(chosen.sum())), record),
+                Cited(f"{100 * inside:.2f} %", record),
+                Cited(f"±{1e6 * tolerance:g} µS", record),
+                Cited(f"{1e6 * error[chosen].mean():+.2f} µS", record),
+                Cited(f"{1e6 * error[chosen].std():.2f} µS", record),
+                Cited(str(int(one["pulses"].sum())), record),
+            ]
+        )
+    head = ["array", "chip", "cells", "within", "tolerance", "mean error", "sd of error", "pulses"]
+    return Table("Arrays, by the last reading of their cells", head, rows)
+
+
+def programming(run: Run) -> Table:
+    """Every programming call."""
+    rows = []
+    for row in range(min(run.records("program"), _MOST_ROWS)):
+        one = {name: run.column("program", name, row) for name in _PROGRAM}
+        record, chosen = int(one["seq"]), one["mask"] != 0
+        error = np.abs(one["achieved"] - one["target"])[chosen]
+        inside = float(np.mean(error <= one["tolerance"])) if error.size else 1.0
+        counts = Counter(one["outcome"][chosen].tolist())
+        ends = ", ".join(f"{counts[e]} {e.name.lower().replace('_', ' ')}" for e in CellOutcome if counts[e])
+        values = [
+            str(record),
+            str(int(one["array"])),
+            str(int(chosen.sum())),
+            f"{100 * inside:.2f} %",
+            f"±{1e6 * float(one['tolerance']):g} µS",
+            str(int(one["pulses"][chosen].sum())),
+            str(int(one["reads"])),
+            f"{float(one['seconds']):.1f} s",
+            ends,
+        ]
+        rows.append([Cited(value, record) for value in values])
+    note = '"Within" is by the re-read at the end of the call, the last column is what the loop believed.'
+    if run.records("program") > _MOST_ROWS:
+        note += f" The first {_MOST_ROWS} of {run.records('program')}."
+    head = ["record", "array", "cells", "within", "tolerance", "pulses", "reads", "device time", "how cells ended"]
+    return Table("Programming, call by call", head, rows, note)
+
+
+_PROGRAM = ("seq", "array", "mask", "target", "achieved", "outcome", "pulses", "tolerance", "reads", "seconds")
+
+
+def kernel_ends(run: Run) -> Table:
+    """How many kernels came out how, and each of those that are not simply good."""
+    told = [(seq, *text.partition(": ")[::2]) for seq, kind, text in run.numbered_events() if kind == "kernel"]
+    good = [seq for seq, _, end in told if end == _GOOD_END]
+    rows = [[Cited(f"{len(good)} kernels", good[-1]), Cited(_GOOD_END, good[-1])]] if good else []
+    rows += [[Cited(name), Cited(end, seq)] for seq, name, end in told if end != _GOOD_END]
+    return Table("Kernels", ["kernel", "outcome"], rows)
+
+
+def said(run: Run) -> Table:
+    """What the log was told in words: remedies, failures, stops."""
+    kinds = ("remedy", "failed", "error", "make_safe_asked")
+    rows = [[Cited(kind), Cited(text, seq)] for seq, kind, text in run.numbered_events() if kind in kinds]
+    return Table("Remedies, failures, stops", ["kind", "what"], rows[-_MOST_ROWS:])
+
+
+def calls(run: Run) -> Table:
+    """How many records of each kind, linked to the last one."""
+    rows = []
+    for table in (name for name in TABLES if "seq" in TABLES[name]):
+        count = run.records(table)
+        if count:
+            last = int(run.column(table, "seq", count - 1))
+            time = run.column(table, "device_time", count - 1) if "device_time" in TABLES[table] else None
+            at = "" if time is None or math.isnan(time) else f"{float(time):.3f} s"
+            rows.append([Cited(table), Cited(str(count), last), Cited(at, last)])
+    undone = np.flatnonzero(run.column("pulses", "done") == 0)
+    if undone.size:
+        first = int(run.column("pulses", "seq", int(undone[0])))
+        rows.append([Cited("pulses not known to be complete"), Cited(str(undone.size), first), Cited("")])
+    return Table("Calls", ["kind", "records", "device time of the last one"], rows)

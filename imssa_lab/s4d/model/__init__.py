@@ -1,0 +1,1 @@
+"""The S4D network in torch: poles, layers, and the classifier made of them."""

@@ -1,0 +1,142 @@
+"""The S4D layer as real 2x2 blocks in state-normalised form, trained by convolution, deployed by recurrence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from imssa_lab.s4d.bundle import STATE_HEADROOM
+from imssa_lab.s4d.model.convolution import convolve, final_state, free_response, impulse_response, stabilised
+from imssa_lab.s4d.model.poles import Poles
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
+from imssa_lab.s4d.quantise.pole_forms import PoleForm, exact, pole_form
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.quantise.quantisers import Converter, Exact, weight_quantiser
+
+CHUNK = 16384
+"""Longer sequences are convolved piece by piece, so that memory grows with the piece and not with the sequence."""
+
+
+class S4DLayer(nn.Module):
+    """H single-input single-output kernels with N complex states each.
+
+    x[k+1] = M x[k] + b u[k], y[k] = c . x[k] + d u[k], M = (a, -q; q, a) of a pole a + i q, b = (sqrt(1 - r^2), 0),
+    so that every state's impulse response has unit energy. The input matrix of S4D is absorbed into c. Gu et al.,
+    arXiv 2206.11893.
+
+    Args:
+        poles: H x N of them.
+        rng: draws the initial values.
+        memory: False freezes c at zero, which leaves a layer without state (the null control).
+    """
+
+    def __init__(self, poles: Poles, rng: torch.Generator, *, memory: bool = True) -> None:
+        super().__init__()
+        channels, states = poles.a_re.shape
+        self.poles = poles
+        c = torch.randn(channels, states, 2, generator=rng) / states
+        self.c = nn.Parameter(c if memory else torch.zeros_like(c), requires_grad=memory)
+        self.d = nn.Parameter(0.5 * torch.randn(channels, generator=rng))
+        self.b_quantiser: nn.Module = Exact()
+        self.c_quantiser: nn.Module = Exact()
+        self.d_quantiser: nn.Module = Exact()
+        self.state_converter = Converter((channels, 1, 1))
+        self.output_converter = Converter((channels,))
+        self._errors: CellErrors | None = None
+        self._rng = rng
+        self._form: PoleForm = exact
+        self._delta = True
+
+    def set_precision(self, precision: Precision) -> None:
+        """Hold poles, b and c (one scale per channel), d (one for the layer) and converters at these widths."""
+        with torch.no_grad():
+            b = self.matrices()[1][..., 0]
+        self._form, self._delta = pole_form(precision), precision.form == "delta"
+        self.b_quantiser = weight_quantiser(precision.b, (1,), b, precision)
+        self.c_quantiser = weight_quantiser(precision.c, (1, 2), self.c, precision)
+        self.d_quantiser = weight_quantiser(precision.d, (0,), self.d, precision)
+        self.state_converter.bits, self.output_converter.bits = precision.state, precision.output
+
+    def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator) -> None:
+        """In training, put errors of programmed cells on the weights, drawn from `rng`; None for none."""
+        self._errors, self._rng = errors, rng
+
+    def calibrate_state(self, u: Tensor) -> None:
+        """Set the full scale of each channel's state from its largest |x| for inputs u (n, steps, H)."""
+        transition, b, _, _ = self.matrices()
+        x, peak = u.new_zeros(len(u), *b.shape), u.new_zeros(len(b))
+        for now in u.unbind(1):
+            x = torch.einsum("hnij,bhnj->bhni", transition, x) + b * now[..., None, None]
+            peak = torch.maximum(peak, x.detach().abs().amax((0, 2, 3)))
+        self.state_converter.full_scale.copy_(STATE_HEADROOM * peak[:, None, None])
+
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Effective M (H, N, 2, 2), b (H, N, 2), c (H, N, 2), d (H,) at the current precision."""
+        real, imag = self.poles()
+        real, imag = self._form(real, imag, self.poles.r_max)
+        beta = self.b_quantiser(torch.sqrt((1.0 - real**2 - imag**2).clamp_min(1e-9)))
+        transition = torch.stack([torch.stack([real, -imag], -1), torch.stack([imag, real], -1)], -2)
+        b = torch.stack([beta, torch.zeros_like(beta)], -1)
+        return transition, b, self.c_quantiser(self.c), self.d_quantiser(self.d)
+
+    def kernel(self, steps: int) -> Tensor:
+        """Impulse response (H, steps): K[0] = d, K[l] = c . M^(l-1) b."""
+        return impulse_response(*self.matrices(), steps)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Outputs (n, steps, H) for inputs of the same shape, from a zero state.
+
+        By convolution; recurrently where the state has a converter and the layer is in evaluation. Training puts
+        the cells' errors on M (on M - 1 in the delta form), b and c; a block that they made unstable is scaled back,
+        as digital column factors can do.
+        """
+        if not self.training and self.state_converter.bits != "float":
+            return self.recur(u)[0]
+        transition, b, c, d = self.matrices()
+        if self.training and self._errors is not None:
+            origin = torch.eye(2, device=u.device) if self._delta else torch.zeros(2, 2, device=u.device)
+            held = origin + self._errors.apply(transition - origin, (1, 2, 3), self._rng)
+            transition = stabilised(held, self.poles.r_max)
+            b = self._errors.apply(b, (1, 2), self._rng)
+            c = self._errors.apply(c, (1, 2), self._rng)
+        steps = u.shape[1]
+        if steps <= CHUNK:
+            return self._converted(convolve(u, impulse_response(transition, b, c, d, steps)))
+        state, outputs = u.new_zeros(len(u), *b.shape), []
+        for piece in u.split(CHUNK, dim=1):
+            y, state = checkpoint(_piece, transition, b, c, d, piece, state, use_reentrant=False)
+            outputs.append(y)
+        return self._converted(torch.cat(outputs, 1))
+
+    def step(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step of the recurrence: u (n, H), state (n, H, N, 2) or None for zero -> output (n, H), next state."""
+        outputs, state = self.recur(u[:, None], state)
+        return outputs[:, 0], state
+
+    def recur(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Recurrent mode: u (n, steps, H) -> outputs (n, steps, H) and the state after the last step, (n, H, N, 2).
+
+        Equal to the convolution mode from a zero state, to float32 rounding, unless the state has a converter: the
+        cells then see a rounded state; in the delta form the state itself keeps all its digits.
+        """
+        transition, b, c, d = self.matrices()
+        x = u.new_zeros(len(u), *b.shape) if state is None else state
+        outputs = []
+        for now in u.unbind(1):
+            seen = self.state_converter(x)
+            outputs.append((c * seen).sum((-2, -1)) + d * now)
+            moved = torch.einsum("hnij,bhnj->bhni", transition, seen) + b * now[..., None, None]
+            x = moved + (x - seen) if self._delta else moved
+        return self._converted(torch.stack(outputs, 1)), x
+
+    def _converted(self, outputs: Tensor) -> Tensor:
+        converted: Tensor = self.output_converter(outputs)
+        return converted
+
+
+def _piece(transition: Tensor, b: Tensor, c: Tensor, d: Tensor, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """One piece of a long sequence: its outputs and the state after it."""
+    steps = u.shape[1]
+    outputs = convolve(u, impulse_response(transition, b, c, d, steps)) + free_response(transition, c, state, steps)
+    return outputs, final_state(transition, b, u, state)

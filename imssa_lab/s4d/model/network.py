@@ -1,0 +1,184 @@
+"""The classifier: encoder, S4D layers with batch norm, ReLU and mixing, mean over time, head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imssa_lab.s4d.model.layers import S4DLayer
+from imssa_lab.s4d.model.poles import Discretisation, Initialisation, Poles
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
+from imssa_lab.s4d.quantise.precision import Precision, WeightBits
+from imssa_lab.s4d.quantise.quantisers import Converter, Exact, weight_quantiser
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes and kind of a network.
+
+    Attributes:
+        inputs, classes: numbers per step, and of labels.
+        channels (H), states (N), layers: of the kernels.
+        initialisation, discretisation, dt_range, r_max, leak: of the poles, see `Poles`.
+        memory: False for the null control, the same net whose kernels have no state.
+    """
+
+    inputs: int
+    classes: int
+    channels: int = 32
+    states: int = 4
+    layers: int = 2
+    initialisation: Initialisation = "lin"
+    discretisation: Discretisation = "zoh"
+    dt_range: tuple[float, float] = (0.01, 0.2)
+    r_max: float = 0.9995
+    leak: float = 1.0
+    memory: bool = True
+
+    def poles(self, rng: torch.Generator) -> Poles:
+        """Fresh poles of one layer."""
+        return Poles(
+            self.channels,
+            self.states,
+            rng,
+            initialisation=self.initialisation,
+            discretisation=self.discretisation,
+            dt_range=self.dt_range,
+            r_max=self.r_max,
+            leak=self.leak,
+        )
+
+
+class QuantisedLinear(nn.Module):
+    """A linear map whose weight is held with few bits, one scale per output; the bias stays digital float."""
+
+    def __init__(self, inputs: int, outputs: int, rng: torch.Generator) -> None:
+        super().__init__()
+        bound = inputs**-0.5
+        self.weight = nn.Parameter(bound * (2 * torch.rand(outputs, inputs, generator=rng) - 1))
+        self.bias = nn.Parameter(bound * (2 * torch.rand(outputs, generator=rng) - 1))
+        self.quantiser: nn.Module = Exact()
+
+    def set_bits(self, bits: WeightBits, precision: Precision) -> None:
+        """Hold the weight with these bits."""
+        self.quantiser = weight_quantiser(bits, (1,), self.weight, precision)
+
+    def effective_weight(self) -> Tensor:
+        """The weight (outputs, inputs) as it is held."""
+        weight: Tensor = self.quantiser(self.weight)
+        return weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return functional.linear(x, self.effective_weight(), self.bias)
+
+
+class S4DNetwork(nn.Module):
+    """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, mean over time, head.
+
+    Converters stand before the encoder, before every S4D layer, after every ReLU and before the head.
+
+    Args:
+        rng: draws the initial values.
+    """
+
+    def __init__(self, architecture: Architecture, rng: torch.Generator) -> None:
+        super().__init__()
+        self.architecture = architecture
+        channels, layers = architecture.channels, architecture.layers
+        self.encoder = QuantisedLinear(architecture.inputs, channels, rng)
+        self.head = QuantisedLinear(channels, architecture.classes, rng)
+        self.kernels = nn.ModuleList(
+            S4DLayer(architecture.poles(rng), rng, memory=architecture.memory) for _ in range(layers)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(layers))
+        self.mixes = nn.ModuleList(QuantisedLinear(channels, channels, rng) for _ in range(layers - 1))
+        self.encoder_converter = Converter()
+        self.head_converter = Converter()
+        self.layer_converters = nn.ModuleList(Converter() for _ in range(layers))
+        self.relu_converters = nn.ModuleList(Converter() for _ in range(layers))
+        self.precision = Precision()
+
+    def set_precision(self, precision: Precision) -> None:
+        """Hold every part at its width."""
+        self.precision = precision
+        self.encoder.set_bits(precision.encoder, precision)
+        self.head.set_bits(precision.head, precision)
+        for mix in self.mixes:
+            assert isinstance(mix, QuantisedLinear)
+            mix.set_bits(precision.mixing, precision)
+        for index in range(len(self.kernels)):
+            self.layer(index).set_precision(precision)
+        for converter in (self.encoder_converter, self.head_converter, *self.layer_converters, *self.relu_converters):
+            assert isinstance(converter, Converter)
+            converter.bits = precision.input
+
+    def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator) -> None:
+        """In training, put errors of programmed cells on the kernels' weights, drawn from `rng`; None for none."""
+        for index in range(len(self.kernels)):
+            self.layer(index).set_cell_errors(errors, rng)
+
+    @torch.no_grad()
+    def calibrate_states(self, inputs: Tensor) -> None:
+        """Set the full scales of all states from inputs (n, steps, inputs), in evaluation mode."""
+        assert not self.training
+        x = self.encoder(self.encoder_converter(inputs))
+        for index in range(len(self.kernels)):
+            u = self.layer_converters[index](x)
+            self.layer(index).calibrate_state(u)
+            x = self._after_kernels(index, self.layer(index)(u), u)
+
+    def layer(self, index: int) -> S4DLayer:
+        """The kernels of one layer."""
+        layer = self.kernels[index]
+        assert isinstance(layer, S4DLayer)
+        return layer
+
+    def norm(self, index: int) -> nn.BatchNorm1d:
+        """The batch norm after the kernels of one layer."""
+        norm = self.norms[index]
+        assert isinstance(norm, nn.BatchNorm1d)
+        return norm
+
+    def pole_parameters(self) -> list[nn.Parameter]:
+        """The parameters of all poles, which learn more slowly than the rest."""
+        return [parameter for index in range(len(self.kernels)) for parameter in self.layer(index).poles.parameters()]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, steps, inputs) -> logits (n, classes)."""
+        return self.classify(self.features(inputs).mean(1))
+
+    def features(self, inputs: Tensor, states: list[Tensor | None] | None = None) -> Tensor:
+        """What the last layer gives at every step, (n, steps, H).
+
+        Args:
+            states: recurrent mode: one state (n, H, N, 2) per layer, None for zero, replaced by those after the last
+                step; without it convolution, from zero states.
+        """
+        x = self.encoder(self.encoder_converter(inputs))
+        for index in range(len(self.kernels)):
+            u = self.layer_converters[index](x)
+            if states is None:
+                y = self.layer(index)(u)
+            else:
+                y, states[index] = self.layer(index).recur(u, states[index])
+            x = self._after_kernels(index, y, u)
+        features: Tensor = x
+        return features
+
+    def _after_kernels(self, index: int, y: Tensor, u: Tensor) -> Tensor:
+        """Batch norm, ReLU, converter and, but for the last layer, mix and residual: (n, steps, H)."""
+        y = self.norms[index](y.flatten(0, 1)).unflatten(0, y.shape[:2])
+        x: Tensor = self.relu_converters[index](functional.relu(y))
+        if index < len(self.mixes):
+            mixed: Tensor = self.mixes[index](x)
+            return mixed + u
+        return x
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """Logits (n, classes) of features averaged over time, (n, H)."""
+        logits: Tensor = self.head(self.head_converter(pooled))
+        return logits

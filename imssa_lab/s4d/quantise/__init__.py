@@ -1,0 +1,1 @@
+"""Fewer bits and fewer cells: quantisers, pole forms, cell errors, pruning."""

@@ -1,0 +1,118 @@
+"""Structured pruning: whole states and whole channels go, and their cells with them.
+
+Quantisation makes many of them idle (Siegel et al., QS4D, arXiv 2507.06079); `train_quantised` from the pruned model
+lets the rest take over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.model.network import Architecture, QuantisedLinear, S4DNetwork
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.tasks import Task
+from imssa_lab.s4d.train.evaluation import accuracy
+from imssa_lab.s4d.train.training import TrainedModel
+
+
+def kernel_cells(channels: int, states: int, layers: int) -> int:
+    """Cells that the kernels' blocks take: 2 (2N + 1)^2 each, a differential pair per weight."""
+    return layers * channels * 2 * (2 * states + 1) ** 2
+
+
+def prune(model: TrainedModel, task: Task, *, states: int | None = None, channels: int | None = None) -> TrainedModel:
+    """A smaller copy of a float model, without the weakest states of each kernel and the weakest channels.
+
+    A state counts by |c|^2, the energy of its part of the impulse response (states are normalised to unit energy). A
+    channel counts by what batch norm lets through of it times what the next map makes of it, over all layers.
+
+    Args:
+        states, channels: how many are to stay; None for all.
+
+    Raises:
+        ConfigError: the model is quantised already, or so many are not there.
+    """
+    old = model.network
+    if not model.precision.is_float:
+        raise ConfigError(f"pruning takes a float model, this one is {model.precision}; prune first, then quantise")
+    for name, asked, there in (
+        ("states", states, old.architecture.states),
+        ("channels", channels, old.architecture.channels),
+    ):
+        if asked is not None and not 1 <= asked <= there:
+            raise ConfigError(f"pruning to {asked} {name}: this model has {there}; ask for 1 to {there}")
+    architecture = replace(
+        old.architecture,
+        states=states or old.architecture.states,
+        channels=channels or old.architecture.channels,
+    )
+    network = _copy(old, architecture)
+    config = model.config.model_copy(update={"states": architecture.states, "channels": architecture.channels})
+    validation, test = accuracy(network, task.validation), accuracy(network, task.test)
+    return TrainedModel(network, Precision(), config, model.history, validation, test)
+
+
+def state_strength(network: S4DNetwork, index: int) -> Tensor:
+    """|c|^2 of every state of a layer, (H, N)."""
+    return network.layer(index).c.detach().square().sum(-1)
+
+
+def channel_strength(network: S4DNetwork) -> Tensor:
+    """How much every channel counts, (H,)."""
+    maps = [network.mixes[index] for index in range(len(network.mixes))] + [network.head]
+    strength = torch.zeros(network.architecture.channels)
+    for index, following in enumerate(maps):
+        assert isinstance(following, QuantisedLinear)
+        strength += network.norm(index).weight.detach().abs() * following.weight.detach().norm(dim=0)
+    return strength
+
+
+def _copy(old: S4DNetwork, architecture: Architecture) -> S4DNetwork:
+    kept = channel_strength(old).topk(architecture.channels).indices.sort().values
+    new = S4DNetwork(architecture, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        _take(new.encoder, old.encoder, kept, slice(None))
+        _take(new.head, old.head, slice(None), kept)
+        for index in range(len(old.mixes)):
+            source, goal = old.mixes[index], new.mixes[index]
+            assert isinstance(source, QuantisedLinear)
+            assert isinstance(goal, QuantisedLinear)
+            goal.weight.copy_(source.weight[kept][:, kept])
+            goal.bias.copy_(source.bias[kept])
+        for index in range(len(old.kernels)):
+            _copy_kernels(old, new, index, kept)
+            for name, values in new.norm(index).state_dict().items():
+                found = old.norm(index).state_dict()[name]
+                values.copy_(found[kept] if found.dim() else found)
+        for source_module, goal_module in zip(_converters(old), _converters(new), strict=True):
+            goal_module.load_state_dict(source_module.state_dict())
+    return new.eval()
+
+
+def _copy_kernels(old: S4DNetwork, new: S4DNetwork, index: int, kept: Tensor) -> None:
+    source, goal = old.layer(index), new.layer(index)
+    strongest = state_strength(old, index)[kept].topk(goal.c.shape[1], dim=1).indices.sort(dim=1).values
+    goal.poles.log_dt.copy_(source.poles.log_dt[kept])
+    goal.poles.a_re.copy_(source.poles.a_re[kept].gather(1, strongest))
+    goal.poles.a_im.copy_(source.poles.a_im[kept].gather(1, strongest))
+    goal.c.copy_(source.c[kept].gather(1, strongest[..., None].expand(-1, -1, 2)))
+    goal.d.copy_(source.d[kept])
+    goal.output_converter.full_scale.copy_(source.output_converter.full_scale[kept])
+
+
+def _take(goal: QuantisedLinear, source: QuantisedLinear, rows: Tensor | slice, columns: Tensor | slice) -> None:
+    goal.weight.copy_(source.weight[rows][:, columns])
+    goal.bias.copy_(source.bias[rows])
+
+
+def _converters(network: S4DNetwork) -> list[nn.Module]:
+    return [
+        network.encoder_converter,
+        network.head_converter,
+        *network.layer_converters,
+        *network.relu_converters,
+    ]

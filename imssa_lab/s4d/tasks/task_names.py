@@ -1,0 +1,66 @@
+"""Tasks by their names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.tasks import digits, fsdd, shd, smnist, speech_commands
+from imssa_lab.s4d.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task before its data are read.
+
+    Attributes:
+        summary: what is to be told from what, in words.
+        data: folder of the data under the data root; None where they come with a package.
+        build: makes the task from a seed and keyword options.
+    """
+
+    summary: str
+    data: str | None
+    build: Callable[..., Task]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the keyword options that `load_task` takes for this task."""
+        return tuple(name for name in inspect.signature(self.build).parameters if name != "seed")
+
+
+CATALOGUE: dict[str, TaskEntry] = {
+    "digits-first": TaskEntry("two handwritten digits in turn; name the first", None, digits.digits_first),
+    "fsdd-order": TaskEntry("a spoken zero and a spoken one; which came first", "fsdd", fsdd.fsdd_order),
+    "fsdd-first10": TaskEntry("two spoken digits in turn; name the first", "fsdd", fsdd.fsdd_first10),
+    "fsdd-t10": TaskEntry("one spoken digit of ten", "fsdd", fsdd.fsdd_t10),
+    "fsdd-t2-raw": TaskEntry("a spoken zero or one as waveform, 2,000 steps", "fsdd", fsdd.fsdd_t2_raw),
+    "fsdd-events": TaskEntry("one spoken digit as spikes of a model cochlea", "fsdd", fsdd.fsdd_events),
+    "shd": TaskEntry("one spoken digit of twenty as spikes", "shd", shd.shd),
+    "speech-commands": TaskEntry("one spoken word", "speech_commands", speech_commands.speech_commands),
+    "smnist": TaskEntry("an image row by row or pixel by pixel", "mnist", smnist.smnist),
+}
+TASKS = tuple(CATALOGUE)
+
+
+def load_task(name: str, seed: int, **options: object) -> Task:
+    """A task by its name; same seed and options, same arrays.
+
+    Args:
+        seed: of every random choice in making the task.
+        options: as the task's own function takes them; those not given keep their defaults.
+
+    Raises:
+        ConfigError: no such task, no such option, an option's value that cannot be, or a package is missing.
+        DataError: the data are missing or damaged.
+    """
+    if name not in CATALOGUE:
+        raise ConfigError(f"task {name!r}: no such task; choose one of {', '.join(TASKS)}")
+    entry = CATALOGUE[name]
+    if unknown := sorted(set(options) - set(entry.options)):
+        raise ConfigError(
+            f"task {name}: no option {', '.join(map(repr, unknown))}; it takes {', '.join(entry.options) or 'none'}"
+        )
+    return entry.build(seed, **options)

@@ -1,0 +1,1 @@
+"""Training: settings, recipes, epochs, checkpoints, and the sweep over bits."""

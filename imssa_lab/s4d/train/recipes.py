@@ -1,0 +1,49 @@
+"""How each task is trained: sizes, rates and epochs that were found on its validation split."""
+
+from __future__ import annotations
+
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.train.settings import Stage, TrainingConfig
+
+_TERNARY = Stage(epochs=45, rate=2e-2, pole_share=0.5)
+"""A ternary pole's memory is tied to its angle, so ternary nets have far to go from the float poles."""
+
+_FEW_BITS = Stage(epochs=20, rate=6e-3, pole_share=0.3)
+
+_FEW_BITS_ERROR, _ORDER_ERROR = 0.02, 0.04
+"""Errors of weights, in units of the largest, that nets of 4 bits and fewer learn to live with. At 0.04 T10 lost a
+point in software, ORDER nothing."""
+
+
+def recipe(task: str, precision: Precision, seed: int) -> TrainingConfig:
+    """Settings for a task by its name; one without a recipe of its own gets two layers of 32 channels."""
+    ternary = precision.a == "ternary"
+    few_bits = _FEW_BITS
+    if isinstance(precision.a, int) and precision.a <= 4:
+        error = _ORDER_ERROR if task == "fsdd-order" else _FEW_BITS_ERROR
+        few_bits = _FEW_BITS.model_copy(update={"cell_errors": CellErrors.relative(error)})
+    config = TrainingConfig(
+        precision=precision,
+        full=Stage(epochs=30, rate=5e-3, pole_share=0.2),
+        quantised=_TERNARY if ternary else few_bits,
+        seed=seed,
+    )
+    changes: dict[str, object] = {}
+    if task == "digits-first":
+        hardened = _TERNARY.model_copy(update={"shift": False, "cell_errors": CellErrors.relative(0.03)})
+        changes = {"full": Stage(epochs=30, rate=8e-3, pole_share=0.2), "quantised": hardened}
+    elif task == "fsdd-order":
+        changes = {"channels": 16, "layers": 1}
+    elif task == "fsdd-t2-raw":
+        # Raw audio: poles spread over all frequencies, short memory; few bits move fast poles as far as ternary ones.
+        stage = _TERNARY.model_copy(update={"epochs": 30, "cell_errors": CellErrors.relative(0.01)})
+        changes = {
+            "channels": 16,
+            "layers": 1,
+            "initialisation": "spread",
+            "leak": 0.97,
+            "batch": 32,
+            "quantised": stage,
+        }
+    return config.model_copy(update=changes)

@@ -1,0 +1,86 @@
+"""Gain and offset of every bit line, from probe vectors against the cells' own conductances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from imssa_lab.contract.hal import BoolArray, ColumnCalibration, CrossbarArray, FloatArray
+from protocols.probes import probe_voltages
+from protocols.recurrence import read_signed
+
+VECTORS = 256
+"""Products that a calibration is fitted to."""
+_ANSWERS = 0.5
+"""A bit line does not answer when its products miss more than this share of the rms of what they should be."""
+
+
+def calibrate_columns(array: CrossbarArray, vectors: int = VECTORS, averages: int = 16) -> ColumnCalibration:
+    """Measure the column calibration and let the array carry it.
+
+    Ordinary least squares of ideal on measured current, first order, column by column. Ideal is V G with G read
+    cell by cell, which does not pass through the column amplifiers' errors.
+
+    Args:
+        vectors: how many, spread over the read limit; averages: of the conductance read.
+
+    Returns:
+        The calibration that the array carries from now on.
+    """
+    conductance = array.read_conductances(averages=averages)
+    voltages = probe_voltages(vectors, array.info.rows, array.info.limits.read_voltage)
+    array.set_calibration(None)
+    measured, ideal = read_signed(array, voltages), voltages @ conductance
+    m_mean, i_mean = measured.mean(axis=0), ideal.mean(axis=0)
+    variance = ((measured - m_mean) ** 2).sum(axis=0)
+    answers: BoolArray = variance > 0
+    slope = ((measured - m_mean) * (ideal - i_mean)).sum(axis=0) / np.where(answers, variance, 1.0)
+    gain = np.where(answers, slope, 1.0)  # a dead line stays as it is; verification names it
+    offset = i_mean - gain * m_mean
+    residual = np.sqrt(np.mean((gain * measured + offset - ideal) ** 2, axis=0))
+    calibration = ColumnCalibration(gain, offset, residual, datetime.now(UTC).isoformat(timespec="seconds"))
+    array.set_calibration(calibration)
+    return calibration
+
+
+@dataclass(frozen=True)
+class ColumnCheck:
+    """What products miss of the cells' own currents, as the conductance of one cell, S, rms by bit line, (cols,).
+
+    Attributes:
+        before, after: without and with the calibration that the array carries.
+        ideal: rms of what they should be.
+    """
+
+    before: FloatArray
+    after: FloatArray
+    ideal: FloatArray
+
+    @property
+    def silent(self) -> BoolArray:
+        """Bit lines (cols,) that do not answer, so that no gain and offset can make their products right."""
+        return np.asarray(self.after > _ANSWERS * self.ideal)
+
+
+def check_columns(array: CrossbarArray, vectors: int = 64, averages: int = 16, fitted: int = VECTORS) -> ColumnCheck:
+    """Hold the calibration of `array` against probe vectors, and readings of cells, that it was not fitted to.
+
+    A current I counts as the conductance I / V of one cell at the read voltage V.
+
+    Args:
+        vectors: how many; averages: of the conductance read; fitted: vectors of the calibration, left out here.
+    """
+    carried, limit = array.calibration, array.info.limits.read_voltage
+    conductance = array.read_conductances(averages=averages)
+    voltages = probe_voltages(fitted + vectors, array.info.rows, limit)[fitted:]
+    ideal = voltages @ conductance
+
+    def rms(current: FloatArray) -> FloatArray:
+        return np.asarray(np.sqrt(np.mean(current**2, axis=0)) / array.info.read_voltage)
+
+    array.set_calibration(None)
+    before = rms(read_signed(array, voltages) - ideal)
+    array.set_calibration(carried)
+    return ColumnCheck(before, rms(read_signed(array, voltages) - ideal), rms(ideal))

@@ -1,0 +1,1 @@
+"""Deploy and verify: plan, program, mend, verify on four levels."""

@@ -1,0 +1,287 @@
+"""Deploy and verify: put a kernel bundle on arrays, and find out whether it really works there.
+
+Plan, program, mend around stuck cells, calibrate the columns, verify cells and products, correct the outputs, verify
+kernels and task; where a level fails, the cheapest remedy that can mend it, within a budget. Every step goes through
+the contract, so the same code serves a chip, a twin, a recorded or a replayed session.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.hal import CrossbarArray, FloatArray, Programmer, ProgrammingReport
+from imssa_lab.contract.notebook import facts_html
+from imssa_lab.mapping import Mapping, map_bundle
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import layer_inputs, run_network
+from protocols.deployment.journal import ArrayState, Standing, done_entry, read_journal
+from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.outcomes import KernelEnd, cell_ends, kernel_ends
+from protocols.deployment.predict import Predictor, reachable
+from protocols.deployment.remedies import Loop, Remedied
+from protocols.deployment.verification import Bounds, LevelResult, impulse_responses, verify_task
+from protocols.recurrence import KernelRunner
+from protocols.wrappers.budget import Account, Budget, Metered
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]
+_PREDICTED = 8
+"""Sequences that predictions are made with."""
+_SIGMA = 0.03
+"""Error of a weight that the choice between delta and direct expects, in units of the largest weight."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a deployment did and whether it holds.
+
+    Attributes:
+        mapping: where the kernels stand.
+        targets, achieved: per array, S, (rows, cols), NaN outside the blocks; achieved by independent re-read.
+        reports: the programming reports, in order; more than one per array where cells had to be mended.
+        levels: the four verification levels; bounds: what they were judged by.
+        kernel_nrmse: (kernels,), on real input.
+        impulses: per layer (on the arrays, exact), each (steps, channels).
+        accuracy, software_accuracy, null_accuracy: fractions on the test set; the last None if not given.
+        predictions: (n,), classes that the arrays chose.
+        seconds: device time, summed over the arrays.
+        predicted_accuracy: from the known faults alone, before the first pulse; None where none were known.
+        remedies: what was tried where a level failed, in order; mended: kernels that faults made move or change.
+        cell_ends: per array, `CellOutcome` values, REACHED only where the last re-read says so.
+        kernel_ends: by kernel in words; spent: the budget ended the deployment.
+        clock_leaps: times that a device clock went back, or a day ahead.
+        product_reads: vectors that the kernels read in closed loop.
+    """
+
+    mapping: Mapping
+    targets: list[FloatArray]
+    achieved: list[FloatArray]
+    reports: list[ProgrammingReport]
+    levels: list[LevelResult]
+    bounds: Bounds
+    kernel_nrmse: FloatArray
+    impulses: list[tuple[FloatArray, FloatArray]]
+    accuracy: float
+    software_accuracy: float
+    null_accuracy: float | None
+    predictions: NDArray[np.int64]
+    seconds: float
+    predicted_accuracy: float | None = None
+    remedies: list[Remedied] = field(default_factory=list)
+    mended: int = 0
+    cell_ends: list[NDArray[np.uint8]] = field(default_factory=list)
+    kernel_ends: dict[str, KernelEnd] = field(default_factory=dict)
+    spent: bool = False
+    clock_leaps: int = 0
+    product_reads: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """True only if every level passed."""
+        return all(level.passed for level in self.levels)
+
+    @property
+    def pulses(self) -> int:
+        """Programming pulses sent."""
+        return sum(int(report.pulses.sum()) for report in self.reports)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the verdict of every level, accuracies, what it took."""
+        facts = [(f"level {level.level}", str(level).partition(": ")[2]) for level in self.levels]
+        facts += [
+            ("accuracy on the arrays", f"{100 * self.accuracy:.1f} %"),
+            ("accuracy in software", f"{100 * self.software_accuracy:.1f} %"),
+            ("kernels, arrays", f"{len(self.mapping.kernels)} on {self.mapping.arrays}"),
+            ("pulses, device time", f"{self.pulses}, {self.seconds:.1f} s"),
+        ]
+        return facts_html(f"deployment {'verified' if self.passed else 'NOT verified'}", facts, self.passed)
+
+    def __str__(self) -> str:
+        verdict = "verified" if self.passed else "NOT verified"
+        return "\n".join([f"deployment {verdict}", *(f"  {level}" for level in self.levels)])
+
+
+def deploy(
+    bundle: KernelBundle,
+    arrays: Sequence[CrossbarArray],
+    *,
+    calibration_inputs: FloatArray,
+    test_inputs: FloatArray,
+    test_labels: NDArray[np.int64],
+    null_accuracy: float | None = None,
+    bounds: Bounds | None = None,
+    programmer: Programmer | None = None,
+    tuner: Programmer | None = None,
+    budget: Budget | None = None,
+    faults: Sequence[ArrayState] | None = None,
+    mending: bool = True,
+    journal: Callable[[str], None] | None = None,
+    resume: Sequence[str] | None = None,
+    vectors: int | None = None,
+    averages: int = 1,
+    progress: Progress | None = None,
+) -> Deployment:
+    """Put `bundle` on `arrays` and verify it on four levels.
+
+    Args:
+        arrays: of one shape and window; the first ones are used, the others are spare.
+        calibration_inputs: (n, steps, inputs), n >= 2, from training data: half of them correct the outputs, half
+            verify the kernels.
+        test_inputs, test_labels: (n, steps, inputs) and (n,), for the task level.
+        null_accuracy: test accuracy of the memoryless control, a fraction.
+        bounds: what counts as good; programmer: None for each chip's own recipe.
+        tuner: a programmer that works on products, tried where products or kernels fail.
+        budget: of pulses and device time, None for no end; once it is spent, what stands is measured and reported.
+        faults: per array, what is known of its cells beforehand; where a stuck one stands is read if it is NaN.
+        mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
+        journal: takes short texts that say how far it came; resume: those of a deployment that was cut off,
+            whose finished cells get no pulse, or of one that ended: cells that left their window get pulses again.
+        vectors, averages: see `KernelRunner`.
+        progress: called with (stage, done, total).
+
+    Raises:
+        DeploymentError: too few arrays, arrays of different kinds, or inputs of the wrong shape; nothing pulsed.
+    """
+    _check(arrays, calibration_inputs, test_inputs, test_labels)
+    bounds, tell = bounds or Bounds(), progress or (lambda stage, done, total: None)
+    account = Account(budget or Budget())
+    half = len(calibration_inputs) // 2
+    exact = layer_inputs(bundle, calibration_inputs)
+    predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
+    standing = _plan(bundle, arrays, predictor, faults, resume)
+    known = None if faults is None else _predicted(predictor, standing, test_inputs, test_labels)
+    started = [array.time for array in arrays]
+    metered = list(arrays) if account.budget.endless else [Metered(array, account) for array in arrays]
+    programmed = ProgrammedMapping(
+        metered,
+        account,
+        bundle,
+        standing,
+        predictor,
+        programmer,
+        bounds.tolerance,
+        lambda done, total: tell("program the arrays", done, total),
+        journal or (lambda text: None),
+        compensating=mending,
+    )
+    mended = 0
+    if faults is not None and mending:
+        mended += programmed.plan_around()
+    if resume is None:
+        programmed.program()
+    elif standing.done:
+        programmed.refresh()
+    else:
+        programmed.go_on()
+    if mending:
+        mended += programmed.mend()
+    run_on = partial(KernelRunner, vectors=vectors, averages=averages)
+    loop = Loop(bundle, metered, programmed, exact, bounds, tuner, run_on, tell)
+    loop.measure()
+    if mending:
+        loop.improve()
+    software = run_network(bundle, test_inputs).argmax(axis=1)
+
+    def predicted() -> NDArray[np.intp]:
+        n, steps, _ = test_inputs.shape
+        with loop.runner.watched("run the task", n, steps, tell):
+            return np.asarray(run_network(bundle, test_inputs, loop.runner).argmax(axis=1))
+
+    predictions = predicted()
+    accuracy, software_accuracy = (float(np.mean(p == test_labels)) for p in (predictions, software))
+    task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
+    if mending and not task.passed and loop.again("task", task.measured):
+        predictions = predicted()
+        accuracy = float(np.mean(predictions == test_labels))
+        task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
+    levels = [*loop.levels, task]
+    for level in levels:
+        _log.info("%s", level)
+    if journal is not None:
+        journal(done_entry(all(level.passed for level in levels)))
+    mapping, spent = programmed.mapping, programmed.spent
+    seconds = [array.time - start for array, start in zip(arrays, started, strict=True)]
+    return Deployment(
+        mapping=mapping,
+        targets=programmed.targets,
+        achieved=loop.achieved,
+        reports=programmed.reports,
+        levels=levels,
+        bounds=bounds,
+        kernel_nrmse=loop.kernel_nrmse,
+        impulses=impulse_responses(bundle, loop.runner, calibration_inputs.shape[1]),
+        accuracy=accuracy,
+        software_accuracy=software_accuracy,
+        null_accuracy=null_accuracy,
+        predictions=predictions,
+        seconds=sum(seconds),
+        predicted_accuracy=known,
+        remedies=loop.tried,
+        mended=mended + loop.mended,
+        cell_ends=cell_ends(programmed.targets, loop.achieved, programmed.states, bounds.tolerance, spent),
+        kernel_ends=kernel_ends(mapping, loop.kernel_nrmse, bounds.kernel, spent),
+        spent=spent,
+        clock_leaps=account.leaps + sum(second < 0 for second in seconds),
+        product_reads=loop.reads,
+    )
+
+
+def _plan(
+    bundle: KernelBundle,
+    arrays: Sequence[CrossbarArray],
+    predictor: Predictor,
+    faults: Sequence[ArrayState] | None,
+    resume: Sequence[str] | None,
+) -> Standing:
+    """Where the kernels go, and what is known of the arrays."""
+    if resume is not None:
+        return read_journal(resume, bundle, len(arrays))
+    info = arrays[0].info
+    mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA))
+    if faults is not None and len(faults) != len(arrays):
+        raise DeploymentError(f"{len(arrays)} arrays given, and what is known of {len(faults)}; give one of each")
+    return Standing(mapping, [_standing(*pair) for pair in zip(arrays, faults or [], strict=False)])
+
+
+def _standing(array: CrossbarArray, state: ArrayState) -> ArrayState:
+    """A state in which it is known where the stuck cells stand."""
+    unknown = state.stuck & np.isnan(state.standing)
+    if not unknown.any():
+        return state
+    read = array.read_conductances(unknown, 8)
+    return replace(state, standing=np.where(unknown, read, state.standing))
+
+
+def _predicted(predictor: Predictor, standing: Standing, inputs: FloatArray, labels: NDArray[np.int64]) -> float:
+    return predictor.accuracy(standing.mapping, reachable(standing.mapping, standing.arrays), inputs, labels)
+
+
+def _check(
+    arrays: Sequence[CrossbarArray],
+    calibration_inputs: FloatArray,
+    test_inputs: FloatArray,
+    test_labels: NDArray[np.int64],
+) -> None:
+    if not arrays:
+        raise DeploymentError("no array given; open at least one with open_array(...)")
+    first = arrays[0].info
+    for array in arrays[1:]:
+        if array.info.shape != first.shape or array.info.window != first.window:
+            raise DeploymentError(
+                f"{array.info.name} ({array.info.serial}) has another shape or window than {first.name}; "
+                "deploy on arrays of one kind"
+            )
+    for name, values in (("calibration_inputs", calibration_inputs), ("test_inputs", test_inputs)):
+        if values.ndim != 3 or not np.isfinite(values).all():
+            raise DeploymentError(f"{name} must be finite and of shape (n, steps, inputs), got {values.shape}")
+    if len(calibration_inputs) < 2:
+        raise DeploymentError("calibration_inputs: at least 2 sequences, half correct the outputs, half verify")
+    if test_labels.shape != (len(test_inputs),) or not len(test_labels):
+        raise DeploymentError(f"{len(test_inputs)} test inputs need as many labels, got {test_labels.shape}")

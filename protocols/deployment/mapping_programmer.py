@@ -1,0 +1,374 @@
+"""Programming a whole mapping: cells, then partners of stuck cells, then kernels that stay damaged.
+
+Remedies in order of cost: a stuck cell's healthy partner takes over the difference; a kernel that cells between
+kernels disturb is read by itself; a damaged kernel is arranged anew within its place; it moves to a free place,
+or changes places with another damaged one; it is split over two free places.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, Programmer, ProgrammingReport
+from imssa_lab.mapping import (
+    PlacedKernel,
+    Reach,
+    compensate,
+    from_pairs,
+    kernel_block,
+    reassign,
+    separate,
+    shortfall,
+    split,
+)
+from imssa_lab.s4d.bundle import KernelBundle
+from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
+from protocols.deployment.predict import Predictor
+from protocols.wrappers.budget import Account, Metered
+
+_log = logging.getLogger(__name__)
+_STUCK = (CellOutcome.STUCK_LOW, CellOutcome.STUCK_HIGH, CellOutcome.GAVE_UP)
+CROSSTALK = 0.25
+"""A kernel is read by itself when a cell between kernels acts with more than this fraction of the largest weight."""
+HARM = 0.1
+"""A kernel is mended when faults are predicted to add more than this to its NRMSE, in squares."""
+_WORTH = 0.7
+"""Share of the damage that an arrangement may leave for it to be worth new pulses."""
+_ROUNDS = 2
+_VERIFY = 8
+_IDLE = 0.4
+
+
+def in_place(
+    array: CrossbarArray, wanted: FloatArray, mask: BoolArray, tolerance: float
+) -> tuple[BoolArray, FloatArray]:
+    """Cells of `mask` that stand where they are wanted already, and the read (S) that says so.
+
+    A pulse could only move them away.
+
+    Args:
+        wanted: S, (rows, cols); tolerance: S.
+    """
+    read = array.read_conductances(mask, _VERIFY)
+    return mask & (np.abs(read - wanted) <= _IDLE * tolerance), read
+
+
+class ProgrammedMapping:
+    """Arrays with a mapping on them.
+
+    Args:
+        arrays: those that may be used; account: what pulses and time are booked on.
+        bundle: whose kernels they are; standing: the mapping, and what is known of the arrays.
+        predictor: judges kernels by what their cells are found to hold.
+        programmer: None for each chip's own recipe.
+        tolerance: S, half width of the window in which a cell counts as finished.
+        tell: called with (arrays done, arrays) during the first round.
+        note: takes the journal's entries as they are made.
+        compensating: partners of stuck cells take over; False leaves them at their own targets, for comparison.
+
+    Attributes:
+        mapping: as it is now; targets: per array, S, (rows, cols), NaN where nothing is programmed: the mapping's,
+            with a partner's moved target where it was moved on purpose, so that a stuck cell counts as the failure
+            it is.
+        reports: every programming run, in order.
+        states: per array, what is known of its cells.
+    """
+
+    def __init__(
+        self,
+        arrays: Sequence[CrossbarArray],
+        account: Account,
+        bundle: KernelBundle,
+        standing: Standing,
+        predictor: Predictor,
+        programmer: Programmer | None,
+        tolerance: float,
+        tell: Callable[[int, int], None],
+        note: Callable[[str], None],
+        compensating: bool = True,
+    ) -> None:
+        self.mapping = standing.mapping
+        self.states = standing.arrays or [ArrayState.fresh(standing.mapping.shape) for _ in arrays]
+        self.reports: list[ProgrammingReport] = []
+        self._arrays = arrays
+        self._account = account
+        self._bundle = bundle
+        self._digest = bundle.digest()
+        self._predictor = predictor
+        self._programmer = programmer
+        self._tolerance = tolerance
+        self._tell = tell
+        self._note = note
+        self._sent = standing.pulses
+        self._compensating = compensating
+        self._held: list[FloatArray] = [np.full(self.mapping.shape, np.nan) for _ in arrays]
+        self._wanted: list[FloatArray] = [np.full(self.mapping.shape, np.nan) for _ in arrays]
+
+    @property
+    def targets(self) -> list[FloatArray]:
+        """Per array in use, see above."""
+        return [self._target(index) for index in range(self.mapping.arrays)]
+
+    @property
+    def held(self) -> list[FloatArray]:
+        """Per array in use, what its cells held at their last independent re-read, S, NaN where never read."""
+        return self._held[: self.mapping.arrays]
+
+    @property
+    def spent(self) -> bool:
+        """The budget did not cover a batch of pulses; no more are asked for."""
+        return self._account.refused
+
+    def program(self) -> None:
+        """Bring all arrays to their targets, and partners of what turns out stuck to theirs."""
+        self._note(plan_entry(self.mapping, self._digest))
+        for index in range(self.mapping.arrays):
+            self._tell(index, self.mapping.arrays)
+            self._bring(index)
+        self._tell(self.mapping.arrays, self.mapping.arrays)
+
+    def go_on(self) -> None:
+        """Program what a deployment that was cut off had not finished; what it had finished gets no pulse."""
+        for index, target in enumerate(self.targets):
+            self._look(index, target)
+        self.program()
+
+    def refresh(self) -> int:
+        """Re-read every programmed cell and program those again that left their window; how many those were."""
+        due = 0
+        for index, target in enumerate(self.targets):
+            read = self._look(index, target)
+            state = self.states[index]
+            gone = np.isfinite(target) & ~state.stuck & ~(np.abs(read - target) <= self._tolerance)
+            state.finished &= ~gone
+            due += int(np.count_nonzero(gone))
+        self.program()
+        return due
+
+    def _look(self, index: int, target: FloatArray) -> FloatArray:
+        """A re-read of the cells that have a target on an array, S, NaN elsewhere."""
+        mask = np.isfinite(target)
+        read = self._arrays[index].read_conductances(mask, _VERIFY)
+        self._held[index] = np.where(mask, read, self._held[index])
+        self._wanted[index] = target
+        return read
+
+    def plan_around(self) -> int:
+        """Before the first pulse: arrange kernels around the faults that are known; how many kernels changed."""
+        changed = 0
+        for _ in range(_ROUNDS):
+            count = self._rearrange()
+            if not count:
+                break
+            changed += count
+        return changed
+
+    def give_up_lines(self, index: int, dead: BoolArray, held: FloatArray) -> None:
+        """Bit lines (cols,) of an array that do not answer: their cells count as stuck without conductance."""
+        state = self.states[index]
+        lost = np.broadcast_to(dead, held.shape)
+        state.stuck = state.stuck | lost
+        state.finished = state.finished & ~lost
+        state.standing = np.where(lost, 0.0, state.standing)
+        self._note(array_entry(index, state, self._sent))
+
+    def tune(self, tuner: Programmer) -> int:
+        """Let a programmer that works on products refine all arrays; how many cells got pulses."""
+        moved = 0
+        for index, target in enumerate(self.targets):
+            mask = np.isfinite(target) & ~self.states[index].stuck
+            report = self._run(index, target, mask, tuner)
+            self.reports.append(report)
+            self._sent += int(report.pulses.sum())
+            self._held[index] = np.where(mask, report.achieved, self._held[index])
+            moved += int(np.count_nonzero(report.pulses))
+            if self.spent:
+                break
+        return moved
+
+    def _target(self, index: int) -> FloatArray:
+        state = self.states[index]
+        target = self.mapping.target(index)[0]
+        if not self._compensating:
+            return target
+        return compensate(target, state.stuck, state.standing, self.mapping.window)
+
+    def _bring(self, index: int) -> None:
+        for _ in range(2):
+            state, wanted = self.states[index], self._target(index)
+            mask = np.isfinite(wanted)
+            new = mask & (wanted != self._wanted[index])
+            if not np.isnan(self._wanted[index]).all():  # what was finished for another target is not any more
+                state.finished &= ~new
+            self._wanted[index] = wanted
+            due = mask & ~state.finished & ~state.stuck
+            if self.spent or not due.any():
+                return
+            due &= ~self._idle(index, wanted, due)
+            if due.any():
+                report = self._run(index, wanted, due)
+                self.reports.append(report)
+                self._sent += int(report.pulses.sum())
+                self._held[index] = np.where(due, report.achieved, self._held[index])
+                stuck = np.isin(report.outcome, _STUCK) & ~(np.abs(report.error) <= self._tolerance)
+                state.stuck |= stuck
+                state.standing = np.where(stuck, report.achieved, state.standing)
+                state.finished |= due & (np.abs(report.error) <= self._tolerance)
+                state.finished &= ~(mask & (self._target(index) != wanted))  # partners of what turned out stuck
+            self._note(array_entry(index, state, self._sent))
+
+    def _idle(self, index: int, wanted: FloatArray, mask: BoolArray) -> BoolArray:
+        """See `in_place`; such cells are finished."""
+        idle, read = in_place(self._arrays[index], wanted, mask, self._tolerance)
+        self._held[index] = np.where(idle, read, self._held[index])
+        self.states[index].finished |= idle
+        return idle
+
+    def _run(
+        self, index: int, wanted: FloatArray, due: BoolArray, programmer: Programmer | None = None
+    ) -> ProgrammingReport:
+        """One programming run; when the budget ends in it, a report of how far it came, by re-read."""
+        array = self._arrays[index]
+        before = array.counts.copy() if isinstance(array, Metered) else None
+        started = array.time
+        try:
+            return array.program_conductances(wanted, due, programmer or self._programmer)
+        except DeploymentError:
+            if before is None or not self.spent or not isinstance(array, Metered):
+                raise
+        achieved = array.read_conductances(due, _VERIFY)
+        inside = np.abs(achieved - wanted) <= self._tolerance
+        ends = np.where(inside, CellOutcome.REACHED, CellOutcome.BUDGET)
+        return ProgrammingReport(
+            target=np.where(due, wanted, np.nan),
+            achieved=achieved,
+            pulses=(array.counts - before).astype(np.int32),
+            outcome=np.where(due, ends, CellOutcome.NOT_SELECTED).astype(np.uint8),
+            tolerance=self._tolerance,
+            seconds=array.time - started,
+            reads=_VERIFY,
+        )
+
+    # ---- kernels that faults have damaged
+
+    def mend(self) -> int:
+        """Arrange, move and split kernels until the faults that are known harm none; how many kernels changed."""
+        changed = self._separate()
+        for _ in range(_ROUNDS):
+            if self.spent:
+                break
+            count = self._rearrange()
+            if not count:
+                break
+            changed += count
+            self.program()
+            changed += self._separate()
+        return changed
+
+    def _separate(self) -> int:
+        """Kernels that damaged cells between kernels act on are read by themselves from now on."""
+        chosen = []
+        for index in range(self.mapping.arrays):
+            for bank in self.mapping.banks(index):
+                for kernel in bank:
+                    lines = [other.word_lines for other in bank if other is not kernel]
+                    if not lines:
+                        continue
+                    acting = from_pairs(
+                        self._held[index][np.ix_(np.concatenate(lines), kernel.bit_lines)], self.mapping.window
+                    )
+                    if np.nanmax(np.abs(acting), initial=0.0) > CROSSTALK:
+                        chosen.append(kernel)
+        if chosen:
+            _log.info("%d kernels are read by themselves", len(chosen))
+            self.mapping = separate(self.mapping, chosen)
+            self._note(plan_entry(self.mapping, self._digest))
+        return len(chosen)
+
+    def arrange_for_products(self) -> int:
+        """Arrange kernels within their places so that faults spoil products least; how many kernels changed.
+
+        All weights count alike. `mend` leaves what hardly shows in the outputs of kernels; their products show it.
+        """
+        changed = 0
+        for _ in range(_ROUNDS):  # cells that are programmed for the first time may turn out stuck
+            reaches = self._reaches()
+            errors = [self._error_by_faults(kernel, reaches) for kernel in self.mapping.kernels]
+            harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
+            if self.spent or not harmed:
+                break
+            alike = [np.ones(kernel.weights.shape) for kernel in harmed]
+            arranged, costs = reassign(self.mapping, harmed, alike, reaches, move=False)
+            if costs.sum() > _WORTH * sum(float((error**2).sum()) for error in errors):
+                break
+            self.mapping = arranged
+            self.program()
+            changed += len(harmed)
+        return changed
+
+    def _reaches(self) -> list[Reach]:
+        """Per array, what its cells can take."""
+        return [
+            Reach.whole(self.mapping.shape, self.mapping.window).with_stuck(state.stuck, state.standing)
+            for state in self.states
+        ]
+
+    def _rearrange(self) -> int:
+        reaches = self._reaches()
+        harmed = [k for k in self.mapping.kernels if self._error_by_faults(k, reaches).any()]
+        if not harmed:
+            return 0
+        importance = self._predictor.importance(harmed)
+        harm = np.array(
+            [
+                float((weight * self._error_by_faults(k, reaches) ** 2).sum())
+                for k, weight in zip(harmed, importance, strict=True)
+            ]
+        )
+        chosen = [int(i) for i in np.argsort(-harm) if harm[i] > HARM**2]
+        if not chosen:
+            return 0
+        kernels, weights = [harmed[i] for i in chosen], [importance[i] for i in chosen]
+        within, costs = reassign(self.mapping, kernels, weights, reaches, move=False)
+        if costs.max() > HARM**2:
+            moved, moved_costs = reassign(self.mapping, kernels, weights, reaches)
+            if moved_costs.sum() < _WORTH * costs.sum():
+                within, costs = moved, moved_costs
+        if costs.sum() > _WORTH * harm[chosen].sum():
+            return self._split(kernels, harm[chosen], reaches)
+        _log.info(
+            "%d damaged kernels arranged anew, predicted harm %.3g -> %.3g", len(chosen), harm.sum(), costs.sum()
+        )
+        self.mapping = within
+        return len(chosen)
+
+    def _split(self, kernels: Sequence[PlacedKernel], harm: FloatArray, reaches: Sequence[Reach]) -> int:
+        """Split what no whole place suits over two free ones, as far as there are any."""
+        count = 0
+        for kernel, cost in zip(kernels, harm, strict=True):
+            states = kernel.block.states
+            if len(states) < 2 or cost <= HARM**2:
+                continue
+            layer = self._bundle.layers[kernel.layer]
+            halves = (states[: len(states) // 2], states[len(states) // 2 :])
+            parts = [kernel_block(layer, kernel.channel, kernel.block.form, half) for half in halves]
+            tried = split(self.mapping, kernel, parts, reaches)
+            if tried is None:
+                break
+            new = [k for k in tried.kernels if k not in self.mapping.kernels]
+            if sum(float((self._error_by_faults(k, reaches) ** 2).sum()) for k in new) < 0.5 * float(
+                (self._error_by_faults(kernel, reaches) ** 2).sum()
+            ):
+                self.mapping = tried
+                count += 1
+        return count
+
+    def _error_by_faults(self, kernel: PlacedKernel, reaches: Sequence[Reach]) -> FloatArray:
+        """How far each weight of a kernel is out of reach, (size, size)."""
+        low, high = reaches[kernel.array].weights(self.mapping.window)
+        lines = np.ix_(kernel.word_lines, kernel.pairs)
+        return shortfall(kernel.weights, low[lines], high[lines])

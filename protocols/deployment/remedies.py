@@ -1,0 +1,174 @@
+"""Measuring a programmed mapping, and what to do where a level fails: the cheapest remedy first.
+
+Remedies that need no pulse (calibration of columns and outputs) are part of every measurement. The others: program
+again what left its window, leave bit lines that do not answer, arrange kernels for their products, tune by products,
+each followed by arranging kernels around what turned out stuck.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from imssa_lab.contract.hal import CrossbarArray, FloatArray, Programmer
+from imssa_lab.mapping import Mapping
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import run_kernels
+from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.verification import Bounds, LevelResult, verify_cells, verify_kernels, verify_mvm
+from protocols.probes import probe_voltages
+from protocols.recurrence import KernelRunner, read_signed
+
+_log = logging.getLogger(__name__)
+_FEW = 0.01
+"""Fraction of the cells that must be out of their window, and movable, for programming again to be worth it."""
+_DEAD = 0.5
+"""A bit line does not answer when its products are off by more than this fraction of their rms."""
+
+
+@dataclass(frozen=True)
+class Remedied:
+    """A remedy that was tried: for which level, and that level's figure before and after."""
+
+    level: str
+    remedy: str
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.remedy}: {self.before:.4g} -> {self.after:.4g}"
+
+
+class Loop:
+    """Levels 1 to 3 of a programmed mapping, measured and mended.
+
+    Attributes:
+        levels: cells, products, kernels, as last measured; achieved: per array, S, by their re-read.
+        kernel_nrmse: (kernels,), on real input.
+        tried: remedies, in order; mended: kernels that changed by them; reads: vectors read in closed loop.
+    """
+
+    levels: list[LevelResult]
+    achieved: list[FloatArray]
+    kernel_nrmse: FloatArray
+
+    def __init__(
+        self,
+        bundle: KernelBundle,
+        arrays: Sequence[CrossbarArray],
+        programmed: ProgrammedMapping,
+        inputs: Sequence[FloatArray],
+        bounds: Bounds,
+        tuner: Programmer | None,
+        run_on: Callable[[Sequence[CrossbarArray], Mapping], KernelRunner],
+        tell: Callable[[str, int, int], None],
+    ) -> None:
+        self.tried: list[Remedied] = []
+        self.mended = 0
+        self._runners: list[KernelRunner] = []
+        self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
+        self._inputs, self._bounds, self._run_on, self._tell = inputs, bounds, run_on, tell
+        self._remedies: list[tuple[str, str, Callable[[], int]]] = [
+            ("cells", "program again", self._program_again),
+            ("mvm", "leave dead bit lines", self._leave_dead_lines),
+            ("mvm", "arrange for products", programmed.arrange_for_products),
+            *([("mvm", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
+            ("kernel", "program again", self._program_again),
+            *([("kernel", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
+        ]
+        self._done: set[str] = set()
+
+    @property
+    def reads(self) -> int:
+        """Vectors that the kernels read in closed loop so far."""
+        return sum(runner.reads for runner in self._runners)
+
+    @property
+    def runner(self) -> KernelRunner:
+        """The kernels in closed loop, outputs corrected, as last measured."""
+        return self._runners[-1]
+
+    def measure(self) -> None:
+        """Calibrate columns and outputs, and measure levels 1 to 3."""
+        mapping = self._programmed.mapping
+        used = list(self._arrays[: mapping.arrays])
+        for index, array in enumerate(used):
+            self._tell("calibrate the columns", index, len(used))
+            calibrate_columns(array)
+        self._tell("calibrate the columns", len(used), len(used))
+        self._tell("verify cells and products", 0, 2)
+        cells, self.achieved = verify_cells(used, self._programmed.targets, self._bounds)
+        self._tell("verify cells and products", 1, 2)
+        mvm = verify_mvm(used, mapping, self._bounds)
+        self._tell("verify cells and products", 2, 2)
+        self._runners.append(self._run_on(used, mapping))
+        half = len(self._inputs[0]) // 2
+        for layer, values in enumerate(self._inputs):
+            self._tell("correct the outputs", layer, len(self._inputs))
+            fit = values[:half]
+            self.runner.recalibrate(layer, self.runner.raw(layer, fit), run_kernels(self._bundle.layers[layer], fit))
+        self._tell("correct the outputs", len(self._inputs), len(self._inputs))
+        judged = [values[half:] for values in self._inputs]
+        n, steps = judged[0].shape[:2]
+        with self.runner.watched("verify the kernels", n + 1, steps, self._tell):  # one more: the impulse
+            kernels, self.kernel_nrmse = verify_kernels(self._bundle, self.runner, judged, self._bounds)
+        self.levels = [cells, mvm, kernels]
+
+    def improve(self) -> None:
+        """Try the remedies of every level that fails, from the cheapest on, each once."""
+        for level, name, remedy in self._remedies:
+            failed = next(result for result in self.levels if result.level == level)
+            if not failed.passed and name not in self._done:
+                self._apply(failed.level, name, remedy, failed.measured)
+
+    def again(self, level: str, measured: float) -> bool:
+        """Program again what left its window, for a level that `improve` does not know; False if nothing changed."""
+        if "program again" in self._done:
+            return False
+        return self._apply(level, "program again", self._program_again, measured)
+
+    def _apply(self, level: str, name: str, remedy: Callable[[], int], before: float) -> bool:
+        if self._programmed.spent:
+            return False
+        self._done.add(name)
+        if not remedy():
+            return False
+        self.mended += self._programmed.mend()
+        self.measure()
+        after = {result.level: result.measured for result in self.levels}.get(level, np.nan)
+        self.tried.append(Remedied(level, name, before, after))
+        _log.info("%s", self.tried[-1])
+        return True
+
+    def _program_again(self) -> int:
+        """Only where it can help: enough cells must be out of their window that are not known to be stuck."""
+        chosen = out = 0
+        for target, read, state in zip(
+            self._programmed.targets, self.achieved, self._programmed.states, strict=False
+        ):
+            mask = np.isfinite(target)
+            chosen += int(np.count_nonzero(mask))
+            wrong = np.abs(read - target) > self._bounds.tolerance
+            out += int(np.count_nonzero(mask & wrong & ~state.stuck))
+        return self._programmed.refresh() if out >= _FEW * chosen else 0
+
+    def _leave_dead_lines(self) -> int:
+        """Treat bit lines that do not answer to products as what they are: cells without conductance."""
+        found = 0
+        for index, held in enumerate(self.achieved):
+            array, target = self._arrays[index], self._programmed.targets[index]
+            driven = np.isfinite(target).any(axis=1)
+            voltages = probe_voltages(64, array.info.rows, array.info.limits.read_voltage) * driven
+            ideal = voltages @ np.nan_to_num(array.read_conductances(averages=4))
+            error = np.sqrt(((read_signed(array, voltages) - ideal) ** 2).mean(axis=0))
+            dead = np.isfinite(target).any(axis=0) & (error > _DEAD * np.sqrt((ideal**2).mean(axis=0)))
+            if dead.any():
+                _log.warning("%s: bit lines %s do not answer", array.info.name, np.flatnonzero(dead).tolist())
+                self._programmed.give_up_lines(index, dead, held)
+                found += int(dead.sum())
+        return found

@@ -1,0 +1,106 @@
+"""`Sequences`: the inputs and labels that a deployment is calibrated and judged with, as one file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.s4d.bundle import KernelBundle
+from protocols.deployment.deployment import Deployment, deploy
+from protocols.deployment.journal import ArrayState
+from protocols.wrappers.budget import Budget
+
+_ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The sequences that a deployment is calibrated and judged with.
+
+    Attributes:
+        calibration_inputs: (n, steps, inputs), from training data; test_inputs: (n, steps, inputs).
+        test_labels: (n,), class numbers.
+        reference: test accuracies of the float model ("float") and of the null control ("null"), fractions.
+    """
+
+    calibration_inputs: FloatArray
+    test_inputs: FloatArray
+    test_labels: NDArray[np.int64]
+    reference: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write to a new .npz file; ConfigError if it exists."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"{name}_accuracy": np.float64(value) for name, value in self.reference.items()}
+        try:
+            with path.open("xb") as file:
+                np.savez_compressed(file, **arrays)
+        except FileExistsError as error:
+            raise ConfigError(f"{path} exists; choose another name, nothing was overwritten") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file that `save` wrote.
+
+        Raises:
+            ConfigError: no such file, not .npz, or an array is missing.
+        """
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                missing = [name for name in _ARRAYS if name not in file]
+                if missing:
+                    raise ConfigError(
+                        f"{path} holds no {', '.join(missing)}; `imssa train` writes such a file beside a bundle"
+                    )
+                keys = [name for name in ("float", "null") if f"{name}_accuracy" in file]
+                return cls(
+                    calibration_inputs=np.asarray(file["calibration_inputs"], dtype=np.float64),
+                    test_inputs=np.asarray(file["test_inputs"], dtype=np.float64),
+                    test_labels=np.asarray(file["test_labels"], dtype=np.int64),
+                    reference={name: float(file[f"{name}_accuracy"]) for name in keys},
+                )
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
+        except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
+
+    def deploy(
+        self,
+        bundle: KernelBundle,
+        arrays: Sequence[CrossbarArray],
+        progress: Callable[[str, int, int], None],
+        *,
+        budget: Budget | None = None,
+        faults: Sequence[ArrayState] | None = None,
+        resume: Sequence[str] | None = None,
+        journal: Callable[[str], None] | None = None,
+        averages: int = 1,
+    ) -> Deployment:
+        """Deploy on `arrays` and verify with these sequences: what is recorded, and what a replay repeats.
+
+        Args:
+            progress, budget, faults, resume, journal, averages: as `deploy` takes them.
+        """
+        return deploy(
+            bundle,
+            arrays,
+            calibration_inputs=self.calibration_inputs,
+            test_inputs=self.test_inputs,
+            test_labels=self.test_labels,
+            null_accuracy=self.reference.get("null"),
+            budget=budget,
+            faults=faults,
+            resume=resume,
+            journal=journal,
+            averages=averages,
+            progress=progress,
+        )

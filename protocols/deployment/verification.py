@@ -1,0 +1,216 @@
+"""Four levels of verification: cells, matrix-vector products, kernels, task. Each has a bound.
+
+A level measures and compares; it repairs nothing. Null controls (swapped columns, zeroed state, stuck cells) must
+make the level that watches them fail; the tests show that they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Dictionary
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray
+from imssa_lab.mapping import Mapping, PlacedKernel
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import run_kernels
+from protocols.probes import probe_voltages
+from protocols.recurrence import KernelRunner, read_signed
+
+
+class Bounds(BaseModel):
+    """What counts as a good deployment.
+
+    Attributes:
+        cells: least fraction of programmed cells within `tolerance` (S) of their target by independent re-read.
+        mvm: largest relative rms error of random and of worst-case vectors.
+        kernel: largest median NRMSE over the kernels, impulse and real input.
+        task_loss: largest loss of accuracy against software, as a fraction.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance: float = Field(default=10e-6, gt=0)
+    cells: float = Field(default=0.97, ge=0, le=1)
+    mvm: float = Field(default=0.12, gt=0)
+    kernel: float = Field(default=0.15, gt=0)
+    task_loss: float = Field(default=0.02, ge=0)
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """The outcome of one level.
+
+    Attributes:
+        level: "cells", "mvm", "kernel" or "task".
+        measured: the figure that is judged; bound: what it is judged by; passed: the verdict.
+        requirement: the comparison in words.
+        figures: everything else worth keeping, by name.
+    """
+
+    level: str
+    measured: float
+    bound: float
+    passed: bool
+    requirement: str
+    figures: Dictionary[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        return f"{self.level}: {verdict}, {self.requirement}: {self.measured:.4g} (bound {self.bound:.4g})"
+
+
+def verify_cells(
+    arrays: Sequence[CrossbarArray],
+    targets: Sequence[FloatArray],
+    bounds: Bounds,
+    averages: int = 8,
+) -> tuple[LevelResult, list[FloatArray]]:
+    """Level 1: an independent re-read of every programmed cell.
+
+    Args:
+        targets: per array, S, (rows, cols), NaN where not programmed.
+
+    Returns:
+        The result and the re-read maps, S.
+    """
+    maps = [
+        array.read_conductances(np.isfinite(target), averages) for array, target in zip(arrays, targets, strict=True)
+    ]
+    error = np.concatenate([(read - target)[np.isfinite(target)] for read, target in zip(maps, targets, strict=True)])
+    inside = float(np.mean(np.abs(error) <= bounds.tolerance))
+    figures = {
+        "cells": float(error.size),
+        "error_sd_S": float(error.std()),
+        "error_mean_S": float(error.mean()),
+        "largest_error_S": float(np.abs(error).max()),
+    }
+    words = f"fraction of cells within {bounds.tolerance * 1e6:g} uS of target by re-read, at least"
+    return LevelResult("cells", inside, bounds.cells, inside >= bounds.cells, words, figures), maps
+
+
+def verify_mvm(arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds, vectors: int = 64) -> LevelResult:
+    """Level 2: every bank of every array against its weights, in pair currents.
+
+    Random vectors are spread evenly over the read limit; worst-case vectors drive every word line of a bank fully,
+    with the signs of one logical column, so that its current is as large as it can be.
+    """
+    random = [
+        _products(array, bank, mapping, probe_voltages(vectors, array.info.rows, array.info.limits.read_voltage))
+        for array, bank in _banks(arrays, mapping)
+    ]
+    worst = [
+        _products(array, bank, mapping, array.info.limits.read_voltage * np.sign(_weights(bank, array)[0].T))
+        for array, bank in _banks(arrays, mapping)
+    ]
+    on_random, on_worst = _relative_rms(random), _relative_rms(worst)
+    worse = max(on_random, on_worst)
+    figures = {"random_vectors": on_random, "worst_case_vectors": on_worst}
+    return LevelResult(
+        "mvm", worse, bounds.mvm, worse <= bounds.mvm, "relative rms error of products, at most", figures
+    )
+
+
+def _banks(arrays: Sequence[CrossbarArray], mapping: Mapping) -> Iterator[tuple[CrossbarArray, list[PlacedKernel]]]:
+    """Every array with the kernels of each of its banks."""
+    for index, array in enumerate(arrays[: mapping.arrays]):
+        for bank in mapping.banks(index):
+            yield array, bank
+
+
+def _weights(bank: Sequence[PlacedKernel], array: CrossbarArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Weights (rows, logical columns) of a bank, its word lines and its logical columns."""
+    weights = np.zeros((array.info.rows, array.info.cols // 2))
+    driven, used = np.zeros(weights.shape[0], dtype=np.bool_), np.zeros(weights.shape[1], dtype=np.bool_)
+    for kernel in bank:
+        weights[np.ix_(kernel.word_lines, kernel.pairs)] = kernel.weights
+        driven[kernel.word_lines], used[kernel.pairs] = True, True
+    return weights, driven, used
+
+
+def _products(
+    array: CrossbarArray, bank: Sequence[PlacedKernel], mapping: Mapping, voltages: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Errors and ideal values of the products of a bank with these voltages (n, rows), in units of weight."""
+    weights, driven, used = _weights(bank, array)
+    drive = voltages * driven
+    limit = array.info.limits.read_voltage
+    current = read_signed(array, drive)
+    ideal = drive @ weights / limit
+    error = (current[:, 0::2] - current[:, 1::2]) / (limit * mapping.window.span) - ideal
+    return error[:, used], ideal[:, used]
+
+
+def _relative_rms(products: Sequence[tuple[FloatArray, FloatArray]]) -> float:
+    error, ideal = (np.concatenate([part.ravel() for part in parts]) for parts in zip(*products, strict=True))
+    return float(np.sqrt(np.mean(error**2) / np.mean(ideal**2)))
+
+
+def nrmse(measured: FloatArray, ideal: FloatArray) -> FloatArray:
+    """rms(measured - ideal) / sd(ideal) of every channel, (channels,), for arrays (n, steps, channels)."""
+    spread = ideal.std(axis=(0, 1))
+    error = np.sqrt(np.mean((measured - ideal) ** 2, axis=(0, 1)))
+    return np.asarray(error / np.where(spread > 0, spread, np.inf))
+
+
+def impulse_responses(bundle: KernelBundle, runner: KernelRunner, steps: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Per layer the impulse responses (steps, channels) on the arrays and exactly, for an input of full scale."""
+    responses = []
+    for index, layer in enumerate(bundle.layers):
+        impulse = np.zeros((1, steps, len(layer.d)))
+        impulse[:, 0] = layer.input_range
+        responses.append((runner(index, impulse)[0], run_kernels(layer, impulse)[0]))
+    return responses
+
+
+def verify_kernels(
+    bundle: KernelBundle, runner: KernelRunner, layer_inputs: Sequence[FloatArray], bounds: Bounds
+) -> tuple[LevelResult, FloatArray]:
+    """Level 3: every kernel in closed loop, on an impulse and on real inputs.
+
+    Args:
+        layer_inputs: per layer, (n, steps, channels), as the exact network sees them.
+
+    Returns:
+        The result and the NRMSE of every kernel on real input, (all kernels,).
+    """
+    steps = layer_inputs[0].shape[1]
+    on_impulse = np.concatenate(
+        [nrmse(got[None], exact[None]) for got, exact in impulse_responses(bundle, runner, steps)]
+    )
+    on_inputs = np.concatenate(
+        [
+            nrmse(runner(index, inputs), run_kernels(bundle.layers[index], inputs))
+            for index, inputs in enumerate(layer_inputs)
+        ]
+    )
+    worse = max(float(np.median(on_impulse)), float(np.median(on_inputs)))
+    figures = {
+        "impulse_median": float(np.median(on_impulse)),
+        "input_median": float(np.median(on_inputs)),
+        "input_90th_percentile": float(np.quantile(on_inputs, 0.9)),
+    }
+    return (
+        LevelResult("kernel", worse, bounds.kernel, worse <= bounds.kernel, "median kernel NRMSE, at most", figures),
+        on_inputs,
+    )
+
+
+def verify_task(on_array: float, software: float, bounds: Bounds, null_control: float | None = None) -> LevelResult:
+    """Level 4: accuracy on the arrays against software, and above the null control where there is one.
+
+    Args:
+        on_array, software, null_control: accuracies as fractions, on the same test set.
+    """
+    loss = software - on_array
+    figures = {"on_array": on_array, "software": software}
+    passed = loss <= bounds.task_loss
+    words = "accuracy lost against software, at most"
+    if null_control is not None:
+        figures["null_control"] = null_control
+        passed = passed and on_array > null_control
+        words = f"accuracy lost against software (and above the null control's {null_control:.3f}), at most"
+    return LevelResult("task", loss, bounds.task_loss, passed, words, figures)

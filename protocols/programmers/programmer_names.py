@@ -1,0 +1,92 @@
+"""Programmers by name, as a station file names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.hal import CrossbarArray, Programmer
+from imssa_lab.contract.suggestions import did_you_mean, explain
+from protocols.programmers.both_sides import BothSides
+from protocols.programmers.gate_start import GateStart
+from protocols.programmers.hysteretic import WriteVerify
+from protocols.programmers.incremental import Incremental
+from protocols.programmers.mvm_tuning import MvmTuning
+from protocols.programmers.residual import ResidualPairs
+
+PROGRAMMERS: dict[str, type[BaseModel]] = {
+    "hysteretic": WriteVerify,
+    "gate-start": GateStart,
+    "incremental": Incremental,
+    "both-sides": BothSides,
+    "mvm-tuning": MvmTuning,
+    "residual": ResidualPairs,
+}
+
+GIVEN_RECIPE = "write-verify recipe"
+"""What in the provenance of an array holds the recipe that it was given in the place of its own, as JSON."""
+
+
+def make_programmer(name: str, recipe: WriteVerify, settings: Mapping[str, Any] | None = None) -> Programmer:
+    """The programmer of that name with the chip's recipe, changed by `settings`.
+
+    Args:
+        settings: fields of the programmer; `recipe` among them is a table of changes to the chip's recipe. For
+            "hysteretic" the fields are the recipe's own.
+
+    Raises:
+        ConfigError: no such programmer, or a setting that it has not.
+    """
+    if name not in PROGRAMMERS:
+        hint = did_you_mean(name, PROGRAMMERS)
+        raise ConfigError(f"programmer {name!r} is not known; there are {', '.join(PROGRAMMERS)}{hint}")
+    given = dict(settings or {})
+    kind = PROGRAMMERS[name]
+    merged = changed(recipe, given if kind is WriteVerify else given.pop("recipe", {}))
+    if kind is WriteVerify:
+        return merged
+    field = "programmer" if kind is ResidualPairs else "recipe"
+    try:
+        made: Any = kind.model_validate({field: merged, **given})
+    except ValidationError as error:
+        raise ConfigError(f"programmer {name!r}: {explain(kind, error, name)}") from error
+    programmer: Programmer = made
+    return programmer
+
+
+def recipe_of(array: CrossbarArray) -> WriteVerify:
+    """The write-verify recipe of an array: the one it was given, as its provenance says, or the chip's own.
+
+    Raises:
+        ConfigError: its own programmer is something else; give a recipe.
+    """
+    given = array.info.provenance.get(GIVEN_RECIPE)
+    if given is not None:
+        return WriteVerify.model_validate_json(given)
+    own = array._default_programmer()  # noqa: SLF001 - the half of the contract that a backend writes
+    if not isinstance(own, WriteVerify):
+        raise ConfigError(f"{array.info.name} has no write-verify recipe of its own; give one")
+    return own
+
+
+def recipe_inside(programmer: Programmer) -> WriteVerify | None:
+    """The write-verify recipe whose ladders a programmer climbs; None for one that has none."""
+    inner: object = programmer
+    for name in ("programmer", "recipe"):
+        inner = getattr(inner, name, inner)
+    return inner if isinstance(inner, WriteVerify) else None
+
+
+def changed(recipe: WriteVerify, changes: Mapping[str, Any]) -> WriteVerify:
+    """`recipe` with other values of some of its fields.
+
+    Raises:
+        ConfigError: a field that it has not, or a value that it cannot have, with its place.
+    """
+    try:
+        return WriteVerify.model_validate({**recipe.model_dump(), **changes})
+    except ValidationError as error:
+        raise ConfigError(f"recipe: {explain(WriteVerify, error, 'recipe')}") from error

@@ -1,0 +1,1 @@
+"""Arrays around an array: each counts, limits, reports or replaces one thing."""

@@ -1,0 +1,107 @@
+"""A budget of pulses and of device time, and the meter that holds a deployment to it.
+
+The meter stands between protocol and array: a batch of pulses that the budget does not cover is not sent.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.hal import CrossbarArray, Pulses
+from imssa_lab.contract.wrapper import Decorated
+
+_LEAP = 86400.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a deployment may spend: `pulses` over all cells, `seconds` of device time over all arrays; None: no end.
+
+    Reads are not limited: a deployment that ran out is still measured and reported.
+    """
+
+    pulses: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("pulses", self.pulses), ("seconds", self.seconds)):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise DeploymentError(f"budget: {name}={value!r}; give a number of 0 or more, or leave it out")
+
+    @property
+    def endless(self) -> bool:
+        """Whether nothing is limited."""
+        return self.pulses is None and self.seconds is None
+
+
+@dataclass
+class Account:
+    """What was spent of a budget.
+
+    Attributes:
+        pulses: sent so far, over all cells; seconds: device time gone by, all arrays.
+        leaps: times that a device clock went back or a day ahead between two pulses; such times count as none.
+        refused: a batch was not sent, because the budget did not cover it.
+    """
+
+    budget: Budget
+    pulses: int = 0
+    seconds: float = 0.0
+    leaps: int = 0
+    refused: bool = field(default=False)
+
+    def passed(self, seconds: float) -> None:
+        """Device time went by on one of the arrays."""
+        if not 0 <= seconds < _LEAP:
+            self.leaps += 1
+        else:
+            self.seconds += seconds
+
+    def ask(self, pulses: int) -> None:
+        """Raise DeploymentError unless so many more pulses are covered."""
+        limit, most = self.budget.pulses, self.budget.seconds
+        if limit is not None and self.pulses + pulses > limit:
+            self.refused = True
+            raise DeploymentError(f"the budget of {limit} pulses is spent ({self.pulses} sent, {pulses} more asked)")
+        if most is not None and self.seconds >= most:
+            self.refused = True
+            raise DeploymentError(f"the budget of {most:g} s device time is spent ({self.seconds:g} s gone by)")
+        self.pulses += pulses
+
+
+class Metered(Decorated):
+    """`array`, with every pulse and the time that goes by booked on `account`.
+
+    `counts` (rows, cols) holds the pulses of each cell. Raises `DeploymentError` in place of sending a batch of
+    pulses that the budget does not cover.
+    """
+
+    def __init__(self, array: CrossbarArray, account: Account) -> None:
+        super().__init__(array)
+        self._account = account
+        self._seen = array.time
+        self.counts: NDArray[np.int32] = np.zeros(array.info.shape, dtype=np.int32)
+
+    def _book(self) -> None:
+        now = self._array.time
+        self._account.passed(now - self._seen)
+        self._seen = now
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        self._book()
+        self._account.ask(int(np.count_nonzero(pulses.mask)))
+        self.counts += pulses.mask
+        super()._apply_pulses(pulses)
+        self._book()
+
+    def _wait(self, seconds: float) -> None:
+        super()._wait(seconds)
+        self._book()
+
+    def _close(self) -> None:
+        """The array inside stays its owner's to close."""

@@ -1,0 +1,277 @@
+"""`DigitalTwin`: a crossbar array in software, behind the same contract as a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.hal import (
+    ArrayInfo,
+    BoolArray,
+    ColumnCalibration,
+    CrossbarArray,
+    Durations,
+    FloatArray,
+    Programmer,
+    ProgrammingReport,
+    Pulses,
+    Readout,
+)
+from protocols.programmers.hysteretic import WriteVerify
+from twin.cells import Cells
+from twin.fast.exact_products import ExactProduct, SteppedProduct
+from twin.fast.plain_reads import PlainReads
+from twin.noise import CellNoise
+from twin.periphery.columns import ColumnAmplifiers, Sag
+from twin.periphery.converter import Converters, adc_ranges
+from twin.periphery.inputs import pulse_trains, weighted_sum
+from twin.profile import TwinProfile
+from twin.programming_law import programming_report
+from twin.relaxation import RelaxingCells
+from twin.wires.nodal import CubicCells, solve
+from twin.wires.wire_resistance import WiredCells, WiredView
+
+_VECTORS_AT_ONCE = 128
+"""What fits the processor's cache; larger blocks take longer per vector."""
+
+
+class DigitalTwin(CrossbarArray):
+    """A simulated array of 1T1R cells.
+
+    Device parameters, pulses and reads draw from streams of their own, all from `seed`: the same seed and the
+    same requests give the same bits, and reads do not change what later pulses do.
+
+    Args:
+        profile: a `TwinProfile`, the name of a preset or the path of a TOML file.
+        shape: word lines, bit lines.
+        seed: which chip of this kind it is.
+    """
+
+    def __init__(
+        self, profile: TwinProfile | str = "supert-a0-easy", shape: tuple[int, int] = (64, 64), seed: int = 0
+    ) -> None:
+        self.profile = profile if isinstance(profile, TwinProfile) else TwinProfile.load(profile)
+        p = self.profile
+        super().__init__(
+            ArrayInfo(
+                name=f"twin:{p.name}",
+                serial=f"seed {seed}",
+                rows=shape[0],
+                cols=shape[1],
+                window=p.window,
+                limits=p.limits,
+                read_voltage=p.read_voltage,
+                input_coding=p.inputs.coding,
+                input_bits=p.inputs.bits,
+                input_signed=p.inputs.signed,
+                adc=None if p.adc is None or len(p.inputs.weights) > 1 else adc_ranges(p.adc),
+                durations=Durations(
+                    product=p.timing.mvm * len(p.inputs.weights), cell_read=p.timing.cell_read, pulse=p.timing.pulse
+                ),
+                provenance={"profile": p.model_dump_json(), "seed": str(seed)},
+            )
+        )
+        devices, cycles, reads = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+        self.columns = ColumnAmplifiers(p.columns, shape[1], devices)
+        self._converters = Converters(p.adc, shape[1], devices)
+        self._sag = Sag(p.read_rate)
+        self.noise = CellNoise(p.read_noise, shape, devices, reads)
+        self.cells = Cells(p, shape, devices, cycles)
+        self._wired = None if p.wires is None else WiredCells(p.wires)
+        self._product = self._product_with(self.cells.conductance)
+        self._plain = PlainReads(p, self.columns, self.noise, self._wired) if PlainReads.suits(p) else None
+        self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
+        self._clock = 0.0
+        self._relaxing: RelaxingCells | None = None
+        if p.relaxation is not None:
+            ages = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(100,)))
+            self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages)
+
+    def wired_view(self) -> WiredView | None:
+        """What the ends of the lines see of the cells as they are now; None without wires."""
+        return None if self._wired is None else self._wired.view(self.cells.conductance)
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        if self._plain is not None:
+            if len(voltages) == 1:
+                self._clock += self.profile.timing.mvm
+            else:
+                self._clock = float(self._clock_after(len(voltages), self.profile.timing.mvm)[-1])
+            return self._plain.read(self.cells.conductance, voltages)
+        inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
+        driven = pulse_trains(voltages, inputs)
+        parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
+        left = self._sag.left(start, len(driven), period, self._clock)
+        current = left[:, None] * self.columns.apply(np.concatenate(parts))
+        if len(inputs.weights) > 1:
+            return Readout(weighted_sum(self._converters.amperes(current), inputs))
+        return self._converters.convert(current)
+
+    def _read_loop(
+        self,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+    ) -> LoopRun | None:
+        if self._plain is None or self._info.adc is None or not self._info.input_signed:
+            return None
+        outputs, after, voltages, readout = self._plain.run(
+            self.cells.conductance, loop, inputs, states, self._info.adc, calibration
+        )
+        reads, vectors = voltages.shape[:2]
+        times = self._clock_after(reads * vectors, self.profile.timing.mvm)[vectors::vectors]
+        self._clock = float(times[-1])
+        return LoopRun(outputs, after, voltages, readout, times)
+
+    def _clock_after(self, reads: int, seconds: float) -> FloatArray:
+        """Device time now and after each of so many reads, `seconds` each.
+
+        Adding up one by one makes the clock, and with it every bit, the same for any batch size.
+        """
+        return np.cumsum(np.concatenate([[self._clock], np.full(reads, seconds)]))
+
+    def _products(self, driven: FloatArray, times: FloatArray) -> FloatArray:
+        """Bit-line currents in A, (n, cols), of the cells as they are now, read at `times` (n,)."""
+        view = self.wired_view()
+        matrix = self.cells.conductance if view is None else view.matrix
+        if not self._product.is_of(matrix):
+            self._product = self._product_with(matrix)
+        blocks = [slice(start, start + _VECTORS_AT_ONCE) for start in range(0, len(driven), _VECTORS_AT_ONCE)]
+        return np.concatenate(
+            [
+                self._product.of(driven[block])
+                + self._bent(driven[block], view)
+                + self._noise_of_mvm(driven[block], times[block], view)
+                for block in blocks
+            ]
+        )
+
+    def _product_with(self, matrix: FloatArray) -> ExactProduct | SteppedProduct:
+        limit, step = self.profile.limits.read_voltage, self.profile.inputs.pulse_step
+        if step is not None and SteppedProduct.suits(limit, step):
+            return SteppedProduct(matrix, step)
+        return ExactProduct(matrix, limit)
+
+    def _bent(self, driven: FloatArray, view: WiredView | None) -> FloatArray | float:
+        """What the nonlinearity of the cells adds to the products, A, (n, cols)."""
+        cubic = self.cells.cubic
+        if cubic is None:
+            return 0.0
+        if view is not None and self.profile.wires is not None:
+            law = CubicCells(self.cells.conductance, cubic)
+            return solve(law, self.profile.wires, driven).current - self._product.of(driven)
+        return ExactProduct(cubic * self.cells.conductance, self.profile.limits.read_voltage**3).of(driven**3)
+
+    def _noise_of_mvm(self, driven: FloatArray, times: FloatArray, view: WiredView | None) -> FloatArray:
+        if view is None:
+            return self.noise.of_mvm(self.cells.conductance, driven, times)
+        return view.bit_share * self.noise.of_mvm(self.cells.conductance, driven * view.word_share, times)
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        cells, period, start = int(np.count_nonzero(mask)), self.profile.timing.cell_read, self._clock
+        seconds = period * cells
+        if self._plain is not None and self._wired is None:
+            self._clock = float(self._clock_after(averages, seconds)[-1])
+            return self._plain.read_cells(self.cells.conductance, self.profile.read_voltage, averages)
+        parts = [self._reads_of_cells(times) for _, times in self._steady(averages, seconds)]
+        left = np.ones((averages, *mask.shape))
+        left[:, mask] = self._sag.left(start, averages * cells, period, self._clock).reshape(averages, cells)
+        current = left * np.concatenate(parts) * self.profile.read_voltage
+        if self._info.adc is None:
+            return Readout(self._converters.amperes(current))
+        return self._converters.convert(current)
+
+    def _reads_of_cells(self, times: FloatArray) -> FloatArray:
+        """Conductances in S that reads at `times` (n,) take the cells to have, (n, rows, cols)."""
+        noise = self.noise.of_cells(self.cells.conductance, self.profile.read_voltage, times)
+        cubic = self.cells.cubic
+        chord = 1.0 if cubic is None else 1.0 + cubic * self.profile.read_voltage**2
+        if self._wired is None:
+            return self.cells.conductance * chord + noise
+        view = self._wired.view(self.cells.conductance * chord)
+        return view.cells + view.cell_share * noise
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        self._relax()
+        self.cells.apply(pulses)
+        self._clock += (self.profile.timing.pulse + pulses.width) * np.count_nonzero(pulses.mask)
+        self._see_new_conductances()
+
+    def _default_programmer(self) -> Programmer:
+        if self.profile.programming is not None:
+            return self._write_by_statistics
+        return WriteVerify.model_validate(self.profile.recipe.model_dump())
+
+    def _write_by_statistics(self, array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        """The programmer of chips of which only the result of programming is known: no pulses."""
+        assert self.profile.programming is not None
+        started = self._clock
+        self._relax()
+        moved = mask & ~self.cells.stuck
+        written = self.profile.programming.draw(np.where(moved, target, 0.0), self._writes)
+        self.cells.conductance = np.where(moved, written, self.cells.conductance)
+        return programming_report(array, target, mask, self.profile.recipe.tolerance_out, started)
+
+    def _wait(self, seconds: float) -> None:
+        self._see_new_conductances()
+        self._clock += seconds
+        self._relax()
+
+    def _steady(self, reads: int, seconds: float) -> Iterator[tuple[slice, FloatArray]]:
+        """Parts of so many reads, `seconds` each, in which no conductance moves, and when each read begins, s.
+
+        The clock goes with them.
+        """
+        self._see_new_conductances()
+        clock = self._clock_after(reads, seconds)
+        done = 0
+        while done < reads:
+            end = reads
+            if self._relaxing is not None:
+                end = done + self._relaxing.steady(clock[done:-1])
+                self.cells.conductance = self._relaxing.conductance
+            yield slice(done, end), clock[done:end]
+            done = end
+            self._clock = float(clock[done])
+
+    def _see_new_conductances(self) -> None:
+        if self._relaxing is not None:
+            self._relaxing.notice(self.cells.conductance, self.cells.stuck, self._clock)
+
+    def _relax(self) -> None:
+        if self._relaxing is not None:
+            self._see_new_conductances()
+            self._relaxing.advance(self._clock)
+            self.cells.conductance = self._relaxing.conductance
+
+    def _time(self) -> float:
+        return self._clock
+
+    def _make_safe(self) -> None:
+        """A twin has no outputs that could hurt anything."""
+
+    def _close(self) -> None:
+        """Nothing to let go of."""
+
+
+def open_twin(address: str, options: Mapping[str, str]) -> DigitalTwin:
+    """The driver behind ``twin:PROFILE?seed=N&shape=64x64``.
+
+    Raises:
+        ConfigError: an unknown option or a value that cannot be read.
+    """
+    unknown = set(options) - {"seed", "shape"}
+    if unknown:
+        raise ConfigError(f"twin:{address}: unknown option {sorted(unknown)[0]!r}; a twin takes seed and shape")
+    try:
+        seed = int(options.get("seed", "0"))
+        rows, cols = (int(part) for part in options.get("shape", "64x64").split("x"))
+    except ValueError as error:
+        raise ConfigError(f"twin:{address}: {error}; write for example ?seed=1&shape=64x64") from error
+    if seed < 0 or rows < 1 or cols < 1:
+        raise ConfigError(f"twin:{address}: seed must be 0 or more and the shape at least 1x1")
+    return DigitalTwin(address, (rows, cols), seed)

@@ -1,0 +1,161 @@
+"""The short way of a matrix-vector product through a twin whose physics is plain, compiled.
+
+Plain is: linear cells that stand still, with or without wires, noise that does not last from read to read, analog
+inputs, and a converter without faults. The bits are those of the long way in `twin.digital_twin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from imssa_lab.contract import jit
+from imssa_lab.contract.array_types import AdcRanges, ColumnCalibration
+from imssa_lab.contract.closed_loop import ClosedLoop
+from imssa_lab.contract.hal import FloatArray, Readout
+from twin.fast import compiled_loop, compiled_reads
+from twin.fast.exact_products import SteppedProduct
+from twin.noise import CellNoise
+from twin.periphery.columns import ColumnAmplifiers
+from twin.profile import TwinProfile
+from twin.wires.wire_resistance import WiredCells
+
+
+def is_plain(profile: TwinProfile) -> bool:
+    """Whether the physics of this kind of chip is plain."""
+    adc, noise = profile.adc, profile.read_noise
+    return (
+        profile.nonlinearity is None
+        and profile.relaxation is None
+        and profile.read_rate is None
+        and profile.inputs.coding == "analog"
+        and SteppedProduct.suits(profile.limits.read_voltage, profile.inputs.step)
+        and noise.flicker is None
+        and noise.telegraph is None
+        and noise.electronic is None
+        and adc is not None
+        and not (adc.missing or adc.inl or adc.gain_spread or adc.offset_spread)
+    )
+
+
+class PlainReads:
+    """Products of one array, the short way.
+
+    Args:
+        profile: of the chip; `suits` must be true of it. columns, noise: of this chip; wired: None without wires.
+    """
+
+    def __init__(
+        self, profile: TwinProfile, columns: ColumnAmplifiers, noise: CellNoise, wired: WiredCells | None
+    ) -> None:
+        assert profile.adc is not None
+        assert profile.inputs.step is not None
+        self._step = profile.inputs.step
+        self._wired = wired
+        self._noise, self._shares = noise, np.ones(noise.shape[0])
+        self._columns = np.stack([columns.gain, columns.offset, np.ones(noise.shape[1])])
+        full_scales = np.asarray(profile.adc.full_scales)
+        self._scales = np.stack([full_scales, profile.adc.headroom * full_scales])
+        self._top, self._signed = float(profile.adc.top), profile.adc.signed
+        self._kind = np.int16 if profile.adc.top < 2**15 else np.int32
+        self._conductance = np.full((1, 1), np.nan)
+        self._product = SteppedProduct(np.zeros((1, 1)), self._step)
+        self._variance = self._conductance
+
+    @staticmethod
+    def suits(profile: TwinProfile) -> bool:
+        """Whether chips of this kind can be read the short way, here."""
+        return jit.AVAILABLE and is_plain(profile)
+
+    def read(self, conductance: FloatArray, voltages: FloatArray) -> Readout:
+        """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""
+        self._look_at(conductance)
+        shape = (len(voltages), conductance.shape[1])
+        values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
+        few, noise = len(voltages) <= compiled_reads.BY_HAND, self._noise.stream
+        read: Callable[..., None] = compiled_reads.read if few else compiled_reads.read_many
+        cells = (voltages, self._step, self._shares, self._product.slices, self._variance)
+        behind = (self._columns, self._scales, self._top, self._signed, values, ranges)
+        read(*cells, noise.standard_normal(shape) if few else noise, *behind)
+        return Readout(values, ranges)
+
+    def read_cells(self, conductance: FloatArray, voltage: float, averages: int) -> Readout:
+        """What the converters say of so many reads of every cell at `voltage` (V), conductances in S."""
+        shape = (averages, *conductance.shape)
+        values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
+        cells = (conductance, self._noise.white_variance(conductance), self._noise.stream, voltage)
+        compiled_reads.read_cells(*cells, self._scales, self._top, self._signed, values, ranges)
+        return Readout(values, ranges)
+
+    def run(
+        self,
+        conductance: FloatArray,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        adc: AdcRanges,
+        calibration: ColumnCalibration | None,
+    ) -> tuple[FloatArray, list[FloatArray], FloatArray, Readout]:
+        """Outputs, states, voltages and readout of a closed loop, as `LoopRun` has them."""
+        self._look_at(conductance)
+        banks, (n, steps), cols = loop.banks, inputs.shape[:2], conductance.shape[1]
+        rows = np.concatenate([bank.rows.ravel() for bank in banks])
+        lines = np.stack([rows, np.concatenate([bank.plus.ravel() for bank in banks])])
+        drive, per_ampere, sizes, scale, keep = (
+            np.concatenate([part.ravel() for part in parts])
+            for parts in zip(
+                *(
+                    (b.drive, b.per_ampere, np.full(len(b.rows), b.rows.shape[1]), b.input_scale, b.keep)
+                    for b in banks
+                ),
+                strict=True,
+            )
+        )
+        ends = np.cumsum([len(bank.rows) for bank in banks])
+        state = np.concatenate([np.pad(x, ((0, 0), (0, 0), (1, 0))).reshape(n, -1) for x in states], axis=1)
+        shape, outputs = (steps * len(banks), len(loop.spreads) * n), np.empty((steps, n, loop.kernels))
+        voltages = np.empty((*shape, conductance.shape[0]))
+        values, ranges = np.empty((*shape, cols), dtype=self._kind), np.empty((*shape, cols), dtype=np.uint8)
+        corrected = np.empty((2, 0)) if calibration is None else np.stack([calibration.gain, calibration.offset])
+        compiled_loop.run(
+            np.ascontiguousarray(inputs.swapaxes(0, 1)),
+            state,
+            loop.spreads,
+            np.concatenate([[0], ends]),
+            np.concatenate([[0], np.cumsum(sizes)]),
+            lines,
+            np.stack([drive, self._shares[rows], per_ampere]),
+            np.stack([scale, keep]),
+            self._step,
+            self._product.slices[rows],
+            self._variance[rows],
+            self._noise.stream,
+            self._columns,
+            self._scales,
+            self._top,
+            self._signed,
+            np.array([adc.scale, adc.offset]),
+            corrected,
+            outputs,
+            voltages,
+            values,
+            ranges,
+        )
+        cuts = np.cumsum([bank.rows.size for bank in banks])[:-1]
+        after = [
+            part.reshape(n, *bank.rows.shape)[..., 1:]
+            for part, bank in zip(np.split(state, cuts, axis=1), banks, strict=True)
+        ]
+        return outputs.swapaxes(0, 1), after, voltages, Readout(values, ranges)
+
+    def _look_at(self, conductance: FloatArray) -> None:
+        if conductance.shape == self._conductance.shape and compiled_reads.same(conductance, self._conductance):
+            return
+        self._conductance = conductance.copy()
+        matrix = conductance
+        if self._wired is not None:
+            view = self._wired.view(conductance)
+            matrix, self._shares, self._columns[2] = view.matrix, view.word_share, view.bit_share
+        self._product = SteppedProduct(matrix, self._step)
+        self._variance = self._noise.variance_on_grid(conductance)

@@ -1,0 +1,70 @@
+"""`BenchTwin`: a twin as it sits inside an instrument, with outputs, a journal, and its raw readouts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imssa_lab.contract.errors import ImssaError
+from imssa_lab.contract.hal import BoolArray, FloatArray, Pulses, Readout
+from twin.digital_twin import DigitalTwin
+from twin.instruments.electrode_journal import Journal
+from twin.profile import TwinProfile
+
+
+class BenchTwin(DigitalTwin):
+    """A `DigitalTwin` whose requests, checked against its limits like any, are noted in `journal`.
+
+    Attributes:
+        readout: what the last reading gave, as codes.
+        outputs: whether the electrodes are connected; requests that drive them need that.
+    """
+
+    def __init__(
+        self,
+        profile: TwinProfile | str,
+        shape: tuple[int, int],
+        seed: int,
+        journal: Journal | None = None,
+    ) -> None:
+        super().__init__(profile, shape, seed)
+        self.journal = Journal() if journal is None else journal
+        self.outputs = False
+        self._readout: Readout | None = None
+
+    @property
+    def readout(self) -> Readout:
+        """What the last reading gave.
+
+        Raises:
+            ImssaError: nothing was read yet.
+        """
+        if self._readout is None:
+            raise ImssaError("the bench has not read anything yet; read first")
+        return self._readout
+
+    def connect(self) -> None:
+        """Electrodes at 0 V and connected."""
+        if not self.outputs:
+            self.outputs = True
+            self.journal.add("on", self.time)
+
+    def ground(self) -> None:
+        """Electrodes to 0 V, then grounded; nothing happens where they are already."""
+        if self.outputs:
+            self.journal.add("zero", self.time)
+            self.outputs = False
+            self.journal.add("ground", self.time)
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        self.journal.add("mvm", self._time(), voltages)
+        self._readout = super()._read_mvm(voltages)
+        return self._readout
+
+    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
+        self.journal.add("cells", self._time(), np.where(mask, self._info.read_voltage, np.nan))
+        self._readout = super()._read_conductances(mask, averages)
+        return self._readout
+
+    def _apply_pulses(self, pulses: Pulses) -> None:
+        self.journal.add(pulses.kind.value, self._time(), pulses.voltage, pulses.gate, pulses.width)
+        super()._apply_pulses(pulses)

@@ -1,0 +1,1 @@
+"""Resistance of word lines and bit lines."""

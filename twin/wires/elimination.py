@@ -1,0 +1,227 @@
+"""Word lines in closed form, and the block elimination of an array of linear cells, for `wire_resistance`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from imssa_lab.contract.errors import ImssaError, LimitError
+from imssa_lab.contract.hal import FloatArray
+
+_LARGEST = 256 * 2**20
+"""Bytes of admittances that are kept for updates, at most; 256 x 256 cells take half of it."""
+_ROUNDING = 1e-11
+"""Estimated error of an update, of the largest element, beyond which the matrix is worked out anew."""
+_Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WordLines:
+    """All word lines seen from their bit-line nodes: c = forward * V - admittance @ b, for each of them.
+
+    The inverse of a ladder is u_min(j,k) v_max(j,k) / w: u is the voltage along the line as seen from the driver, v
+    from its open end, and w what they share everywhere. All are sums of products of what is not negative, so nothing
+    cancels. Shapes (rows, cols).
+
+    Attributes:
+        conductance: g of the cells, S; behind: u, Ohm.
+        own: the diagonal of the admittances, S.
+        attenuation: v / w, voltage of the word nodes for 1 V at the driver while all bit lines are at 0 V.
+    """
+
+    conductance: FloatArray
+    behind: FloatArray
+    own: FloatArray
+    attenuation: FloatArray
+
+    @classmethod
+    def of(cls, conductance: FloatArray, r_word: float, r_in: float) -> WordLines:
+        """The word lines of an array with these conductances, S, (rows, cols), finite and not negative.
+
+        Args:
+            conductance: of the cells; r_word: Ohm, of a segment; r_in: Ohm, of a driver.
+
+        Raises:
+            LimitError: a word line attenuates beyond all numbers.
+        """
+        g = np.array(conductance.T, dtype=np.float64, order="C")
+        cols, rows = g.shape
+        # u and v obey one recurrence, from either end: one step goes along all lines in both directions.
+        along = np.concatenate([g, g[::-1]], axis=1)
+        level, slope = np.empty_like(along), np.empty_like(along)
+        level[0, :rows], slope[0, :rows], level[0, rows:], slope[0, rows:] = r_word + r_in, 1.0, 1.0, 0.0
+        u, entering, v, leaving = level[:, :rows], slope[:, :rows], level[::-1, rows:], slope[::-1, rows:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for j in range(1, cols):
+                np.add(slope[j - 1], along[j - 1] * level[j - 1], out=slope[j])
+                np.add(level[j - 1], r_word * slope[j], out=level[j])
+            shared = v[0] + (r_word + r_in) * (leaving[0] + g[0] * v[0])
+            attenuation = v / shared
+            own = g * (entering * attenuation + u * (leaving / shared))
+        if not (np.isfinite(own).all() and np.isfinite(u).all()):
+            raise LimitError(
+                f"wires: a word line of {cols} cells up to {g.max():g} S with {r_word:g} Ohm a segment lets "
+                "nothing through; check the units, or use twin.wires.nodal.solve"
+            )
+        return cls(*(np.ascontiguousarray(part.T) for part in (g, u, own, attenuation)))
+
+    @property
+    def toward(self) -> FloatArray:
+        """What g u is, without unit."""
+        return self.conductance * self.behind
+
+    @property
+    def forward(self) -> FloatArray:
+        """Bit-line current for 1 V at the driver while all bit lines are at 0 V, S."""
+        return self.conductance * self.attenuation
+
+    def between(self, row: int, col: int) -> FloatArray:
+        """Voltage of the word nodes of a row for 1 A into the one at `col`, all bit lines at 0 V, Ohm, (cols,)."""
+        behind, attenuation = self.behind[row], self.attenuation[row]
+        return np.concatenate([behind[:col] * attenuation[col], behind[col] * attenuation[col:]])
+
+
+class Elimination:
+    """An array of linear cells, its rows eliminated one after the other from the top.
+
+    What lies above a bit-line node row is a Norton equivalent: an admittance Y (cols, cols) and a current P V. A
+    segment r below it makes of both (I + r Y)^-1 of themselves, one Cholesky factor a row; the next word line, with
+    its closed form, adds to them. Nothing is divided by a wire resistance, so zero is exact.
+
+    Kept, the admittances give the voltages for a current through any cell, and with those the matrix after some
+    cells have changed (Woodbury): from the same elimination every time, so that no error builds up.
+
+    Args:
+        cells: conductances in S, (rows, cols), finite and not negative; with cols <= rows the work is least.
+        r_word, r_in, r_bit, r_out: Ohm, as in `twin.wires.wire_resistance.Wires`.
+        keep: what `after` needs, 8 rows cols^2 bytes, unless that is more than 256 MiB.
+
+    Attributes:
+        matrix: S, (rows, cols), current of the bit lines for 1 V on a word line.
+
+    Raises:
+        LimitError: as `WordLines.of`.
+        ImssaError: rounding has spoilt the elimination.
+    """
+
+    def __init__(
+        self, cells: FloatArray, *, r_word: float, r_in: float, r_bit: float, r_out: float, keep: bool = False
+    ) -> None:
+        rows, cols = cells.shape
+        self._lines = WordLines.of(cells, r_word, r_in)
+        self._below = np.full(rows, r_bit)
+        self._below[-1] += r_out
+        fits = keep and 8 * rows * cols**2 <= _LARGEST
+        self._admittance = np.empty((rows, cols, cols)) if fits else None
+        self._seen: dict[_Cell, _Response] = {}
+        forward, toward = self._lines.forward, self._lines.toward
+        above = np.zeros((cols, cols + rows), order="F")
+        for row in range(rows):
+            lower = np.tril(np.multiply.outer(forward[row], toward[row]), -1)
+            above[:, :cols] -= lower + lower.T
+            above[:, :cols].flat[:: cols + 1] += self._lines.own[row]
+            above[:, cols + row] = forward[row]
+            _descend(above[:, : cols + row + 1], self._below[row])
+            if self._admittance is not None:
+                self._admittance[row] = above[:, :cols].T
+        self.matrix: FloatArray = np.ascontiguousarray(above[:, cols:].T)
+
+    def after(self, cells: FloatArray) -> FloatArray | None:
+        """The matrix of the same array with other conductances `cells`, S, (rows, cols).
+
+        None where that is no cheaper than anew (more changed cells than a quarter of the bit lines), where rounding
+        may exceed 1e-11 of the largest element, or where nothing was kept.
+        """
+        base = self._lines.conductance
+        if self._admittance is None or cells.shape != base.shape:
+            return None
+        changed = [(int(row), int(col)) for row, col in np.argwhere(cells != base)]
+        if len(changed) > max(1, base.shape[1] // 4):
+            return None
+        if not changed:
+            return self.matrix
+        new = self._responses([cell for cell in changed if cell not in self._seen], self._admittance)
+        self._seen = {cell: self._seen.get(cell) or new[cell] for cell in changed}
+        seen = list(self._seen.values())
+        change = np.array([[cells[cell] - base[cell]] for cell in changed])
+        influence = change * np.array([self._across(cell, seen) for cell in changed])
+        try:
+            inverse = np.linalg.inv(np.eye(len(seen)) + influence)
+        except np.linalg.LinAlgError:
+            return None
+        driven, sensed = (np.array(part) for part in zip(*((one.driven, one.sensed) for one in seen), strict=True))
+        update = driven.T @ inverse @ (change * sensed)
+        matrix = self.matrix + update
+        growth = np.linalg.norm(inverse, 1) * (1.0 + np.linalg.norm(influence, 1))
+        error = np.finfo(np.float64).eps * growth * np.abs(update).max()
+        return matrix if error <= _ROUNDING * np.abs(matrix).max() else None
+
+    def _responses(self, cells: list[_Cell], admittance: FloatArray) -> dict[_Cell, _Response]:
+        """What 1 A through each of these cells does."""
+        if not cells:
+            return {}
+        rows = len(admittance)
+        norton = np.zeros((rows, admittance.shape[1], len(cells)))
+        for index, (row, col) in enumerate(cells):
+            norton[row, :, index] = self._source(row, col)
+        for row in range(1 + min(row for row, _ in cells), rows):
+            norton[row] += self._descended(norton[row - 1], row - 1, admittance)
+        sensed = -self._descended(norton[-1], rows - 1, admittance)
+        bits = np.zeros((rows + 1, *norton.shape[1:]))
+        for row in range(rows - 1, -1, -1):
+            bits[row] = self._descended(bits[row + 1] + self._below[row] * norton[row], row, admittance)
+        driven = np.einsum("rc,rck->kr", self._lines.forward, bits[:-1])
+        responses = {}
+        for index, (row, col) in enumerate(cells):
+            driven[index, row] += self._lines.attenuation[row, col]
+            responses[row, col] = _Response((row, col), bits[:-1, :, index].copy(), driven[index], sensed[:, index])
+        return responses
+
+    def _descended(self, values: FloatArray, row: int, admittance: FloatArray) -> FloatArray:
+        """(I + r Y)^-1 of values (cols, k) in a row, by what is kept, (I + r Y)^-1 Y."""
+        return np.asarray(values - admittance[row] @ (self._below[row] * values))
+
+    def _source(self, row: int, col: int) -> FloatArray:
+        """Current into the bit-line nodes of a row for 1 A through a cell of it, bit lines at 0 V, A, (cols,)."""
+        source: FloatArray = self._lines.conductance[row] * self._lines.between(row, col)
+        source[col] -= 1.0
+        return source
+
+    def _across(self, cell: _Cell, seen: list[_Response]) -> FloatArray:
+        """Voltage across a cell for 1 A through the cells of these responses, one at a time, V, (responses,)."""
+        row, col = cell
+        between = self._lines.between(row, col)
+        own = [between[response.cell[1]] if response.cell[0] == row else 0.0 for response in seen]
+        rest = np.array([response.bits[row] for response in seen]) @ self._source(row, col)
+        return np.asarray(rest + own, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Response:
+    """What 1 A through a cell, from its word line to its bit line, does; by reciprocity also what drives it.
+
+    Attributes:
+        cell: which; bits: voltages of all bit-line nodes, (rows, cols).
+        driven: voltage across the cell for 1 V on each word line, (rows,).
+        sensed: current that the bit lines lose, (cols,).
+    """
+
+    cell: _Cell
+    bits: FloatArray
+    driven: FloatArray
+    sensed: FloatArray
+
+
+def _descend(above: FloatArray, resistance: float) -> None:
+    """Put a resistance into every bit line below the Norton equivalent [Y, P], in place."""
+    if resistance == 0:
+        return
+    cols = above.shape[0]
+    system = resistance * above[:, :cols]
+    system.flat[:: cols + 1] += 1.0
+    factor, failed = dpotrf(system, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        raise ImssaError("effective matrix: the elimination met a matrix that is not positive; use twin.wires.nodal")
+    above[:] = dpotrs(factor, above, lower=1, overwrite_b=1)[0]
