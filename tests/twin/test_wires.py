@@ -279,7 +279,7 @@ def test_the_fast_path_refuses_a_law_and_a_bad_law_is_named() -> None:
             return np.full(voltage.shape, 1e-3)
 
     wires = Wires(r_word=100, r_bit=100)
-    with pytest.raises(ImssaError, match=r"twin\.nodal\.solve"):
+    with pytest.raises(ImssaError, match=r"twin\.wires\.nodal\.solve"):
         effective_matrix(CubicCells(np.ones((2, 2)), 1.0), wires)
     with pytest.raises(NotConverged, match=r"vector 1 stopped at a residual of"):
         solve(Jump(), wires, np.array([[0.1], [0.2]]))

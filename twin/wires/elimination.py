@@ -223,5 +223,7 @@ def _descend(above: FloatArray, resistance: float) -> None:
     system.flat[:: cols + 1] += 1.0
     factor, failed = dpotrf(system, lower=1, clean=0, overwrite_a=1)
     if failed:
-        raise ImssaError("effective matrix: the elimination met a matrix that is not positive; use twin.wires.nodal")
+        raise ImssaError(
+            "effective matrix: the elimination met a matrix that is not positive; use twin.wires.nodal.solve"
+        )
     above[:] = dpotrs(factor, above, lower=1, overwrite_b=1)[0]
