@@ -36,7 +36,9 @@ def demo(
     ] = TWINS,
     virtual: Annotated[
         str | None,
-        typer.Option(help=f"Go through the driver of {' or '.join(NUMBERED_KINDS)}, to a virtual one that runs meanwhile."),
+        typer.Option(
+            help=f"Go through the driver of {' or '.join(NUMBERED_KINDS)}, to a virtual one that runs meanwhile."
+        ),
     ] = None,
 ) -> None:
     """Train, deploy on the digital twin, verify, report: all of it in one go.
