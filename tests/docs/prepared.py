@@ -29,8 +29,9 @@ def station(folder: Path) -> dict[str, object]:
 
 def supert(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
     """No board is here: a twin of it opens at its address."""
+    from imssa_lab.station import addresses
 
-    patch.setattr(station, "open_array", lambda address: open_array("twin:supert-a0-easy?seed=1"))
+    patch.setattr(addresses, "open_array", lambda address: open_array("twin:supert-a0-easy?seed=1"))
     return {}
 
 
