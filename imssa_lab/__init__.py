@@ -6,6 +6,8 @@ Public names are handed on lazily: ``import imssa_lab`` loads no torch, h5py, py
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imssa_lab.contract import own_packages
+
 if TYPE_CHECKING:
     from imssa_lab.contract.errors import (
         BundleError,
@@ -103,7 +105,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # a module attribute may be of any type
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'imssa_lab' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+    module = _MODULE_OF[name]
+    own_packages.check(own_packages.needed_by(module))
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

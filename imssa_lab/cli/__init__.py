@@ -6,15 +6,19 @@ failed, cells stand outside, or twin and chip differ; 130 stopped by Ctrl-C. `ma
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from typer.core import TyperGroup
 
+import imssa_lab
 from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, program, recheck
 from imssa_lab.cli.bench import new_driver, station
 from imssa_lab.cli.models import data, study, sweep_bits, train
 from imssa_lab.cli.runs import log, monitor, report
 from imssa_lab.cli.shared.session import console
 from imssa_lab.cli.twins import fit, serve, twin_check
+from imssa_lab.contract import own_packages
 from imssa_lab.contract.errors import ImssaError
 
 STOPPED = 130
@@ -52,6 +56,23 @@ app = typer.Typer(
     help="Trained S4D kernels on memristor crossbar arrays, real or simulated.",
     epilog="Exit codes: 0 good, 1 error, 2 usage, 3 done, but not as wanted, 130 Ctrl-C.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"imssa {imssa_lab.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    own_packages.check()  # whatever the verb: importing another `twin` runs it, and it may drive instruments
+
+
 app.command()(demo.demo)
 app.command()(train.train)
 app.command("sweep-bits")(sweep_bits.sweep_bits)

@@ -10,6 +10,7 @@ import re
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
 
+from imssa_lab.contract import own_packages
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.contract.suggestions import did_you_mean
@@ -30,7 +31,7 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
         calibrated: False leaves the calibration file of an alias aside, to measure it anew.
 
     Raises:
-        ConfigError: the address cannot be read, or no driver of that name is installed.
+        ConfigError: the address cannot be read, no driver of that name is installed, or another module hides it.
         CalibrationError: the calibration file of an alias is damaged or of another chip.
         ImssaError: whatever the driver has to say about it.
     """
@@ -45,9 +46,11 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
             stack.pop_all()
             return ready
     scheme, place, options = split_address(address)
+    entry_point = drivers()[scheme]
+    own_packages.check(own_packages.needed_by(entry_point.module))
     try:
-        driver = drivers()[scheme].load()
-    except ImportError as error:
+        driver = entry_point.load()
+    except (ImportError, AttributeError) as error:
         raise ConfigError(f"array {address!r}: the driver {scheme!r} cannot be loaded ({error})") from error
     opened: CrossbarArray = driver(place, options)
     return opened
