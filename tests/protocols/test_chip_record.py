@@ -183,3 +183,16 @@ def test_the_log_goes_outside_the_count(tmp_path: Path) -> None:
     with open_run(tmp_path / "run.h5") as run:
         assert run.records("program") == 1
         assert np.array_equal(run.arrays()[0].program_conductances(np.full(SHAPE, 60e-6)).pulses, report.pulses)
+
+
+@pytest.mark.parametrize("fault", ["stuck low", "stuck high", "dead word line", "dead bit line"])
+def test_every_fault_that_no_pulse_mends_makes_its_cells_immovable(tmp_path: Path, fault: str) -> None:
+    """And a fault that pulses may mend does not."""
+    lines = np.zeros((4, 3), bool)
+    lines[:, 1] = True
+    with ChipRecord(tmp_path / "chips.db") as notes, DigitalTwin("ideal", (4, 3)) as array:
+        chip = notes.know(array.info)
+        notes.add_faults(chip, {"slow": ~lines}, "a test")
+        assert not notes.immovable(chip, (4, 3)).any()
+        notes.add_faults(chip, {fault: lines}, "a test")
+        assert np.array_equal(notes.immovable(chip, (4, 3)), lines)

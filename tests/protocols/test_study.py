@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.studies import written_chips
 from imssa_lab.studies.study_store import StudyStore
 from imssa_lab.studies.trials import StudyTrial, plan, points
 from imssa_lab.studies.workers import DaskWorkers, OneProcess, workers
+from imssa_lab.studies.written_chips import StudyModel, study_trial
+from protocols.deployment.deployment import Deployment
+from protocols.deployment.sequences import Sequences
+from tests.report import tiny
+from twin import DigitalTwin
 
 TRIALS = plan([0.0, 0.01], [1e-6], 5)
 
@@ -89,3 +96,27 @@ def test_store_is_plain_hdf5_with_units(tmp_path: Path) -> None:
         assert np.isfinite(file["results"][:, 1]).sum() == 3
         done = points(TRIALS, file["results"][...])
     assert [len(point.accuracies) for point in done] == [3]
+
+
+def test_trials_on_other_chips_meet_other_chips() -> None:
+    """Each number of a chip has faults and cells of its own, and always the same ones."""
+    model = StudyModel(tiny.bundle(), Sequences(*tiny.sequences()), tests=8)
+    seen: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+    for repeat in range(2):
+        for chip in range(3):
+            (array,) = written_chips.chips(1, chip, 0.1, written_chips.healthy_profile())
+            seen[repeat, chip] = (array.cells.stuck.tobytes(), array.cells.conductance.tobytes())
+    assert all(seen[0, chip] == seen[1, chip] for chip in range(3))
+    assert len({stuck for stuck, _ in seen.values()}) == 3
+    used: list[bytes] = []
+    deploy = written_chips.deploy
+
+    def watch(bundle: KernelBundle, arrays: list[DigitalTwin], **options: object) -> Deployment:
+        used.append(arrays[0].cells.stuck.tobytes())
+        return deploy(bundle, arrays, **options)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(written_chips, "deploy", watch)
+        for chip in range(3):
+            study_trial(model, StudyTrial(stuck=0.05, sigma=1e-6, mending=False, chip=chip))
+    assert len(set(used)) == 3

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from imssa_lab.contract.hal import CellOutcome, FloatArray, ProgrammingReport, Pulses
+from imssa_lab.contract.hal import CellOutcome, FloatArray, ProgrammingReport, PulseKind, Pulses
 from protocols.programmers.hysteretic import WriteVerify
+from protocols.programmers.ladder_state import Climb, Rules
 from twin import DigitalTwin, TwinProfile
 
 
@@ -172,3 +173,17 @@ def test_stepping_back_saves_pulses() -> None:
 def test_recipes_that_make_no_sense_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"tolerance_out|start, stop, step"):
         WriteVerify.model_validate({**TwinProfile.load("supert-a0-easy").recipe.model_dump(), **change})
+
+
+def test_a_cell_that_was_let_go_is_taken_up_again_only_beyond_the_outer_window() -> None:
+    """Hysteresis: reads that scatter between the two windows cost no pulse, a cell that has truly moved gets one."""
+    rules = Rules(inner=4e-6, outer=10e-6, retries=1, budget=None, step_back=None, centre=False)
+    ladders = WriteVerify.model_validate(TwinProfile.load("supert-a0-easy").recipe.model_dump())
+    climb = Climb(rules, (ladders.ladder(PulseKind.SET), ladders.ladder(PulseKind.RESET)), np.ones((1, 4), bool))
+    climb.verify(np.array([[-3e-6, 3e-6, -5e-6, 5e-6]]), 0.0)
+    assert climb.listed.tolist() == [[False, False, True, True]]
+    climb.verify(np.array([[-9e-6, 9e-6, -3e-6, 3e-6]]), 0.0)  # the first two drift within the outer window
+    assert climb.listed.tolist() == [[False, False, False, False]]
+    climb.verify(np.array([[-11e-6, 11e-6, -9e-6, 9e-6]]), 0.0)
+    assert climb.to_set.tolist() == [[True, False, False, False]]
+    assert climb.to_reset.tolist() == [[False, True, False, False]]

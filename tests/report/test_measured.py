@@ -151,3 +151,19 @@ def test_a_stuck_cell_that_was_not_read_is_null_in_the_journal():
     assert strictly(text)["stuck"] == [[0, 0, None], [1, 1, 3e-6]]
     (found,) = read_states([text], (2, 2))
     np.testing.assert_array_equal(found.standing, [[np.nan, np.nan], [np.nan, 3e-6]])
+
+
+def test_maps_keep_rows_and_columns_apart(tmp_path):
+    """A square array whose every cell differs: what is achieved is the map of the chip, not its transpose."""
+    target = 1e-6 * (5.0 + np.arange(64.0).reshape(8, 8))
+    chip = DigitalTwin("ideal", (8, 8), seed=3)
+    with record(tmp_path / "run.h5", [chip], {}) as (array,), array:
+        report = array.program_conductances(target)
+        true = chip.cells.conductance.copy()
+        mvm = array.read_mvm(0.1 * np.eye(8)) / 0.1
+    assert report.achieved == pytest.approx(true, rel=1e-6)
+    assert mvm == pytest.approx(true, rel=1e-6)
+    with open_run(tmp_path / "run.h5") as run:
+        one = measured.programmed(run).isel(array=0)
+        assert one["target"].values == pytest.approx(target)
+        assert one["achieved"].values == pytest.approx(true, rel=1e-6)

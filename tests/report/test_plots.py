@@ -67,6 +67,17 @@ def test_maps_show_microsiemens():
         np.testing.assert_allclose(values, expected)
 
 
+def test_maps_have_word_lines_down_and_bit_lines_across():
+    """A map in which every cell differs is drawn as it is, target, achieved and error alike."""
+    target = 1e-6 * np.arange(1.0, 17.0).reshape(4, 4)
+    achieved = target + 1e-7 * np.arange(16.0).reshape(4, 4) ** 2
+    figure = plots.conductance_maps(of_arrays([target], [achieved], 10e-6))
+    shown = [axis.images[0].get_array() for axis in figure.axes[:3]]
+    for values, wanted in zip(shown, (target, achieved, achieved - target), strict=True):
+        assert np.asarray(values) == pytest.approx(1e6 * wanted)
+    assert (figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()) == ("word line", "bit line")
+
+
 def test_the_map_of_ends_believes_the_reread_and_not_the_loop():
     from imssa_lab.contract.array_types import CellOutcome
     from imssa_lab.report.plots.maps import ends

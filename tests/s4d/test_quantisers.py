@@ -216,3 +216,13 @@ def test_cell_errors_that_cannot_be_are_refused() -> None:
         CellErrors(conductance=(0, 1), sigma=(0, 0), window=(0, 1), stuck_on=0.7, stuck_off=0.7)
     with pytest.raises(ValueError, match="window"):
         CellErrors(conductance=(0, 1), sigma=(0, 0), window=(1, 1))
+
+
+def test_the_ternary_threshold_lies_at_seven_tenths_of_the_mean() -> None:
+    """Weights just under and just over 0.7 mean|w| (Li et al., arXiv 1605.04711) end on either side of it."""
+    weight = torch.tensor([[0.69, -0.71, 1.3, -1.3], [6.99, 7.01, 13.0, 13.0]], dtype=torch.float64)
+    assert weight.abs().mean(1).tolist() == pytest.approx([1.0, 10.0])
+    alpha = (0.71 + 2.6) / 3
+    ternary = Ternary((1,))(weight)
+    assert ternary[0].tolist() == pytest.approx([0.0, -alpha, alpha, -alpha])
+    assert (ternary[1] != 0).tolist() == [False, True, True, True]

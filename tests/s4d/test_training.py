@@ -18,7 +18,15 @@ from imssa_lab.s4d.train.bit_sweep import sweep_bits
 from imssa_lab.s4d.train.epochs import augment
 from imssa_lab.s4d.train.evaluation import accuracy
 from imssa_lab.s4d.train.settings import Stage, TrainingConfig
-from imssa_lab.s4d.train.training import quantise, train, train_float, train_quantised, without_state, write_history
+from imssa_lab.s4d.train.training import (
+    quantise,
+    train,
+    train_float,
+    train_null,
+    train_quantised,
+    without_state,
+    write_history,
+)
 from tests.s4d.test_bundle import CONFIG, make_task
 
 TASK = make_task()
@@ -207,3 +215,37 @@ def test_settings_refuse_unknown_words() -> None:
         TrainingConfig.model_validate(
             {"chanels": 3, "full": {"epochs": 1, "rate": 1, "pole_share": 1}, "quantised": None}
         )
+
+
+def test_patience_restores_the_weights_of_the_best_epoch_not_of_the_last(tmp_path: Path) -> None:
+    """The net that is returned is, weight for weight, the one that stood at the end of the best epoch."""
+    config = CONFIG.model_copy(update={"patience": 3, "full": Stage(epochs=40, rate=8e-3, pole_share=0.2)})
+    model = train_float(TASK, config, checkpoint=tmp_path / "whole")
+    accuracies = [line.validation_accuracy for line in model.history]
+    best = accuracies.index(max(accuracies)) + 1
+    assert best < len(accuracies)
+
+    def stop_there(stage: str, done: int, total: int) -> None:
+        if done == best:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_float(TASK, config, progress=stop_there, checkpoint=tmp_path / "stopped")
+    at_best, last = (
+        torch.load(tmp_path / name, weights_only=True)["stages"]["float"]["network"] for name in ("stopped", "whole")
+    )
+    returned = model.network.state_dict()
+    assert all(torch.equal(returned[name], values) for name, values in at_best.items())
+    assert not all(torch.equal(returned[name], values) for name, values in last.items())
+
+
+def test_the_null_control_has_no_memory_after_training_and_the_net_has() -> None:
+    """A mean over time of a net without memory cannot depend on the order of the steps."""
+    inputs = torch.from_numpy(TASK.test[0])
+    shuffled = inputs[:, torch.randperm(inputs.shape[1], generator=torch.Generator().manual_seed(0))]
+    changes = {}
+    for name, trained in (("null", train_null(TASK, CONFIG)), ("net", train_float(TASK, CONFIG))):
+        with torch.no_grad():
+            changes[name] = float((trained.network(inputs) - trained.network(shuffled)).abs().max())
+    assert changes["null"] < 1e-5
+    assert changes["net"] > 0.1

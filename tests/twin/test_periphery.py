@@ -10,7 +10,7 @@ from drivers.supert_a0 import convert
 from imssa_lab.contract.errors import LimitError, LinkCorrupt
 from protocols.recurrence import read_signed
 from twin import DigitalTwin, TwinProfile
-from twin.periphery.columns import ReadRate, Sag
+from twin.periphery.columns import ColumnAmplifiers, ReadRate, Sag
 from twin.periphery.converter import Adc, Converters, adc_ranges, codes_of
 from twin.periphery.inputs import Inputs, dac_voltage, pulse_trains, weighted_sum
 
@@ -263,3 +263,16 @@ def test_column_gains_show_in_products_but_not_in_cell_reads() -> None:
     assert (1 / gain).mean() == pytest.approx(1.22, abs=0.03)
     assert (1 / gain).std() == pytest.approx(0.17, abs=0.03)
     assert twin.read_conductances() == pytest.approx(50e-6, rel=1e-12)
+
+
+def test_offsets_of_columns_and_converters_have_a_spread_of_their_own() -> None:
+    """Offsets and gains are drawn apart: each has the sd that its own field says, and they do not correlate."""
+    section = BOARD.columns.model_copy(update={"gain_spread": 0.2, "offset_spread": 3e-7})
+    columns = ColumnAmplifiers(section, 4000, np.random.default_rng(1))
+    shared = converters(4000, 2, bits=10, full_scales=(1.0,), gain_spread=0.2, offset_spread=0.01)
+    for drawn, spread in ((columns, 3e-7), (shared, 0.01)):
+        assert drawn.gain.std() == pytest.approx(0.2, rel=0.05)
+        assert drawn.offset.std() == pytest.approx(spread, rel=0.05)
+        assert abs(np.corrcoef(drawn.gain, drawn.offset)[0, 1]) < 0.06  # chance alone: sd 0.016
+    exact = converters(4000, 2, bits=10, full_scales=(1.0,), gain_spread=0.2)
+    assert not exact.offset.any()

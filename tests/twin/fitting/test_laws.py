@@ -5,11 +5,12 @@ import pytest
 from scipy import stats
 
 from tests.twin.fitting.conftest import relaxed, table
+from twin.fitting import programming_error, relaxation_fit
 from twin.fitting.goodness import anderson_darling, anderson_p
 from twin.fitting.programming_error import fit_programming
 from twin.fitting.relaxation_fit import fit_relaxation
 from twin.fitting.tailed_law import fit_levels, log_density, normal_scores, slopes
-from twin.relaxation import displacement, tailed
+from twin.relaxation import displacement, fallen, tailed
 
 P = np.array([[-0.2], [0.5], [3.0], [0.3], [2.0], [0.1]])
 
@@ -91,3 +92,26 @@ def test_window_residue_is_told_from_a_gaussian():
     other = fit_programming(normal, np.random.default_rng(1))
     assert other.chosen != "window"
     assert np.polyval(other.sections["programming"]["sd"][::-1], 0.5) == pytest.approx(3e-6, rel=0.15)
+
+
+@pytest.mark.parametrize("quantity", ["programming", "relaxation"])
+def test_a_law_is_fitted_to_one_half_and_judged_on_the_other(monkeypatch: pytest.MonkeyPatch, quantity: str) -> None:
+    """Two halves that differ by 15 uS: the law is that of its own half alone, and the other half rejects it."""
+    rng = np.random.default_rng(5)
+    cells, core, jump = 1200, 1e-6, 15e-6
+    cell, target = np.arange(cells), np.tile(np.linspace(40e-6, 90e-6, 8), cells // 8)
+    first = cell < cells // 2
+    error = core * rng.standard_normal(cells) - np.where(first, 0.0, jump)
+    module = programming_error if quantity == "programming" else relaxation_fit
+    monkeypatch.setattr(module, "half_of", lambda given, _: given < cells // 2)
+    if quantity == "programming":
+        data = table(cell=cell, target=target, conductance=target + error)
+        outcome = fit_programming(data, np.random.default_rng(0), model="gaussian")
+    else:
+        conductance = fallen(target, error, 1.0)
+        data = table(cell=cell, time=np.ones(cells), initial=target, conductance=conductance)
+        outcome = fit_relaxation(data, np.random.default_rng(0), model="gaussian")
+    cores = [p.value for p in outcome.parameters if "core" in p.name]
+    assert cores
+    assert max(cores) < 2 * core  # fitted to both halves it would be half of the jump
+    assert max(group.ks_p for group in outcome.groups) < 1e-6

@@ -1,0 +1,79 @@
+"""What each level of verification must look at: worst cases, real inputs, and outputs corrected the right way."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from imssa_lab.contract.hal import CrossbarArray, FloatArray, Readout
+from imssa_lab.mapping import map_bundle
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import layer_inputs, run_kernels
+from protocols.deployment.verification import Bounds, verify_kernels, verify_mvm
+from protocols.recurrence import KernelRunner, output_correction
+from twin import DigitalTwin
+
+
+class Saturating(DigitalTwin):
+    """Bit lines that carry no more than `most` amperes either way."""
+
+    most = np.inf
+    largest = 0.0
+
+    def _read_mvm(self, voltages: FloatArray) -> Readout:
+        current = super()._read_mvm(voltages).current(self.info.adc)
+        self.largest = max(self.largest, float(np.abs(current).max()))
+        return Readout(np.clip(current, -self.most, self.most))
+
+    _read_loop = CrossbarArray._read_loop
+
+
+def test_products_that_fail_only_at_full_drive_fail_the_level(bundle: KernelBundle) -> None:
+    """Random vectors never drive all word lines of a column with the signs of its weights; worst-case vectors do."""
+    array = Saturating("ideal", seed=0)
+    mapping = map_bundle(bundle, array.info.shape, array.info.window, 1)
+    array.program_conductances(*mapping.target(0))
+    sound = verify_mvm([array], mapping, Bounds())
+    assert sound.passed
+    array.most = 0.5 * array.largest  # the largest current was that of a worst-case vector
+    spoilt = verify_mvm([array], mapping, Bounds())
+    assert spoilt.figures["random_vectors"] < Bounds().mvm < spoilt.figures["worst_case_vectors"]
+    assert not spoilt.passed
+
+
+Kernels = Callable[[int, FloatArray], FloatArray]
+
+
+@pytest.mark.parametrize("blind_to", ["real inputs", "impulses", None])
+def test_kernels_must_be_right_on_impulses_and_on_real_inputs(
+    bundle: KernelBundle, sequences: FloatArray, blind_to: str | None
+) -> None:
+    inputs = layer_inputs(bundle, sequences)
+
+    def runner(layer: int, values: FloatArray) -> FloatArray:
+        kind = "impulses" if not values[:, 1:].any() else "real inputs"
+        exact = run_kernels(bundle.layers[layer], values)
+        return 0.0 * exact if kind == blind_to else exact
+
+    assert verify_kernels(bundle, runner, inputs, Bounds())[0].passed is (blind_to is None)  # type: ignore[arg-type]
+
+
+def test_corrected_outputs_are_the_ideal_ones(bundle: KernelBundle, sequences: FloatArray) -> None:
+    """A chip whose outputs are off by a gain and an offset a channel, both far from 1 and 0, comes back exactly."""
+    values = layer_inputs(bundle, sequences)[0]
+    ideal = run_kernels(bundle.layers[0], values)
+    rng = np.random.default_rng(3)
+    gain, offset = rng.uniform(0.4, 2.5, ideal.shape[-1]), rng.uniform(-2.0, 2.0, ideal.shape[-1])
+    measured = gain * ideal + offset
+    found_gain, found_offset = output_correction(0, measured, ideal)
+    assert found_gain == pytest.approx(1 / gain)
+    assert found_offset == pytest.approx(-offset / gain)
+    array = DigitalTwin("ideal", seed=0)
+    mapping = map_bundle(bundle, array.info.shape, array.info.window, 1)
+    array.program_conductances(*mapping.target(0))
+    runner = KernelRunner([array], mapping)
+    spoilt = runner.raw
+    runner.raw = lambda layer, given: gain * spoilt(layer, given) + offset  # type: ignore[method-assign]
+    before = np.abs(runner(0, values) - ideal).max()
+    runner.recalibrate(0, runner.raw(0, values), ideal)
+    assert np.abs(runner(0, values) - ideal).max() < 1e-3 * before
