@@ -82,7 +82,8 @@ class DigitalTwin(CrossbarArray):
         self.cells = Cells(p, shape, devices, cycles)
         self._wired = None if p.wires is None else WiredCells(p.wires)
         self._product = self._product_with(self.cells.conductance)
-        self._plain = PlainReads(p, self.columns, self.noise, self._wired) if PlainReads.suits(p) else None
+        parts = self.columns, self.noise, self._wired
+        self._plain = PlainReads(p, *parts) if PlainReads.suits(p, *parts) else None
         self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
         self._clock = 0.0
         self._relaxing: RelaxingCells | None = None

@@ -6,8 +6,10 @@ import pytest
 from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
-from twin.fast.plain_reads import PlainReads
-from twin.noise import Flicker, Telegraph
+from twin.fast.coverage import not_covered
+from twin.fast.plain_reads import CLAIMS, PlainReads
+from twin.noise import CellNoise, Flicker, ReadNoise, Telegraph
+from twin.periphery.columns import Columns
 from twin.wires.wire_resistance import Wires
 
 pytestmark = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
@@ -130,3 +132,47 @@ def test_physics_that_is_not_plain_goes_the_long_way() -> None:
     measured = TwinProfile.load("supert-a0")
     for section in ("read_noise", "inputs", "adc", "read_rate"):
         assert not PlainReads.suits(plain(**{section: getattr(measured, section)}))
+
+
+class Humming(ReadNoise):
+    """White noise and a hum of the mains, which no fast way of reading knows."""
+
+    hum: float = 0.0
+
+
+class HummingCells(CellNoise):
+    """Adds a microampere to every output."""
+
+    def of_mvm(self, conductance: FloatArray, voltages: FloatArray, times: FloatArray) -> FloatArray:
+        return super().of_mvm(conductance, voltages, times) + getattr(self._noise, "hum", 1e-6)
+
+
+class Dimmed(Columns):
+    """A law of its own without a new field."""
+
+
+def test_a_law_that_the_fast_way_does_not_know_is_seen_by_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a new field, by a subclass of a section, by a subclass of the part that computes it."""
+    quiet = plain(read_noise=plain().read_noise.model_copy(update={"sd_median": 0.0}))
+    without = in_batches(DigitalTwin(quiet, seed=3), 20)
+    humming = quiet.model_copy(update={"read_noise": Humming(**quiet.read_noise.model_dump(), hum=1e-6)})
+    with monkeypatch.context() as patched:
+        patched.setattr("twin.digital_twin.CellNoise", HummingCells)
+        for profile in (humming, quiet):
+            louder = in_batches(DigitalTwin(profile, seed=3), 20)
+            assert np.median(louder - without) == pytest.approx(1e-6, rel=0.2)
+    assert not_covered(humming, CLAIMS) == "profile.read_noise"
+    dimmed = quiet.model_copy(update={"columns": Dimmed(**quiet.columns.model_dump())})
+    assert not_covered(dimmed, CLAIMS) == "profile.columns"
+    assert not PlainReads.suits(dimmed)
+
+
+def test_a_field_that_comes_later_is_not_covered_until_it_is_claimed() -> None:
+    for kind, claims in CLAIMS.items():
+        assert set(claims) == set(kind.model_fields)
+        for name in claims:
+            fewer = {**CLAIMS, kind: {other: claim for other, claim in claims.items() if other != name}}
+            missed = not_covered(plain(wires=Wires(r_word=1.0, r_bit=1.0)), fewer)
+            assert missed is not None
+            assert missed.endswith(f".{name}")
+    assert not_covered(plain(), CLAIMS) is None

@@ -15,27 +15,55 @@ from imssa_lab.contract.array_types import AdcRanges, ColumnCalibration
 from imssa_lab.contract.closed_loop import ClosedLoop
 from imssa_lab.contract.hal import FloatArray, Readout
 from twin.fast import compiled_loop, compiled_reads
+from twin.fast.coverage import Claims, absent, any_value, not_covered, section
 from twin.fast.exact_products import SteppedProduct
-from twin.noise import CellNoise
-from twin.periphery.columns import ColumnAmplifiers
+from twin.noise import CellNoise, ReadNoise
+from twin.periphery.columns import ColumnAmplifiers, Columns
+from twin.periphery.converter import Adc
+from twin.periphery.inputs import Inputs
 from twin.profile import TwinProfile
-from twin.wires.wire_resistance import WiredCells
+from twin.wires.wire_resistance import WiredCells, Wires
+
+_NOT_OF_READS = (
+    *("name", "source", "window", "limits", "timing", "recipe", "programming"),
+    *("fresh", "set", "reset", "stuck", "devices", "weak", "lines", "forming", "overdrive"),
+)
+"""Sections that move conductances or the clock; a read is given both as they are."""
+
+
+CLAIMS: Claims = {
+    TwinProfile: {
+        **dict.fromkeys(_NOT_OF_READS, any_value),
+        "read_voltage": any_value,
+        **dict.fromkeys(("read_noise", "inputs", "columns"), section),
+        "adc": lambda adc: adc is not None,
+        "wires": lambda wires: wires is None or type(wires) is Wires,
+        **dict.fromkeys(("nonlinearity", "relaxation", "read_rate"), absent),
+    },
+    ReadNoise: {
+        **dict.fromkeys(("reference", "sd_median", "sd_spread", "exponent"), any_value),
+        **dict.fromkeys(("flicker", "telegraph", "electronic"), absent),
+    },
+    Inputs: {
+        "coding": lambda coding: coding == "analog",
+        **dict.fromkeys(("bits", "full_scale", "signed"), any_value),
+    },
+    Adc: {
+        **dict.fromkeys(("bits", "full_scales", "signed", "headroom", "converters"), any_value),
+        **dict.fromkeys(("missing", "inl", "gain_spread", "offset_spread"), absent),
+    },
+    Columns: dict.fromkeys(("gain", "gain_spread", "offset_spread"), any_value),
+    Wires: dict.fromkeys(("r_word", "r_bit", "r_in", "r_out", "r_access", "selector"), any_value),
+}
+"""What the plain reads compute, field by field."""
+_PARTS = (ColumnAmplifiers, CellNoise, WiredCells)
+"""A subclass of these may do something else."""
 
 
 def is_plain(profile: TwinProfile) -> bool:
-    """Whether the physics of this kind of chip is plain."""
-    adc, noise = profile.adc, profile.read_noise
-    return (
-        profile.nonlinearity is None
-        and profile.relaxation is None
-        and profile.read_rate is None
-        and profile.inputs.coding == "analog"
-        and SteppedProduct.suits(profile.limits.read_voltage, profile.inputs.step)
-        and noise.flicker is None
-        and noise.telegraph is None
-        and noise.electronic is None
-        and adc is not None
-        and not (adc.missing or adc.inl or adc.gain_spread or adc.offset_spread)
+    """Whether plain reads compute all the physics of this kind of chip."""
+    return not_covered(profile, CLAIMS) is None and SteppedProduct.suits(
+        profile.limits.read_voltage, profile.inputs.step
     )
 
 
@@ -64,9 +92,9 @@ class PlainReads:
         self._variance = self._conductance
 
     @staticmethod
-    def suits(profile: TwinProfile) -> bool:
-        """Whether chips of this kind can be read the short way, here."""
-        return jit.AVAILABLE and is_plain(profile)
+    def suits(profile: TwinProfile, *parts: object) -> bool:
+        """Whether chips of this kind, made of these parts, can be read the short way, here."""
+        return jit.AVAILABLE and is_plain(profile) and all(part is None or type(part) in _PARTS for part in parts)
 
     def read(self, conductance: FloatArray, voltages: FloatArray) -> Readout:
         """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""
