@@ -16,21 +16,16 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import (
     ArrayInfo,
     BoolArray,
-    CellOutcome,
-    CrossbarArray,
     FloatArray,
-    Programmer,
-    ProgrammingReport,
     PulseKind,
     Pulses,
 )
-from imssa_lab.contract.wrapper import Decorated
 
 _VERSION = 1
 IMMOVABLE = ("stuck low", "stuck high", "dead word line", "dead bit line")
@@ -228,50 +223,6 @@ class ChipRecord:
             raise LogError(
                 f"chip record {self.path} cannot be {what}: {error}; no pulse is sent that is not in it"
             ) from error
-
-
-# A decorator of the contract acts on the backend half of the array inside it.
-# ruff: noqa: SLF001
-
-
-class Counted(Decorated):
-    """The contract of `array`, with every pulse in the chip record before it is sent.
-
-    Pulses that the record could not take are not sent. A batch that fails on its way stays counted: it may have
-    reached the cells. Stuck cells that programming finds are entered as faults. To log as well, put the log outside:
-    ``Recorded(Counted(array, record), log)``.
-    """
-
-    def __init__(self, array: CrossbarArray, record: ChipRecord) -> None:
-        super().__init__(array)
-        self._record = record
-        self.chip = record.know(array.info)
-
-    def program_conductances(
-        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
-    ) -> ProgrammingReport:
-        """As the contract says; cells that turn out stuck go into the record.
-
-        Raises:
-            LimitError: as the contract says; LogError: the record cannot be written.
-        """
-        report = super().program_conductances(target, mask, programmer)
-        stuck = {"stuck low": CellOutcome.STUCK_LOW, "stuck high": CellOutcome.STUCK_HIGH}
-        self.note_faults({name: report.outcome == end for name, end in stuck.items()}, "programming")
-        return report
-
-    def note_faults(self, faults: dict[str, BoolArray], found_by: str) -> None:
-        """Enter faults of this chip into the record, by name, (rows, cols)."""
-        self._record.add_faults(self.chip, faults, found_by)
-
-    def immovable(self) -> BoolArray:
-        """Cells of this chip that the record knows to be stuck, or on a dead line, (rows, cols)."""
-        return self._record.immovable(self.chip, self.info.shape)
-
-    def _apply_pulses(self, pulses: Pulses) -> None:
-        with self._array._call():
-            self._record.add_pulses(self.chip, pulses)
-            self._array._apply_pulses(pulses)
 
 
 def _now() -> str:

@@ -13,7 +13,15 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.measure_record.days import supert
-from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Pulses, Readout
+from imssa_lab.contract.hal import (
+    BoolArray,
+    CrossbarArray,
+    FloatArray,
+    Programmer,
+    ProgrammingReport,
+    Pulses,
+    Readout,
+)
 from imssa_lab.log import Recorded, RunLog
 
 _STRETCH = 10  # calls: what a record leaves behind in the processor's caches is paid for within it
@@ -62,12 +70,14 @@ class InStretches(Recorded):
     def program(self, target: FloatArray) -> FloatArray:
         """Write-verify of the whole array; gives the seconds of what was not recorded, and of what was."""
         self._since = time.perf_counter()
-        if self._phase == 0:
-            self.program_conductances(target)
-        else:
-            CrossbarArray.program_conductances(self, target, programmer=self._default_programmer())
+        self.program_conductances(target)
         self._switch(True)
         return self._taken
+
+    def _program(self, programmer: Programmer | None, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        if self._phase == 0:
+            return super()._program(programmer, target, mask)
+        return CrossbarArray._program(self, programmer, target, mask)
 
     def _switch(self, recording: bool) -> None:
         now = time.perf_counter()

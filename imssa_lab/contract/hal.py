@@ -239,8 +239,7 @@ class CrossbarArray(ABC):
         if wanted.shape != self._info.shape:
             raise LimitError(f"{self._info.name}: target has shape {wanted.shape}, the array {self._info.shape}")
         self._check_targets(wanted, chosen)
-        loop = self._default_programmer() if programmer is None else programmer
-        return loop(self, np.where(chosen, wanted, np.nan), chosen)
+        return self._program(programmer, np.where(chosen, wanted, np.nan), chosen)
 
     def wait(self, seconds: float) -> None:
         """Let device time pass: hardware sleeps, a twin moves its clock.
@@ -304,6 +303,11 @@ class CrossbarArray(ABC):
 
     @abstractmethod
     def _default_programmer(self) -> Programmer: ...
+
+    def _program(self, programmer: Programmer | None, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        """Run the loop on this array, None: the chip's own, for `target` (rows, cols), S, NaN outside the mask."""
+        loop = self._default_programmer() if programmer is None else programmer
+        return loop(self, target, mask)
 
     @abstractmethod
     def _wait(self, seconds: float) -> None: ...

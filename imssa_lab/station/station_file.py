@@ -35,7 +35,7 @@ from imssa_lab.contract.errors import CalibrationError, ConfigError, ImssaError,
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.contract.suggestions import did_you_mean, explain
 from imssa_lab.station.calibration_file import CalibrationFile
-from protocols.wrappers.recipe_override import Prescribed
+from protocols.wrappers.recipe_override import RecipeOverride
 
 _log = logging.getLogger(__name__)
 _NOT_YET = "not there yet, so columns are not calibrated; measure it: imssa calibrate"
@@ -127,7 +127,7 @@ class StationArray(_Section):
                 "put the right chip in, or correct the file"
             )
         array.lower_limits(self.limits.on(array.info.limits))
-        return Prescribed(array, self.programmer, self.recipe) if self.programmer or self.recipe else array
+        return RecipeOverride(array, self.programmer, self.recipe) if self.programmer or self.recipe else array
 
     def calibrate(self, array: CrossbarArray) -> None:
         """Let `array` carry the calibration of the file; a warning where it is stale or was never measured.

@@ -28,9 +28,9 @@ from protocols.characterisation.experiments import (
     joined,
     parts,
 )
-from protocols.chip_record import Counted
 from protocols.programmers import WriteVerify, recipe_of
-from protocols.wrappers.counting_array import DryCount, DryRun, duration
+from protocols.wrappers.counted import Counted
+from protocols.wrappers.counting_array import CountingArray, DryRun, duration
 
 _log = logging.getLogger(__name__)
 _PARTS, _SETTINGS = "parts", "characterisation.json"
@@ -107,7 +107,7 @@ class Characterisation:
 
     def plan(self) -> Plan:
         """What is left to do, from a dry count; the array is not asked anything."""
-        dry, durations = DryCount(self._array), self._array.info.durations
+        dry, durations = CountingArray(self._array), self._array.info.durations
         bench = Bench(dry, self._bench.recipe, self._bench.schedule)
         seconds = {}
         for name in self._names:

@@ -28,7 +28,8 @@ from protocols.deployment.predict import Predictor, reachable
 from protocols.deployment.remedies import Loop, Remedied
 from protocols.deployment.verification import Bounds, LevelResult, impulse_responses, verify_task
 from protocols.recurrence import KernelRunner
-from protocols.wrappers.budget import Account, Budget, Metered
+from protocols.wrappers.budget import Account, Budget
+from protocols.wrappers.metered import Metered
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]

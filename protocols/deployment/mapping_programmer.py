@@ -28,7 +28,8 @@ from imssa_lab.mapping import (
 from imssa_lab.s4d.bundle import KernelBundle
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
 from protocols.deployment.predict import Predictor
-from protocols.wrappers.budget import Account, Metered
+from protocols.wrappers.budget import Account
+from protocols.wrappers.metered import Metered
 
 _log = logging.getLogger(__name__)
 _STUCK = (CellOutcome.STUCK_LOW, CellOutcome.STUCK_HIGH, CellOutcome.GAVE_UP)

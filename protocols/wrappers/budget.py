@@ -1,19 +1,11 @@
-"""A budget of pulses and of device time, and the meter that holds a deployment to it.
-
-The meter stands between protocol and array: a batch of pulses that the budget does not cover is not sent.
-"""
+"""A budget of pulses and of device time, and the account of what was spent of it (see `metered`)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from imssa_lab.contract.errors import DeploymentError
-from imssa_lab.contract.hal import CrossbarArray, Pulses
-from imssa_lab.contract.wrapper import Decorated
 
 _LEAP = 86400.0
 
@@ -72,36 +64,3 @@ class Account:
             self.refused = True
             raise DeploymentError(f"the budget of {most:g} s device time is spent ({self.seconds:g} s gone by)")
         self.pulses += pulses
-
-
-class Metered(Decorated):
-    """`array`, with every pulse and the time that goes by booked on `account`.
-
-    `counts` (rows, cols) holds the pulses of each cell. Raises `DeploymentError` in place of sending a batch of
-    pulses that the budget does not cover.
-    """
-
-    def __init__(self, array: CrossbarArray, account: Account) -> None:
-        super().__init__(array)
-        self._account = account
-        self._seen = array.time
-        self.counts: NDArray[np.int32] = np.zeros(array.info.shape, dtype=np.int32)
-
-    def _book(self) -> None:
-        now = self._array.time
-        self._account.passed(now - self._seen)
-        self._seen = now
-
-    def _apply_pulses(self, pulses: Pulses) -> None:
-        self._book()
-        self._account.ask(int(np.count_nonzero(pulses.mask)))
-        self.counts += pulses.mask
-        super()._apply_pulses(pulses)
-        self._book()
-
-    def _wait(self, seconds: float) -> None:
-        super()._wait(seconds)
-        self._book()
-
-    def _close(self) -> None:
-        """The array inside stays its owner's to close."""

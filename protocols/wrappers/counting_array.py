@@ -1,4 +1,4 @@
-"""What a protocol asks of an array, found out without asking: it is run on an array that only counts.
+"""`CountingArray`: what a protocol asks of an array, found out without asking it.
 
 Nothing here reads or drives the array that is meant; how long operations take is what its driver says of them.
 """
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from imssa_lab.contract.hal import (
     ArrayInfo,
@@ -58,8 +57,8 @@ class Counts:
         )
 
 
-class DryCount(CrossbarArray):
-    """An array of the kind of `array` that is never asked itself: it counts, and holds what it was told to hold.
+class CountingArray(CrossbarArray):
+    """An array of the kind of `array` that is never asked itself: it counts, and holds the targets that it is given.
 
     What is outside the limits raises, as it would there. Cells read as far above the window until they are
     programmed, so that none of them passes for one that stands where it should.
@@ -79,30 +78,19 @@ class DryCount(CrossbarArray):
         self._pulsed = np.zeros(array.info.shape, dtype=np.bool_)
         self._held = np.full(array.info.shape, 2 * array.info.window.high)
 
-    def program_conductances(
-        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
-    ) -> ProgrammingReport:
-        """Count what a programmer would ask for, and hold the targets.
-
-        Raises:
-            LimitError: as the contract says, and where the ladders of its recipe go above the limits.
-        """
-        chosen, loop = self._mask(mask), self._own if programmer is None else programmer
-
-        def counted(array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
-            self._count(loop, mask)
-            self._held = np.where(mask, target, self._held)
-            return ProgrammingReport(
-                target=target,
-                achieved=target,
-                pulses=np.zeros(mask.shape, dtype=np.int32),
-                outcome=np.where(mask, CellOutcome.REACHED, CellOutcome.NOT_SELECTED).astype(np.uint8),
-                tolerance=1.0,
-                seconds=0.0,
-                reads=0,
-            )
-
-        return super().program_conductances(target, chosen, counted)
+    def _program(self, programmer: Programmer | None, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        """Count what a programmer would ask for, and hold the targets; ladders above the limits raise LimitError."""
+        self._count(self._own if programmer is None else programmer, mask)
+        self._held = np.where(mask, target, self._held)
+        return ProgrammingReport(
+            target=target,
+            achieved=target,
+            pulses=np.zeros(mask.shape, dtype=np.int32),
+            outcome=np.where(mask, CellOutcome.REACHED, CellOutcome.NOT_SELECTED).astype(np.uint8),
+            tolerance=1.0,
+            seconds=0.0,
+            reads=0,
+        )
 
     def _count(self, loop: Programmer, mask: BoolArray) -> None:
         cells, recipe = int(mask.sum()), recipe_inside(loop)
@@ -179,7 +167,7 @@ class DryRun:
 
     Attributes:
         info: of the first array; arrays: how many.
-        expected, longest, strongest, drive: see `DryCount`.
+        expected, longest, strongest, drive: see `CountingArray`.
     """
 
     info: ArrayInfo
@@ -190,7 +178,7 @@ class DryRun:
     drive: float = 0.0
 
     @classmethod
-    def of(cls, counted: Sequence[DryCount]) -> DryRun:
+    def of(cls, counted: Sequence[CountingArray]) -> DryRun:
         """All of them together."""
         strongest = {
             kind: (max(c.strongest[kind][0] for c in having), max(c.strongest[kind][1] for c in having))

@@ -1,4 +1,4 @@
-"""`Spending`: an array that tells how much device time its calls have taken, by its driver's own figures."""
+"""`DeviceTimeReported`: an array that reports the device time of its calls, by the figures of its driver."""
 
 from __future__ import annotations
 
@@ -7,40 +7,34 @@ from collections.abc import Callable
 import numpy as np
 
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Pulses, Readout
-from imssa_lab.contract.wrapper import Decorated
+from imssa_lab.contract.wrapper import Wrapper
 from protocols.wrappers.counting_array import Counts
 
 
-class Spending(Decorated):
-    """The contract of `array`; after every call `tell` gets the device time, s, of all calls so far.
+class DeviceTimeReported(Wrapper):
+    """The contract of `array`; after every call `report` gets the device time, s, of all calls so far.
 
     It is counted as a dry run counts it, so that the two can be held side by side; the instrument is not asked. NaN
     where the driver does not know how long operations take.
     """
 
-    def __init__(self, array: CrossbarArray, tell: Callable[[float], None]) -> None:
+    def __init__(self, array: CrossbarArray, report: Callable[[float], None]) -> None:
         super().__init__(array)
-        self._counts, self._tell = Counts(), tell
+        self._counts, self._report = Counts(), report
 
-    def _spent(self, counts: Counts) -> None:
+    def _count(self, counts: Counts) -> None:
         self._counts += counts
-        self._tell(self._counts.seconds(self._info.durations))
+        self._report(self._counts.seconds(self._info.durations))
 
-    def _read_mvm(self, voltages: FloatArray) -> Readout:
-        readout = super()._read_mvm(voltages)
-        self._spent(Counts(products=len(voltages)))
-        return readout
+    def _after_products(self, voltages: FloatArray, readout: Readout) -> None:
+        self._count(Counts(products=len(voltages)))
 
-    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        readout = super()._read_conductances(mask, averages)
-        self._spent(Counts(cell_reads=averages * int(np.count_nonzero(mask))))
-        return readout
+    def _after_cells(self, mask: BoolArray, averages: int, readout: Readout) -> None:
+        self._count(Counts(cell_reads=averages * int(np.count_nonzero(mask))))
 
-    def _apply_pulses(self, pulses: Pulses) -> None:
-        super()._apply_pulses(pulses)
+    def _after_pulses(self, pulses: Pulses) -> None:
         count = int(np.count_nonzero(pulses.mask))
-        self._spent(Counts(pulses=count, widths=count * pulses.width))
+        self._count(Counts(pulses=count, widths=count * pulses.width))
 
-    def _wait(self, seconds: float) -> None:
-        super()._wait(seconds)
-        self._spent(Counts(waited=seconds))
+    def _after_wait(self, seconds: float) -> None:
+        self._count(Counts(waited=seconds))

@@ -1,4 +1,4 @@
-"""`Prescribed`: an array whose programmer is chosen by the lab, in the place of the chip's own recipe."""
+"""`RecipeOverride`: an array whose programmer is chosen by the lab, in the place of the chip's own recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
-from imssa_lab.contract.wrapper import Decorated
+from imssa_lab.contract.wrapper import Wrapper
 from protocols.programmers import make_programmer, recipe_inside, recipe_of
 from protocols.programmers.programmer_names import GIVEN_RECIPE, changed
 
@@ -15,7 +15,7 @@ GIVEN_PROGRAMMER = "programmer"
 """What in the provenance of an array names the programmer that it was given."""
 
 
-class Prescribed(Decorated):
+class RecipeOverride(Wrapper):
     """The contract of `array`, with the programmer `name` wherever a script names none.
 
     The provenance says what was given, so that a log does. To a log it is the array's own recipe: a replay answers

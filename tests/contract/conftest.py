@@ -27,8 +27,13 @@ from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.contract.testing import Run, Script
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
-from protocols.wrappers.progress import Watched
-from protocols.wrappers.recipe_override import Prescribed
+from protocols.chip_record import ChipRecord
+from protocols.wrappers.budget import Account, Budget
+from protocols.wrappers.counted import Counted
+from protocols.wrappers.device_time import DeviceTimeReported
+from protocols.wrappers.metered import Metered
+from protocols.wrappers.progress import ProgressReported
+from protocols.wrappers.recipe_override import RecipeOverride
 from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
 from twin.instruments.bench_twin import BenchTwin
@@ -54,10 +59,14 @@ def _recorded(script: Script, path: Path) -> Any:
         return script(array)
 
 
-def _prescribed_and_watched(script: Script, path: Path) -> Any:
-    given = Watched(Prescribed(_twin(), None, {"max_steps": 200}), np.full(SHAPE, 50e-6), lambda done, total: None)
-    with record(path, [given], {}) as (array,), array:
-        return script(array)
+def _wrapped(script: Script, path: Path) -> Any:
+    """In every wrapper that there is."""
+    given: CrossbarArray = RecipeOverride(_twin(), None, {"max_steps": 200})
+    with ChipRecord(path.with_name("chips.sqlite")) as chips:
+        given = DeviceTimeReported(Counted(given, chips), lambda seconds: None)
+        given = ProgressReported(given, np.full(SHAPE, 50e-6), lambda done, total: None)
+        with record(path, [given], {}) as (recorded,), recorded:
+            return script(Metered(recorded, Account(Budget())))
 
 
 def _replayed(script: Script, path: Path) -> Any:
@@ -147,7 +156,7 @@ def _on_arc_two(script: Script, path: Path) -> Any:
 ARRAYS = {
     "twin": _on_twin,
     "recorded": _recorded,
-    "prescribed and watched": _prescribed_and_watched,
+    "in every wrapper": _wrapped,
     "replayed": _replayed,
     "scpi over tcp": _over_scpi,
     "superT over a pty": _over_supert,

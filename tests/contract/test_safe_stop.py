@@ -10,7 +10,7 @@ import pytest
 
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.hal import Pulses
-from imssa_lab.contract.wrapper import Decorated
+from imssa_lab.contract.wrapper import Wrapper
 from twin import DigitalTwin
 
 
@@ -109,9 +109,9 @@ class Asleep(Interrupted):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_wait_ends_at_the_first_signal(monkeypatch: pytest.MonkeyPatch, wrapped: bool) -> None:
-    """Also behind a decorator, which holds the signal back for the array inside."""
+    """Also behind a wrapper, which holds the signal back for the array inside."""
     inside = Asleep(shape=(4, 4))
-    array = Decorated(inside) if wrapped else inside
+    array = Wrapper(inside) if wrapped else inside
     monkeypatch.setattr(Asleep, "signals", [signal.SIGINT])
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt), array:

@@ -13,7 +13,8 @@ from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import FloatArray
 from protocols.characterisation.experiments import EXPERIMENTS, Schedule, dead_lines
 from protocols.characterisation.protocol import Characterisation
-from protocols.chip_record import ChipRecord, Counted
+from protocols.chip_record import ChipRecord
+from protocols.wrappers.counted import Counted
 from twin import DigitalTwin, TwinProfile
 from twin.chip_faults import WeakCells
 from twin.relaxation import LogTimeRelaxation

@@ -14,7 +14,8 @@ import pytest
 from imssa_lab.contract.errors import LimitError, LinkLost, LogError
 from imssa_lab.contract.hal import PulseKind, Pulses
 from imssa_lab.log import open_run, record
-from protocols.chip_record import ChipRecord, Counted, chip_id
+from protocols.chip_record import ChipRecord, chip_id
+from protocols.wrappers.counted import Counted
 from twin import DigitalTwin
 
 SHAPE = (8, 8)
@@ -108,7 +109,8 @@ import sys
 import numpy as np
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import open_run, record
-from protocols.chip_record import ChipRecord, Counted
+from protocols.chip_record import ChipRecord
+from protocols.wrappers.counted import Counted
 from twin import DigitalTwin
 
 class Telling(DigitalTwin):

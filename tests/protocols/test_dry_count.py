@@ -8,8 +8,8 @@ from imssa_lab.contract.hal import CrossbarArray, PulseKind, Pulses
 from protocols.characterisation.column_calibration import calibrate_columns, check_columns
 from protocols.deployment.deployment import deploy
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
-from protocols.wrappers.counting_array import DryCount, DryRun
-from protocols.wrappers.recipe_override import Prescribed
+from protocols.wrappers.counting_array import CountingArray, DryRun
+from protocols.wrappers.recipe_override import RecipeOverride
 from tests.report import tiny
 from twin import DigitalTwin
 from twin.instruments.server import PtyPort
@@ -32,7 +32,7 @@ def targets(seed: int = 0) -> np.ndarray:
 
 
 def test_what_is_counted_is_what_is_asked() -> None:
-    dry, twin = DryCount(Untouchable("supert-a0-easy", SHAPE, 1)), DigitalTwin("supert-a0-easy", SHAPE, 1)
+    dry, twin = CountingArray(Untouchable("supert-a0-easy", SHAPE, 1)), DigitalTwin("supert-a0-easy", SHAPE, 1)
     some = np.zeros(SHAPE, dtype=bool)
     some[:4] = True
     for array in (dry, twin):
@@ -50,7 +50,7 @@ def test_what_is_counted_is_what_is_asked() -> None:
 
 def test_programming_stays_below_what_is_called_most_and_near_what_is_expected() -> None:
     twin = DigitalTwin("supert-a0-easy", SHAPE, 1)
-    dry = DryCount(twin)
+    dry = CountingArray(twin)
     dry.program_conductances(targets())
     report = twin.program_conductances(targets())
     assert report.pulses.sum() <= dry.longest.pulses
@@ -65,7 +65,7 @@ def test_programming_stays_below_what_is_called_most_and_near_what_is_expected()
 @pytest.mark.parametrize("name", sorted(set(PROGRAMMERS) - {"residual"}))
 def test_every_programmer_by_name_is_counted_with_its_ladders(name: str) -> None:
     twin = DigitalTwin("supert-a0-easy", SHAPE, 1)
-    dry = DryCount(twin)
+    dry = CountingArray(twin)
     dry.program_conductances(targets(), None, make_programmer(name, recipe_of(twin)))
     assert dry.expected.cells == 256
     assert dry.expected.pulses > 0
@@ -73,8 +73,8 @@ def test_every_programmer_by_name_is_counted_with_its_ladders(name: str) -> None
 
 
 def test_a_pulse_budget_bounds_the_pulses() -> None:
-    twin = Prescribed(DigitalTwin("supert-a0-easy", SHAPE, 1), None, {"pulse_budget": 7})
-    dry = DryCount(twin)
+    twin = RecipeOverride(DigitalTwin("supert-a0-easy", SHAPE, 1), None, {"pulse_budget": 7})
+    dry = CountingArray(twin)
     dry.program_conductances(targets())
     assert dry.expected.pulses == dry.longest.pulses == 7 * 256
 
@@ -84,13 +84,13 @@ def test_a_ladder_above_the_limits_is_refused_before_the_first_pulse() -> None:
     limits = twin.info.limits
     twin.lower_limits(limits.model_copy(update={"reset": limits.reset.model_copy(update={"voltage_max": 2.0})}))
     with pytest.raises(LimitError, match=r"RESET voltage 2\.5 V asked, at most 2 V"):
-        DryCount(twin).program_conductances(targets())
+        CountingArray(twin).program_conductances(targets())
 
 
 def test_a_deployment_is_counted_and_nothing_is_asked() -> None:
     calibration, test, labels = tiny.sequences()
     given = {"calibration_inputs": calibration, "test_inputs": test, "test_labels": labels}
-    dry = DryCount(Untouchable("ideal", SHAPE, 0))
+    dry = CountingArray(Untouchable("ideal", SHAPE, 0))
     counted = deploy(tiny.bundle(), [dry], **given)
     real = DigitalTwin("ideal", SHAPE, 0)
     outcome = deploy(tiny.bundle(), [real], **given)
@@ -103,7 +103,7 @@ def test_a_deployment_is_counted_and_nothing_is_asked() -> None:
 def test_without_durations_the_time_is_not_made_up() -> None:
     array = DigitalTwin("ideal", SHAPE, 0)
     array._info = array.info.model_copy(update={"durations": None})
-    dry = DryCount(array)
+    dry = CountingArray(array)
     dry.read_conductances()
     facts = dict(DryRun.of([dry]).facts())
     assert facts["device time"].startswith("not known")

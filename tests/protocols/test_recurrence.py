@@ -9,7 +9,7 @@ from imssa_lab.contract import jit
 from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop
 from imssa_lab.contract.errors import LimitError, ReplayMismatch
 from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray, Readout
-from imssa_lab.contract.wrapper import Decorated
+from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log import open_run, record
 from imssa_lab.mapping import Mapping, map_bundle
 from protocols.recurrence import KernelRunner
@@ -20,14 +20,14 @@ from twin.wires.wire_resistance import Wires
 needs_numba = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
 
 
-class StepByStep(Decorated):
+class StepByStep(Wrapper):
     """An array that knows of no loops."""
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         return super()._read_mvm(voltages)
 
 
-class Telling(Decorated):
+class Telling(Wrapper):
     """Counts the loops that the array inside ran by itself."""
 
     loops = 0

@@ -46,8 +46,8 @@ def calibrate(
 
     from imssa_lab.station.addresses import open_array, station_entry
     from protocols.characterisation.column_calibration import calibrate_columns, check_columns
-    from protocols.wrappers.counting_array import DryCount, DryRun
-    from protocols.wrappers.device_time import Spending
+    from protocols.wrappers.counting_array import CountingArray, DryRun
+    from protocols.wrappers.device_time import DeviceTimeReported
 
     entry = station_entry(array)
     path = out or (None if entry is None else entry.calibration)
@@ -58,7 +58,7 @@ def calibrate(
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
     with open_array(array, calibrated=False) as opened:
-        dry = DryCount(opened)
+        dry = CountingArray(opened)
         calibrate_columns(dry)
         check_columns(dry)
         run = DryRun.of([dry])
@@ -68,8 +68,8 @@ def calibrate(
         console(stderr=True).print(f"calibration, {run.device_time} of device time")
         log = run_place(array, "calibrate").with_suffix(".h5")
         with stages() as told, when_stopped(lambda: _kept(path, log)):
-            watched = Spending(opened, of_seconds("calibrate, s", run.longest.seconds(opened.info.durations), told))
-            found, check = _measured(watched, array, log, temperature)
+            progress = of_seconds("calibrate, s", run.longest.seconds(opened.info.durations), told)
+            found, check = _measured(DeviceTimeReported(opened, progress), array, log, temperature)
     found.save(path)
     rms = tuple(float(np.sqrt(np.mean(np.square(side)))) for side in (found.before, found.after))
     files = {"calibration": str(path), "log": str(log)}

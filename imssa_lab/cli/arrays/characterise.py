@@ -45,8 +45,9 @@ def characterise(
     from imssa_lab.report.page import require_plots
     from imssa_lab.station.addresses import open_array
     from protocols.characterisation.protocol import Characterisation
-    from protocols.chip_record import ChipRecord, Counted
-    from protocols.wrappers.device_time import Spending
+    from protocols.chip_record import ChipRecord
+    from protocols.wrappers.counted import Counted
+    from protocols.wrappers.device_time import DeviceTimeReported
 
     require_plots()
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
@@ -74,8 +75,8 @@ def characterise(
         clock = _Clock(plan.seconds, stack.enter_context(stages()))
         try:
             facts = provenance() | bench_facts(array, f"characterisation of {opened.info.name}")
-            spending = Spending(counted or opened, clock.spent)
-            with RunLog.create(log_path, [opened], facts) as log, Recorded(spending, log) as seen:
+            timed = DeviceTimeReported(counted or opened, clock.spent)
+            with RunLog.create(log_path, [opened], facts) as log, Recorded(timed, log) as seen:
                 note = None if counted is None else counted.note_faults
                 tables = Characterisation(seen, out, only=names, note_faults=note).run(clock.stage)
         except BaseException as error:

@@ -16,7 +16,7 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
-from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
+from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
 from imssa_lab.cli.shared.run_folder import LOG, logs, next_log
 from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
 from imssa_lab.contract.errors import ConfigError, LogError
@@ -193,13 +193,13 @@ def dry_files(
     """
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deployment.sequences import Sequences
-    from protocols.wrappers.counting_array import DryCount, DryRun
+    from protocols.wrappers.counting_array import CountingArray, DryRun
 
     bundle, sequences = KernelBundle.load(bundle_path), Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
     with ExitStack() as stack:
         arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
-        counted = [DryCount(array) for array in arrays]
+        counted = [CountingArray(array) for array in arrays]
         sequences.deploy(bundle, counted, told, resume=entries, averages=choices.averages)
     return DryRun.of(counted)
 
@@ -307,8 +307,8 @@ def _kept(choices: Choices, entries: list[str] | None) -> dict[str, str]:
 
 def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArrayState] | None:
     """What the chip record knows of the arrays; None without one. Kept in the log for a replay."""
-    from protocols.chip_record import Counted
     from protocols.deployment.journal import ArrayState, array_entry
+    from protocols.wrappers.counted import Counted
 
     states = []
     for index, array in enumerate(arrays):
@@ -330,10 +330,11 @@ def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, cho
     count = arrays_needed(bundle, arrays[0].info.shape) + choices.spares
     for spec in addresses(template, count, first)[1:]:
         arrays.append(stack.enter_context(open_array(spec)))
-    arrays = [prescribed(array, choices.programmer, choices.recipe) for array in arrays]
+    arrays = [with_recipe(array, choices.programmer, choices.recipe) for array in arrays]
     if choices.record is None:
         return arrays
-    from protocols.chip_record import ChipRecord, Counted
+    from protocols.chip_record import ChipRecord
+    from protocols.wrappers.counted import Counted
 
     record = stack.enter_context(ChipRecord(choices.record))
     return [Counted(array, record) for array in arrays]

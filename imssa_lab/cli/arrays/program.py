@@ -12,7 +12,7 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
-from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, prescribed, recipe_changes
+from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
 from imssa_lab.cli.shared.run_folder import bench_facts, run_place
 from imssa_lab.cli.shared.session import Stages, console, facts_table, new_folder, provenance, stages
 from imssa_lab.contract.errors import ConfigError
@@ -57,18 +57,18 @@ def program(
     from imssa_lab.cli.shared.target_files import load_targets
     from imssa_lab.report.page import require_plots
     from imssa_lab.station.addresses import open_array
-    from protocols.wrappers.counting_array import DryCount, DryRun
+    from protocols.wrappers.counting_array import CountingArray, DryRun
 
     require_plots()
     wanted, changes = load_targets(targets, microsiemens=microsiemens), recipe_changes(recipe)
     with ExitStack() as stack:
-        opened = prescribed(stack.enter_context(open_array(array)), programmer, changes)
+        opened = with_recipe(stack.enter_context(open_array(array)), programmer, changes)
         if wanted.shape != opened.info.shape:
             raise ConfigError(
                 f"{targets}: {wanted.shape[0]} x {wanted.shape[1]} targets, the array has {opened.info.rows} word "
                 f"lines x {opened.info.cols} bit lines; an empty field or nan leaves a cell alone"
             )
-        dry = DryCount(opened)
+        dry = CountingArray(opened)
         dry.program_conductances(wanted, np.isfinite(wanted))  # raises for what would go outside the limits half way
         if dry_run:
             show_dry_run("program", DryRun.of([dry]))
@@ -77,7 +77,8 @@ def program(
         folder = out or run_place(array, "program")
         new_folder(folder)
         if chip_record is not None:
-            from protocols.chip_record import ChipRecord, Counted
+            from protocols.chip_record import ChipRecord
+            from protocols.wrappers.counted import Counted
 
             opened = Counted(opened, stack.enter_context(ChipRecord(chip_record)))
         with stages() as told:
@@ -101,11 +102,11 @@ def _logged(
     import numpy as np
 
     from imssa_lab.log import Recorded, RunLog
-    from protocols.wrappers.progress import Watched
+    from protocols.wrappers.progress import ProgressReported
 
     with RunLog.create(path, [opened], provenance() | facts) as log:
-        watched = Watched(opened, wanted, lambda done, total: told(_STAGE, done, total))
-        with Recorded(watched, log) as recorded:
+        reported = ProgressReported(opened, wanted, lambda done, total: told(_STAGE, done, total))
+        with Recorded(reported, log) as recorded:
             try:
                 return recorded.program_conductances(wanted, np.isfinite(wanted))
             except BaseException as error:

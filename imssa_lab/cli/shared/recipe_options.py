@@ -50,12 +50,12 @@ def recipe_changes(given: list[str] | None) -> dict[str, Any]:
     return changes
 
 
-def prescribed(array: CrossbarArray, programmer: str | None, changes: dict[str, Any]) -> CrossbarArray:
+def with_recipe(array: CrossbarArray, programmer: str | None, changes: dict[str, Any]) -> CrossbarArray:
     """`array` with what the options say; the array itself where they say nothing.
 
     Raises:
-        ConfigError: as `protocols.wrappers.recipe_override.Prescribed`.
+        ConfigError: as `protocols.wrappers.recipe_override.RecipeOverride`.
     """
-    from protocols.wrappers.recipe_override import Prescribed
+    from protocols.wrappers.recipe_override import RecipeOverride
 
-    return Prescribed(array, programmer, changes) if programmer or changes else array
+    return RecipeOverride(array, programmer, changes) if programmer or changes else array

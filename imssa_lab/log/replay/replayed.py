@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from imssa_lab.contract import errors
 from imssa_lab.contract.errors import ConfigError, ImssaError, InstrumentError, ReplayMismatch
@@ -52,7 +51,8 @@ class Replayed(CrossbarArray):
 
     It touches no instrument and no random generator. `time` is the device time that was recorded with the last
     call. A request that differs, or comes after the end, raises `ReplayMismatch` with both sides; so does one whose
-    answer is damaged (`LogError`). A call that failed when it was recorded fails again.
+    answer is damaged (`LogError`). A call that failed when it was recorded fails again. The chip's own recipe is not
+    run again, its recorded report is given; a programmer that a script gives runs on the replayed calls.
     """
 
     def __init__(self, run: RunFile, index: int = 0, owns_run: bool = False, *, tolerant: bool = False) -> None:
@@ -82,23 +82,6 @@ class Replayed(CrossbarArray):
     def calls_left(self) -> int:
         """How many of them have not been asked for yet."""
         return len(self._entries) - self._next
-
-    def program_conductances(
-        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
-    ) -> ProgrammingReport:
-        """As the contract says; the chip's own recipe is not run again, its recorded report is given.
-
-        A `programmer` runs on the replayed calls.
-
-        Raises:
-            LimitError: as the contract says; ReplayMismatch: the log holds something else.
-        """
-        report = super().program_conductances(target, mask, programmer)
-        if programmer is not None:
-            chosen = self._mask(mask)
-            wanted = np.where(chosen, np.asarray(target, dtype=np.float64), np.nan)
-            self._check("program", {"default": 0, "mask": chosen, "target": wanted})
-        return report
 
     # ---- the record against the request
 
@@ -202,6 +185,12 @@ class Replayed(CrossbarArray):
         if calibration is not None:
             asked |= {"gain": calibration.gain, "offset": calibration.offset}
         self._check("calibrations", asked)
+
+    def _program(self, programmer: Programmer | None, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        report = super()._program(programmer, target, mask)
+        if programmer is not None:
+            self._check("program", {"default": 0, "mask": mask, "target": target})
+        return report
 
     def _default_programmer(self) -> Programmer:
         return self._recall

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
+from imssa_lab.contract.closed_loop import LoopRun
 from imssa_lab.contract.errors import ImssaError, InstrumentError, LogError
 from imssa_lab.contract.hal import (
     BoolArray,
@@ -25,6 +24,7 @@ from imssa_lab.contract.hal import (
     Pulses,
     Readout,
 )
+from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log.schema import PULSE_KINDS
 from imssa_lab.log.write.programming_events import AIM, Aim, aim_text
 from imssa_lab.log.write.run_log import RunLog
@@ -32,11 +32,11 @@ from imssa_lab.log.write.run_log import RunLog
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
-# A decorator of the contract acts on the backend half of the array inside it.
+# A wrapper acts on the backend half of the array inside it.
 # ruff: noqa: SLF001
 
 
-class Recorded(CrossbarArray):
+class Recorded(Wrapper):
     """The contract of `array`, written to `log` as array number `index`.
 
     `time` is the device time noted with the last recorded call, not the running clock: so a replay, which knows
@@ -46,36 +46,25 @@ class Recorded(CrossbarArray):
     """
 
     def __init__(self, array: CrossbarArray, log: RunLog, index: int = 0) -> None:
-        super().__init__(array.info, array.calibration)
+        super().__init__(array)
         if not 0 <= index < len(log.opened_at):
             raise LogError(f"{log.path} was made for {len(log.opened_at)} arrays, there is no array {index}")
-        self._array = array
         self._log = log
         self._index = index
         self._clock = log.opened_at[index]
+        self._sent = -1  # number of the record of the pulses under way
 
     @property
     def log(self) -> RunLog:
         """The log that the calls go to."""
         return self._log
 
-    def program_conductances(
-        self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
-    ) -> ProgrammingReport:
-        """As the contract says; the report is recorded beside the calls that made it.
-
-        Raises:
-            LimitError: as the contract says; LogError: the report cannot be written.
-        """
+    def _program(self, programmer: Programmer | None, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        """The report is recorded beside the calls that made it."""
         loop = self._default_programmer() if programmer is None else programmer
-
-        def announced(array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
-            self._log.event(AIM, aim_text(Aim(self._index, target)))
-            return loop(array, target, mask)
-
         first = self._log.next_seq
-        report = super().program_conductances(target, mask, announced)
-        chosen = self._mask(mask)
+        self._log.event(AIM, aim_text(Aim(self._index, target)))
+        report = super()._program(loop, target, mask)
         names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
         self._append(
             "program",
@@ -83,8 +72,8 @@ class Recorded(CrossbarArray):
                 "first_seq": first,
                 "last_seq": self._log.next_seq,
                 "default": programmer is None,
-                "mask": chosen,
-                "target": np.where(chosen, np.asarray(target, dtype=np.float64), np.nan),
+                "mask": mask,
+                "target": target,
                 **{name: getattr(report, name) for name in names},
             },
             self._clock,
@@ -110,7 +99,7 @@ class Recorded(CrossbarArray):
             _log.error("%s could not be made safe: %s", self._info.name, error)
 
     @contextmanager
-    def _measured(self, call: str) -> Iterator[None]:
+    def _around(self, call: str) -> Iterator[None]:
         """Around a call to the array inside and its record: a signal waits until both are done."""
         self._safely(self._log.check)
         with self._array._call():
@@ -132,87 +121,64 @@ class Recorded(CrossbarArray):
         self._append(table, values, now)
         self._clock = now
 
-    def _read_mvm(self, voltages: FloatArray) -> Readout:
-        with self._measured("read_mvm"):
-            readout = self._array._read_mvm(voltages)
-            columns = self._columns(readout, (len(voltages), self._info.cols))
-            self._record("read_mvm", {"voltage": voltages, **columns})
-        return readout
+    def _after_products(self, voltages: FloatArray, readout: Readout) -> None:
+        columns = self._columns(readout, (len(voltages), self._info.cols))
+        self._record("read_mvm", {"voltage": voltages, **columns})
 
-    def _read_loop(
-        self,
-        loop: ClosedLoop,
-        inputs: FloatArray,
-        states: Sequence[FloatArray],
-        calibration: ColumnCalibration | None,
-    ) -> LoopRun | None:
+    def _after_loop(self, run: LoopRun) -> None:
         """Recorded as the products that it consists of: a replay is asked for them one by one."""
-        with self._measured("read_mvm"):
-            run = self._array._read_loop(loop, inputs, states, calibration)
-            if run is not None:
-                columns = self._columns(run.readout, (*run.voltages.shape[:2], self._info.cols))
-                products = (run.times, run.voltages, columns["value"], columns["range"])
-                self._safely(self._log.append_products, self._index, *products)
-                self._clock = float(run.times[-1])
-        return run
+        columns = self._columns(run.readout, (*run.voltages.shape[:2], self._info.cols))
+        products = (run.times, run.voltages, columns["value"], columns["range"])
+        self._safely(self._log.append_products, self._index, *products)
+        self._clock = float(run.times[-1])
 
-    def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
-        with self._measured("read_conductances"):
-            readout = self._array._read_conductances(mask, averages)
-            columns = self._columns(readout, (averages, *self._info.shape))
-            self._record("read_conductances", {"mask": mask, **columns})
-        return readout
+    def _after_cells(self, mask: BoolArray, averages: int, readout: Readout) -> None:
+        columns = self._columns(readout, (averages, *self._info.shape))
+        self._record("read_conductances", {"mask": mask, **columns})
 
-    def _apply_pulses(self, pulses: Pulses) -> None:
-        with self._measured("pulses"):
-            (cells,) = pulses.mask.ravel().nonzero()
-            asked = {
-                "kind": PULSE_KINDS.index(pulses.kind.value),
-                "width": pulses.width,
-                "row": (cells // self._info.cols).astype(np.uint16),
-                "col": (cells % self._info.cols).astype(np.uint16),
-                "voltage": pulses.voltage.ravel()[cells],
-                "gate": pulses.gate.ravel()[cells],
-            }
-            # before they are sent: a crash must not lose a pulse that a cell has seen
-            seq = self._append("pulses", {**asked, "done": 0}, math.nan)
-            self._array._apply_pulses(pulses)
-            now = self._array._time()
-            self._safely(self._log.mark_done, seq, now)
-            self._clock = now
+    def _before_pulses(self, pulses: Pulses) -> None:
+        """Recorded before they are sent: a crash must not lose a pulse that a cell has seen."""
+        (cells,) = pulses.mask.ravel().nonzero()
+        asked = {
+            "kind": PULSE_KINDS.index(pulses.kind.value),
+            "width": pulses.width,
+            "row": (cells // self._info.cols).astype(np.uint16),
+            "col": (cells % self._info.cols).astype(np.uint16),
+            "voltage": pulses.voltage.ravel()[cells],
+            "gate": pulses.gate.ravel()[cells],
+        }
+        self._sent = self._append("pulses", {**asked, "done": 0}, math.nan)
 
-    def _default_programmer(self) -> Programmer:
-        return self._array._default_programmer()
+    def _after_pulses(self, pulses: Pulses) -> None:
+        now = self._array._time()
+        self._safely(self._log.mark_done, self._sent, now)
+        self._clock = now
 
-    def _calibrate(self, calibration: ColumnCalibration | None) -> None:
+    def _after_calibration(self, calibration: ColumnCalibration | None) -> None:
         nothing = np.full(self._info.cols, np.nan)
-        with self._measured("calibrations"):
-            self._array.set_calibration(calibration)
-            self._record(
-                "calibrations",
-                {
-                    "cleared": calibration is None,
-                    "gain": nothing if calibration is None else calibration.gain,
-                    "offset": nothing if calibration is None else calibration.offset,
-                    "residual": nothing if calibration is None else calibration.residual,
-                    "date": b"" if calibration is None else calibration.date.encode(),
-                },
-            )
+        self._record(
+            "calibrations",
+            {
+                "cleared": calibration is None,
+                "gain": nothing if calibration is None else calibration.gain,
+                "offset": nothing if calibration is None else calibration.offset,
+                "residual": nothing if calibration is None else calibration.residual,
+                "date": b"" if calibration is None else calibration.date.encode(),
+            },
+        )
 
-    def _wait(self, seconds: float) -> None:
-        with self._measured("waits"):
-            self._array._wait(seconds)
-            self._record("waits", {"seconds": seconds})
+    def _after_wait(self, seconds: float) -> None:
+        self._record("waits", {"seconds": seconds})
 
     def _time(self) -> float:
         return self._clock
 
     def _make_safe(self) -> None:
-        self._array._make_safe()
+        super()._make_safe()
         self._log.note("make_safe", f"array {self._index}")
 
     def _close(self) -> None:
-        self._array.close()
+        super()._close()
         self._log.note("close", f"array {self._index}")
 
     def _columns(self, readout: Readout, shape: tuple[int, ...]) -> dict[str, Any]:
