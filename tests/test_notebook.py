@@ -9,7 +9,7 @@ import pytest
 
 from imssa_lab import open_array, open_run, record
 from imssa_lab.contract.notebook import facts_html
-from tests.report import tiny
+from trials import tiny
 from twin import TwinProfile
 
 

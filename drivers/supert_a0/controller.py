@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers.links import Exchange, Link, Stream
-from drivers.supert_a0 import sequences, wire
+from drivers.supert_a0 import electrode_sequences as sequences
+from drivers.supert_a0 import wire
 from drivers.supert_a0.pin_check import PinCheck
 from imssa_lab.contract.errors import LinkCorrupt, LinkTimeout, WrongInstrument
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.supert_a0 import sequences, wire
+from drivers.supert_a0 import electrode_sequences as sequences
+from drivers.supert_a0 import wire
 from drivers.supert_a0.controller import Board, Setup
 from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step

@@ -10,7 +10,7 @@ import pytest
 
 from imssa_lab import open_run
 from protocols.deployment.sequences import Sequences
-from tests.report import tiny
+from trials import tiny
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "bench").glob("[0-9]*.py"))

@@ -19,7 +19,7 @@ from imssa_lab.station.calibration_file import CalibrationFile
 from protocols.chip_record import ChipRecord
 from protocols.deployment.sequences import Sequences
 from protocols.programmers import WriteVerify
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin, TwinProfile
 from twin.cells import Cells
 from twin.instruments.bench_twin import BenchTwin

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from imssa_lab.cli import app
 from imssa_lab.log import open_run
 from protocols.deployment.sequences import Sequences
-from tests.report import tiny
+from trials import tiny
 
 TWIN = "twin:ideal?shape=16x16&seed={index}"
 

@@ -19,7 +19,7 @@ from imssa_lab.log import open_run
 from protocols.chip_record import ChipRecord
 from protocols.deployment.outcomes import KernelEnd
 from protocols.deployment.sequences import Sequences
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin, TwinProfile
 from twin.instruments.server import PtyPort
 from twin.instruments.virtual_supert_a0 import SuperTBoard

@@ -21,7 +21,7 @@ from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
 from tests.cli.one_value import one_value
 from tests.log.conftest import Chip, session
-from tests.report import tiny
+from trials import tiny
 
 IDEAL, TWIN = "twin:ideal?shape=16x16&seed={index}", "twin:supert-a0-easy?seed=1&shape=8x8"
 WITHOUT = {"serve", "monitor", "new-driver", "station init"}

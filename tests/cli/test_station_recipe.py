@@ -14,7 +14,7 @@ from imssa_lab.log import open_run, record
 from imssa_lab.station.addresses import open_array
 from protocols.deployment.sequences import Sequences
 from protocols.programmers import GateStart, WriteVerify, recipe_of
-from tests.report import tiny
+from trials import tiny
 
 GOOD = """
 operator = "A. Student"

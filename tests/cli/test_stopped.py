@@ -11,7 +11,7 @@ from imssa_lab import open_run
 from imssa_lab.cli import app
 from imssa_lab.contract.errors import LinkLost
 from protocols.deployment.sequences import Sequences
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin
 
 TWINS = "twin:supert-a0-easy?seed={index}&shape=16x16"

@@ -7,7 +7,7 @@ import pytest
 
 from imssa_lab import open_array, record
 from imssa_lab.s4d.train import recipes
-from tests.docs.blocks import blocks
+from tests.docs.code_blocks import blocks
 
 
 def log_format(folder: Path) -> dict[str, object]:

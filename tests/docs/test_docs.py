@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from imssa_lab.cli import app
 from protocols.deployment.sequences import Sequences
 from tests.docs import prepared
-from tests.docs.blocks import PAGES, ROOT, blocks, commands
+from tests.docs.code_blocks import PAGES, ROOT, blocks, commands
 from twin import TwinProfile, preset_names
 
 BEFORE = {

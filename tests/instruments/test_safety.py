@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.measure_wires.instruments import VIRTUAL
-from benchmarks.measure_wires.safety import stop_once
+from trials.stops import stop_once
+from trials.virtual_kinds import VIRTUAL
 
 
 @pytest.mark.parametrize("how", ["exception", "SIGINT", "SIGTERM"])
@@ -27,6 +27,6 @@ def test_the_watchdog_bites_where_the_connection_stays() -> None:
 
 def test_a_script_that_goes_on_is_not_taken_for_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The null control: nothing stops it, so it is not grounded for good."""
-    monkeypatch.setattr("benchmarks.measure_wires.safety._PATIENCE", 2.0)
+    monkeypatch.setattr("trials.stops._PATIENCE", 2.0)
     with VIRTUAL["scpi"]((16, 16)) as instrument:
         assert stop_once(instrument, "nothing", 0.2) is None

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.measure_wires.chaos import on_scpi, random_operations
 from drivers.links import Link
 from drivers.scpi import ScpiArray, open_scpi, wire
 from drivers.scpi.scpi_array import ScpiWire
 from drivers.visa_stream import open_visa
 from imssa_lab.contract.errors import ConfigError, ImssaError, InstrumentError, LinkError, LinkLost, WrongInstrument
 from imssa_lab.contract.hal import Pulses
+from trials.link_chaos import on_scpi, random_operations
 from twin import DigitalTwin
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import TcpPort

@@ -7,12 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.measure_wires.chaos import (
-    on_supert,
-    random_operations,
-    undetectable_loss_on_supert,
-    undetectable_on_supert,
-)
 from drivers.deadline import Deadline
 from drivers.links import Stream
 from drivers.serial_stream import open_serial
@@ -23,6 +17,12 @@ from drivers.supert_a0.supert_array import LIMITS, SuperTArray, pulse_length
 from imssa_lab.contract.errors import LimitError, LinkCorrupt, LinkError, LinkTimeout, WrongInstrument
 from imssa_lab.contract.hal import Pulses
 from tests.instruments.supert_boards import EVERY, powered
+from trials.link_chaos import (
+    on_supert,
+    random_operations,
+    undetectable_loss_on_supert,
+    undetectable_on_supert,
+)
 from twin.instruments.server import PtyPort
 from twin.instruments.virtual_supert_a0 import SuperTBoard
 from twin.instruments.wire_faults import KINDS, Faults

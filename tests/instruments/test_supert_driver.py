@@ -5,9 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.measure_wires.chaos import (
-    undetectable_on_supert,
-)
 from drivers.serial_stream import open_serial
 from drivers.supert_a0 import open_supert, wire
 from drivers.supert_a0.controller import Board
@@ -17,6 +14,9 @@ from drivers.supert_a0.supert_array import SuperTArray
 from imssa_lab.contract.errors import ConfigError, LinkCorrupt
 from imssa_lab.contract.hal import Pulses
 from tests.instruments.supert_boards import EVERY
+from trials.link_chaos import (
+    undetectable_on_supert,
+)
 from twin import DigitalTwin
 from twin.instruments.server import PtyPort
 from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile

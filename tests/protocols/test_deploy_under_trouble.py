@@ -12,7 +12,7 @@ from protocols.deployment.journal import plan_entry, read_journal
 from protocols.deployment.outcomes import KernelEnd
 from protocols.deployment.verification import Bounds
 from protocols.wrappers.budget import Account, Budget
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin, TwinProfile
 
 SHAPE = (16, 24)

@@ -10,7 +10,7 @@ from protocols.deployment.deployment import deploy
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
 from protocols.wrappers.counting_array import CountingArray, DryRun
 from protocols.wrappers.recipe_override import RecipeOverride
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin
 from twin.instruments.server import PtyPort
 from twin.instruments.virtual_supert_a0 import SuperTBoard

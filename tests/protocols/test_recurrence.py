@@ -13,7 +13,7 @@ from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log import open_run, record
 from imssa_lab.mapping import Mapping, map_bundle
 from protocols.recurrence import KernelRunner
-from tests.conftest import untrained_bundle
+from trials.untrained import untrained_bundle
 from twin import DigitalTwin, TwinProfile
 from twin.wires.wire_resistance import Wires
 

@@ -8,7 +8,7 @@ from imssa_lab.cli import app
 from imssa_lab.log import open_run, record
 from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.deployment.sequences import Sequences
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin
 
 TITLE = "<night> & day"

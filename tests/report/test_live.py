@@ -20,7 +20,7 @@ from imssa_lab.report.live import LiveView
 from imssa_lab.report.measured import programmed
 from tests import browser
 
-SESSION = Path(__file__).with_name("session.py")
+SESSION = Path(__file__).with_name("slow_session.py")
 IMSSA = "from imssa_lab.cli import main; main()"
 ROOT = Path(__file__).parents[2]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.measure_twin.board import column_gains, pair_targets, product_error, programmed, within
+from trials.board_statistics import column_gains, pair_targets, product_error, programmed, within
 from twin import DigitalTwin, TwinProfile
 
 BOARD = TwinProfile.load("supert-a0")

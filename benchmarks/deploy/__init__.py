@@ -1,0 +1,1 @@
+"""The parts of `make measure-deploy`; `benchmarks.measure_deploy` runs them."""

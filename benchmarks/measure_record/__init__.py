@@ -1,1 +1,0 @@
-"""Every bar of the record that a machine can measure: ``python -m benchmarks.measure_record``."""

@@ -1,1 +1,0 @@
-"""`make measure-speed`: see `benchmarks.measure_speed.__main__`."""

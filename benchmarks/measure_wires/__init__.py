@@ -1,1 +1,0 @@
-"""Measures the bars of instruments on wires."""

@@ -1,0 +1,1 @@
+"""The parts of `make measure-record`; `benchmarks.measure_record` runs them."""

@@ -1,0 +1,1 @@
+"""The parts of `make measure-speed`; `benchmarks.measure_speed` runs them."""

@@ -1,0 +1,1 @@
+"""The parts of `make measure-twin`; `benchmarks.measure_twin` runs them."""

@@ -1,0 +1,1 @@
+"""The parts of `make measure-wires`; `benchmarks.measure_wires` runs them."""

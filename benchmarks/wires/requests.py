@@ -1,0 +1,160 @@
+"""Requests over the limits, questions from several threads, and the same bits over every wire."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+
+from benchmarks.bars import Bars
+from benchmarks.wires.conversation import Conversation
+from drivers.scpi import ScpiArray
+from drivers.scpi.scpi_array import ScpiWire
+from drivers.serial_stream import open_serial
+from drivers.supert_a0.controller import Board
+from drivers.supert_a0.convert import dac_code, dac_voltage
+from drivers.supert_a0.supert_array import SuperTArray
+from drivers.visa_stream import open_visa
+from drivers.wire_record import RecordingStream
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.hal import CrossbarArray, Pulses
+from twin import DigitalTwin
+from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.server import PtyPort, TcpPort
+from twin.instruments.virtual_scpi_array import ScpiArrayTester
+from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile
+
+_SHAPE = (16, 12)
+_THREADS = 4
+
+
+def fuzz(bars: Bars, quick: bool) -> None:
+    """Requests of every kind with something out of limits: nothing may leave the computer."""
+    count = 200 if quick else 5000
+    sent, entries, accepted, asked = 0, 0, 0, 0
+    rng = np.random.default_rng(7)
+    notes = Conversation()
+    firmware = SuperTBoard("supert-a0-easy", 1)
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", _SHAPE, 1), watchdog=0.0)
+    with PtyPort(firmware) as pty, TcpPort(tester) as tcp:
+        arrays: list[tuple[CrossbarArray, BenchTwin]] = [
+            (SuperTArray(Board(RecordingStream(open_serial(pty.port), notes)), 0, _SHAPE), firmware.benches[0]),
+            (ScpiArray(ScpiWire(RecordingStream(open_visa(tcp.resource, 2.0), notes))), tester.bench),
+        ]
+        for array, bench in arrays:
+            before = notes.size, len(bench.journal.entries)
+            for _ in range(count):
+                asked += 1
+                with suppress(LimitError):
+                    _over_a_limit(array, rng)()
+                    accepted += 1
+            sent += notes.size - before[0]
+            entries += len(bench.journal.entries) - before[1]
+            array.close()
+    bars.check("requests over a limit that were made", asked, ">=", 2 * count)
+    bars.check("of these accepted", accepted, "==", 0)
+    bars.check("bytes on the wire for them", sent, "==", 0)
+    bars.check("entries of the journal for them", entries, "==", 0)
+
+
+def _over_a_limit(array: CrossbarArray, rng: np.random.Generator) -> Callable[[], object]:
+    """A request of which one thing, or one cell, is not allowed, by a little or by far."""
+    limits, shape = array.info.limits, array.info.shape
+    kind = ["SET", "RESET"][int(rng.integers(2))]
+    allowed = limits.set if kind == "SET" else limits.reset
+    excess = 1 + 10 ** rng.uniform(-9, 3)
+    voltage = rng.uniform(0.1, allowed.voltage_max, shape)
+    gate = rng.uniform(0.1, allowed.gate_max, shape)
+    width = allowed.width_min
+    cell = tuple(rng.integers(shape))
+    volts = rng.uniform(0, limits.read_voltage, (int(rng.integers(1, 4)), array.info.rows))
+    target = np.full(shape, 50e-6)
+    choice = int(rng.integers(9))
+    if choice == 0:
+        voltage[cell] = allowed.voltage_max * excess
+    elif choice == 1:
+        gate[cell] = allowed.gate_max * excess
+    elif choice == 2:
+        width = allowed.width_max * excess
+    elif choice == 3:
+        width = allowed.width_min / excess
+    elif choice == 4:
+        return lambda: array.apply_pulses(Pulses("FORM", voltage, gate, width))  # type: ignore[arg-type]
+    elif choice == 5:
+        volts[0, cell[0]] = rng.choice([-1, 1]) * limits.read_voltage * excess
+        return lambda: array.read_mvm(volts)
+    elif choice == 6:
+        volts[0, cell[0]] = rng.choice([np.nan, np.inf, -np.inf])
+        return lambda: array.read_mvm(volts)
+    elif choice == 7:
+        target[cell] = rng.choice([np.nan, array.info.window.high * excess, array.info.window.low / excess])
+        return lambda: array.program_conductances(target)
+    else:
+        voltage[cell] = -voltage[cell]
+    return lambda: array.apply_pulses(Pulses.on(np.ones(shape, dtype=np.bool_), kind, voltage, gate, width))
+
+
+def threads(bars: Bars, quick: bool) -> None:
+    """Questions from several threads on one link, each with an answer of its own."""
+    each = 500 if quick else 25_000
+    mixed: list[str] = []
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (4, 4), 1), watchdog=0.0)
+    with TcpPort(tester) as port:
+        wire = ScpiWire(open_visa(port.resource, 5.0), 5.0)
+        answered = [0] * _THREADS
+
+        def ask(thread: int) -> None:
+            for number in range(each):
+                token = b"%d-%d" % (thread, number)
+                if wire.ask(b"SYST:SYNC? " + token) != b"SYNC " + token:
+                    mixed.append(token.decode())
+                answered[thread] += 1
+
+        running = [threading.Thread(target=ask, args=(thread,)) for thread in range(_THREADS)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        wire.link.close()
+    bars.check(f"answers to questions from {_THREADS} threads on one link", sum(answered), ">=", _THREADS * each)
+    bars.check("of these mixed up", len(mixed), "==", 0)
+
+
+def same_bits(bars: Bars, quick: bool) -> None:
+    """Readings and pulses over the wires that carry codes, beside the twin in process with the same seed."""
+    grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64)))
+    gate = dac_voltage(dac_code(np.array([0.8, 5.0])))
+    reference = board_profile("supert-a0-easy", "bit-serial")
+    with PtyPort(SuperTBoard("supert-a0-easy", 5)) as pty, SuperTArray(Board(open_serial(pty.port))) as array:
+        over_supert = _script(array, grid, (0.8, 5.0))
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (64, 64), 5))
+    with TcpPort(tester) as tcp, ScpiArray(ScpiWire(open_visa(tcp.resource, 5.0))) as scpi:
+        over_scpi = _script(scpi, grid, (float(gate[0]), float(gate[1])))
+    gates = (float(gate[0]), float(gate[1]))
+    for name, there, profile in (
+        ("superT over a pty", over_supert, reference),
+        ("SCPI over TCP", over_scpi, "supert-a0-easy"),
+    ):
+        here = _script(DigitalTwin(profile, (64, 64), 5), grid, gates)
+        other = _script(DigitalTwin(profile, (64, 64), 6), grid, gates)
+        bars.check(f"values that differ from the twin in process, {name}", _different(there, here), "==", 0)
+        bars.check(f"null control: share that differs from another chip, {name}", _different(there, other), ">=", 0.5)
+
+
+def _different(one: list[FloatArray], other: list[FloatArray]) -> float:
+    """Share of values that are not the same bits."""
+    return float(np.mean(np.concatenate([(a != b).ravel() for a, b in zip(one, other, strict=True)])))
+
+
+def _script(array: CrossbarArray, voltage: FloatArray, gate: tuple[float, float]) -> list[FloatArray]:
+    rng = np.random.default_rng(1)
+    mask = rng.random((64, 64)) < 0.5
+    inputs = rng.uniform(0, 0.2, (11, 64))
+    seen = [array.read_conductances(averages=2), array.read_mvm(inputs)]
+    array.apply_pulses(Pulses.on(mask, "SET", voltage, gate[0], 10e-6))
+    seen += [array.read_conductances(), array.read_mvm(inputs[0])]
+    array.apply_pulses(Pulses.on(~mask, "RESET", voltage, gate[1], 1e-6))
+    return [*seen, array.read_conductances(), array.read_mvm(inputs)]

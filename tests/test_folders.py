@@ -1,0 +1,60 @@
+"""Folders and files are where decision 6 and the rules of the repository say."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from trials.import_graph import PACKAGES, ROOT, circles, code_files, import_graph
+
+FILES = code_files()
+MAY_BE_REPEATED = {"__init__", "wire", "conftest"}
+MAY_IMPORT = {
+    "trials": {*PACKAGES, "trials"},
+    "tests": {*PACKAGES, "trials", "tests", "docs"},
+    "benchmarks": {*PACKAGES, "trials", "benchmarks"},
+    **{package: set(PACKAGES) for package in PACKAGES},
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, frozenset[str]]:
+    return dict(import_graph(FILES))
+
+
+def test_no_folder_imports_from_a_folder_that_it_may_not_know(graph: dict[str, frozenset[str]]) -> None:
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in graph.items()
+        for target in targets
+        if (room := module.partition(".")[0]) in MAY_IMPORT and target.partition(".")[0] not in MAY_IMPORT[room]
+    ]
+    assert wrong == []
+
+
+def test_no_two_files_have_one_name() -> None:
+    names = Counter(file.stem for file in FILES if file.stem not in MAY_BE_REPEATED)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_a_circle_is_found_wherever_the_import_is_written(tmp_path: Path) -> None:
+    """Three files that lead to each other at the top, inside a function, and for type checkers alone."""
+    (tmp_path / "a").mkdir()
+    sources = {
+        "a/__init__.py": "",
+        "a/top.py": "from a import lazy\n",
+        "a/lazy.py": "def f():\n    from .typed import T\n    return T\n",
+        "a/typed.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a.top\nT = 1\n",
+        "a/apart.py": "from a.top import f\nfrom a.typed import T\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / name).write_text(source)
+    files = [Path(name) for name in sources]
+    assert circles(import_graph(files, tmp_path)) == [["a.lazy", "a.top", "a.typed"]]
+    (tmp_path / "a/lazy.py").write_text("T = 1\n")
+    assert circles(import_graph(files, tmp_path)) == []
+
+
+def test_the_list_of_files_is_not_empty() -> None:
+    assert {"imssa_lab", "drivers", "twin", "protocols", "tests", "trials"} <= {file.parts[0] for file in FILES}
+    assert all((ROOT / file).is_file() for file in FILES)
