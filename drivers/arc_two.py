@@ -170,6 +170,9 @@ class ArcTwoArray(CrossbarArray):
         except self._library.ArC2Error as error:
             raise LinkError(f"{self._info.name}: {error}; check cable and power, then open it again") from error
 
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """Every read asks `info`."""
+
     def _default_programmer(self) -> Programmer:
         return _RECIPE
 

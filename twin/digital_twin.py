@@ -177,20 +177,20 @@ class DigitalTwin(CrossbarArray):
         seconds = period * cells
         if self._plain is not None and self._wired is None:
             self._clock = float(self._clock_after(averages, seconds)[-1])
-            return self._plain.read_cells(self.cells.conductance, self.profile.read_voltage, averages)
+            return self._plain.read_cells(self.cells.conductance, self._info.read_voltage, averages)
         parts = [self._reads_of_cells(times) for _, times in self._steady(averages, seconds)]
         left = np.ones((averages, *mask.shape))
         left[:, mask] = self._sag.left(start, averages * cells, period, self._clock).reshape(averages, cells)
-        current = left * np.concatenate(parts) * self.profile.read_voltage
+        current = left * np.concatenate(parts) * self._info.read_voltage
         if self._info.adc is None:
             return Readout(self._converters.amperes(current))
         return self._converters.convert(current)
 
     def _reads_of_cells(self, times: FloatArray) -> FloatArray:
         """Conductances in S that reads at `times` (n,) take the cells to have, (n, rows, cols)."""
-        noise = self.noise.of_cells(self.cells.conductance, self.profile.read_voltage, times)
+        noise = self.noise.of_cells(self.cells.conductance, self._info.read_voltage, times)
         cubic = self.cells.cubic
-        chord = 1.0 if cubic is None else 1.0 + cubic * self.profile.read_voltage**2
+        chord = 1.0 if cubic is None else 1.0 + cubic * self._info.read_voltage**2
         if self._wired is None:
             return self.cells.conductance * chord + noise
         view = self._wired.view(self.cells.conductance * chord)
@@ -201,6 +201,9 @@ class DigitalTwin(CrossbarArray):
         self.cells.apply(pulses)
         self._clock += (self.profile.timing.pulse + pulses.width) * np.count_nonzero(pulses.mask)
         self._see_new_conductances()
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """Every read asks `info`."""
 
     def _default_programmer(self) -> Programmer:
         if self.profile.programming is not None:

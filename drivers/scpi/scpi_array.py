@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from drivers.links import Exchange, Link, Stream
 from drivers.scpi import wire
-from imssa_lab.contract.errors import InstrumentError, LinkCorrupt, LinkLost, LinkTimeout, WrongInstrument
-from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Programmer, Pulses, Readout
+from imssa_lab.contract.errors import InstrumentError, LimitError, LinkCorrupt, LinkLost, LinkTimeout, WrongInstrument
+from imssa_lab.contract.hal import ArrayInfo, BoolArray, CrossbarArray, FloatArray, Programmer, Pulses, Readout
 from imssa_lab.contract.safe_stop import SafeStop
 from protocols.programmers.hysteretic import WriteVerify
 
@@ -143,7 +143,10 @@ class ScpiArray(CrossbarArray):
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         shape = (averages, *self._info.shape)
-        message = b"OUTP ON;:READ:COND? %d,%s" % (averages, wire.flags(mask))
+        # the voltage goes with each request: an instrument that has restarted knows nothing of an earlier one
+        lowered = self._info.read_voltage < self._description.info.read_voltage
+        header = b"READ:COND:AT? %r," % self._info.read_voltage if lowered else b"READ:COND? "
+        message = b"OUTP ON;:%s%d,%s" % (header, averages, wire.flags(mask))
         seconds = averages * np.count_nonzero(mask) * self._description.seconds.cell
         return self._readings(message, shape, seconds)
 
@@ -156,6 +159,13 @@ class ScpiArray(CrossbarArray):
         message = b"OUTP ON;:PULS:%s %r,%s,%s" % (pulses.kind.value.encode(), float(pulses.width), voltage, gate)
         each = self._description.seconds.pulse + (pulses.width if self._description.seconds.widths else 0.0)
         self._wire.ask(message, each * int(np.count_nonzero(pulses.mask)))
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        if lowered.read_voltage < self._info.read_voltage and not self._description.reads_at:
+            raise LimitError(
+                f"{self._info.name}: reads cells at {self._info.read_voltage:g} V and knows no READ:CONDuctance:AT? "
+                "(docs/scpi.md), so its read limit cannot be lowered below that"
+            )
 
     def _default_programmer(self) -> Programmer:
         return WriteVerify.model_validate(self._description.recipe)

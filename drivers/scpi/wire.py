@@ -50,6 +50,7 @@ class Description(BaseModel):
     protocol: int
     info: ArrayInfo
     seconds: Seconds = Seconds()
+    reads_at: bool = Field(default=False, description="whether it knows READ:CONDuctance:AT?")
     recipe: dict[str, Any] = Field(description="write-verify settings, as protocols.programmers.WriteVerify")
 
 

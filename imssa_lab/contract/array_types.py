@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +22,15 @@ BoolArray = NDArray[np.bool_]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A value that is checked whenever it is made, copies with changes included; NaN and infinity never pass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with these changes, which are checked like any value (pydantic's own takes them as they are)."""
+        if not update:
+            return super().model_copy(deep=deep)
+        return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | dict(update))
 
 
 class Window(_Frozen):
@@ -50,6 +59,12 @@ class PulseLimits(_Frozen):
     width_min: float = Field(gt=0)
     width_max: float = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _a_width_exists(self) -> PulseLimits:
+        if not self.width_min <= self.width_max:
+            raise ValueError(f"no pulse width between {self.width_min:g} s and {self.width_max:g} s; swap the two?")
+        return self
+
 
 class Limits(_Frozen):
     """What may be asked of an array. `read_voltage` bounds the magnitude on a word line while reading, V.
@@ -77,6 +92,8 @@ class AdcRanges(_Frozen):
     def _same_length(self) -> AdcRanges:
         if not self.scale or len(self.scale) != len(self.offset):
             raise ValueError("adc: one scale and one offset for every range")
+        if 0.0 in self.scale or len(self.scale) > 256:
+            raise ValueError("adc: at most 256 ranges, of which none has a scale of 0 A per code")
         return self
 
 

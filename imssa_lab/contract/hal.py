@@ -16,6 +16,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imssa_lab.contract import arguments
 from imssa_lab.contract.array_types import (
     AdcRanges,
     ArrayInfo,
@@ -122,10 +123,11 @@ class CrossbarArray(ABC):
         self._calibration = calibration
 
     def lower_limits(self, limits: Limits) -> None:
-        """Allow less from now on than the array does by itself.
+        """Allow less from now on than the array does by itself, and drive less: cells are read at a lowered read
+        limit where that lies below the voltage they were read at.
 
         Raises:
-            LimitError: a limit is above the present one.
+            LimitError: a limit is above the present one, or the instrument cannot read at less; nothing has changed.
         """
         now = self._info.limits
         pairs = [(limits.read_voltage, now.read_voltage)]
@@ -136,9 +138,12 @@ class CrossbarArray(ABC):
             if new is not None and old is not None:
                 pairs += [(getattr(new, key), getattr(old, key)) for key in ("voltage_max", "gate_max", "width_max")]
                 pairs.append((old.width_min, new.width_min))
-        if any(new > old for new, old in pairs):
+        if not all(new <= old for new, old in pairs):
             raise LimitError(f"{self._info.name}: limits can be lowered, not raised; it allows {now}")
-        self._info = self._info.model_copy(update={"limits": limits})
+        read_voltage = min(self._info.read_voltage, limits.read_voltage)
+        lowered = self._info.model_copy(update={"limits": limits, "read_voltage": read_voltage})
+        self._lower(lowered)
+        self._info = lowered
 
     def _repr_html_(self) -> str:
         """For notebooks: what it is, how it stands; nothing is asked of the instrument."""
@@ -238,7 +243,7 @@ class CrossbarArray(ABC):
         wanted = np.asarray(target, dtype=np.float64)
         if wanted.shape != self._info.shape:
             raise LimitError(f"{self._info.name}: target has shape {wanted.shape}, the array {self._info.shape}")
-        self._check_targets(wanted, chosen)
+        arguments.check_targets(self._info, wanted, chosen)
         return self._program(programmer, np.where(chosen, wanted, np.nan), chosen)
 
     def wait(self, seconds: float) -> None:
@@ -324,6 +329,23 @@ class CrossbarArray(ABC):
     def _calibrate(self, calibration: ColumnCalibration | None) -> None:
         """Told of a new calibration before it takes effect; most backends need not know."""
 
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """Told of lower limits before they take effect; `lowered` is what `info` will say.
+
+        From then on word lines see at most `lowered.limits.read_voltage`, and `_read_conductances`, contact checks
+        and whatever else drives cells by itself drive `lowered.read_voltage`. A backend that takes both from `info`
+        at every call overrides this with nothing; one with a fixed voltage leaves it, which refuses a lower one.
+
+        Raises:
+            LimitError: the instrument cannot, and why; nothing has changed.
+        """
+        asked, now = lowered.limits.read_voltage, self._info.limits.read_voltage
+        if asked < now:
+            raise LimitError(
+                f"{self._info.name}: a read limit of {asked:g} V asked, this driver reads at {now:g} V and cannot "
+                "lower that; leave read_voltage out of the limits"
+            )
+
     # ---- checks
 
     def _call(self) -> AbstractContextManager[None]:
@@ -374,18 +396,3 @@ class CrossbarArray(ABC):
             peak = float(np.fmax.reduce(values, axis=None, initial=0.0))  # passes over NaN: cells left alone
             if peak > limit:
                 raise LimitError(f"{name}: {kind} {what} {peak:g} V asked, at most {limit:g} V is allowed")
-
-    def _check_targets(self, target: FloatArray, mask: BoolArray) -> None:
-        name, window = self._info.name, self._info.window
-        bad = mask & ~np.isfinite(target)
-        if bad.any():
-            row, col = np.argwhere(bad)[0]
-            raise LimitError(f"{name}: target of word line {row}, bit line {col} is not finite; leave it out by mask")
-        outside = mask & ((target < window.low) | (target > window.high))
-        if outside.any():
-            row, col = np.argwhere(outside)[0]
-            raise LimitError(
-                f"{name}: target {target[row, col] * 1e6:.4g} uS of word line {row}, bit line {col} lies outside the "
-                f"conductance window {window.low * 1e6:g} to {window.high * 1e6:g} uS "
-                f"({np.count_nonzero(outside)} such cells)"
-            )

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.hal import (
+    ArrayInfo,
     BoolArray,
     ColumnCalibration,
     CrossbarArray,
@@ -122,6 +123,9 @@ class Wrapper(CrossbarArray):
 
     def _default_programmer(self) -> Programmer:
         return self._array._default_programmer()
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        self._array.lower_limits(lowered.limits)
 
     def _time(self) -> float:
         return self._array._time()

@@ -37,16 +37,24 @@ from protocols.wrappers.recipe_override import RecipeOverride
 from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
 from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.electrode_journal import Journal
 from twin.instruments.server import PtyPort, TcpPort
 from twin.instruments.virtual_scpi_array import ScpiArrayTester
 from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
 from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (12, 8)
+JOURNALS: list[Journal] = []
+"""Of the instrument that a script met last."""
+
+
+def _noted(bench: BenchTwin) -> BenchTwin:
+    JOURNALS[:] = [bench.journal]
+    return bench
 
 
 def _twin() -> DigitalTwin:
-    return DigitalTwin("supert-a0-easy", SHAPE, seed=5)
+    return _noted(BenchTwin("supert-a0-easy", SHAPE, seed=5))
 
 
 def _on_twin(script: Script, path: Path) -> Any:
@@ -71,13 +79,14 @@ def _wrapped(script: Script, path: Path) -> Any:
 
 def _replayed(script: Script, path: Path) -> Any:
     _recorded(script, path)
+    JOURNALS.clear()
     (array,) = open_run(path).arrays()
     with array:
         return script(array)
 
 
 def _over_scpi(script: Script, path: Path) -> Any:
-    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=5))
+    tester = ScpiArrayTester(_noted(BenchTwin("supert-a0-easy", SHAPE, seed=5)))
     with TcpPort(tester) as port, open_scpi(port.resource, {}) as array:
         result = script(array)
     assert tester.bench.journal.grounded
@@ -86,6 +95,7 @@ def _over_scpi(script: Script, path: Path) -> Any:
 
 def _over_supert(script: Script, path: Path) -> Any:
     firmware = SuperTBoard("supert-a0-easy", seed=5)
+    JOURNALS[:] = [firmware.journal]
     with PtyPort(firmware) as port:
         board = Board(open_serial(port.port))
         with SuperTArray(board, 0, SHAPE, sleep=firmware.benches[0].wait) as array:
@@ -98,6 +108,7 @@ def _wire_replayed(script: Script, path: Path, stream: Stream, connect: Callable
     """The script through a driver whose bytes are recorded, then through the same driver on these bytes."""
     with RunLog.create(path, [_twin()], {}) as log, connect(RecordingStream(stream, log.wire(stream.name))) as array:
         script(array)
+    JOURNALS.clear()
     with open_run(path) as run:
         player = ReplayedWire(run)
         with connect(ReplayingStream(player)) as array:
@@ -107,13 +118,14 @@ def _wire_replayed(script: Script, path: Path, stream: Stream, connect: Callable
 
 
 def _scpi_wire_replayed(script: Script, path: Path) -> Any:
-    with TcpPort(ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=5))) as port:
+    with TcpPort(ScpiArrayTester(_noted(BenchTwin("supert-a0-easy", SHAPE, seed=5)))) as port:
         stream = open_visa(port.resource, 5.0)
         return _wire_replayed(script, path, stream, lambda wire: ScpiArray(ScpiWire(wire)))
 
 
 def _supert_wire_replayed(script: Script, path: Path) -> Any:
     firmware = SuperTBoard("supert-a0-easy", seed=5)
+    JOURNALS[:] = [firmware.journal]
     with PtyPort(firmware) as port:
 
         def connect(wire: Stream) -> CrossbarArray:
@@ -123,7 +135,7 @@ def _supert_wire_replayed(script: Script, path: Path) -> Any:
 
 
 def _over_smu_and_matrix(script: Script, path: Path) -> Any:
-    bench = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
+    bench = _noted(BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5))
     wiring = Wiring(bench)
     with (
         TcpPort(Meter(wiring)) as smu,
@@ -145,7 +157,7 @@ def _over_smu_and_matrix(script: Script, path: Path) -> Any:
 
 def _on_arc_two(script: Script, path: Path) -> Any:
     """A stand-in of the maker's library, not its wire."""
-    bench = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
+    bench = _noted(BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5))
     lines = ChannelMap.standard().block(*SHAPE)
     with ArcTwoArray(library(), Instrument(bench, lines), lines, sleep=bench.wait) as array:
         result = script(array)
@@ -165,6 +177,13 @@ ARRAYS = {
     "smu and matrix over tcp": _over_smu_and_matrix,
     "ArC TWO's stand-in": _on_arc_two,
 }
+
+
+@pytest.fixture
+def journals() -> list[Journal]:
+    """That of the instrument behind the array, in a list; empty where there is none."""
+    JOURNALS.clear()
+    return JOURNALS
 
 
 @pytest.fixture(params=ARRAYS.values(), ids=ARRAYS.keys())

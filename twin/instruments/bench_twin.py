@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imssa_lab.contract.errors import ImssaError
+from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.hal import BoolArray, FloatArray, Pulses, Readout
 from twin.digital_twin import DigitalTwin
 from twin.instruments.electrode_journal import Journal
@@ -54,6 +54,21 @@ class BenchTwin(DigitalTwin):
             self.journal.add("zero", self.time)
             self.outputs = False
             self.journal.add("ground", self.time)
+
+    def read_cells_at(self, voltage: float, mask: BoolArray, averages: int) -> None:
+        """As `read_conductances`, at this voltage; `readout` has it.
+
+        Raises:
+            LimitError: not above 0 V, or above the voltage that cells are read at.
+        """
+        own = self._info
+        if not 0.0 < voltage <= own.read_voltage:
+            raise LimitError(f"{own.name}: cells are read at up to {own.read_voltage:g} V, {voltage:g} V asked")
+        self._info = own.model_copy(update={"read_voltage": voltage})
+        try:
+            self.read_conductances(mask, averages)
+        finally:
+            self._info = own
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         self.journal.add("mvm", self._time(), voltages)

@@ -69,6 +69,7 @@ class ScpiArrayTester:
         tree.add("OUTPut[:STATe]?", lambda: b"%d" % self.bench.outputs)
         tree.add("READ:MVM?", self._read_mvm, 2)
         tree.add("READ:CONDuctance?", self._read_conductances, 2)
+        tree.add("READ:CONDuctance:AT?", self._read_conductances_at, 3)
         tree.add("READ:CELL?", self._read_cell, 1)
         for kind in PulseKind:
             name = {"SET": "SET", "RESET": "RESet", "FORM": "FORM"}[kind.value]
@@ -135,7 +136,11 @@ class ScpiArrayTester:
             seconds = wire.Seconds(vector=timing.mvm, cell=timing.cell_read, pulse=timing.pulse, widths=True)
         info = self.bench.info.model_copy(update={"name": f"SCPI array tester {profile.name}"})
         description = wire.Description(
-            protocol=wire.PROTOCOL_VERSION, info=info, seconds=seconds, recipe=profile.recipe.model_dump()
+            protocol=wire.PROTOCOL_VERSION,
+            info=info,
+            seconds=seconds,
+            reads_at=True,
+            recipe=profile.recipe.model_dump(),
         )
         return wire.block(description.model_dump_json().encode())
 
@@ -176,12 +181,16 @@ class ScpiArrayTester:
         return wire.readout(self.bench.readout, self._order)
 
     def _read_conductances(self, averages: bytes, mask: bytes) -> bytes:
+        return self._read_conductances_at(b"MAX", averages, mask)
+
+    def _read_conductances_at(self, voltage: bytes, averages: bytes, mask: bytes) -> bytes:
+        volt = number(voltage, 0.0, self.bench.info.read_voltage)
         data = block_content(mask)
         if len(data) != self.bench.info.rows * self.bench.info.cols or data.strip(b"\0\1"):
             raise ScpiError(-168, f"Block data not allowed; {self.bench.info.shape} bytes of 0 and 1 are needed")
         chosen = np.frombuffer(data, np.uint8).reshape(self.bench.info.shape) == 1
         times = int(number(averages, 1, 1e6))
-        self._checked(lambda bench: bench.read_conductances(chosen, times))
+        self._checked(lambda bench: bench.read_cells_at(volt, chosen, times))
         return wire.readout(self.bench.readout, self._order)
 
     def _read_cell(self, channel: bytes) -> bytes:

@@ -21,7 +21,8 @@ except ImportError as error:
         f'imssa_lab.contract.testing needs pytest ({error}): pip install "imssa-lab[testing]"'
     ) from error
 
-pytest.register_assert_rewrite("imssa_lab.contract.testing.suite")  # so that a failure shows what was compared
+for _name in ("electrodes", "suite"):  # so that a failure shows what was compared
+    pytest.register_assert_rewrite(f"imssa_lab.contract.testing.{_name}")
 
 from imssa_lab.contract.testing.suite import ContractSuite, Run, Script  # noqa: E402
 

@@ -21,11 +21,9 @@ from imssa_lab.contract.hal import (
     PulseLimits,
     Pulses,
 )
+from imssa_lab.contract.testing.electrodes import ElectrodeSuite, Run, Script
 
-Script = Callable[[CrossbarArray], Any]
-"""What a test does with an array; gives what it saw."""
-Run = Callable[[Script], Any]
-"""Hands a script a fresh array, closes it, and gives what the script gave."""
+__all__ = ["ContractSuite", "Run", "Script"]
 
 BAD_VOLTAGES: dict[str, Callable[[ArrayInfo], tuple[FloatArray, str]]] = {
     "one word line short": lambda info: (np.zeros(info.rows - 1), rf"shape \({info.rows},\)"),
@@ -82,7 +80,7 @@ def targets(array: CrossbarArray, seed: int) -> FloatArray:
     return np.asarray(window.low + window.span * share)
 
 
-class ContractSuite:
+class ContractSuite(ElectrodeSuite):
     """The contract as tests: a subclass in a test file says how to open an array, and pytest runs all of them.
 
     A subclass overrides the fixture `array` with one that returns a freshly opened array of at least 4 x 4 cells;

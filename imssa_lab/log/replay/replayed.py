@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imssa_lab.contract import errors
-from imssa_lab.contract.errors import ConfigError, ImssaError, InstrumentError, ReplayMismatch
+from imssa_lab.contract.errors import ConfigError, ImssaError, InstrumentError, LimitError, ReplayMismatch
 from imssa_lab.contract.hal import (
+    ArrayInfo,
     BoolArray,
     ColumnCalibration,
     CrossbarArray,
@@ -191,6 +192,14 @@ class Replayed(CrossbarArray):
         if programmer is not None:
             self._check("program", {"default": 0, "mask": mask, "target": target})
         return report
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """What was recorded was read at the voltage that the record names."""
+        if lowered.read_voltage < self._info.read_voltage:
+            raise LimitError(
+                f"{self._info.name}: cells were read at {self._info.read_voltage:g} V in this record, "
+                f"{lowered.read_voltage:g} V asked; that takes the chip"
+            )
 
     def _default_programmer(self) -> Programmer:
         return self._recall

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from imssa_lab.contract.closed_loop import LoopRun
-from imssa_lab.contract.errors import ImssaError, InstrumentError, LogError
+from imssa_lab.contract.errors import ImssaError, InstrumentError, LimitError, LogError
 from imssa_lab.contract.hal import (
+    ArrayInfo,
     BoolArray,
     ColumnCalibration,
     CrossbarArray,
@@ -166,6 +167,15 @@ class Recorded(Wrapper):
                 "date": b"" if calibration is None else calibration.date.encode(),
             },
         )
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """A record says once, at its beginning, at which voltage cells are read."""
+        if lowered.read_voltage < self._info.read_voltage:
+            raise LimitError(
+                f"{self._info.name}: cells are read at {self._info.read_voltage:g} V in this record, "
+                f"{lowered.read_voltage:g} V asked; lower the limits of the array before its record begins"
+            )
+        super()._lower(lowered)
 
     def _after_wait(self, seconds: float) -> None:
         self._record("waits", {"seconds": seconds})
