@@ -12,7 +12,7 @@ from imssa_lab.contract.hal import ArrayInfo, Pulses
 from imssa_lab.contract.testing.electrodes import lowered
 from imssa_lab.log import open_run, record
 from protocols.characterisation.column_calibration import calibrate_columns, check_columns
-from protocols.wrappers.progress import Watched
+from protocols.wrappers.progress import ProgressReported
 from tests.contract.conftest import ARRAYS
 from twin import DigitalTwin
 from twin.instruments.bench_twin import BenchTwin
@@ -54,7 +54,7 @@ def test_a_driver_that_says_nothing_refuses_a_lower_read_limit() -> None:
 
 def test_a_wrapper_lowers_the_array_inside() -> None:
     inside = DigitalTwin(shape=(4, 4))
-    with Watched(inside, np.full((4, 4), 50e-6), lambda done, total: None) as array:
+    with ProgressReported(inside, np.full((4, 4), 50e-6), lambda done, total: None) as array:
         array.lower_limits(lowered(array.info, 0.5))
         assert inside.info.read_voltage == inside.info.limits.read_voltage == pytest.approx(0.1)
 
