@@ -17,7 +17,7 @@ from imssa_lab.studies.workers import DaskWorkers, OneProcess, workers
 from imssa_lab.studies.written_chips import StudyModel, study_trial
 from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
-from tests.report import tiny
+from trials import tiny
 from twin import DigitalTwin
 
 TRIALS = plan([0.0, 0.01], [1e-6], 5)
