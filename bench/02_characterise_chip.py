@@ -8,11 +8,7 @@ Pulses cells, except by `noise`, `iv` and `columns`: what the array holds is los
 import argparse
 from pathlib import Path
 
-from imssa_lab import open_array, record
-from protocols.characterisation.experiments import Schedule
-from protocols.characterisation.protocol import Characterisation
-from protocols.programmers import GIVEN_RECIPE, recipe_of
-from twin import DigitalTwin
+from imssa_lab import GIVEN_RECIPE, Characterisation, DigitalTwin, Schedule, open_array, recipe_of, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--array", default="twin:supert-a0-easy?seed=1", help="address; replay:FILE repeats a session")

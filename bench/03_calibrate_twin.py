@@ -10,12 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from imssa_lab import open_array, open_run, record
-from imssa_lab.report.fit_report import verdicts
-from twin import TwinProfile
-from twin.fitting import quantities, run_tables
-from twin.fitting.comparison import compare, differs
-from twin.fitting.profile_file import fitted_profile, write_profile
+from imssa_lab import (
+    FitChoices,
+    TwinProfile,
+    compare_twin,
+    fit_quantity,
+    fit_verdicts,
+    fitted_profile,
+    open_array,
+    open_run,
+    programming_table,
+    record,
+    significant_differences,
+    write_profile,
+)
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--array", default="twin:supert-a0-easy?seed=1", help="address; replay:FILE repeats a session")
@@ -32,14 +40,14 @@ with record(log, [open_array(choices.array)], {"script": "03_calibrate_twin"}) a
         place = np.add.outer(np.arange(array.info.rows), np.arange(array.info.cols)) + turn
         print(array.program_conductances(levels[place % len(levels)]))
 
-table = run_tables.programming_table(log)
-outcome = quantities.fit(table, "programming", quantities.Choices("", (), 0.0, None), np.random.default_rng(0))
-for what, measured, good in verdicts(outcome):
+table = programming_table(log)
+outcome = fit_quantity(table, "programming", FitChoices(), np.random.default_rng(0))
+for what, measured, good in fit_verdicts(outcome):
     print(f"{'good ' if good else 'POOR '} {what}: {measured}")
 base = TwinProfile.load(choices.base)
 profile = fitted_profile(base, outcome.sections, choices.out.name, f"programming fitted to {log.name}")
 write_profile(choices.out / "profile.toml", profile, f"programming: fitted to {log.name}")
 with open_run(log) as run:
-    apart = differs(compare(run, profile, (0, 1)))
+    apart = significant_differences(compare_twin(run, profile, (0, 1)))
 print(f"twin and chip differ in: {', '.join(one.name for one in apart) or 'nothing'}")
 print(f"use it as twin:{choices.out / 'profile.toml'}")

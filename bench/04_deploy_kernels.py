@@ -9,8 +9,7 @@
 import argparse
 from pathlib import Path
 
-from imssa_lab import KernelBundle, deploy, open_arrays, record
-from protocols.deployment.sequences import Sequences
+from imssa_lab import KernelBundle, Sequences, deploy, open_arrays, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--array", default="twin:supert-a0-easy?seed={index}", help="address; {index} counts the arrays")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imssa_lab import open_array, open_run, record
-from imssa_lab.report import measured, plots
+from imssa_lab import measured, open_array, open_run, plots, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--array", default="twin:supert-a0-easy?seed=1", help="address; replay:FILE repeats a session")

@@ -27,7 +27,7 @@ from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.quantise.pruning import kernel_cells
 from imssa_lab.s4d.tasks import load_task
 from imssa_lab.s4d.train.evaluation import accuracy
-from imssa_lab.s4d.train.recipes import recipe
+from imssa_lab.s4d.train.recipes import training_recipe
 from imssa_lab.s4d.train.training import quantise, train_float, train_null, train_quantised, without_state
 
 SEEDS = (0, 1, 2)
@@ -103,7 +103,7 @@ def measure(task_name: str, seed: int, speaker: str | None) -> Figures:
     torch.set_num_threads(1)
     name = "fsdd-order" if task_name == "small" else task_name
     task = load_task(name, seed, **({} if speaker is None else {"speaker": speaker}))
-    config = recipe(name, Precision(), seed).model_copy(update=SMALL if task_name == "small" else {})
+    config = training_recipe(name, Precision(), seed).model_copy(update=SMALL if task_name == "small" else {})
     started = time.process_time()
     start = train_float(task, config)
     figures = {"float": start.test_accuracy, "seconds": time.process_time() - started}
@@ -111,7 +111,7 @@ def measure(task_name: str, seed: int, speaker: str | None) -> Figures:
     for word in words:
         precision = Precision.parse(word)
         started = time.process_time()
-        model = train_quantised(start, task, precision, stage=recipe(name, precision, seed).quantised)
+        model = train_quantised(start, task, precision, stage=training_recipe(name, precision, seed).quantised)
         if word == "ternary":
             figures["seconds"] += time.process_time() - started
             figures["no state"] = accuracy(without_state(model.network), task.test)

@@ -1,114 +1,27 @@
 """Trained S4D state-space kernels on memristor crossbar arrays, real or simulated.
 
-Public names are handed on lazily: ``import imssa_lab`` loads no torch, h5py, pyvisa or matplotlib.
+Public names are imported when they are first used: ``import imssa_lab`` loads no torch, h5py, pyvisa or matplotlib.
+They are listed in the stub beside this file, with their homes, for type checkers and for us.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imssa_lab.contract import own_packages
-
-if TYPE_CHECKING:
-    from imssa_lab.contract.errors import (
-        BundleError,
-        ConfigError,
-        DeploymentError,
-        ImssaError,
-        InstrumentError,
-        LimitError,
-        LinkError,
-        LogError,
-        ReplayMismatch,
-        TrainingError,
-    )
-    from imssa_lab.contract.hal import (
-        ArrayInfo,
-        CellOutcome,
-        ColumnCalibration,
-        CrossbarArray,
-        Limits,
-        ProgrammingReport,
-        Pulses,
-        Readout,
-    )
-    from imssa_lab.log import Recorded, Replayed, RunLog, open_run, record
-    from imssa_lab.s4d.bundle import KernelBundle
-    from imssa_lab.station.addresses import open_array, open_arrays
-    from protocols.deployment.deployment import deploy
-    from protocols.programmers.hysteretic import WriteVerify
+from imssa_lab.contract.stub_names import homes_in_stub
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "imssa_lab.contract.errors": (
-        "BundleError",
-        "ConfigError",
-        "DeploymentError",
-        "ImssaError",
-        "InstrumentError",
-        "LimitError",
-        "LinkError",
-        "LogError",
-        "ReplayMismatch",
-        "TrainingError",
-    ),
-    "imssa_lab.contract.hal": (
-        "ArrayInfo",
-        "CellOutcome",
-        "ColumnCalibration",
-        "CrossbarArray",
-        "Limits",
-        "ProgrammingReport",
-        "Pulses",
-        "Readout",
-    ),
-    "imssa_lab.log": ("Recorded", "Replayed", "RunLog", "open_run", "record"),
-    "imssa_lab.s4d.bundle": ("KernelBundle",),
-    "imssa_lab.station.addresses": ("open_array", "open_arrays"),
-    "protocols.deployment.deployment": ("deploy",),
-    "protocols.programmers.hysteretic": ("WriteVerify",),
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = [
-    "ArrayInfo",
-    "BundleError",
-    "CellOutcome",
-    "ColumnCalibration",
-    "ConfigError",
-    "CrossbarArray",
-    "DeploymentError",
-    "ImssaError",
-    "InstrumentError",
-    "KernelBundle",
-    "LimitError",
-    "Limits",
-    "LinkError",
-    "LogError",
-    "ProgrammingReport",
-    "Pulses",
-    "Readout",
-    "Recorded",
-    "ReplayMismatch",
-    "Replayed",
-    "RunLog",
-    "TrainingError",
-    "WriteVerify",
-    "deploy",
-    "open_array",
-    "open_arrays",
-    "open_run",
-    "record",
-]
+_HOME_OF = homes_in_stub(__file__)
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:  # a module attribute may be of any type
-    if name not in _MODULE_OF:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'imssa_lab' has no attribute {name!r}")
-    module = _MODULE_OF[name]
-    own_packages.check(own_packages.needed_by(module))
-    return getattr(import_module(module), name)
+    home = _HOME_OF[name]
+    own_packages.check(own_packages.needed_by(home))
+    return getattr(__import__(home, fromlist=(name,)), name)  # as in: from home import name
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__})

@@ -166,7 +166,7 @@ def test_what_each_public_name_needs_is_known(tmp_path):
 import sys
 import imssa_lab
 from imssa_lab.contract.own_packages import ALL, needed_by
-homes = {imssa_lab._MODULE_OF[name]: name for name in imssa_lab.__all__}
+homes = {imssa_lab._HOME_OF[name]: name for name in imssa_lab.__all__}
 for home, name in homes.items():
     getattr(imssa_lab, name)
     came = {module.partition(".")[0] for module in sys.modules} & set(ALL)

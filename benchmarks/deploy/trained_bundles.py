@@ -36,9 +36,9 @@ def place_of(task: str, precision: str, seed: int, folder: Path) -> Path:
 def _recipe(task: str, precision: str, seed: int) -> str:
     """What changes with the settings of a training."""
     from imssa_lab.s4d.quantise.precision import Precision
-    from imssa_lab.s4d.train.recipes import recipe
+    from imssa_lab.s4d.train.recipes import training_recipe
 
-    settings = recipe(task, Precision.parse(precision), seed).model_dump_json()
+    settings = training_recipe(task, Precision.parse(precision), seed).model_dump_json()
     return hashlib.sha256(settings.encode()).hexdigest()[:8]
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import xarray
 
 FloatArray = NDArray[np.float64]
+"""An array of double precision numbers; whoever takes or returns one says its shape and unit."""
 BoolArray = NDArray[np.bool_]
+"""An array of truth values, most often a mask of cells, (rows, cols)."""
 
 
 class _Frozen(BaseModel):

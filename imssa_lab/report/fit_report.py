@@ -34,7 +34,7 @@ def write_fit_report(folder: Path, outcome: Outcome, provenance: Mapping[str, st
     environment.filters["si"] = _si
     page = environment.get_template("fit.html.j2").render(
         outcome=outcome,
-        verdicts=verdicts(outcome),
+        verdicts=fit_verdicts(outcome),
         pictures=[picture(figure, caption) for figure, caption in _figures(outcome)],
         provenance=provenance,
         poor=[p for p in outcome.parameters if p.poor],
@@ -44,7 +44,7 @@ def write_fit_report(folder: Path, outcome: Outcome, provenance: Mapping[str, st
         write_new(folder / name, content)
 
 
-def verdicts(outcome: Outcome) -> list[tuple[str, str, bool]]:
+def fit_verdicts(outcome: Outcome) -> list[tuple[str, str, bool]]:
     """What was tested on unused cells, what came out, and whether it is good enough; empty without a test."""
     found = []
     if outcome.groups:
@@ -85,7 +85,7 @@ def as_json(outcome: Outcome, provenance: Mapping[str, str]) -> dict[str, Any]:
         "quantity": outcome.quantity,
         "provenance": dict(provenance),
         "facts": outcome.facts,
-        "verdicts": [{"what": w, "measured": m, "good": good} for w, m, good in verdicts(outcome)],
+        "verdicts": [{"what": w, "measured": m, "good": good} for w, m, good in fit_verdicts(outcome)],
         "levels_passed": _number(outcome.levels_passed),
         "bands_passed": _number(outcome.bands_passed),
         "coverage": _number(outcome.coverage),

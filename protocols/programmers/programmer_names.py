@@ -25,6 +25,7 @@ PROGRAMMERS: dict[str, type[BaseModel]] = {
     "mvm-tuning": MvmTuning,
     "residual": ResidualPairs,
 }
+"""The programmers by the names that `make_programmer` and the station file take."""
 
 GIVEN_RECIPE = "write-verify recipe"
 """What in the provenance of an array holds the recipe that it was given in the place of its own, as JSON."""

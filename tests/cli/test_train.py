@@ -10,7 +10,7 @@ from imssa_lab.cli.models.train import hardened, read_options
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.train.epochs import Fit
-from imssa_lab.s4d.train.recipes import recipe
+from imssa_lab.s4d.train.recipes import training_recipe
 from tests.cli.one_value import one_value
 from twin import TwinProfile
 
@@ -90,7 +90,7 @@ def test_mistakes_are_named(tmp_path, arguments, says):
 
 
 def test_hardening_takes_errors_and_stuck_cells_from_the_profile():
-    config = recipe("fsdd-order", Precision.parse("ternary"), 0)
+    config = training_recipe("fsdd-order", Precision.parse("ternary"), 0)
     errors = hardened(config, "supert-a0-easy").quantised.cell_errors
     chip = TwinProfile.load("supert-a0-easy")
     assert errors.window == (chip.window.low, chip.window.high)
@@ -112,7 +112,7 @@ def test_options_of_a_task():
 
 
 def test_sweep_bits_prints_draws_and_keeps_its_points(tmp_path, monkeypatch):
-    monkeypatch.setattr("imssa_lab.s4d.train.bit_sweep.recipe", short_recipe)
+    monkeypatch.setattr("imssa_lab.s4d.train.bit_sweep.training_recipe", short_recipe)
     arguments = ["sweep-bits", "--out", tmp_path, "--precisions", "float;4bit", "--seeds", 2, *SMALL]
     result = imssa(*arguments)
     assert result.exit_code == 0, result.output
@@ -133,6 +133,6 @@ def test_sweep_bits_prints_draws_and_keeps_its_points(tmp_path, monkeypatch):
 
 
 def short_recipe(task, precision, seed):
-    config = recipe(task, precision, seed)
+    config = training_recipe(task, precision, seed)
     stages = {name: getattr(config, name).model_copy(update={"epochs": 1}) for name in ("full", "quantised")}
     return config.model_copy(update={"channels": 4, "states": 1, **stages})

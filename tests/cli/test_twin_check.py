@@ -11,7 +11,7 @@ from imssa_lab.contract.errors import ConfigError, LogError
 from imssa_lab.log import open_run, record
 from tests.cli.one_value import one_value
 from twin import DigitalTwin, TwinProfile
-from twin.fitting.comparison import compare, differs
+from twin.fitting.comparison import compare_twin, significant_differences
 
 app = typer.Typer()
 app.command()(twin_check)
@@ -41,13 +41,13 @@ def session(tmp_path_factory):
 def test_a_twin_of_the_same_kind_agrees_and_a_noisier_one_is_told_by_name(session):
     with open_run(session) as run:
         told = []
-        same = compare(run, profile(), (0, 1, 2), lambda done, total: told.append((done, total)))
-        noisy = compare(run, profile(sd_median=1.4e-6), (0, 1, 2))
+        same = compare_twin(run, profile(), (0, 1, 2), lambda done, total: told.append((done, total)))
+        noisy = compare_twin(run, profile(sd_median=1.4e-6), (0, 1, 2))
     assert {one.name for one in same} >= {"programming error", "read sd per cell", "gain of bit lines"}
-    assert differs(same) == []
+    assert significant_differences(same) == []
     assert told == [(done, 4) for done in range(5)]
-    assert "read sd per cell" in {one.name for one in differs(noisy)}
-    assert "gain of bit lines" not in {one.name for one in differs(noisy)}
+    assert "read sd per cell" in {one.name for one in significant_differences(noisy)}
+    assert "gain of bit lines" not in {one.name for one in significant_differences(noisy)}
 
 
 def test_the_same_cells_and_bit_lines_asked_again_and_again_count_once(tmp_path):
@@ -58,11 +58,11 @@ def test_the_same_cells_and_bit_lines_asked_again_and_again_count_once(tmp_path)
             array.read_conductances(averages=3)
             array.read_mvm(rng.uniform(-0.2, 0.2, (16, 24)))
     with open_run(tmp_path / "run.h5") as run:
-        same = compare(run, profile(), (0, 1, 2))
-        noisy = compare(run, profile(sd_median=1.4e-6), (0, 1, 2))
-    assert differs(same) == []
+        same = compare_twin(run, profile(), (0, 1, 2))
+        noisy = compare_twin(run, profile(sd_median=1.4e-6), (0, 1, 2))
+    assert significant_differences(same) == []
     assert max(one.samples for one in same) <= 24 * 24
-    assert "read sd per cell" in {one.name for one in differs(noisy)}
+    assert "read sd per cell" in {one.name for one in significant_differences(noisy)}
 
 
 def test_the_command_says_what_differs_and_exits_with_3(session):
@@ -85,7 +85,7 @@ def test_a_session_with_nothing_to_compare_is_refused(tmp_path):
     with record(tmp_path / "run.h5", [DigitalTwin("ideal", (4, 4))], {}) as (array,):
         array.wait(1.0)
     with open_run(tmp_path / "run.h5") as run, pytest.raises(LogError, match="too few"):
-        compare(run, profile(), (0,))
+        compare_twin(run, profile(), (0,))
 
 
 def test_damage_in_a_session_is_named(session, tmp_path):

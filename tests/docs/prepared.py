@@ -54,12 +54,12 @@ def tasks(folder: Path) -> dict[str, object]:
 
 def training(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
     """One epoch of each stage: it is the call that is tested here, not what it reaches."""
-    whole = recipes.recipe
+    whole = recipes.training_recipe
 
     def short(*args, **options):
         config = whole(*args, **options)
         stages = {name: getattr(config, name).model_copy(update={"epochs": 1}) for name in ("full", "quantised")}
         return config.model_copy(update=stages)
 
-    patch.setattr(recipes, "recipe", short)
+    patch.setattr(recipes, "training_recipe", short)
     return {}

@@ -36,7 +36,7 @@ class Statistic:
     p: float
 
 
-def compare(
+def compare_twin(
     run: Run,
     profile: TwinProfile,
     seeds: tuple[int, ...],
@@ -73,7 +73,7 @@ def compare(
     return found
 
 
-def differs(statistics: list[Statistic], chance: float = 0.01) -> list[Statistic]:
+def significant_differences(statistics: list[Statistic], chance: float = 0.01) -> list[Statistic]:
     """Those that differ more than chance, by Holm's correction for looking at all of them."""
     ordered = sorted(statistics, key=lambda one: one.p)
     found: list[Statistic] = []

@@ -27,7 +27,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True)
-class Choices:
+class FitChoices:
     """What a person may say beside the table; each counts for one quantity."""
 
     model: str = ""
@@ -54,7 +54,7 @@ def quantity_of(table: Table) -> str:
     )
 
 
-def fit(table: Table, quantity: str, choices: Choices, rng: np.random.Generator) -> Outcome:
+def fit_quantity(table: Table, quantity: str, choices: FitChoices, rng: np.random.Generator) -> Outcome:
     """Fit one quantity.
 
     Raises:

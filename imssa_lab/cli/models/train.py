@@ -122,10 +122,10 @@ def settings(
     training()
     from imssa_lab.s4d.quantise.precision import Precision
     from imssa_lab.s4d.tasks import load_task
-    from imssa_lab.s4d.train.recipes import recipe
+    from imssa_lab.s4d.train.recipes import training_recipe
 
     told("load", 0, 1)
-    config = recipe(task, Precision.parse(precision), seed)
+    config = training_recipe(task, Precision.parse(precision), seed)
     data = load_task(task, seed, **read_options(options))
     told("load", 1, 1)
     return data, config

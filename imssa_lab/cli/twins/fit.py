@@ -16,7 +16,7 @@ from imssa_lab.contract.errors import ConfigError
 if TYPE_CHECKING:
     from twin.fitting.fit_outcome import Outcome
     from twin.fitting.measured_tables import Reading
-    from twin.fitting.quantities import Choices
+    from twin.fitting.quantities import FitChoices
 
 
 class Quantity(StrEnum):
@@ -82,7 +82,7 @@ def fit(
     from imssa_lab.report.page import require_plots
     from twin.fitting.measured_tables import Reading
     from twin.fitting.profile_file import fitted_profile, write_profile
-    from twin.fitting.quantities import Choices
+    from twin.fitting.quantities import FitChoices
     from twin.profile import TwinProfile
 
     require_plots()
@@ -95,7 +95,7 @@ def fit(
         melt=melt or None,
         keep={role: _range(value) for role, value in _pairs("keep", keep).items()},
     )
-    choices = Choices(
+    choices = FitChoices(
         "" if model is Model.BEST else model.value, tuple(broken_at or ()), series, read_interval or None
     )
     kept = TwinProfile.load(base)
@@ -107,17 +107,17 @@ def fit(
     profile = fitted_profile(
         kept, outcome.sections, name or out.resolve().name, f"{outcome.quantity} fitted to {source}; else {kept.name}"
     )
-    from imssa_lab.report.fit_report import as_json, verdicts, write_fit_report
+    from imssa_lab.report.fit_report import as_json, fit_verdicts, write_fit_report
 
     facts = provenance() | {"data": source, "base profile": kept.name, "seed": str(seed)}
     write_profile(out / "profile.toml", profile, f"{outcome.quantity}: fitted to {source}\nall else: {kept.name}")
     write_fit_report(out, outcome, facts)
-    _tell(outcome, verdicts(outcome), out, kept.name)
+    _tell(outcome, fit_verdicts(outcome), out, kept.name)
     files = {name: out / file for name, file in (("profile", "profile.toml"), ("report", "report.html"))}
     answer(as_json(outcome, facts) | {"files": files})
 
 
-def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: Choices, seed: int) -> tuple[str, Outcome]:
+def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: FitChoices, seed: int) -> tuple[str, Outcome]:
     """What was fitted, and to which data."""
     import numpy as np
 
@@ -141,7 +141,7 @@ def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: Choices,
             f"{data} is a run file; from it --quantity programming, relaxation or columns can be fitted"
         )
     which = quantities.quantity_of(table) if quantity is Quantity.AUTO else quantity.value
-    return table.source, quantities.fit(table, which, choices, rng)
+    return table.source, quantities.fit_quantity(table, which, choices, rng)
 
 
 def _tell(outcome: Outcome, tests: list[tuple[str, str, bool]], out: Path, base: str) -> None:

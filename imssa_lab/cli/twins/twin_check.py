@@ -38,13 +38,13 @@ def twin_check(
     Example: imssa twin-check run.h5 my-chip/profile.toml
     """
     from imssa_lab.log import open_run
-    from twin.fitting.comparison import compare, differs
+    from twin.fitting.comparison import compare_twin, significant_differences
     from twin.profile import TwinProfile
 
     wanted = TwinProfile.load(profile)
     with open_run(log) as run, stages() as told:
         try:
-            statistics = compare(
+            statistics = compare_twin(
                 run,
                 wanted,
                 tuple(range(seed, seed + chips)),
@@ -54,7 +54,7 @@ def twin_check(
             raise ConfigError(
                 f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"
             ) from error
-    apart = differs(statistics)
+    apart = significant_differences(statistics)
     _print(statistics, apart, f"{log} against {wanted.name}")
     answer(
         {

@@ -43,6 +43,7 @@ CATALOGUE: dict[str, TaskEntry] = {
     "smnist": TaskEntry("an image row by row or pixel by pixel", "mnist", smnist.smnist),
 }
 TASKS = tuple(CATALOGUE)
+"""The names of all tasks, for `load_task`."""
 
 
 def load_task(name: str, seed: int, **options: object) -> Task:

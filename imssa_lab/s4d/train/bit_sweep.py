@@ -14,7 +14,7 @@ from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.quantise.pruning import kernel_cells
 from imssa_lab.s4d.tasks import Task
 from imssa_lab.s4d.train.epochs import Progress
-from imssa_lab.s4d.train.recipes import recipe
+from imssa_lab.s4d.train.recipes import training_recipe
 from imssa_lab.s4d.train.training import quantise, train_float, train_quantised
 
 
@@ -67,7 +67,7 @@ def sweep_bits(
             continue
         task = make_task(seed)
         started = time.process_time()
-        base = recipe(name, Precision(), seed).model_copy(update=dict(changes or {}))
+        base = training_recipe(name, Precision(), seed).model_copy(update=dict(changes or {}))
         start = train_float(task, base, progress=progress)
         cells = kernel_cells(base.channels, base.states, base.layers)
         for word in missing:
@@ -77,7 +77,7 @@ def sweep_bits(
             else:
                 rounded = quantise(start, task, precision).test_accuracy
                 started = time.process_time()
-                stage = recipe(name, precision, seed).quantised
+                stage = training_recipe(name, precision, seed).quantised
                 model = train_quantised(start, task, precision, stage=stage, progress=progress)
                 seconds, trained = time.process_time() - started, model.test_accuracy
             points[word, seed] = SweepPoint(name, word, seed, cells, rounded, trained, seconds)

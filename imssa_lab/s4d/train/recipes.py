@@ -16,7 +16,7 @@ _FEW_BITS_ERROR, _ORDER_ERROR = 0.02, 0.04
 point in software, ORDER nothing."""
 
 
-def recipe(task: str, precision: Precision, seed: int) -> TrainingConfig:
+def training_recipe(task: str, precision: Precision, seed: int) -> TrainingConfig:
     """Settings for a task by its name; one without a recipe of its own gets two layers of 32 channels."""
     ternary = precision.a == "ternary"
     few_bits = _FEW_BITS
