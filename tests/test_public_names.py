@@ -11,7 +11,7 @@ import pytest
 
 import imssa_lab
 from imssa_lab.contract.stub_names import homes_in_stub
-from tests.docs.blocks import PAGES, blocks
+from tests.docs.code_blocks import PAGES, blocks
 
 ROOT = Path(__file__).parents[1]
 OURS = {path.relative_to(ROOT).parts[0] for path in ROOT.glob("[!.]*/**/*.py")}
