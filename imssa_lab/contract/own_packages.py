@@ -26,7 +26,6 @@ _REINSTALL = "pip install --force-reinstall --no-deps imssa-lab (-e . in a check
 
 _NEEDS = {
     "drivers": ("drivers", "protocols"),
-    "imssa_lab.report": ("protocols",),
     "imssa_lab.report.fit_report": ("protocols", "twin"),
     "imssa_lab.station": ("protocols",),
     "imssa_lab.studies": ("protocols", "twin"),
