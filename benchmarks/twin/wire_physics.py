@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.bars import Bars
 from imssa_lab.contract.hal import FloatArray
+from trials.irdrop import irdrop_cases
 from twin.wires.nodal import CubicCells, solve
 from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, sensitivity, turned
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "data" / "irdrop_reference.json"
 UNIFORM = {32: (0.962813, 0.918459), 64: (0.875718, 0.740063), 128: (0.661934, 0.411157), 256: (0.381590, 0.138181)}
 
 
@@ -31,33 +28,20 @@ def measure(bars: Bars) -> None:
 
 def golden(bars: Bars) -> None:
     """All golden cases through both paths, and with the wires exchanged."""
-    if not GOLDEN.is_file():
-        raise SystemExit(f"{GOLDEN} is missing: the golden currents of the wires cannot be measured")
-    cases = json.loads(GOLDEN.read_text())["cases"]
     worst = {"effective matrix": 0.0, "full solve": 0.0}
     exchanged = []
+    cases = irdrop_cases()
     for case in cases:
-        conductance, drive, wires = circuit(case)
-        full_scale = np.abs(case["I_ideal_A"]).max()
         for name, current in (
-            ("effective matrix", drive @ effective_matrix(conductance, wires)),
-            ("full solve", solve(conductance, wires, drive[None]).current[0]),
+            ("effective matrix", case.drive @ effective_matrix(case.conductance, case.wires)),
+            ("full solve", solve(case.conductance, case.wires, case.drive[None]).current[0]),
         ):
-            worst[name] = max(worst[name], float(np.abs(current - case["I_A"]).max() / full_scale))
-        if turned(wires) != wires and conductance.size > 1:
-            current = drive @ effective_matrix(conductance, turned(wires))
-            exchanged.append(float(np.abs(current - case["I_A"]).max() / full_scale))
+            worst[name] = max(worst[name], case.error(current))
+        if turned(case.wires) != case.wires and case.conductance.size > 1:
+            exchanged.append(case.error(case.drive @ effective_matrix(case.conductance, turned(case.wires))))
     for name, error in worst.items():
         bars.check(f"IR drop, {name}, worst of {len(cases)} golden cases, of full scale", error, "<=", 1e-9)
     bars.check("IR drop, null control: word and bit wires exchanged, of full scale", min(exchanged), ">=", 1e-4)
-
-
-def circuit(case: dict[str, Any]) -> tuple[FloatArray, FloatArray, Wires]:
-    """Conductances, drive and wires of a golden case, by the formulas in the file's note."""
-    i, j = np.arange(case["m"]), np.arange(case["n"])
-    conductance = 10e-6 + 90e-6 * ((7 * i[:, None] + 13 * j + 3 * i[:, None] * j) % 17) / 16
-    wires = Wires(r_word=case["r_w"], r_bit=case["r_b"], r_in=case["r_in"], r_out=case["r_out"])
-    return conductance, 0.2 * ((5 * i + 3) % 11 / 5 - 1), wires
 
 
 def uniform(bars: Bars) -> None:

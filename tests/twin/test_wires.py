@@ -1,8 +1,5 @@
 """Wires against golden currents, closed formulas and the laws of circuits; the fast path against the full solve."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +9,11 @@ from pydantic import ValidationError
 from scipy.optimize import brentq, fsolve
 
 from imssa_lab.contract.errors import ImssaError, LimitError, NotConverged
+from trials.irdrop import IrDropCase, irdrop_cases
 from twin.wires.nodal import CubicCells, LinearCells, solve
 from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, turned
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "data" / "irdrop_reference.json"
-CASES = json.loads(GOLDEN.read_text())["cases"] if GOLDEN.is_file() else []
-golden = pytest.mark.skipif(not CASES, reason=f"{GOLDEN} is optional data and is not there")
+CASES = irdrop_cases()
 
 resistance = st.one_of(st.just(0.0), st.floats(1e-3, 200.0))
 wires_of_any_kind = st.builds(
@@ -34,44 +30,28 @@ def circuits(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return draw(arrays(float, (rows, cols), elements=cell)), draw(arrays(float, (2, rows), elements=voltage))
 
 
-def golden_circuit(case: dict) -> tuple[np.ndarray, np.ndarray, Wires]:
-    i, j = np.arange(case["m"]), np.arange(case["n"])
-    pattern = (7 * i[:, None] + 13 * j + 3 * i[:, None] * j) % 17
-    wires = Wires(r_word=case["r_w"], r_bit=case["r_b"], r_in=case["r_in"], r_out=case["r_out"])
-    return 10e-6 + 90e-6 * pattern / 16, 0.2 * ((5 * i + 3) % 11 / 5 - 1), wires
-
-
-def golden_error(case: dict, current: np.ndarray) -> float:
-    return float(np.abs(current - case["I_A"]).max() / np.abs(case["I_ideal_A"]).max())
-
-
 def full_scale(conductance: np.ndarray, drive: np.ndarray) -> float:
     return max(float((np.abs(drive) @ conductance).max()), 1e-12)
 
 
-@golden
-@pytest.mark.optional_data
-@pytest.mark.parametrize(
-    "case", CASES, ids=lambda c: f"{c['m']}x{c['n']}-{c['r_w']}-{c['r_b']}-{c['r_in']}-{c['r_out']}"
-)
-def test_golden_currents_on_both_paths(case: dict) -> None:
-    conductance, drive, wires = golden_circuit(case)
-    assert golden_error(case, drive @ effective_matrix(conductance, wires)) < 1e-11  # the reference's own rounding
-    assert golden_error(case, solve(conductance, wires, drive[None]).current[0]) < 1e-11
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_golden_currents_on_both_paths(case: IrDropCase) -> None:
+    fast = case.drive @ effective_matrix(case.conductance, case.wires)
+    assert case.error(fast) < 1e-11  # the reference's own rounding
+    assert case.error(solve(case.conductance, case.wires, case.drive[None]).current[0]) < 1e-11
 
 
-@golden
-@pytest.mark.optional_data
 def test_null_control_exchanged_wires_miss_the_golden_currents() -> None:
     """Exchanged r_word and r_bit on 128 x 64 and 8 x 8, exchanged r_in and r_out on 16 x 16."""
     caught = 0
     for case in CASES:
-        conductance, drive, wires = golden_circuit(case)
-        if turned(wires) != wires and conductance.size > 1:  # one cell has them all in series
+        other = turned(case.wires)
+        if other != case.wires and case.conductance.size > 1:  # one cell has them all in series
             caught += 1
-            assert golden_error(case, drive @ effective_matrix(conductance, turned(wires))) > 1e-4
-            if case["m"] < 100:
-                assert golden_error(case, solve(conductance, turned(wires), drive[None]).current[0]) > 1e-4
+            assert case.error(case.drive @ effective_matrix(case.conductance, other)) > 1e-4
+            if len(case.drive) < 100:
+                assert case.error(solve(case.conductance, other, case.drive[None]).current[0]) > 1e-4
+    assert len(CASES) == 9
     assert caught == 3 + 1
 
 
