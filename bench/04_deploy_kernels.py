@@ -9,7 +9,7 @@
 import argparse
 from pathlib import Path
 
-from imssa_lab import KernelBundle, Sequences, deploy, open_arrays, record
+from imssa_lab import DeploymentChoices, KernelBundle, Sequences, deploy, open_arrays, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--array", default="twin:supert-a0-easy?seed={index}", help="address; {index} counts the arrays")
@@ -28,11 +28,8 @@ try:
         outcome = deploy(
             bundle,
             arrays,
-            calibration_inputs=sequences.calibration_inputs,
-            test_inputs=sequences.test_inputs,
-            test_labels=sequences.test_labels,
-            null_accuracy=sequences.reference.get("null"),
-            vectors=choices.vectors,
+            sequences,
+            DeploymentChoices(vectors=choices.vectors),
         )
         print(outcome)
 finally:

@@ -67,14 +67,17 @@ from protocols.characterisation.column_calibration import check_columns as check
 from protocols.characterisation.experiments import Schedule as Schedule
 from protocols.characterisation.protocol import Characterisation as Characterisation
 from protocols.chip_record import ChipRecord as ChipRecord
+from protocols.deployment.choices import DeploymentChoices as DeploymentChoices
 from protocols.deployment.deployment import Deployment as Deployment
 from protocols.deployment.deployment import deploy as deploy
 from protocols.deployment.sequences import Sequences as Sequences
+from protocols.deployment.verification import Bounds as Bounds
 from protocols.programmers import GIVEN_RECIPE as GIVEN_RECIPE
 from protocols.programmers import PROGRAMMERS as PROGRAMMERS
 from protocols.programmers import WriteVerify as WriteVerify
 from protocols.programmers import make_programmer as make_programmer
 from protocols.programmers import recipe_of as recipe_of
+from protocols.wrappers.budget import Budget as Budget
 from protocols.wrappers.counted import Counted as Counted
 from twin import DigitalTwin as DigitalTwin
 from twin import TwinProfile as TwinProfile

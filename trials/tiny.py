@@ -7,6 +7,7 @@ from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
 from imssa_lab.s4d.inference import run_network
 from protocols.deployment.deployment import Deployment, deploy
+from protocols.deployment.sequences import Sequences
 from twin import DigitalTwin
 
 CHANNELS, STEPS, INPUTS, CLASSES = 3, 6, 2, 2
@@ -57,13 +58,9 @@ def sequences() -> tuple[FloatArray, FloatArray, NDArray[np.intp]]:
 
 def deployment() -> Deployment:
     """The bundle deployed on two ideal twins; ends as verified."""
-    calibration, test, labels = sequences()
     with DigitalTwin("ideal", (16, 16), seed=0) as array:
         return deploy(
             bundle(),
             [array, DigitalTwin("ideal", (16, 16), seed=1)],
-            calibration_inputs=calibration,
-            test_inputs=test,
-            test_labels=labels,
-            null_accuracy=0.5,
+            Sequences(*sequences(), {"null": 0.5}),
         )

@@ -14,6 +14,7 @@ from imssa_lab.contract.hal import BoolArray, Readout
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
 from imssa_lab.studies.written_chips import healthy_profile
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import deploy
 from protocols.deployment.verification import (
     Bounds,
@@ -47,17 +48,10 @@ class Deployed:
         self.bundle, self.sequences = trained("fsdd-order", "4bit", 0, folder)
         count = arrays_needed(self.bundle, (64, 64))
         self.arrays = [Blind(healthy_profile(), (64, 64), seed=70 + index) for index in range(count)]
-        self.words, self.tests = self.sequences.calibration_inputs[:64], self.sequences.test_inputs[:200]
-        self.labels = self.sequences.test_labels[:200]
-        self.result = deploy(
-            self.bundle,
-            self.arrays,
-            calibration_inputs=self.words,
-            test_inputs=self.tests,
-            test_labels=self.labels,
-            bounds=BOUNDS,
-            averages=_AVERAGES,
-        )
+        judged = self.sequences.first(64, 200)
+        self.words, self.tests, self.labels = judged.calibration_inputs, judged.test_inputs, judged.test_labels
+        choices = DeploymentChoices(bounds=BOUNDS, averages=_AVERAGES)
+        self.result = deploy(self.bundle, self.arrays, judged, choices)
         self.good = [array.cells.conductance.copy() for array in self.arrays]
         self.inputs = layer_inputs(self.bundle, self.words)
 

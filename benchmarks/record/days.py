@@ -31,6 +31,7 @@ from imssa_lab.s4d.inference import run_network
 from protocols.characterisation.experiments import Schedule
 from protocols.characterisation.protocol import Characterisation
 from protocols.deployment.deployment import deploy
+from protocols.deployment.sequences import Sequences
 from trials.untrained import untrained_bundle, varied_sequences
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
@@ -54,7 +55,7 @@ def deployed(array: CrossbarArray, folder: Path) -> bytes:
     """The numbers of the report of a deployment of twelve kernels, as bytes."""
     bundle, inputs = untrained_bundle(), varied_sequences(1)
     labels = run_network(bundle, inputs).argmax(axis=1)
-    outcome = deploy(bundle, [array], calibration_inputs=inputs[:8], test_inputs=inputs[:16], test_labels=labels[:16])
+    outcome = deploy(bundle, [array], Sequences(inputs[:8], inputs[:16], labels[:16]))
     return result_text(outcome, bundle.digest(), {}).encode()
 
 

@@ -11,6 +11,7 @@ from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatA
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.studies.trials import StudyTrial
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
 from protocols.deployment.sequences import Sequences
 from protocols.deployment.verification import Bounds
@@ -102,13 +103,13 @@ def deploy_statistical(
     return deploy(
         bundle,
         arrays or chips(arrays_needed(bundle, (64, 64)), chip, stuck, healthy_profile()),
-        calibration_inputs=sequences.calibration_inputs[:CALIBRATED],
-        test_inputs=sequences.test_inputs[:tests],
-        test_labels=sequences.test_labels[:tests],
-        bounds=WIDE,
-        programmer=Gaussian(sigma, np.random.default_rng([chip, seed])),
-        mending=mending,
-        averages=averages,
+        sequences.first(CALIBRATED, tests),
+        DeploymentChoices(
+            bounds=WIDE,
+            programmer=Gaussian(sigma, np.random.default_rng([chip, seed])),
+            mending=mending,
+            averages=averages,
+        ),
     )
 
 

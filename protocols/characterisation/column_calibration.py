@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,8 +33,14 @@ def calibrate_columns(array: CrossbarArray, vectors: int = VECTORS, averages: in
     """
     conductance = array.read_conductances(averages=averages)
     voltages = probe_voltages(vectors, array.info.rows, array.info.limits.read_voltage)
-    array.set_calibration(None)
-    measured, ideal = read_signed(array, voltages), voltages @ conductance
+    with _uncalibrated(array) as carries:
+        calibration = fitted_columns(read_signed(array, voltages), voltages @ conductance)
+        carries.afterwards = calibration
+    return calibration
+
+
+def fitted_columns(measured: FloatArray, ideal: FloatArray) -> ColumnCalibration:
+    """Least squares of `ideal` on `measured` currents, both (n, cols), A, column by column."""
     m_mean, i_mean = measured.mean(axis=0), ideal.mean(axis=0)
     variance = ((measured - m_mean) ** 2).sum(axis=0)
     answers: BoolArray = variance > 0
@@ -40,9 +48,23 @@ def calibrate_columns(array: CrossbarArray, vectors: int = VECTORS, averages: in
     gain = np.where(answers, slope, 1.0)  # a dead line stays as it is; verification names it
     offset = i_mean - gain * m_mean
     residual = np.sqrt(np.mean((gain * measured + offset - ideal) ** 2, axis=0))
-    calibration = ColumnCalibration(gain, offset, residual, datetime.now(UTC).isoformat(timespec="seconds"))
-    array.set_calibration(calibration)
-    return calibration
+    return ColumnCalibration(gain, offset, residual, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+@dataclass
+class _Carried:
+    afterwards: ColumnCalibration | None
+
+
+@contextmanager
+def _uncalibrated(array: CrossbarArray) -> Iterator[_Carried]:
+    """`array` without column correction; at the end, by whatever way, it carries `afterwards`."""
+    carried = _Carried(array.calibration)
+    array.set_calibration(None)
+    try:
+        yield carried
+    finally:
+        array.set_calibration(carried.afterwards)
 
 
 @dataclass(frozen=True)
@@ -72,15 +94,13 @@ def check_columns(array: CrossbarArray, vectors: int = 64, averages: int = 16, f
     Args:
         vectors: how many; averages: of the conductance read; fitted: vectors of the calibration, left out here.
     """
-    carried, limit = array.calibration, array.info.limits.read_voltage
     conductance = array.read_conductances(averages=averages)
-    voltages = probe_voltages(fitted + vectors, array.info.rows, limit)[fitted:]
+    voltages = probe_voltages(fitted + vectors, array.info.rows, array.info.limits.read_voltage)[fitted:]
     ideal = voltages @ conductance
 
     def rms(current: FloatArray) -> FloatArray:
         return np.asarray(np.sqrt(np.mean(current**2, axis=0)) / array.info.read_voltage)
 
-    array.set_calibration(None)
-    before = rms(read_signed(array, voltages) - ideal)
-    array.set_calibration(carried)
+    with _uncalibrated(array):
+        before = rms(read_signed(array, voltages) - ideal)
     return ColumnCheck(before, rms(read_signed(array, voltages) - ideal), rms(ideal))

@@ -10,25 +10,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import DeploymentError
-from imssa_lab.contract.hal import CrossbarArray, FloatArray, Programmer, ProgrammingReport
+from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.journal import ArrayState, Standing, done_entry, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
 from protocols.deployment.outcomes import KernelEnd, cell_ends, kernel_ends
 from protocols.deployment.predict import Predictor, reachable
 from protocols.deployment.remedies import Loop, Remedied
+from protocols.deployment.sequences import Sequences
 from protocols.deployment.verification import Bounds, LevelResult, impulse_responses, verify_task
-from protocols.recurrence import KernelRunner
-from protocols.wrappers.budget import Account, Budget
+from protocols.wrappers.budget import Account
 from protocols.wrappers.metered import Metered
 
 _log = logging.getLogger(__name__)
@@ -112,68 +112,52 @@ class Deployment:
 def deploy(
     bundle: KernelBundle,
     arrays: Sequence[CrossbarArray],
+    sequences: Sequences,
+    choices: DeploymentChoices | None = None,
     *,
-    calibration_inputs: FloatArray,
-    test_inputs: FloatArray,
-    test_labels: NDArray[np.int64],
-    null_accuracy: float | None = None,
-    bounds: Bounds | None = None,
-    programmer: Programmer | None = None,
-    tuner: Programmer | None = None,
-    budget: Budget | None = None,
     faults: Sequence[ArrayState] | None = None,
-    mending: bool = True,
-    journal: Callable[[str], None] | None = None,
     resume: Sequence[str] | None = None,
-    vectors: int | None = None,
-    averages: int = 1,
+    journal: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Deployment:
     """Put `bundle` on `arrays` and verify it on four levels.
 
     Args:
         arrays: of one shape and window; the first ones are used, the others are spare.
-        calibration_inputs: (n, steps, inputs), n >= 2, from training data: half of them correct the outputs, half
-            verify the kernels.
-        test_inputs, test_labels: (n, steps, inputs) and (n,), for the task level.
-        null_accuracy: test accuracy of the memoryless control, a fraction.
-        bounds: what counts as good; programmer: None for each chip's own recipe.
-        tuner: a programmer that works on products, tried where products or kernels fail.
-        budget: of pulses and device time, None for no end; once it is spent, what stands is measured and reported.
+        sequences: 2 or more for calibration, of which half correct the outputs and half verify the kernels; the
+            test sequences are for the task level, "null" of the reference is what it must exceed.
+        choices: how it goes; None for `DeploymentChoices()`.
         faults: per array, what is known of its cells beforehand; where a stuck one stands is read if it is NaN.
-        mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
         journal: takes short texts that say how far it came; resume: those of a deployment that was cut off,
             whose finished cells get no pulse, or of one that ended: cells that left their window get pulses again.
-        vectors, averages: see `KernelRunner`.
         progress: called with (stage, done, total).
 
     Raises:
         DeploymentError: too few arrays, arrays of different kinds, or inputs of the wrong shape; nothing pulsed.
     """
-    _check(arrays, calibration_inputs, test_inputs, test_labels)
-    bounds, tell = bounds or Bounds(), progress or (lambda stage, done, total: None)
-    account = Account(budget or Budget())
-    half = len(calibration_inputs) // 2
-    exact = layer_inputs(bundle, calibration_inputs)
+    _check(arrays, sequences)
+    choices, tell = choices or DeploymentChoices(), progress or (lambda stage, done, total: None)
+    test_inputs, test_labels = sequences.test_inputs, sequences.test_labels
+    bounds, null_accuracy = choices.bounds, sequences.reference.get("null")
+    account = Account(choices.budget)
+    half = len(sequences.calibration_inputs) // 2
+    exact = layer_inputs(bundle, sequences.calibration_inputs)
     predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
     standing = _plan(bundle, arrays, predictor, faults, resume)
-    known = None if faults is None else _predicted(predictor, standing, test_inputs, test_labels)
+    known = None if faults is None else _predicted(predictor, standing, sequences)
     started = [array.time for array in arrays]
     metered = list(arrays) if account.budget.endless else [Metered(array, account) for array in arrays]
     programmed = ProgrammedMapping(
         metered,
         account,
-        bundle,
         standing,
         predictor,
-        programmer,
-        bounds.tolerance,
+        choices,
         lambda done, total: tell("program the arrays", done, total),
         journal or (lambda text: None),
-        compensating=mending,
     )
     mended = 0
-    if faults is not None and mending:
+    if faults is not None and choices.mending:
         mended += programmed.plan_around()
     if resume is None:
         programmed.program()
@@ -181,12 +165,11 @@ def deploy(
         programmed.refresh()
     else:
         programmed.go_on()
-    if mending:
+    if choices.mending:
         mended += programmed.mend()
-    run_on = partial(KernelRunner, vectors=vectors, averages=averages)
-    loop = Loop(bundle, metered, programmed, exact, bounds, tuner, run_on, tell)
+    loop = Loop(bundle, metered, programmed, exact, choices, tell)
     loop.measure()
-    if mending:
+    if choices.mending:
         loop.improve()
     software = run_network(bundle, test_inputs).argmax(axis=1)
 
@@ -198,7 +181,7 @@ def deploy(
     predictions = predicted()
     accuracy, software_accuracy = (float(np.mean(p == test_labels)) for p in (predictions, software))
     task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
-    if mending and not task.passed and loop.again("task", task.measured):
+    if choices.mending and not task.passed and loop.again("task", task.measured):
         predictions = predicted()
         accuracy = float(np.mean(predictions == test_labels))
         task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
@@ -217,7 +200,7 @@ def deploy(
         levels=levels,
         bounds=bounds,
         kernel_nrmse=loop.kernel_nrmse,
-        impulses=impulse_responses(bundle, loop.runner, calibration_inputs.shape[1]),
+        impulses=impulse_responses(bundle, loop.runner, sequences.calibration_inputs.shape[1]),
         accuracy=accuracy,
         software_accuracy=software_accuracy,
         null_accuracy=null_accuracy,
@@ -260,16 +243,12 @@ def _standing(array: CrossbarArray, state: ArrayState) -> ArrayState:
     return replace(state, standing=np.where(unknown, read, state.standing))
 
 
-def _predicted(predictor: Predictor, standing: Standing, inputs: FloatArray, labels: NDArray[np.int64]) -> float:
-    return predictor.accuracy(standing.mapping, reachable(standing.mapping, standing.arrays), inputs, labels)
+def _predicted(predictor: Predictor, standing: Standing, sequences: Sequences) -> float:
+    within_reach = reachable(standing.mapping, standing.arrays)
+    return predictor.accuracy(standing.mapping, within_reach, sequences.test_inputs, sequences.test_labels)
 
 
-def _check(
-    arrays: Sequence[CrossbarArray],
-    calibration_inputs: FloatArray,
-    test_inputs: FloatArray,
-    test_labels: NDArray[np.int64],
-) -> None:
+def _check(arrays: Sequence[CrossbarArray], sequences: Sequences) -> None:
     if not arrays:
         raise DeploymentError("no array given; open at least one with open_array(...)")
     first = arrays[0].info
@@ -279,10 +258,12 @@ def _check(
                 f"{array.info.name} ({array.info.serial}) has another shape or window than {first.name}; "
                 "deploy on arrays of one kind"
             )
-    for name, values in (("calibration_inputs", calibration_inputs), ("test_inputs", test_inputs)):
+    for name in ("calibration_inputs", "test_inputs"):
+        values = getattr(sequences, name)
         if values.ndim != 3 or not np.isfinite(values).all():
             raise DeploymentError(f"{name} must be finite and of shape (n, steps, inputs), got {values.shape}")
-    if len(calibration_inputs) < 2:
+    if len(sequences.calibration_inputs) < 2:
         raise DeploymentError("calibration_inputs: at least 2 sequences, half correct the outputs, half verify")
-    if test_labels.shape != (len(test_inputs),) or not len(test_labels):
-        raise DeploymentError(f"{len(test_inputs)} test inputs need as many labels, got {test_labels.shape}")
+    tests, labels = len(sequences.test_inputs), sequences.test_labels
+    if labels.shape != (tests,) or not len(labels):
+        raise DeploymentError(f"{tests} test inputs need as many labels, got {labels.shape}")

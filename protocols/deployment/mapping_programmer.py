@@ -25,7 +25,7 @@ from imssa_lab.mapping import (
     shortfall,
     split,
 )
-from imssa_lab.s4d.bundle import KernelBundle
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
 from protocols.deployment.predict import Predictor
 from protocols.wrappers.budget import Account
@@ -63,13 +63,12 @@ class ProgrammedMapping:
 
     Args:
         arrays: those that may be used; account: what pulses and time are booked on.
-        bundle: whose kernels they are; standing: the mapping, and what is known of the arrays.
-        predictor: judges kernels by what their cells are found to hold.
-        programmer: None for each chip's own recipe.
-        tolerance: S, half width of the window in which a cell counts as finished.
+        standing: the mapping, and what is known of the arrays.
+        predictor: of the bundle, judges kernels by what their cells are found to hold.
+        choices: their programmer and tolerance (S, half width of the window in which a cell counts as finished) are
+            used here; without mending, partners of stuck cells are left at their own targets.
         tell: called with (arrays done, arrays) during the first round.
         note: takes the journal's entries as they are made.
-        compensating: partners of stuck cells take over; False leaves them at their own targets, for comparison.
 
     Attributes:
         mapping: as it is now; targets: per array, S, (rows, cols), NaN where nothing is programmed: the mapping's,
@@ -83,29 +82,26 @@ class ProgrammedMapping:
         self,
         arrays: Sequence[CrossbarArray],
         account: Account,
-        bundle: KernelBundle,
         standing: Standing,
         predictor: Predictor,
-        programmer: Programmer | None,
-        tolerance: float,
+        choices: DeploymentChoices,
         tell: Callable[[int, int], None],
         note: Callable[[str], None],
-        compensating: bool = True,
     ) -> None:
         self.mapping = standing.mapping
         self.states = standing.arrays or [ArrayState.fresh(standing.mapping.shape) for _ in arrays]
         self.reports: list[ProgrammingReport] = []
         self._arrays = arrays
         self._account = account
-        self._bundle = bundle
-        self._digest = bundle.digest()
+        self._bundle = predictor.bundle
+        self._digest = predictor.bundle.digest()
         self._predictor = predictor
-        self._programmer = programmer
-        self._tolerance = tolerance
+        self._programmer = choices.programmer
+        self._tolerance = choices.bounds.tolerance
         self._tell = tell
         self._note = note
         self._sent = standing.pulses
-        self._compensating = compensating
+        self._compensating = choices.mending
         self._held: list[FloatArray] = [np.full(self.mapping.shape, np.nan) for _ in arrays]
         self._wanted: list[FloatArray] = [np.full(self.mapping.shape, np.nan) for _ in arrays]
 

@@ -75,12 +75,12 @@ class Predictor:
     """Predicts from conductances what the kernels of a bundle will do on arrays of one kind.
 
     Args:
-        info: what the arrays are.
+        bundle: kept as an attribute; info: what the arrays are.
         inputs: per layer, (n, steps, channels), as the exact network sees them.
     """
 
     def __init__(self, bundle: KernelBundle, info: ArrayInfo, inputs: Sequence[FloatArray]) -> None:
-        self._bundle = bundle
+        self.bundle = bundle
         self._bits = info.input_bits
         self._inputs = inputs
         self._exact = [run_kernels(layer, u) for layer, u in zip(bundle.layers, inputs, strict=True)]
@@ -148,7 +148,7 @@ class Predictor:
             gain = (g * e).sum(axis=(0, 1)) / np.where(power > 0, power, np.inf)
             gains.append((gain, exact.mean(axis=(0, 1)) - gain * got.mean(axis=(0, 1))))
         logits = run_network(
-            self._bundle, inputs, lambda layer, u: gains[layer][0] * outputs(layer, u) + gains[layer][1]
+            self.bundle, inputs, lambda layer, u: gains[layer][0] * outputs(layer, u) + gains[layer][1]
         )
         return float(np.mean(logits.argmax(axis=1) == labels))
 
@@ -159,7 +159,7 @@ class Predictor:
             sigma: sd of the error of a weight, in units of the largest weight.
         """
         chosen: list[list[Form]] = []
-        for index, layer in enumerate(self._bundle.layers):
+        for index, layer in enumerate(self.bundle.layers):
             errors = []
             for form in ("delta", "direct"):
                 blocks = [kernel_block(layer, channel, form) for channel in range(len(layer.d))]

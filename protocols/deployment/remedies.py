@@ -14,13 +14,13 @@ from functools import partial
 
 import numpy as np
 
-from imssa_lab.contract.hal import CrossbarArray, FloatArray, Programmer
-from imssa_lab.mapping import Mapping
+from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.mapping_programmer import ProgrammedMapping
-from protocols.deployment.verification import Bounds, LevelResult, verify_cells, verify_kernels, verify_mvm
+from protocols.deployment.verification import LevelResult, verify_cells, verify_kernels, verify_mvm
 from protocols.probes import probe_voltages
 from protocols.recurrence import KernelRunner, read_signed
 
@@ -63,16 +63,15 @@ class Loop:
         arrays: Sequence[CrossbarArray],
         programmed: ProgrammedMapping,
         inputs: Sequence[FloatArray],
-        bounds: Bounds,
-        tuner: Programmer | None,
-        run_on: Callable[[Sequence[CrossbarArray], Mapping], KernelRunner],
+        choices: DeploymentChoices,
         tell: Callable[[str, int, int], None],
     ) -> None:
         self.tried: list[Remedied] = []
         self.mended = 0
         self._runners: list[KernelRunner] = []
         self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
-        self._inputs, self._bounds, self._run_on, self._tell = inputs, bounds, run_on, tell
+        self._inputs, self._bounds, self._run_on, self._tell = inputs, choices.bounds, choices.runner, tell
+        tuner = choices.tuner
         self._remedies: list[tuple[str, str, Callable[[], int]]] = [
             ("cells", "program again", self._program_again),
             ("mvm", "leave dead bit lines", self._leave_dead_lines),

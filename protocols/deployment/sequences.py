@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.contract.hal import CrossbarArray
-from imssa_lab.s4d.bundle import KernelBundle
-from protocols.deployment.deployment import Deployment, deploy
-from protocols.deployment.journal import ArrayState
-from protocols.wrappers.budget import Budget
 
 _ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
 
@@ -36,6 +31,10 @@ class Sequences:
     test_inputs: FloatArray
     test_labels: NDArray[np.int64]
     reference: Mapping[str, float] = field(default_factory=dict)
+
+    def first(self, calibration: int, tests: int) -> Self:
+        """The first `calibration` and `tests` of them, without the reference, which belongs to all tests."""
+        return type(self)(self.calibration_inputs[:calibration], self.test_inputs[:tests], self.test_labels[:tests])
 
     def save(self, path: Path) -> None:
         """Write to a new .npz file; ConfigError if it exists."""
@@ -72,35 +71,3 @@ class Sequences:
             raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
         except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
-
-    def deploy(
-        self,
-        bundle: KernelBundle,
-        arrays: Sequence[CrossbarArray],
-        progress: Callable[[str, int, int], None],
-        *,
-        budget: Budget | None = None,
-        faults: Sequence[ArrayState] | None = None,
-        resume: Sequence[str] | None = None,
-        journal: Callable[[str], None] | None = None,
-        averages: int = 1,
-    ) -> Deployment:
-        """Deploy on `arrays` and verify with these sequences: what is recorded, and what a replay repeats.
-
-        Args:
-            progress, budget, faults, resume, journal, averages: as `deploy` takes them.
-        """
-        return deploy(
-            bundle,
-            arrays,
-            calibration_inputs=self.calibration_inputs,
-            test_inputs=self.test_inputs,
-            test_labels=self.test_labels,
-            null_accuracy=self.reference.get("null"),
-            budget=budget,
-            faults=faults,
-            resume=resume,
-            journal=journal,
-            averages=averages,
-            progress=progress,
-        )

@@ -13,7 +13,9 @@ from imssa_lab.mapping import Mapping, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
 from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
+from protocols.deployment.sequences import Sequences
 from protocols.deployment.verification import Bounds, verify_cells, verify_kernels, verify_mvm, verify_task
 from protocols.recurrence import KernelRunner
 from twin import DigitalTwin, TwinProfile
@@ -27,9 +29,7 @@ def chips(profile: str = "supert-a0-easy", count: int = 1) -> list[DigitalTwin]:
 
 def deployed(bundle: KernelBundle, arrays: list[CrossbarArray], inputs: FloatArray) -> Deployment:
     labels = run_network(bundle, inputs).argmax(axis=1)  # software is right by definition here
-    return deploy(
-        bundle, arrays, calibration_inputs=inputs[:32], test_inputs=inputs, test_labels=labels, bounds=BOUNDS
-    )
+    return deploy(bundle, arrays, Sequences(inputs[:32], inputs, labels), DeploymentChoices(bounds=BOUNDS))
 
 
 def test_ideal_twin_is_software(bundle: KernelBundle, sequences: FloatArray) -> None:
@@ -144,7 +144,7 @@ def test_unusable_requests_pulse_nothing(bundle: KernelBundle, sequences: FloatA
         (chips(count=2), np.full_like(sequences, np.nan), "finite"),
     ):
         with pytest.raises(DeploymentError, match=words):
-            deploy(bundle, arrays, calibration_inputs=inputs, test_inputs=inputs, test_labels=labels[: len(inputs)])
+            deploy(bundle, arrays, Sequences(inputs, inputs, labels[: len(inputs)]))
     assert small.time == 0.0
 
 

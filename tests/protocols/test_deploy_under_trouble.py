@@ -1,15 +1,18 @@
 """Deployments that are cut off, run out of budget, or meet a chip that breaks under them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from imssa_lab.contract.errors import DeploymentError, LinkLost
 from imssa_lab.contract.hal import CellOutcome, Pulses
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
 from protocols.deployment.journal import plan_entry, read_journal
 from protocols.deployment.outcomes import KernelEnd
+from protocols.deployment.sequences import Sequences
 from protocols.deployment.verification import Bounds
 from protocols.wrappers.budget import Account, Budget
 from trials import tiny
@@ -39,17 +42,9 @@ class Counting(DigitalTwin):
         super()._apply_pulses(pulses)
 
 
-def deployed(array: DigitalTwin, *more: DigitalTwin, **options: object) -> Deployment:
-    calibration, test, labels = tiny.sequences()
-    return deploy(
-        tiny.bundle(),
-        [array, *more],
-        calibration_inputs=calibration,
-        test_inputs=test,
-        test_labels=labels,
-        bounds=BOUNDS,
-        **options,  # type: ignore[arg-type]
-    )
+def deployed(array: DigitalTwin, *more: DigitalTwin, budget: Budget | None = None, **known: Any) -> Deployment:
+    choices = DeploymentChoices(bounds=BOUNDS, budget=budget or Budget())
+    return deploy(tiny.bundle(), [array, *more], Sequences(*tiny.sequences()), choices, **known)
 
 
 @pytest.mark.parametrize("calls", [0, 1, 7, 20, 30])

@@ -7,6 +7,7 @@ from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import CrossbarArray, PulseKind, Pulses
 from protocols.characterisation.column_calibration import calibrate_columns, check_columns
 from protocols.deployment.deployment import deploy
+from protocols.deployment.sequences import Sequences
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
 from protocols.wrappers.counting_array import CountingArray, DryRun
 from protocols.wrappers.recipe_override import RecipeOverride
@@ -88,12 +89,11 @@ def test_a_ladder_above_the_limits_is_refused_before_the_first_pulse() -> None:
 
 
 def test_a_deployment_is_counted_and_nothing_is_asked() -> None:
-    calibration, test, labels = tiny.sequences()
-    given = {"calibration_inputs": calibration, "test_inputs": test, "test_labels": labels}
+    sequences = Sequences(*tiny.sequences())
     dry = CountingArray(Untouchable("ideal", SHAPE, 0))
-    counted = deploy(tiny.bundle(), [dry], **given)
+    counted = deploy(tiny.bundle(), [dry], sequences)
     real = DigitalTwin("ideal", SHAPE, 0)
-    outcome = deploy(tiny.bundle(), [real], **given)
+    outcome = deploy(tiny.bundle(), [real], sequences)
     assert counted.passed
     assert dry.expected.cells == np.isfinite(outcome.targets[0]).sum()
     assert dry.expected.products > counted.product_reads > 0

@@ -15,6 +15,7 @@ from imssa_lab.studies.study_store import StudyStore
 from imssa_lab.studies.trials import StudyTrial, plan, points
 from imssa_lab.studies.workers import DaskWorkers, OneProcess, workers
 from imssa_lab.studies.written_chips import StudyModel, study_trial
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
 from trials import tiny
@@ -111,9 +112,11 @@ def test_trials_on_other_chips_meet_other_chips() -> None:
     used: list[bytes] = []
     deploy = written_chips.deploy
 
-    def watch(bundle: KernelBundle, arrays: list[DigitalTwin], **options: object) -> Deployment:
+    def watch(
+        bundle: KernelBundle, arrays: list[DigitalTwin], sequences: Sequences, choices: DeploymentChoices
+    ) -> Deployment:
         used.append(arrays[0].cells.stuck.tobytes())
-        return deploy(bundle, arrays, **options)  # type: ignore[arg-type]
+        return deploy(bundle, arrays, sequences, choices)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(written_chips, "deploy", watch)

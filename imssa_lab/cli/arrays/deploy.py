@@ -192,6 +192,8 @@ def dry_files(
         ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits.
     """
     from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment import deployment
+    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.sequences import Sequences
     from protocols.wrappers.counting_array import CountingArray, DryRun
 
@@ -200,7 +202,8 @@ def dry_files(
     with ExitStack() as stack:
         arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
         counted = [CountingArray(array) for array in arrays]
-        sequences.deploy(bundle, counted, told, resume=entries, averages=choices.averages)
+        how = DeploymentChoices(averages=choices.averages)
+        deployment.deploy(bundle, counted, sequences, how, resume=entries, progress=told)
     return DryRun.of(counted)
 
 
@@ -217,6 +220,8 @@ def _logged(
     from imssa_lab.cli.shared.deployment_table import result_text
     from imssa_lab.log import Recorded
     from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT, outcome_text
+    from protocols.deployment import deployment
+    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import JOURNAL
     from protocols.wrappers.budget import Budget
 
@@ -231,17 +236,10 @@ def _logged(
             log.event(JOURNAL, text)
 
         faults = None if entries is not None else _known_faults(arrays, log)
-        budget = Budget(choices.pulses, choices.seconds)
+        how = DeploymentChoices(budget=Budget(choices.pulses, choices.seconds), averages=choices.averages)
         try:
-            outcome = sequences.deploy(
-                bundle,
-                recorded,
-                told,
-                budget=budget,
-                faults=faults,
-                resume=entries,
-                journal=note,
-                averages=choices.averages,
+            outcome = deployment.deploy(
+                bundle, recorded, sequences, how, faults=faults, resume=entries, journal=note, progress=told
             )
         except BaseException as error:
             log.note("error", f"{type(error).__name__}: {error}")

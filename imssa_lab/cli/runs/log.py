@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from imssa_lab.log import Run
     from imssa_lab.log.read.follower import Seen
     from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import ArrayState
     from protocols.deployment.sequences import Sequences
-    from protocols.wrappers.budget import Budget
 
 log = typer.Typer(no_args_is_help=True, help="Look into run files, check, mend, follow, compare and replay them.")
 File = Annotated[Path, typer.Argument(help="Run file, for example imssa-demo/run.h5.")]
@@ -259,15 +259,15 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
         ReplayMismatch: a request or a result differs.
     """
     from imssa_lab.cli.shared.deployment_table import result_text
+    from protocols.deployment.deployment import deploy
 
     recorded = [text for kind, text in run.events("result")]
     if not recorded:
         raise LogError(f"{run.path} holds no result; the run was cut off, or was no deployment by `imssa deploy`")
     bundle, sequences = _inputs(run)
     arrays = run.arrays(tolerant=tolerant)
-    budget, faults, resume = _choices(run, bundle)
-    averages = int(run.provenance.get("averages", "1"))
-    outcome = sequences.deploy(bundle, arrays, told, budget=budget, faults=faults, resume=resume, averages=averages)
+    choices, faults, resume = _choices(run)
+    outcome = deploy(bundle, arrays, sequences, choices, faults=faults, resume=resume, progress=told)
     for number, array in enumerate(arrays):
         if array.calls_left and not tolerant:
             raise ReplayMismatch(
@@ -278,9 +278,10 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
     return sum(array.calls for array in arrays)
 
 
-def _choices(run: Run, bundle: KernelBundle) -> tuple[Budget, list[ArrayState] | None, list[str] | None]:
-    """Budget, faults known before and journal gone on with of a recorded deployment."""
+def _choices(run: Run) -> tuple[DeploymentChoices, list[ArrayState] | None, list[str] | None]:
+    """How a recorded deployment went, the faults known before it, and the journal that it resumed."""
     from imssa_lab.cli.arrays.deploy import KNOWN
+    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import JOURNAL, read_states
     from protocols.wrappers.budget import Budget
 
@@ -291,7 +292,8 @@ def _choices(run: Run, bundle: KernelBundle) -> tuple[Budget, list[ArrayState] |
     budget = Budget(None if pulses is None else int(pulses), None if seconds is None else float(seconds))
     known = read_states([text for _, text in run.events(KNOWN)], run.infos[0].shape)
     resume = None if before is None else [text for _, text in run.events(JOURNAL)][: int(before)]
-    return budget, known or None, resume
+    averages = int(facts.get("averages", "1"))
+    return DeploymentChoices(budget=budget, averages=averages), known or None, resume
 
 
 def _inputs(run: Run) -> tuple[KernelBundle, Sequences]:

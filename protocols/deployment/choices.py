@@ -1,0 +1,38 @@
+"""`DeploymentChoices`: how a deployment goes, whatever is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from imssa_lab.contract.hal import CrossbarArray, Programmer
+from imssa_lab.mapping import Mapping
+from protocols.deployment.verification import Bounds
+from protocols.recurrence import KernelRunner
+from protocols.wrappers.budget import Budget
+
+
+@dataclass(frozen=True)
+class DeploymentChoices:
+    """How a deployment goes.
+
+    Attributes:
+        bounds: what counts as good.
+        programmer: brings cells to their targets; None for each chip's own recipe.
+        tuner: a programmer that works on products, tried where products or kernels fail.
+        budget: of pulses and device time; once it is spent, what there is is measured and reported.
+        mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
+        vectors, averages: see `KernelRunner`.
+    """
+
+    bounds: Bounds = field(default_factory=Bounds)
+    programmer: Programmer | None = None
+    tuner: Programmer | None = None
+    budget: Budget = field(default_factory=Budget)
+    mending: bool = True
+    vectors: int | None = None
+    averages: int = 1
+
+    def runner(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> KernelRunner:
+        """The kernels of `mapping` in closed loop on `arrays`."""
+        return KernelRunner(arrays, mapping, vectors=self.vectors, averages=self.averages)
