@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
+
+ROOT = Path(__file__).parents[2]
 
 
 def imssa(*arguments):
@@ -29,7 +32,7 @@ def contract(package):
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", package / "test_my_board.py"],
         cwd=package,
-        env=os.environ | {"PYTHONPATH": str(site)},
+        env=os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"},  # the contract of this checkout
         capture_output=True,
         text=True,
         check=False,
@@ -48,6 +51,11 @@ PRETENDS = ("good = mask &", "achieved = np.where(mask, target, np.nan)\n    goo
 BROKEN = {
     "product_with_the_conductances": [("voltages @ self.cells", "voltages[:, ::-1] @ self.cells")],
     "product_with_the_conductances, bit lines": [("voltages @ self.cells", "voltages @ self.cells[:, ::-1]")],
+    "product_with_the_conductances, a tenth too much": [("voltages @ self.cells", "1.1 * voltages @ self.cells")],
+    "product_with_the_conductances, one bit line a tenth too little": [
+        ("voltages @ self.cells", "voltages @ self.cells * np.where(np.arange(INFO.cols) == 2, 0.9, 1.0)")
+    ],
+    "product_with_the_conductances, an offset": [("voltages @ self.cells", "voltages @ self.cells + 5e-6")],
     "up_to_its_limit": [("voltages @ self.cells", "np.clip(voltages, -0.18, 0.18) @ self.cells")],
     "only_the_selected_cells": [("np.where(pulses.mask, after", "np.where(pulses.mask[::-1], after")],
     "default_programmer": [COARSE],

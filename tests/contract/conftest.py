@@ -23,7 +23,7 @@ from drivers.supert_a0.controller import Board
 from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream, ReplayingStream
-from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray
 from imssa_lab.contract.testing import Run, Script
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
@@ -186,6 +186,24 @@ def journals() -> list[Journal]:
     return JOURNALS
 
 
-@pytest.fixture(params=ARRAYS.values(), ids=ARRAYS.keys())
-def every_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    return lambda script: request.param(script, tmp_path / "run.h5")
+@pytest.fixture(params=ARRAYS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def every_kind(kind: str, tmp_path: Path) -> Run:
+    return lambda script: ARRAYS[kind](script, tmp_path / "run.h5")
+
+
+@pytest.fixture
+def bit_lines(kind: str) -> ColumnCalibration:
+    """What corrects the amplifiers of the chip behind this kind of array, from the chip itself."""
+    if kind.startswith("superT"):
+        chip: DigitalTwin = SuperTBoard("supert-a0-easy", seed=5).benches[0]
+    elif kind.startswith(("smu", "ArC")):
+        chip = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
+    else:
+        chip = _twin()
+    gain, offset = chip.columns.gain[: SHAPE[1]], chip.columns.offset[: SHAPE[1]]
+    return ColumnCalibration(1 / gain, -offset / gain, np.zeros(SHAPE[1]))

@@ -35,6 +35,10 @@ class TestContract(ContractSuite):
         self.journals = journals
         return every_kind
 
+    @pytest.fixture
+    def columns(self, bit_lines):
+        return bit_lines
+
     def reads_seen(self, array):
         if not self.journals:
             return None

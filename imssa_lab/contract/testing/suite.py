@@ -80,6 +80,19 @@ def targets(array: CrossbarArray, seed: int) -> FloatArray:
     return np.asarray(window.low + window.span * share)
 
 
+def lines(ideal: FloatArray, measured: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Slope, offset (A) and standard error of the slope, (cols,), of measured against ideal currents (n, cols), A.
+
+    By least squares with independent residuals.
+    """
+    about = ideal - ideal.mean(axis=0)
+    power = np.sum(about**2, axis=0)
+    slope = np.sum(about * measured, axis=0) / power
+    offset = measured.mean(axis=0) - slope * ideal.mean(axis=0)
+    left = measured - slope * ideal - offset
+    return slope, offset, np.sqrt(np.sum(left**2, axis=0) / (len(ideal) - 2) / power)
+
+
 class ContractSuite(ElectrodeSuite):
     """The contract as tests: a subclass in a test file says how to open an array, and pytest runs all of them.
 
@@ -92,6 +105,8 @@ class ContractSuite(ElectrodeSuite):
         moved: what each of the two moves the median cell by at least, S.
         still: what a cell that was left alone may seem to move by, in the median, S: noise of 16 averaged reads.
         programmer: the loop to program with; None for that of the driver.
+        product_error: share by which a product may differ from V G beyond noise: resistance of the lines, cells that
+            are not linear.
         simulated_time: device time passes only by what is asked of the array, as in a simulation.
     """
 
@@ -100,6 +115,7 @@ class ContractSuite(ElectrodeSuite):
     moved: ClassVar[float] = 50e-6
     still: ClassVar[float] = 2e-6
     programmer: ClassVar[Programmer | None] = None
+    product_error: ClassVar[float] = 0.02
     simulated_time: ClassVar[bool] = False
 
     @pytest.fixture
@@ -116,6 +132,13 @@ class ContractSuite(ElectrodeSuite):
                 return script(array)
 
         return run
+
+    @pytest.fixture
+    def columns(self) -> ColumnCalibration | None:
+        """Gain and offset of the bit lines, known from elsewhere than these products; None where `array` needs none
+        or carries it already. Overridden for a board whose bit lines have gains of their own.
+        """
+        return None
 
     def pulse(self, array: CrossbarArray, kind: PulseKind, mask: BoolArray) -> None:
         """One pulse of the suite's own on the cells of `mask` (rows, cols)."""
@@ -156,21 +179,36 @@ class ContractSuite(ElectrodeSuite):
         cols, shapes = run(script)
         assert shapes == ((cols,), (3, cols))
 
-    def test_mvm_is_the_product_with_the_conductances(self, run: Run) -> None:
+    def test_mvm_is_the_product_with_the_conductances(self, run: Run, columns: ColumnCalibration | None) -> None:
+        """Amperes against V times the conductances read back, a line for every bit line: slope 1, offset 0.
+
+        The slope may be off by `product_error`, by four of its standard errors (from what the line leaves of every
+        current: noise, input and converter steps) and by what another reading of the cells makes of it.
+        """
+
         def script(array: CrossbarArray) -> Any:
             array.program_conductances(targets(array, 1), programmer=self.programmer)
-            conductance = array.read_conductances(averages=32)
+            if columns is not None:
+                array.set_calibration(columns)
+            readings = [array.read_conductances(averages=16) for _ in range(2)]
             high = array.info.limits.read_voltage
             low = -high if array.info.input_signed else 0.0
             voltages = np.random.default_rng(1).uniform(low, high, (400, array.info.rows))
-            return voltages @ conductance, array.read_mvm(voltages)
+            return [voltages @ reading for reading in readings], array.read_mvm(voltages)
 
-        ideal, measured = run(script)
+        (ideal, again), measured = run(script)
         cols = ideal.shape[1]
-        # each column has its own gain and offset, so compare shapes, not sizes
         alike = np.corrcoef(ideal, measured, rowvar=False)[:cols, cols:]
         assert np.diag(alike) == pytest.approx(1.0, abs=0.01), "not the product with these conductances"
         assert np.array_equal(alike.argmax(axis=0), np.arange(cols)), "bit lines are in another order"
+        slope, offset, error = lines(ideal, measured)
+        allowed = self.product_error + 4 * error + np.abs(slope - lines(again, measured)[0])
+        assert allowed.max() < 0.05, "products or conductances are too noisy to tell whether they agree"
+        worst = int(np.argmax(np.abs(slope - 1) - allowed))
+        assert abs(slope[worst] - 1) <= allowed[worst], (
+            f"bit line {worst} gives {slope[worst]:.3f} times V G in amperes, 1 +- {allowed[worst]:.3f} is allowed"
+        )
+        assert np.abs(offset).max() <= 0.02 * np.abs(ideal).max(), "currents do not vanish where V G does"
 
     def test_currents_grow_with_the_voltage_up_to_its_limit(self, run: Run) -> None:
         def script(array: CrossbarArray) -> Any:
