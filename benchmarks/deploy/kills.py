@@ -120,7 +120,7 @@ def _begun(folder: Path, out: Path, address: str, *, resume: bool = False) -> in
         with stages() as told:
             choices = Choices(resume=resume, record=folder / f"{out.name}.sqlite")
             files = folder / "bundle.safetensors", folder / "sequences.npz"
-            return 0 if deploy_files(*files, address, out, told=told, choices=choices).passed else 3
+            return 0 if deploy_files(*files, address, out, bars=told, choices=choices).passed else 3
 
     return _fork(work)
 

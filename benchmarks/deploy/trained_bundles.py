@@ -50,9 +50,9 @@ def _train(task: str, precision: str, seed: int, place: Path) -> None:
         os.environ.setdefault("IMSSA_DATA", str(DATA))
     place.mkdir(parents=True, exist_ok=True)
     with stages() as told:
-        data, config = settings(task, seed, precision, [], told=told)
-        model, sequences = train_model(data, config, told=told, null=False)
-        bundle = exported(model, data, told=told)
+        data, config = settings(task, seed, precision, [], bars=told)
+        model, sequences = train_model(data, config, bars=told, null=False)
+        bundle = exported(model, data, bars=told)
     (place / "sequences.npz").unlink(missing_ok=True)  # of a training that was cut off here
     sequences.save(place / "sequences.npz")
     bundle.save(place / "bundle.safetensors")

@@ -1,7 +1,8 @@
 """The command `imssa`.
 
-Exit codes: 0 good; 1 an error, told on stderr; 2 wrong usage; 3 done, but not as wanted: a verification level
-failed, cells stand outside, or twin and chip differ; 130 stopped by Ctrl-C. `machine.takes_json` gives a verb --json.
+Exit codes: 0 good; 1 an error, printed on stderr; 2 wrong usage; 3 done, but not as wanted: a verification level
+failed, cells are out of tolerance, or twin and chip differ; 130 stopped by Ctrl-C. `json_output.takes_json`
+adds --json to a command.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ STOPPED = 130
 class _Guarded(TyperGroup):
     """Commands whose errors and Ctrl-C are a message on stderr and an exit code, without a traceback.
 
-    The notes of an error are told too: where the report of what ended early is, and how to go on.
+    The notes of an error are printed too: where the report is, and how to continue.
     """
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:
             return super().invoke(ctx)
         except ImssaError as error:
-            _tell(str(error), error)
+            _print_error(str(error), error)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            _tell("stopped by Ctrl-C", stop)
+            _print_error("stopped by Ctrl-C", stop)
             raise typer.Exit(STOPPED) from stop
 
 
-def _tell(what: str, error: BaseException) -> None:
+def _print_error(what: str, error: BaseException) -> None:
     from rich.text import Text
 
     notes = getattr(error, "__notes__", [])

@@ -10,7 +10,7 @@ FORMAT = "imssa_lab run"
 FORMAT_VERSION = 2
 LIBVER = ("v110", "v110")
 TEXT_BYTES = 512
-# What stands in `seq` and `t_ns` where no record is yet: datasets grow by steps, beyond the last one.
+# The value of `seq` and `t_ns` where no record is yet: datasets grow by steps, beyond the last one.
 NO_RECORD = 2**64 - 1
 
 
@@ -19,11 +19,11 @@ class Column:
     """One dataset of a table.
 
     Attributes:
-        dtype: numpy dtype; "code" stands for the run's ADC codes (or amperes without an ADC).
+        dtype: numpy dtype; "code" means the run's ADC codes (or amperes without an ADC).
         unit: SI unit, "1" for counts and codes.
         dims: dimensions after the first: "row" (word lines), "col" (bit lines).
         per: what the first dimension counts: "call", or "vector", "read", "cell", "message", "byte" for parts of one.
-        meaning: what the numbers of a code stand for.
+        meaning: what the numbers of a code mean.
         fill: what a chunk that was never written reads as.
         required: a file without it is no run; the others came later and may be missing in old files.
     """

@@ -33,7 +33,7 @@ def reassign(
     """New places and arrangements for damaged kernels, at the least predicted error.
 
     Args:
-        damaged: those to arrange anew; the others keep their places as they are.
+        damaged: those to rearrange; the others keep their places as they are.
         importance: per damaged kernel, (size, size): squared NRMSE for a unit error of each weight.
         reaches: what the cells of each array can take; all of these arrays may be used.
         move: may kernels leave their places, for free ones and for one another's? False: arrange within.
@@ -77,7 +77,7 @@ def reassign(
 def _with_spare_lines(
     mapping: Mapping, kernel: PlacedKernel, importance: FloatArray, reaches: Sequence[Reach]
 ) -> tuple[PlacedKernel, float] | None:
-    """A kernel arranged on its place and on the lines that nobody uses, and what that costs; None without such."""
+    """A kernel arranged on its place and on unused lines, and what that costs; None without such."""
     at = kernel.array, kernel.slot
     size, (rows, cols) = mapping.block_size, mapping.shape
     others = [other for other in mapping.on(kernel.array) if other is not kernel]

@@ -41,7 +41,7 @@ def compensate(target: FloatArray, stuck: BoolArray, measured: FloatArray, windo
 
     Args:
         target: S, (rows, cols) of physical bit lines, NaN where nothing is programmed.
-        stuck: cells that do not move; measured: where they stand, S.
+        stuck: cells that do not move; measured: their conductances, S.
 
     Returns:
         New targets, S. Where both partners are stuck nothing changes; where the difference cannot be reached the

@@ -1,6 +1,6 @@
 """Where the kernels of a bundle go: word lines and bit lines of one or several arrays.
 
-Kernels stand on a diagonal: each has word lines of its own. Those that share bit lines belong to different
+Kernels lie on a diagonal: each has word lines of its own. Those that share bit lines belong to different
 banks; a read drives the word lines of one bank and leaves the others at 0 V.
 """
 
@@ -96,7 +96,7 @@ class Mapping:
         """Target conductances (S, NaN where nothing is programmed) and mask of one array, (rows, cols).
 
         Cells that join the word lines of one kernel to the bit lines of another of its bank have the bottom of the
-        window as target: most stand there already and get no pulse, and one that is stuck elsewhere is found.
+        window as target: most are there already and get no pulse, and a cell stuck at another value is found.
         """
         target = np.full(self.shape, np.nan)
         for bank in self.banks(array):

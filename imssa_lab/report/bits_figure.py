@@ -18,7 +18,7 @@ def accuracy_against_bits(points: Sequence[SweepPoint], title: str = "") -> Figu
     """Mean test accuracy over seeds of every precision, trained for it and only rounded to it; all seeds as dots.
 
     Args:
-        points: of one task, in the order in which precisions are to stand.
+        points: of one task, in the order of the precisions.
     """
     words = list(dict.fromkeys(point.precision for point in points))
     places = [words.index(point.precision) for point in points]

@@ -1,4 +1,4 @@
-"""How far an unfinished deployment came, by the journal in its log."""
+"""The progress of an unfinished deployment, by the journal in its log."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from imssa_lab.report.report_tables import Table
 from protocols.deployment.journal import JOURNAL
 
 
-def standing(run: Run) -> list[Table]:
+def progress_tables(run: Run) -> list[Table]:
     """Cells finished and stuck by array, and every kernel; nothing for a run without the plan of a deployment."""
     entries = [(seq, json.loads(text)) for seq, kind, text in run.numbered_events() if kind == JOURNAL]
     plan = next(((seq, entry) for seq, entry in reversed(entries) if entry["kind"] == "plan"), None)
     if plan is None:
         return []
-    seq, told = plan
-    rows, cols = told["shape"]
+    seq, plan_entry = plan
+    rows, cols = plan_entry["shape"]
     finished: dict[int, Any] = {}
     arrays = []
     latest = {entry["array"]: (number, entry) for number, entry in entries if entry["kind"] == "array"}
@@ -33,10 +33,10 @@ def standing(run: Run) -> list[Table]:
         for row, col, _ in stuck:
             done[row, col] = True
         finished[index] = done
-    kernels = [_kernel(kernel, finished, rows, cols, seq) for kernel in told["kernels"]]
+    kernels = [_kernel(kernel, finished, rows, cols, seq) for kernel in plan_entry["kernels"]]
     return [
         Table("Arrays", ["array", "cells finished, by re-read", "cells stuck"], arrays),
-        Table("Kernels", ["kernel", "where it stands", "how far"], kernels),
+        Table("Kernels", ["kernel", "place", "progress"], kernels),
     ]
 
 

@@ -36,9 +36,9 @@ def accuracies(outcome: Outcome) -> list[tuple[str, Cited]]:
 
 def accuracy_values(outcome: Outcome) -> list[tuple[str, float]]:
     """Test accuracies by name, fractions."""
-    told = outcome.result["accuracy"]
+    accuracy = outcome.result["accuracy"]
     names = {"float": "float", "quantised": "quantised", "on_arrays": "on arrays", "null_control": "null control"}
-    return [(words, float(told[name])) for name, words in names.items() if told[name] is not None]
+    return [(words, float(accuracy[name])) for name, words in names.items() if accuracy[name] is not None]
 
 
 def levels(run: Run, outcome: Outcome) -> Table:
@@ -143,15 +143,15 @@ _PROGRAM = ("seq", "array", "mask", "target", "achieved", "outcome", "pulses", "
 
 def kernel_ends(run: Run) -> Table:
     """How many kernels came out how, and each of those that are not simply good."""
-    told = [(seq, *text.partition(": ")[::2]) for seq, kind, text in run.numbered_events() if kind == "kernel"]
-    good = [seq for seq, _, end in told if end == _GOOD_END]
+    outcomes = [(seq, *text.partition(": ")[::2]) for seq, kind, text in run.numbered_events() if kind == "kernel"]
+    good = [seq for seq, _, end in outcomes if end == _GOOD_END]
     rows = [[Cited(f"{len(good)} kernels", good[-1]), Cited(_GOOD_END, good[-1])]] if good else []
-    rows += [[Cited(name), Cited(end, seq)] for seq, name, end in told if end != _GOOD_END]
+    rows += [[Cited(name), Cited(end, seq)] for seq, name, end in outcomes if end != _GOOD_END]
     return Table("Kernels", ["kernel", "outcome"], rows)
 
 
 def said(run: Run) -> Table:
-    """What the log was told in words: remedies, failures, stops."""
+    """Events of the log in words: remedies, failures, stops."""
     kinds = ("remedy", "failed", "error", "make_safe_asked")
     rows = [[Cited(kind), Cited(text, seq)] for seq, kind, text in run.numbered_events() if kind in kinds]
     return Table("Remedies, failures, stops", ["kind", "what"], rows[-_MOST_ROWS:])

@@ -11,7 +11,7 @@ import xarray
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.log.run import Run, open_run
 from imssa_lab.report import measured, plots, report_tables
-from imssa_lab.report.deployment_progress import standing
+from imssa_lab.report.deployment_progress import progress_tables
 from imssa_lab.report.measured.deployment_result import Outcome
 from imssa_lab.report.page import Cited, Picture, picture, templates, write_new
 from imssa_lab.report.plots.maps import worst_array
@@ -32,7 +32,7 @@ def write_report(
     The verdict comes first, then pictures, tables and provenance; every measured number links to its record.
 
     Args:
-        run_file: as `record` wrote it; also of a run that goes on or was cut off.
+        run_file: as `record` wrote it; also of a running or interrupted run.
         path: the new file; title: of the page, by default what the run says of itself.
         progress: called with pictures drawn so far, and as many as a run can have.
 
@@ -92,7 +92,7 @@ def _tables(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> list[Tab
     if outcome is not None:
         found += [report_tables.deployment(outcome, data), report_tables.kernel_ends(run)]
     else:
-        found += standing(run)
+        found += progress_tables(run)
     found += [report_tables.arrays(run, data), report_tables.programming(run)]
     if outcome is not None:
         found.append(report_tables.figures(run, outcome))
@@ -129,7 +129,7 @@ def _programming_pictures(run: Run, data: xarray.Dataset) -> Iterator[Picture]:
     which = "" if data.sizes["array"] == 1 else f", array {worst}: the one with most cells out of tolerance"
     yield picture(
         plots.conductance_maps(data, worst),
-        f"Conductances{which}. In the error map white cells stand where they should; grey ones were not programmed.",
+        f"Conductances{which}. In the error map, white cells are on target; grey cells were not programmed.",
         [record],
         raster=True,
     )

@@ -24,7 +24,7 @@ class Verdict:
 
 
 def verdict(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Verdict:
-    """A deployment by its levels, an error or a cut by itself, other runs by what the last readings say.
+    """A deployment by its levels, an error or an interruption by itself, other runs by their last readings.
 
     Args:
         data: what `measured.programmed` made of the run.
@@ -47,7 +47,7 @@ def verdict(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Verdict:
         return Verdict("bad", "With failures.", Cited(words, events["failed"][0]))
     if data.sizes["array"]:
         share, cells = within(data)
-        words = f"{100 * share:.2f} % of {cells} cells stand within tolerance by the last reading of them."
+        words = f"{100 * share:.2f} % of {cells} cells are within tolerance by their last reading."
         return Verdict("plain", "Programmed.", Cited(words, int(data["record"].max())))
     words = f"{run.records('read_mvm')} products and {run.records('read_conductances')} readings of cells."
     return Verdict("plain", "Nothing was programmed.", Cited(words, _last(run)))

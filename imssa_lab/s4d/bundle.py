@@ -121,7 +121,7 @@ class KernelBundle:
         if len(self.layer_ranges) != len(self.layers) or len(self.expected_accuracy) != 3:
             raise BundleError("bundle: one layer_ranges entry per layer, three of expected_accuracy")
         if any(layer.mix_weight is None for layer in self.layers[:-1]) or self.layers[-1].mix_weight is not None:
-            raise BundleError("bundle: a mix stands between layers, so every layer but the last has one")
+            raise BundleError("bundle: a mix connects two layers, so every layer but the last has one")
         _check("encoder_weight", self.encoder_weight, (channels, self.inputs))
         _check("encoder_bias", self.encoder_bias, (channels,))
         _check("head_weight", self.head_weight, (classes, channels))

@@ -19,7 +19,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
 _QUIET = {
-    # the C library then keeps freed memory: without, workers fetch every larger array anew from the system
+    # the C library then keeps freed memory: without, workers request every larger array from the system again
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.worker.profile.enabled": False,  # looks at the worker's stack 100 times a second
     "distributed.admin.tick.interval": "1s",  # wakes every process 50 times a second
@@ -117,7 +117,7 @@ class DaskWorkers(AbstractContextManager["DaskWorkers"]):
 
 
 def workers(count: int, scheduler: str | None = None) -> OneProcess | DaskWorkers:
-    """This process for one worker, `count` processes for more, or whatever stands behind `scheduler`.
+    """This process for one worker, `count` processes for more, or the cluster behind `scheduler`.
 
     Raises:
         ConfigError: as `DaskWorkers`.

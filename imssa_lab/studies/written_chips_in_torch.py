@@ -33,7 +33,7 @@ _AT_ONCE = 64
 class KernelsTogether:
     """The kernels of one mapping on many chips; `kernels(layer, u)` is what `run_network` takes as `kernels`.
 
-    Sequences stand chip after chip: (chips * n, steps, channels).
+    Sequences are ordered chip after chip: (chips * n, steps, channels).
 
     Args:
         deployed: the arrays of each chip, programmed and calibrated.
@@ -88,7 +88,7 @@ def study_together(
 def naive_together(model: StudyModel, trials: Sequence[StudyTrial], device: str) -> list[tuple[float, float]]:
     """What `study_trial` gives for trials of naive programming, by statistics: accuracy in software and on each chip.
 
-    The first chip is deployed by itself: where kernels stand, and at which conductances, is the same for all.
+    The first chip is deployed alone: places and target conductances of the kernels are the same for all.
     """
     sequences, first = model.sequences, trials[0]
     pattern = deploy_statistical(

@@ -87,7 +87,7 @@ def test_a_request_stops_the_session_between_two_calls_and_makes_the_array_safe(
         kinds = [kind for kind, _ in run.events() if kind != "aim"]
         assert kinds == ["make_safe_asked", "make_safe", "close"]
         assert run.column("pulses", "done").all()
-    with pytest.raises(LogError, match="nobody is there"):
+    with pytest.raises(LogError, match="no process can make the array safe"):
         ask_to_make_safe(path)
 
 

@@ -82,9 +82,9 @@ def test_a_failed_level_is_named_in_the_verdict(deployed, tmp_path, monkeypatch)
     assert "1 of 4 levels failed: kernel." in page
 
 
-def test_a_session_that_only_programs_is_told_by_its_last_readings(night_page):
+def test_a_session_that_only_programs_is_judged_by_its_last_readings(night_page):
     assert '<div class="verdict plain"><b>Programmed.</b>' in night_page
-    assert "of 240 cells stand within tolerance by the last reading of them." in night_page
+    assert "of 240 cells are within tolerance by their last reading." in night_page
     for caption in ("Cells within tolerance against", "Products, an even sample", "How columns were corrected"):
         assert caption in night_page
     for caption in (

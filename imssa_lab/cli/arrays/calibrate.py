@@ -67,8 +67,8 @@ def calibrate(
             return
         console(stderr=True).print(f"calibration, {run.device_time} of device time")
         log = run_place(array, "calibrate").with_suffix(".h5")
-        with stages() as told, when_stopped(lambda: _kept(path, log)):
-            progress = of_seconds("calibrate, s", run.longest.seconds(opened.info.durations), told)
+        with stages() as bars, when_stopped(lambda: _kept(path, log)):
+            progress = of_seconds("calibrate, s", run.longest.seconds(opened.info.durations), bars)
             found, check = _measured(DeviceTimeReported(opened, progress), array, log, temperature)
     found.save(path)
     rms = tuple(float(np.sqrt(np.mean(np.square(side)))) for side in (found.before, found.after))

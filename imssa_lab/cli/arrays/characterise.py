@@ -23,7 +23,7 @@ REPORT = "report.html"
 @takes_json
 def characterise(
     array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
-    out: Annotated[Path, typer.Option(help="Folder for the tables; one that was begun is gone on with.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables; resumes an interrupted run.")],
     only: Annotated[
         str | None,
         typer.Option(help="Experiments, with commas: stuck, pulses, relaxation, programming, noise, iv, columns."),
@@ -36,8 +36,8 @@ def characterise(
     """Measure stuck map, windows, pulse response, relaxation, programming, noise, I-V and columns of an array.
 
     Pulses cells unless --only names experiments that merely read (noise, iv, columns): what the array holds is lost.
-    Every call is in a log beside the tables: run.h5, then run-1.h5 ... where it was gone on with. Ctrl-C once
-    finishes the call under way, makes safe and writes the report; twice stops now; the same command goes on.
+    Every call is in a log beside the tables: run.h5, then run-1.h5 ... where it was resumed. Ctrl-C once
+    finishes the call under way, makes safe and writes the report; twice stops now; the same command resumes.
 
     Example: imssa characterise --array "twin:supert-a0-easy?seed=1" --out chip1 --dry-run
     """
@@ -96,22 +96,22 @@ def _show(files: dict[str, Path]) -> None:
 class _Clock:
     """Progress of a characterisation in seconds of device time, out of those that its plan expects."""
 
-    def __init__(self, expected: dict[str, float], told: Stages) -> None:
-        self._expected, self._told = expected, told
+    def __init__(self, expected: dict[str, float], bars: Stages) -> None:
+        self._expected, self._bars = expected, bars
         self._spent, self._before = 0.0, 0.0
-        self._tell: dict[str, Callable[[float], None]] = {}
+        self._report: dict[str, Callable[[float], None]] = {}
 
     def stage(self, name: str, done: int, total: int) -> None:
         """`done` of `total` parts of an experiment are over."""
         expected = self._expected.get(name, 0.0)
-        if name not in self._tell:
-            self._tell = {name: of_seconds(f"{name}, s", expected, self._told)}
+        if name not in self._report:
+            self._report = {name: of_seconds(f"{name}, s", expected, self._bars)}
             self._before = self._spent
         if done == total:
-            self._tell[name](expected)
+            self._report[name](expected)
 
     def spent(self, seconds: float) -> None:
         """Device time of all calls so far."""
         self._spent = seconds
-        for tell in self._tell.values():
-            tell(seconds - self._before)
+        for report in self._report.values():
+            report(seconds - self._before)

@@ -53,10 +53,10 @@ def demo(
         raise ConfigError("demo: --array and --virtual both say what to run on; leave one out")
     new_folder(out)
     bundle_path, sequences_path = out / "bundle.safetensors", out / "sequences.npz"
-    with stages() as told:
-        data, config = settings(task, seed, "ternary", [], told=told)
-        model, sequences = train_model(data, config, told=told)
-        bundle = exported(model, data, told=told)
+    with stages() as bars:
+        data, config = settings(task, seed, "ternary", [], bars=bars)
+        model, sequences = train_model(data, config, bars=bars)
+        bundle = exported(model, data, bars=bars)
         bundle.save(bundle_path)
         sequences.save(sequences_path)
         first = TWINS_PER_SEED * seed
@@ -69,11 +69,11 @@ def demo(
                 sequences_path,
                 array,
                 out,
-                told=told,
+                bars=bars,
                 first_index=first,
                 facts={"seed": str(seed)},
                 fresh=False,
             )
-    show_result(outcome, sequences.reference, told.seconds, {"bundle": str(bundle_path), **written(out)})
+    show_result(outcome, sequences.reference, bars.seconds, {"bundle": str(bundle_path), **written(out)})
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)

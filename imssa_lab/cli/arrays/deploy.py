@@ -87,7 +87,7 @@ def deploy(
     """Put a bundle on arrays, verify it on four levels, and report.
 
     Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report; twice
-    stops now; --resume goes on.
+    stops now; --resume continues.
 
     Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
     --out run
@@ -97,13 +97,13 @@ def deploy(
 
     changes = recipe_changes(recipe)
     choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes)
-    with stages() as told:
+    with stages() as bars:
         if dry_run:
-            show_dry_run("deploy", dry_files(bundle, sequences, array, out, told, choices))
+            show_dry_run("deploy", dry_files(bundle, sequences, array, out, bars, choices))
             return
-        outcome = deploy_files(bundle, sequences, array, out, told=told, choices=choices)
+        outcome = deploy_files(bundle, sequences, array, out, bars=bars, choices=choices)
     reference = Sequences.load(sequences).reference
-    show_result(outcome, reference, told.seconds, written(out))
+    show_result(outcome, reference, bars.seconds, written(out))
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)
 
@@ -119,7 +119,7 @@ def deploy_files(
     template: str,
     out: Path,
     *,
-    told: Stages,
+    bars: Stages,
     first_index: int = 0,
     facts: dict[str, str] | None = None,
     fresh: bool = True,
@@ -141,7 +141,7 @@ def deploy_files(
 
     choices = choices or Choices()
     require_plots()
-    told("open the arrays", 0, 1)
+    bars("open the arrays", 0, 1)
     bundle = KernelBundle.load(bundle_path)
     sequences = Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
@@ -163,17 +163,17 @@ def deploy_files(
                 "sequences sha256": hashlib.sha256(sequences_path.read_bytes()).hexdigest(),
             }
             log = stack.enter_context(RunLog.create(log_path, arrays, kept))
-            told("open the arrays", 1, 1)
-            outcome, text = _logged(log, arrays, bundle, sequences, told, choices, entries)
+            bars("open the arrays", 1, 1)
+            outcome, text = _logged(log, arrays, bundle, sequences, bars, choices, entries)
     except BaseException as error:
         leave_report_unfinished(log_path, out / REPORT, error)
         if log_path.exists() and journal_of(out):
             error.add_note(f"go on: imssa recheck {out}")
         raise
-    told("write the report", 0, 1)
+    bars("write the report", 0, 1)
     (out / RESULT).write_text(text, encoding="utf-8")
     leave_report(log_path, out / REPORT)
-    told("write the report", 1, 1)
+    bars("write the report", 1, 1)
     return outcome
 
 
@@ -182,7 +182,7 @@ def dry_files(
     sequences_path: Path,
     template: str,
     out: Path,
-    told: Stages,
+    bars: Stages,
     choices: Choices,
     first_index: int = 0,
 ) -> DryRun:
@@ -203,7 +203,7 @@ def dry_files(
         arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
         counted = [CountingArray(array) for array in arrays]
         how = DeploymentChoices(averages=choices.averages)
-        deployment.deploy(bundle, counted, sequences, how, resume=entries, progress=told)
+        deployment.deploy(bundle, counted, sequences, how, resume=entries, progress=bars)
     return DryRun.of(counted)
 
 
@@ -212,7 +212,7 @@ def _logged(
     arrays: Sequence[CrossbarArray],
     bundle: KernelBundle,
     sequences: Sequences,
-    told: Stages,
+    bars: Stages,
     choices: Choices,
     entries: list[str] | None,
 ) -> tuple[Deployment, str]:
@@ -227,23 +227,23 @@ def _logged(
 
     with ExitStack() as stack:
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
-        told_so_far = list(entries or [])
-        for text in told_so_far:  # so that each log can be gone on with by itself
+        journal_so_far = list(entries or [])
+        for text in journal_so_far:  # so that each log alone is enough to resume
             log.event(JOURNAL, text)
 
         def note(text: str) -> None:
-            told_so_far.append(text)
+            journal_so_far.append(text)
             log.event(JOURNAL, text)
 
         faults = None if entries is not None else _known_faults(arrays, log)
         how = DeploymentChoices(budget=Budget(choices.pulses, choices.seconds), averages=choices.averages)
         try:
             outcome = deployment.deploy(
-                bundle, recorded, sequences, how, faults=faults, resume=entries, journal=note, progress=told
+                bundle, recorded, sequences, how, faults=faults, resume=entries, journal=note, progress=bars
             )
         except BaseException as error:
             log.note("error", f"{type(error).__name__}: {error}")
-            _note_unfinished(log, told_so_far, bundle, len(arrays))
+            _note_unfinished(log, journal_so_far, bundle, len(arrays))
             raise
         for level in outcome.levels:
             log.event("level", str(level))

@@ -47,8 +47,8 @@ def program(
 ) -> None:
     """Program the cells of an array to target conductances, and say which are inside by an independent re-read.
 
-    Exit code 3: cells stand outside; they are listed, all of them in cells.csv. Ctrl-C once finishes the call under
-    way, makes safe and writes the report; twice stops now.
+    Exit code 3: cells are out of tolerance; they are listed, all of them in cells.csv. Ctrl-C once
+    finishes the call under way, makes safe and writes the report; twice stops now.
 
     Example: imssa program targets.csv --microsiemens --array "twin:supert-a0-easy?seed=1" --dry-run
     """
@@ -81,10 +81,10 @@ def program(
             from protocols.wrappers.counted import Counted
 
             opened = Counted(opened, stack.enter_context(ChipRecord(chip_record)))
-        with stages() as told:
+        with stages() as bars:
             facts = bench_facts(array, f"{targets.name} on {opened.info.name}") | {"targets": str(targets)}
             try:
-                report = _logged(opened, wanted, folder / LOG, facts, told)
+                report = _logged(opened, wanted, folder / LOG, facts, bars)
             except BaseException as error:
                 leave_report_unfinished(folder / LOG, folder / REPORT, error)
                 raise
@@ -96,7 +96,7 @@ def program(
 
 
 def _logged(
-    opened: CrossbarArray, wanted: FloatArray, path: Path, facts: dict[str, str], told: Stages
+    opened: CrossbarArray, wanted: FloatArray, path: Path, facts: dict[str, str], bars: Stages
 ) -> ProgrammingReport:
     """Program, with every call and, where it ends early, the reason in the log; the array is safe and closed then."""
     import numpy as np
@@ -105,7 +105,7 @@ def _logged(
     from protocols.wrappers.progress import ProgressReported
 
     with RunLog.create(path, [opened], provenance() | facts) as log:
-        reported = ProgressReported(opened, wanted, lambda done, total: told(_STAGE, done, total))
+        reported = ProgressReported(opened, wanted, lambda done, total: bars(_STAGE, done, total))
         with Recorded(reported, log) as recorded:
             try:
                 return recorded.program_conductances(wanted, np.isfinite(wanted))
@@ -142,7 +142,7 @@ def _write_cells(path: Path, report: ProgrammingReport) -> None:
 
 
 def _show(report: ProgrammingReport, folder: Path) -> None:
-    """What the re-read says, then the cells that stand outside, then where everything is."""
+    """What the re-read says, then the cells out of tolerance, then which files were written."""
     import numpy as np
 
     from imssa_lab.contract.hal import CellOutcome
@@ -194,7 +194,7 @@ def _show(report: ProgrammingReport, folder: Path) -> None:
 
 
 def _cells_table(outside: list[dict[str, Any]], file: Path) -> Table:
-    """The first of the cells that stand outside."""
+    """The first of the cells out of tolerance."""
     from rich.table import Table
 
     title = f"outside: the first {_LISTED}, all in {file}" if len(outside) > _LISTED else "outside"

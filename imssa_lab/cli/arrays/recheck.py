@@ -59,11 +59,11 @@ def recheck(
         programmer=given.get(GIVEN_PROGRAMMER),
         recipe=json.loads(given.get(GIVEN_RECIPE, "{}")),
     )
-    with stages() as told:
+    with stages() as bars:
         if dry_run:
-            show_dry_run("recheck", dry_files(bundle, sequences, template, folder, told, choices, first))
+            show_dry_run("recheck", dry_files(bundle, sequences, template, folder, bars, choices, first))
             return
-        outcome = deploy_files(bundle, sequences, template, folder, told=told, first_index=first, choices=choices)
-    show_result(outcome, Sequences.load(sequences).reference, told.seconds, written(folder))
+        outcome = deploy_files(bundle, sequences, template, folder, bars=bars, first_index=first, choices=choices)
+    show_result(outcome, Sequences.load(sequences).reference, bars.seconds, written(folder))
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)

@@ -19,7 +19,7 @@ Where = Annotated[Path | None, typer.Option(help="Station file; without it IMSSA
 def init(file: Where = None) -> None:
     """Write a station file by asking; an existing one is not overwritten.
 
-    Enter takes what stands in brackets. What was not asked stands in the file as a comment.
+    Enter takes the value in brackets. What was not asked is in the file as a comment.
 
     Example: imssa station init
     """

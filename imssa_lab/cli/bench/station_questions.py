@@ -12,7 +12,7 @@ from imssa_lab.contract.errors import ImssaError
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+")
 _COMMENTS = (
-    '# programmer = "gate-start"  # in the place of the chip\'s own',
+    '# programmer = "gate-start"  # instead of the chip\'s own',
     "# recipe = { tolerance_out = 8e-6 }  # changes to the chip's, in S, V and s",
 )
 _LIMITS = "# limits = { read_voltage = 0.15, set = { voltage_max = 3.0 } }  # V and s, below the array's own"

@@ -33,7 +33,7 @@ def list_all(root: Root = None) -> None:
     from imssa_lab.s4d.tasks.task_names import CATALOGUE
 
     place = root if root is not None else data_root()
-    tasks = Table("task", "what is to be told", "data", "options", title="tasks")
+    tasks = Table("task", "what to recognise", "data", "options", title="tasks")
     for name, entry in CATALOGUE.items():
         tasks.add_row(name, entry.summary, entry.data or "in a package", Text(", ".join(entry.options)))
     sets = Table("data", "here", title=f"data sets in {place}")
@@ -65,9 +65,9 @@ def download(name: Name, root: Root = None) -> None:
 
     from imssa_lab.s4d.tasks.download import download as fetch
 
-    logging.getLogger("pooch").setLevel(logging.WARNING)  # it would tell how to call pooch; we say what we did
-    with stages() as told:
-        news = fetch(name, root, told=told)
+    logging.getLogger("pooch").setLevel(logging.WARNING)  # it would log how to call pooch; we report what we did
+    with stages() as bars:
+        news = fetch(name, root, progress=bars)
     for line in news:
         console().print(Text(line))
     _print_facts(name, root)

@@ -50,8 +50,8 @@ def stuck(
 ) -> None:
     """Accuracy against stuck cells and programming error, naive programming against ours.
 
-    Results go to study.h5 in the folder as they come, figure and table are drawn anew every minute. A study that was
-    stopped or killed goes on with --resume; what it gives does not depend on that, nor on the number of workers.
+    Results go to study.h5 in the folder as they come, figure and table are redrawn every minute. A study that was
+    stopped or killed continues with --resume; results depend neither on that nor on the number of workers.
 
     With --device the naive deployments are computed many chips at once by torch, on that device. Chips are the same,
     the noise of their reads is another: accuracies agree by statistics.
@@ -89,7 +89,7 @@ def stuck(
             Progress(console=screen, disable=not screen.is_terminal) as bar,
             started(workers, scheduler) as pool,
         ):
-            told = bar.add_task("deployments", total=len(trials), completed=len(trials) - len(due))
+            task = bar.add_task("deployments", total=len(trials), completed=len(trials) - len(due))
             drawn = time.monotonic()
             alone = [(i, trials[i]) for i in due if torch_device is None or trials[i].mending]
             ended = pool.run(study_trial, model, alone)
@@ -100,7 +100,7 @@ def stuck(
                 ended = chain(study_together(model, naive, torch_device), ended)
             for index, (software, accuracy) in ended:
                 store.put(index, software, accuracy)
-                bar.advance(told)
+                bar.advance(task)
                 if time.monotonic() - drawn > _DRAW_EVERY:
                     _draw(out, points(trials, store.results), title)
                     drawn = time.monotonic()

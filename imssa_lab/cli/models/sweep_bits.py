@@ -25,18 +25,18 @@ PRECISIONS = "float; 8bit; 6bit; 4bit; 3bit; ternary"
 
 @takes_json
 def sweep_bits(
-    out: Annotated[Path, typer.Option(help="Folder for points.jsonl and bits.svg; a sweep in it goes on.")],
+    out: Annotated[Path, typer.Option(help="Folder for points.jsonl and bits.svg; an interrupted sweep is resumed.")],
     task: Annotated[
         str,
         typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
     ] = "digits-first",
-    precisions: Annotated[str, typer.Option(help="Precisions in words, parted by semicolons.")] = PRECISIONS,
+    precisions: Annotated[str, typer.Option(help="Precisions in words, separated by semicolons.")] = PRECISIONS,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 3,
     option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
 ) -> None:
     """Accuracy against bits, over seeds.
 
-    Ctrl-C keeps the points that are finished; the same command goes on with the others.
+    Ctrl-C keeps the points that are finished; the same command makes the others.
 
     Example: imssa sweep-bits --task digits-first --precisions "4bit;ternary" --out sweep
     """
@@ -51,14 +51,14 @@ def sweep_bits(
         raise ConfigError(f"--precisions {precisions!r} names none; write for example {PRECISIONS!r}")
     options = read_options(option or [])
     out.mkdir(parents=True, exist_ok=True)
-    with stages() as told, when_stopped(lambda: f"finished points are in {out}; go on: the same command"):
+    with stages() as bars, when_stopped(lambda: f"finished points are in {out}; to resume: the same command"):
         points = bit_sweep.sweep_bits(
             task,
             lambda seed: load_task(task, seed, **options),
             words,
             range(seeds),
             store=out / "points.jsonl",
-            progress=told,
+            progress=bars,
         )
     save_svg(accuracy_against_bits(points, f"{task}, {seeds} seeds"), out / "bits.svg")
     _print(points, task)

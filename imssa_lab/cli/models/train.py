@@ -50,7 +50,7 @@ def train(
 ) -> None:
     """Train a model and write a kernel bundle.
 
-    Ctrl-C leaves a checkpoint; the same command with --resume goes on from there.
+    Ctrl-C leaves a checkpoint; the same command with --resume continues from there.
 
     Example: imssa train --task digits-first --precision 4bit --out model.safetensors
     """
@@ -65,12 +65,12 @@ def train(
         raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
     if resume and not checkpoint.exists():
         raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
-    with stages() as told:
-        data, config = settings(task, seed, precision, option or [], told=told)
+    with stages() as bars:
+        data, config = settings(task, seed, precision, option or [], bars=bars)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
-            model, sequences = train_model(data, config, told=told, null=not no_null, checkpoint=checkpoint)
-        bundle = exported(model, data, told=told)
+            model, sequences = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
+        bundle = exported(model, data, bars=bars)
     from imssa_lab.s4d.train.training import write_history
 
     bundle.save(out)
@@ -87,7 +87,7 @@ def train(
     files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
     for name, path in files.items():
         table.add_row(name, str(path))
-    for stage, seconds in told.seconds.items():
+    for stage, seconds in bars.seconds.items():
         table.add_row(f"wall time, {stage}", f"{seconds:.1f} s")
     console().print(table)
     answer(
@@ -102,13 +102,13 @@ def train(
                 "null_control": sequences.reference.get("null"),
             },
             "files": files,
-            "wall_seconds": told.seconds,
+            "wall_seconds": bars.seconds,
         }
     )
 
 
 def settings(
-    task: str, seed: int, precision: str, options: list[str], *, told: Stages
+    task: str, seed: int, precision: str, options: list[str], *, bars: Stages
 ) -> tuple[Task, TrainingConfig]:
     """The task and its recipe.
 
@@ -124,10 +124,10 @@ def settings(
     from imssa_lab.s4d.tasks import load_task
     from imssa_lab.s4d.train.recipes import training_recipe
 
-    told("load", 0, 1)
+    bars("load", 0, 1)
     config = training_recipe(task, Precision.parse(precision), seed)
     data = load_task(task, seed, **read_options(options))
-    told("load", 1, 1)
+    bars("load", 1, 1)
     return data, config
 
 
@@ -215,7 +215,7 @@ def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
 
 
 def train_model(
-    task: Task, config: TrainingConfig, *, told: Stages, null: bool = True, checkpoint: Path | None = None
+    task: Task, config: TrainingConfig, *, bars: Stages, null: bool = True, checkpoint: Path | None = None
 ) -> tuple[TrainedModel, Sequences]:
     """Train float, quantised and, if `null`, the control without memory; and the sequences of a deployment.
 
@@ -228,22 +228,22 @@ def train_model(
     from protocols.deployment.sequences import Sequences
 
     inputs, labels = task.test[0][:TEST_SEQUENCES], task.test[1][:TEST_SEQUENCES]
-    told("float", 0, config.full.epochs)
-    model = train_torch(task, config, progress=told, checkpoint=checkpoint)
+    bars("float", 0, config.full.epochs)
+    model = train_torch(task, config, progress=bars, checkpoint=checkpoint)
     reference = {} if model.start is None else {"float": accuracy(model.start.network, (inputs, labels))}
     if null:
-        told("null control", 0, config.full.epochs)
-        reference["null"] = accuracy(train_null(task, config, progress=told).network, (inputs, labels))
+        bars("null control", 0, config.full.epochs)
+        reference["null"] = accuracy(train_null(task, config, progress=bars).network, (inputs, labels))
     return model, Sequences(
         task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
     )
 
 
-def exported(model: TrainedModel, task: Task, *, told: Stages) -> KernelBundle:
+def exported(model: TrainedModel, task: Task, *, bars: Stages) -> KernelBundle:
     """The bundle of a trained model."""
     from imssa_lab.s4d.export import to_bundle
 
-    told("export", 0, 1)
+    bars("export", 0, 1)
     bundle = to_bundle(model, task)
-    told("export", 1, 1)
+    bars("export", 1, 1)
     return bundle

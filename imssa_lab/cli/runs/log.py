@@ -44,12 +44,12 @@ def show(file: File) -> None:
 
     with open_run(file) as run:
         summary = run.summary()
-        told = [(kind, text) for kind, text in run.events() if kind in ("level", "error")]
+        verdicts = [(kind, text) for kind, text in run.events() if kind in ("level", "error")]
     table = facts_table(str(file))
-    for name, value in (*summary.items(), *told):
+    for name, value in (*summary.items(), *verdicts):
         table.add_row(Text(name), Text(value))
     console().print(table)
-    answer({"run": file, "summary": summary, "events": [{"kind": kind, "text": text} for kind, text in told]})
+    answer({"run": file, "summary": summary, "events": [{"kind": kind, "text": text} for kind, text in verdicts]})
 
 
 @log.command()
@@ -61,8 +61,8 @@ def verify(file: File) -> None:
     """
     from imssa_lab.log.care.verify import verify as check
 
-    with stages() as told:
-        result = check(file, lambda done, total: told("bytes checked", done, total))
+    with stages() as bars:
+        result = check(file, lambda done, total: bars("bytes checked", done, total))
     for finding in result.findings:
         console().print(f"{'WRONG' if finding.serious else 'note '} {finding}", markup=False)
     said = (
@@ -245,13 +245,13 @@ def replay(
     """
     from imssa_lab.log import open_run
 
-    with open_run(file) as run, stages() as told:
-        calls = replay_run(run, told, tolerant=tolerant)
+    with open_run(file) as run, stages() as bars:
+        calls = replay_run(run, bars, tolerant=tolerant)
     console().print(f"replays bit for bit: {calls} calls")
     answer({"calls": calls})
 
 
-def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
+def replay_run(run: Run, bars: Stages, *, tolerant: bool = False) -> int:
     """Replay the deployment that a run recorded; the number of calls that agreed.
 
     Raises:
@@ -267,7 +267,7 @@ def replay_run(run: Run, told: Stages, *, tolerant: bool = False) -> int:
     bundle, sequences = _inputs(run)
     arrays = run.arrays(tolerant=tolerant)
     choices, faults, resume = _choices(run)
-    outcome = deploy(bundle, arrays, sequences, choices, faults=faults, resume=resume, progress=told)
+    outcome = deploy(bundle, arrays, sequences, choices, faults=faults, resume=resume, progress=bars)
     for number, array in enumerate(arrays):
         if array.calls_left and not tolerant:
             raise ReplayMismatch(

@@ -86,7 +86,7 @@ def serve(file: Path, port: int, within: float | None) -> None:
                 f"port {port} of {HOST}: {error.strerror}; leave --port out to take a free one"
             ) from error
         token = secrets.token_urlsafe(24)
-        # the token comes after #: a browser sends that part to nobody
+        # the token comes after #: a browser never sends that part
         console().print(f"http://{HOST}:{door.getsockname()[1]}/#{token}", markup=False)
         console(stderr=True).print("Open this address on this computer; Ctrl-C ends the monitor, not the run.")
         settings = uvicorn.Config(make_app(view, token), log_level="warning", lifespan="off")

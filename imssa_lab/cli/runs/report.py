@@ -13,7 +13,7 @@ from imssa_lab.cli.shared.session import console, stages
 
 @takes_json
 def report(
-    run: Annotated[Path, typer.Argument(help="Run file, also of a run that goes on or was cut off.")],
+    run: Annotated[Path, typer.Argument(help="Run file, also of a running or interrupted run.")],
     out: Annotated[Path | None, typer.Option(help="The new HTML file; by default RUN with .html at its end.")] = None,
     title: Annotated[str, typer.Option(help="Title of the page; by default what the run says of itself.")] = "",
 ) -> None:
@@ -27,7 +27,7 @@ def report(
     from imssa_lab.report.run_report import write_report
 
     path = out or run.with_suffix(".html")
-    with stages() as told:
-        write_report(run, path, title, lambda done, total: told("draw the pictures", done, total))
+    with stages() as bars:
+        write_report(run, path, title, lambda done, total: bars("draw the pictures", done, total))
     console().print(str(path), markup=False)
     answer({"files": {"report": path}})

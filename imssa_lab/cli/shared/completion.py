@@ -1,6 +1,6 @@
 """What the shell offers as values: aliases of the station file, beginnings of addresses, names of what there is.
 
-Nothing here may raise, or print, whatever stands in the files: a shell shows what it gets.
+Nothing here may raise, or print, whatever the files hold: a shell shows what it gets.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def programmers(incomplete: str) -> list[str]:
 
 
 def profiles(incomplete: str) -> list[str]:
-    """Names of the presets; a path completes by itself."""
+    """Names of the presets; the shell completes paths."""
     from twin import preset_names
 
     return _beginning(incomplete, list(preset_names()))

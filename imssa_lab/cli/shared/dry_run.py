@@ -24,9 +24,9 @@ def show_dry_run(verb: str, run: DryRun) -> None:
     for name, value in run.facts():
         table.add_row(name, value)
     console().print(table)
-    told = {
+    facts = {
         name: asdict(counts) | {"device_seconds": counts.seconds(run.info.durations)}
         for name, counts in (("expected", run.expected), ("longest", run.longest))
     }
     strongest = {kind: {"voltage": voltage, "gate": gate} for kind, (voltage, gate) in run.strongest.items()}
-    answer({"dry_run": verb, "arrays": run.arrays, **told, "strongest": strongest, "drive": run.drive})
+    answer({"dry_run": verb, "arrays": run.arrays, **facts, "strongest": strongest, "drive": run.drive})

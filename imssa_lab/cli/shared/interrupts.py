@@ -1,4 +1,4 @@
-"""What a command says when Ctrl-C ends it: notes on the interrupt, which the command line tells."""
+"""What a command says when Ctrl-C ends it: notes on the interrupt, which the command line prints."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def when_stopped(words: Callable[[], str]) -> Iterator[None]:
-    """Ctrl-C within goes on outwards with what `words` then says: what is there, and how to go on."""
+    """Ctrl-C within is raised again with a note by `words`: which files exist, and how to continue."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        if told := words():
-            stop.add_note(told)
+        if note := words():
+            stop.add_note(note)
         raise

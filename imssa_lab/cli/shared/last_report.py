@@ -9,7 +9,7 @@ from imssa_lab.contract.errors import ImssaError
 
 
 def leave_report(log_path: Path, path: Path) -> None:
-    """The report of a log, in the place of an older one: the logs of a folder keep every result."""
+    """The report of a log, replacing an older one: the logs of a folder keep every result."""
     from imssa_lab.report.run_report import write_report
 
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`--programmer` and `--recipe`: how cells are programmed, in the place of what station file and chip say."""
+"""`--programmer` and `--recipe`: how cells are programmed, instead of what the station file or the chip says."""
 
 from __future__ import annotations
 

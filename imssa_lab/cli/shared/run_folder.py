@@ -1,4 +1,4 @@
-"""Where runs go, the names of their logs, and who stands at the bench."""
+"""Where runs go, the names of their logs, and the operator."""
 
 from __future__ import annotations
 

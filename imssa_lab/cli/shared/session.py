@@ -69,15 +69,15 @@ class Stages:
         self._now, self._since = "", now
 
 
-def of_seconds(stage: str, expected: float, told: Stages) -> Callable[[float], None]:
+def of_seconds(stage: str, expected: float, bars: Stages) -> Callable[[float], None]:
     """Progress of a stage in seconds gone by out of those `expected`; NaN where they are not known."""
     whole = 1 if math.isnan(expected) else max(1, math.ceil(expected))
 
-    def tell(seconds: float) -> None:
-        told(stage, 0 if math.isnan(seconds) else min(int(seconds), whole), whole)
+    def report(seconds: float) -> None:
+        bars(stage, 0 if math.isnan(seconds) else min(int(seconds), whole), whole)
 
-    tell(0.0)
-    return tell
+    report(0.0)
+    return report
 
 
 @contextmanager
@@ -96,9 +96,9 @@ def stages() -> Iterator[Stages]:
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        told = Stages(bar)
-        yield told
-        told.end()
+        bars = Stages(bar)
+        yield bars
+        bars.end()
 
 
 def new_folder(path: Path) -> None:

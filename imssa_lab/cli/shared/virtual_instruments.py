@@ -47,8 +47,8 @@ def virtual_arrays(kind: str, seed: int, arrays: int) -> Iterator[str]:
             try:
                 address = served.stdout.readline().strip()
                 if not address:
-                    _, told = served.communicate()
-                    raise ConfigError(f"virtual {kind}: it does not start: {told.strip()}")
+                    _, error_text = served.communicate()
+                    raise ConfigError(f"virtual {kind}: it does not start: {error_text.strip()}")
                 yield address
             finally:
                 served.send_signal(signal.SIGTERM)

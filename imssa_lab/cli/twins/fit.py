@@ -48,14 +48,14 @@ def fit(
         Path, typer.Argument(help="Table (.csv .tsv .txt .parquet .xlsx .h5 .nc, also .gz), or a run file.")
     ],
     out: Annotated[Path, typer.Option(help="New folder for profile.toml, report.html and report.json.")],
-    quantity: Annotated[Quantity, typer.Option(help="What to fit; auto: what the columns tell.")] = Quantity.AUTO,
+    quantity: Annotated[Quantity, typer.Option(help="What to fit; auto: what the columns allow.")] = Quantity.AUTO,
     column: Annotated[Pairs, typer.Option(help="ROLE=NAME of a column, e.g. conductance=g; repeat.")] = None,
     unit: Annotated[Pairs, typer.Option(help="ROLE=UNIT where not SI, e.g. conductance=uS; repeat.")] = None,
     constant: Annotated[Pairs, typer.Option(help="ROLE=VALUE (SI) of what the file leaves out; repeat.")] = None,
     keep: Annotated[Pairs, typer.Option(help="ROLE=LOW:HIGH (SI) of the rows to take; repeat.")] = None,
     names: Annotated[str, typer.Option(help="Names of the columns of a file without header, with commas.")] = "",
     sheet: Annotated[str, typer.Option(help="Sheet of a workbook.")] = "",
-    melt: Annotated[str, typer.Option(help="Role that the numbers in the headers stand for, e.g. target.")] = "",
+    melt: Annotated[str, typer.Option(help="Role of the numbers in the headers, e.g. target.")] = "",
     base: Annotated[
         str,
         typer.Option(
@@ -100,10 +100,10 @@ def fit(
     )
     kept = TwinProfile.load(base)
     new_folder(out)
-    with stages() as told:
-        told(f"fit {data.name}", 0, 1)  # some seconds to two minutes; how long is not known before
+    with stages() as bars:
+        bars(f"fit {data.name}", 0, 1)  # some seconds to two minutes; the time is not known beforehand
         source, outcome = _outcome(data, quantity, reading, choices, seed)
-        told(f"fit {data.name}", 1, 1)
+        bars(f"fit {data.name}", 1, 1)
     profile = fitted_profile(
         kept, outcome.sections, name or out.resolve().name, f"{outcome.quantity} fitted to {source}; else {kept.name}"
     )

@@ -42,13 +42,13 @@ def twin_check(
     from twin.profile import TwinProfile
 
     wanted = TwinProfile.load(profile)
-    with open_run(log) as run, stages() as told:
+    with open_run(log) as run, stages() as bars:
         try:
             statistics = compare_twin(
                 run,
                 wanted,
                 tuple(range(seed, seed + chips)),
-                lambda done, total: told("sessions of chips and twins", done, total),
+                lambda done, total: bars("sessions of chips and twins", done, total),
             )
         except LimitError as error:
             raise ConfigError(
@@ -66,7 +66,7 @@ def twin_check(
     if apart:
         console().print(
             f"{len(apart)} of {len(statistics)} statistics differ more than chance (1 %, Holm's correction): "
-            f"{', '.join(one.name for one in apart)}; fit them anew with `imssa fit {log}`"
+            f"{', '.join(one.name for one in apart)}; fit them again with `imssa fit {log}`"
         )
         raise typer.Exit(3)
     console().print(f"twin and chip agree in all {len(statistics)} statistics within chance")

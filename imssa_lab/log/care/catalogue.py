@@ -37,7 +37,7 @@ class Entry:
 def catalogue(
     folder: str | Path, *, chip: str = "", since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[Entry]:
-    """The runs below a folder, oldest first; files of HDF5 that are no runs are passed over, damaged runs are told.
+    """The runs below a folder, oldest first; other HDF5 files are skipped, damaged runs listed as such.
 
     Args:
         chip: part of the name or the serial of an array, in any case.

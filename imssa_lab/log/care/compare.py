@@ -66,7 +66,7 @@ def _blocks(rows: int) -> Iterator[slice]:
 def differences(one: Run, two: Run) -> Iterator[tuple[str, str, str, str]]:
     """How two runs differ: (part, name, in one, in two); part is settings, arrays, calls or statistics.
 
-    Of the calls the first that differs is told, in what was asked or in what came.
+    Of the calls, the first that differs is reported, in its request or in its answer.
     """
     yield from _facts("settings", one.provenance, two.provenance)
     yield from _facts("settings", _flat(one.environment), _flat(two.environment))

@@ -3,7 +3,7 @@
 A kill leaves the file marked as being written, with rows prepared for records that never came. The repair works on a
 copy: it takes the mark away (superblock of version 3: flags in byte 11, end of file in bytes 28 to 35, lookup3 over
 the first 44 bytes in bytes 44 to 47), takes back a chunk that was being written over, cuts all datasets to the whole
-records, verifies the copy, and only then puts it in the place of the file.
+records, verifies the copy, and only then replaces the file by it.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def _checksums(run: Run, result: Verification, progress: Callable[[int, int], No
 
 
 def _records_of(run: Run, path: str, first: int, stop: int) -> str:
-    """The numbers of the records that rows of a dataset belong to, in words; nothing where they cannot be told."""
+    """The numbers of the records that rows of a dataset belong to, in words; empty where they are unknown."""
     _, table, name = [*path.split("/"), "", ""][:3]
     column = TABLES.get(table, {}).get(name)
     if column is None or column.per in ("message", "byte"):

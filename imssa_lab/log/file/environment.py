@@ -1,4 +1,4 @@
-"""What a run was made with, as far as the computer knows by itself: host, packages, git state, command line."""
+"""What a run was made with, as far as the computer knows: host, packages, git state, command line."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from imssa_lab.log.schema import DEFAULT_TABLE, FORMAT, FORMAT_VERSION, SCALES, 
 
 _log = logging.getLogger(__name__)
 
-# A flush writes the last chunk anew: records of a few bytes share one, a map has its own.
+# A flush writes the last chunk again: records of a few bytes share one, a map has its own.
 _CHUNK_BYTES = 1 << 15  # a chunk of its own costs HDF5 some 10 us, whatever it holds
 _MAX_CHUNK = 256  # rows, but for those of which a record has many:
 _CHUNK_ROWS = {"cell": 1024, "byte": 1 << 16}
@@ -155,7 +155,7 @@ def _growing_dataset(
     chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
     # an even number of rows, as the checksum runs over words of two bytes
     chunk = 1 if len(shape) == 2 else _CHUNK_ROWS.get(column.per, max(chunk // 2 * 2, 1))
-    # Maps are mostly empty and have a chunk of their own, which is therefore never written anew: worth packing.
+    # Maps are mostly empty and have a chunk of their own, which is therefore written once: worth packing.
     packed = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
     return group.create_dataset(
         name,

@@ -1,7 +1,7 @@
 """A dataset of a file that may be being written, as it is now.
 
 HDF5 shows what a writer has added only after `refresh`. But to refresh a dataset while another handle of it is open
-in the same process makes HDF5 give the first chunk in the place of every other one, without an error (seen with HDF5
+in the same process makes HDF5 give the first chunk instead of every other one, without an error (seen with HDF5
 2.0.0; h5py issue 2803). So it is asked by one thread at a time, through a handle that nothing else shares.
 """
 

@@ -66,7 +66,7 @@ class Attendance:
         while not self._over.wait(_LOOK_EVERY):
             try:
                 asked = os.stat(self._path).st_size > self._size
-            except OSError:  # taken away by hand: nobody can ask any more
+            except OSError:  # removed by hand: no one can ask any more
                 return
             if asked:
                 self._asked()
@@ -98,11 +98,11 @@ def ask_to_make_safe(run_file: Path) -> None:
     """Ask the process that writes a run to stop and make its arrays safe.
 
     Raises:
-        LogError: nobody writes that run, so nobody can.
+        LogError: no process writes that run.
     """
     if presence(run_file) is Presence.GONE:
         raise LogError(
-            f"{run_file}: its session is gone, so nobody is there to make the array safe; "
+            f"{run_file}: its session has ended, so no process can make the array safe; "
             "switch the instrument off, or open the array again: opening and closing it makes it safe"
         )
     handle = os.open(session_file(run_file), os.O_WRONLY | os.O_APPEND)

@@ -86,7 +86,7 @@ class Follower:
         self.close()
 
     def _reopen(self) -> None:
-        """Open the file anew; a file that is just being closed is let go again, so that its writer can end."""
+        """Open the file again; a file that is just being closed is released, so that its writer can finish."""
         until = time.monotonic() + _PATIENCE
         while True:
             self.run.close()

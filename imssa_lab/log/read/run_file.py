@@ -103,7 +103,7 @@ class RunFile:
         end = int(ask(self.file, table, commit_column(table), lambda dataset: dataset.shape[0]))
         if self._exact:
             return end
-        while end > 0:  # datasets grow by steps: behind the last record stands NO_RECORD
+        while end > 0:  # datasets grow by steps: NO_RECORD follows the last record
             start = max(end - _LOOK_BACK, 0)
             there = np.count_nonzero(self._read(table, commit_column(table), slice(start, end)) != NO_RECORD)
             if there:
@@ -162,7 +162,7 @@ class RunFile:
 
     @property
     def uuid(self) -> str:
-        """What tells this run from all others."""
+        """The identifier of this run."""
         return self._text("/", "uuid")
 
     @property
@@ -217,7 +217,7 @@ class RunFile:
         return found
 
     def device_time(self) -> float:
-        """The last time that an array told, s; 0 where none did."""
+        """The last device time of any array, s; 0 where there is none."""
         times = [self.column(table, "device_time") for table in TABLES if "device_time" in TABLES[table]]
         return float(max(np.nanmax(values, initial=0.0) for values in times))
 

@@ -253,16 +253,16 @@ def _entries(run: RunFile, index: int) -> list[_Entry]:
     ]
     for seq, kind, text in run.numbered_events():
         if kind == "failed":
-            told = json.loads(text)
-            if told["array"] == index:
-                entries.append(_Entry(seq, told["call"], failure=told))
+            failure = json.loads(text)
+            if failure["array"] == index:
+                entries.append(_Entry(seq, failure["call"], failure=failure))
     return sorted(entries, key=lambda entry: entry.seq)
 
 
-def _error(told: Mapping[str, Any]) -> ImssaError:
-    kind = getattr(errors, told["error"], None)
+def _error(failure: Mapping[str, Any]) -> ImssaError:
+    kind = getattr(errors, failure["error"], None)
     if kind is InstrumentError:
-        return InstrumentError(told["code"], told["text"])
+        return InstrumentError(failure["code"], failure["text"])
     if isinstance(kind, type) and issubclass(kind, ImssaError):
-        return kind(told["text"])
-    return ImssaError(f"when this was recorded, {told['call']} ended by {told['error']}: {told['text']}")
+        return kind(failure["text"])
+    return ImssaError(f"when this was recorded, {failure['call']} ended by {failure['error']}: {failure['text']}")

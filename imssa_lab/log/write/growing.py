@@ -129,7 +129,7 @@ class Maps(GrowingDataset):
         self._cell = np.dtype(f"u{size}" if size <= 8 else f"V{size}")
         cells = int(np.prod(self.shape))
         self._sampled = slice(0, None, max(cells // _SAMPLE, 1) | 1)  # odd: not all on a few bit lines
-        self._room = bytearray(self.row_bytes + DIGEST.size)  # pages that are at hand already
+        self._room = bytearray(self.row_bytes + DIGEST.size)  # pages that are mapped already
         self._last_mask: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
 
     def put(self, row: int, data: bytes | memoryview) -> None:

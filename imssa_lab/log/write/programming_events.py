@@ -34,6 +34,6 @@ def aim_text(aim: Aim) -> str:
 
 def read_aim(text: str) -> Aim:
     """What `aim_text` wrote."""
-    told = json.loads(text)
-    codes = np.frombuffer(zlib.decompress(base64.b64decode(told["target"])), dtype="<u2").reshape(told["shape"])
-    return Aim(int(told["array"]), np.where(codes == _NOTHING, np.nan, told["step"] * codes.astype(np.float64)))
+    event = json.loads(text)
+    codes = np.frombuffer(zlib.decompress(base64.b64decode(event["target"])), dtype="<u2").reshape(event["shape"])
+    return Aim(int(event["array"]), np.where(codes == _NOTHING, np.nan, event["step"] * codes.astype(np.float64)))

@@ -109,12 +109,12 @@ class Recorded(Wrapper):
             except LogError:
                 raise
             except BaseException as error:
-                told = {"array": self._index, "call": call, "error": type(error).__name__}
+                failure = {"array": self._index, "call": call, "error": type(error).__name__}
                 if isinstance(error, InstrumentError):
-                    told |= {"code": error.code, "text": error.text}
+                    failure |= {"code": error.code, "text": error.text}
                 else:
-                    told |= {"text": str(error)}
-                self._log.note("failed", json.dumps(told))
+                    failure |= {"text": str(error)}
+                self._log.note("failed", json.dumps(failure))
                 raise
 
     def _record(self, table: str, values: Mapping[str, Any]) -> None:

@@ -250,7 +250,7 @@ class RunLog:
                 self.append("events", {"kind": kind.encode(), **values})
 
     def note(self, kind: str, text: str) -> None:
-        """`event` for a moment when nothing may stand in the way, such as making an array safe: never raises."""
+        """`event` for moments in which nothing may fail, such as making an array safe: never raises."""
         try:
             self.event(kind, text)
         except LogError as error:

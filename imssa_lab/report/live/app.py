@@ -49,10 +49,10 @@ def make_app(view: LiveView, token: str) -> Starlette:
     def state(request: Request) -> Response:
         asked = request.query_params.get("array", "")
         try:
-            told = view.state(int(asked) if asked.isdigit() else None)
+            state = view.state(int(asked) if asked.isdigit() else None)
         except LogError as error:
-            told = {"error": str(error)}  # the file may be closed just now; the page asks again
-        return JSONResponse(told, headers=_HEADERS)
+            state = {"error": str(error)}  # the file may be closed just now; the page asks again
+        return JSONResponse(state, headers=_HEADERS)
 
     def make_safe(request: Request) -> Response:
         given = request.headers.get("x-token", "")

@@ -1,4 +1,4 @@
-"""What a deployment concluded, as it stands in the log: written once, read by every report."""
+"""The result of a deployment in its log: written once, read by every report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Response:
     """The impulse response of one kernel.
 
     Attributes:
-        rank: where it stands among all, such as "worst"; name: "layer 0, channel 3".
+        rank: its place among all, such as "worst"; name: "layer 0, channel 3".
         nrmse: on real input; measured, exact: (steps,), on the arrays and in exact arithmetic.
     """
 
@@ -92,14 +92,14 @@ def outcome_of(run: Run) -> Outcome | None:
     if RESULT_EVENT not in events or OUTCOME not in events:
         return None
     record, text = events[RESULT_EVENT]
-    told = json.loads(events[OUTCOME][1])
+    stored = json.loads(events[OUTCOME][1])
     return Outcome(
         result=_figures(json.loads(text)),
         record=record,
-        targets=[_unpacked(packed, told["shape"]) for packed in told["targets"]],
-        tolerance=float(told["tolerance"]),
-        task_tests=int(told["task_tests"]),
-        kernel_bound=float(told["kernel_bound"]),
+        targets=[_unpacked(packed, stored["shape"]) for packed in stored["targets"]],
+        tolerance=float(stored["tolerance"]),
+        task_tests=int(stored["task_tests"]),
+        kernel_bound=float(stored["kernel_bound"]),
         responses=[
             Response(
                 one["rank"],
@@ -108,7 +108,7 @@ def outcome_of(run: Run) -> Outcome | None:
                 np.array([_number(value) for value in one["measured"]]),
                 np.array([_number(value) for value in one["exact"]]),
             )
-            for one in told["responses"]
+            for one in stored["responses"]
         ],
     )
 

@@ -17,7 +17,7 @@ _CALLS, _VECTORS, _LOOK_BACK = 48, 32, 256
 
 
 def products(run: Run, calls: int = _CALLS, vectors: int = _VECTORS) -> xarray.Dataset:
-    """An even sample of the products of a run, with the sum of voltage times conductance that they stand for.
+    """An even sample of the products of a run, with the sum of voltage times conductance that each should be.
 
     Of an array whose columns were calibrated, only what came after the last calibration.
     A current whose driven cells were not all read since their last pulse has nothing to be compared with: NaN.

@@ -22,7 +22,7 @@ def programmed(run: Run) -> xarray.Dataset:
     Returns:
         `target` and `achieved` in S, `outcome` (`CellOutcome`), `pulses`, each (array, row, col), NaN or 0 where
         nothing was programmed; `tolerance` in S and `record`, the number of the newest record that `achieved` comes
-        from, each (array). `achieved` is the last reading of a cell, taken by nobody's programming loop. After a
+        from, each (array). `achieved` is the last reading of a cell outside any programming loop. After a
         deployment `target` is what the deployment says it wanted, otherwise what the last programming asked for.
 
     Raises:
@@ -60,7 +60,7 @@ _COLUMNS = ("seq", "array", "mask", "target", "achieved", "outcome", "pulses", "
 def of_arrays(
     targets: list[FloatArray], achieved: list[FloatArray], tolerance: float, pulses: list[Any] | None = None
 ) -> xarray.Dataset:
-    """The same Dataset from maps at hand, S, (rows, cols) each, NaN where nothing was programmed."""
+    """The same Dataset from given maps, S, (rows, cols) each, NaN where nothing was programmed."""
     target = np.array(targets)
     none = np.zeros(target.shape, np.int64)
     kept = np.arange(len(target))

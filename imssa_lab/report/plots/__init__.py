@@ -1,6 +1,6 @@
 """Pictures for people and for papers: each function takes a run, or an xarray made of one, and returns a Figure.
 
-Colours are those of Okabe and Ito (Color Universal Design, 2008), maps are cividis and PuOr: all can be told apart
+Colours are those of Okabe and Ito (Color Universal Design, 2008), maps are cividis and PuOr: all can be distinguished
 by colour-blind readers and in grey print. Conductances come in S and are drawn in µS. No function touches the global
 state of matplotlib; save a picture with `figure.savefig("maps.pdf")`.
 """

@@ -16,7 +16,7 @@ _FANS = ((0.05, 0.95, 0.15), (0.25, 0.75, 0.3))
 def relaxation_fans(source: Run | xarray.Dataset, array: int = 0) -> Figure:
     """How far cells have moved since the first reading after their last pulse: median, half and 90 % of them.
 
-    Cells are parted into bands by the conductance that they started from.
+    Cells are grouped into bands by their initial conductance.
 
     Args:
         source: a run, or what `measured.repeats` made of it; array: which one of a run.

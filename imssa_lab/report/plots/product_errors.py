@@ -1,4 +1,4 @@
-"""Matrix-vector products against the sums that they stand for."""
+"""Matrix-vector products against the sums that they should be."""
 
 from __future__ import annotations
 

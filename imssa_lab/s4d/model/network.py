@@ -79,7 +79,7 @@ class QuantisedLinear(nn.Module):
 class S4DNetwork(nn.Module):
     """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, mean over time, head.
 
-    Converters stand before the encoder, before every S4D layer, after every ReLU and before the head.
+    Converters are before the encoder, before every S4D layer, after every ReLU and before the head.
 
     Args:
         rng: draws the initial values.

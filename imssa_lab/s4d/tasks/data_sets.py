@@ -40,7 +40,7 @@ class DataSet:
 
     Attributes:
         archives: files to fetch; licence: with its source.
-        check: reads the folder and tells what is in it, or raises DataError.
+        check: reads the folder and returns what is in it, or raises DataError.
         members: which files of a zip archive are kept, as a glob below the archive's own top folder.
     """
 
@@ -131,7 +131,7 @@ FSDD_COMMIT = "26eb9aa"
 _MNIST_HOST = "https://ossci-datasets.s3.amazonaws.com/mnist"
 DATA_SETS: dict[str, DataSet] = {
     "fsdd": DataSet(
-        # The host packs this archive anew when asked, so only its contents have a digest one can rely on.
+        # The host packs this archive on request, so only its contents have a reliable digest.
         (Archive(f"https://github.com/Jakobovski/free-spoken-digit-dataset/archive/{FSDD_COMMIT}.zip", None),),
         fsdd.LICENCE,
         _check_fsdd,

@@ -15,19 +15,19 @@ from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks.data_sets import DATA_SETS, Archive, DataSet, is_published_fsdd, known
 from imssa_lab.s4d.tasks.sources import data_root
 
-Told = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 """Called with (file name, bytes done, bytes in all)."""
 RECORD = "downloads.json"
 """Digests of archives whose publisher states none, as first fetched; in the data root."""
 
 
-def download(name: str, root: Path | str | None = None, *, told: Told | None = None) -> list[str]:
+def download(name: str, root: Path | str | None = None, *, progress: Progress | None = None) -> list[str]:
     """Fetch a data set into its folder, which appears only when all of it is there.
 
     Args:
         name: such as "fsdd".
         root: where to; None for the folder `data_root` finds.
-        told: hears of the progress.
+        progress: called with (archive, bytes done, bytes).
 
     Returns:
         What the user should know: how every archive was verified.
@@ -42,7 +42,7 @@ def download(name: str, root: Path | str | None = None, *, told: Told | None = N
     if folder.exists():
         raise DataError(f"{folder} exists; look at it with: imssa data check {name}, or remove it to fetch it again")
     parts.mkdir(parents=True, exist_ok=True)
-    news = [_fetch(archive, parts, place / RECORD, told) for archive in data_set.archives]
+    news = [_fetch(archive, parts, place / RECORD, progress) for archive in data_set.archives]
     whole = parts / name
     if whole.exists():
         shutil.rmtree(whole)
@@ -62,14 +62,14 @@ def download(name: str, root: Path | str | None = None, *, told: Told | None = N
 class _Progress:
     """What pooch wants of a progress bar."""
 
-    def __init__(self, name: str, told: Told) -> None:
+    def __init__(self, name: str, progress: Progress) -> None:
         self.total = 0
-        self._name, self._told, self._done = name, told, 0
+        self._name, self._report, self._done = name, progress, 0
 
     def update(self, amount: int) -> None:
         """So many more bytes."""
         self._done = min(self._done + amount, self.total)  # pooch counts the last chunk as a whole one
-        self._told(self._name, self._done, self.total)
+        self._report(self._name, self._done, self.total)
 
     def reset(self) -> None:
         """Count from zero."""
@@ -79,7 +79,7 @@ class _Progress:
         """Nothing is open."""
 
 
-def _fetch(archive: Archive, parts: Path, record: Path, told: Told | None) -> str:
+def _fetch(archive: Archive, parts: Path, record: Path, progress: Progress | None) -> str:
     """Fetch one archive, verified by its published digest or by the one recorded when it was first fetched."""
     try:
         import pooch
@@ -88,7 +88,7 @@ def _fetch(archive: Archive, parts: Path, record: Path, told: Told | None) -> st
 
     recorded: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     expected = archive.digest or recorded.get(archive.url)
-    bar = pooch.HTTPDownloader(progressbar=_Progress(archive.name, told) if told else False)
+    bar = pooch.HTTPDownloader(progressbar=_Progress(archive.name, progress) if progress else False)
     try:
         pooch.retrieve(archive.url, expected, fname=archive.name, path=parts, downloader=bar)
     except (OSError, ValueError) as error:  # every error of a connection is an OSError

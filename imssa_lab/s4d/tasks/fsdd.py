@@ -54,7 +54,7 @@ def fsdd_order(
         data: folder that holds fsdd/; None for the one `data_root` finds.
 
     Raises:
-        ConfigError: a split would be empty, or nobody of that name speaks.
+        ConfigError: a split would be empty, or no such speaker.
         DataError: recordings are missing or damaged.
     """
     clips = read_clips(data, speaker, digits=(0, 1))
@@ -99,7 +99,7 @@ def fsdd_t10(seed: int, speaker: str | None = None, data: Path | str | None = No
         data: folder that holds fsdd/; None for the one `data_root` finds.
 
     Raises:
-        ConfigError: nobody of that name speaks.
+        ConfigError: no such speaker.
         DataError: recordings are missing or damaged.
     """
     clips = read_clips(data, speaker)
@@ -146,12 +146,12 @@ def fsdd_events(
 
     Args:
         seed: changes nothing: every clip is used once, in the order of the file names.
-        digits: two or more to tell apart.
+        digits: two or more to distinguish.
         channels: of the cochlea, 100 to 3,600 Hz.
         speaker, data: as for `fsdd_t10`.
 
     Raises:
-        ConfigError: fewer than two digits, too few channels, or nobody of that name speaks.
+        ConfigError: fewer than two digits, too few channels, or no such speaker.
         DataError: recordings are missing or damaged.
     """
     clips = read_clips(data, speaker, digits)

@@ -62,7 +62,7 @@ def read_clips(root: Path | str | None, speaker: str | None = None, digits: Sequ
         digits: which to read, two or more.
 
     Raises:
-        ConfigError: nobody of that name speaks, or the digits are not two or more of 0 to 9.
+        ConfigError: no such speaker, or the digits are not two or more of 0 to 9.
         DataError: the folder is missing, a file is damaged, silent or wrongly named, a digit or split has none.
     """
     if len(set(digits)) != len(digits) or len(digits) < 2 or not set(digits) <= set(DIGITS):
@@ -73,7 +73,7 @@ def read_clips(root: Path | str | None, speaker: str | None = None, digits: Sequ
         raise DataError(f"{folder}: no wav files; fetch the data with: imssa data download fsdd")
     everybody = sorted({who for (_, who, _), _ in named})
     if speaker is not None and speaker not in everybody:
-        raise ConfigError(f"speaker {speaker!r}: nobody of that name speaks; choose one of {', '.join(everybody)}")
+        raise ConfigError(f"speaker {speaker!r}: no such speaker; choose one of {', '.join(everybody)}")
     named = [(key, path) for key, path in named if key[0] in digits]
     clips = Clips(
         [_read(path) for _, path in named],

@@ -56,7 +56,7 @@ def shd(
 
     Args:
         seed: of what is set aside for validation; the test file is the test split, as its authors have it.
-        classes: which to tell apart, such as (0, 1); 0-9 are English, 10-19 German.
+        classes: which to distinguish, such as (0, 1); 0-9 are English, 10-19 German.
         steps: of a sequence; channels: inputs, a divisor of 700.
         seconds: length of a sequence; later spikes are left out.
         validation: share of the training file.

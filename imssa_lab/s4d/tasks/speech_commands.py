@@ -20,7 +20,7 @@ SAMPLE_RATE = 16_000
 """Of every recording, Hz."""
 LISTS = ("validation_list.txt", "testing_list.txt")
 TEN_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-"""The commands proper; the other words are there to be told apart from them."""
+"""The commands proper; the other words serve as distractors."""
 _FRAMES = LogMel(SAMPLE_RATE, steps=100, window=400, hop=160, fft=512, high=7600.0)
 _BATCH = 512
 """Files whose samples are in memory at a time."""
@@ -33,7 +33,7 @@ def speech_commands(seed: int, words: Sequence[str] = TEN_WORDS, data: Path | st
 
     Args:
         seed: changes nothing: every recording is used once, in the order of the file names.
-        words: which to tell apart, two or more; each is a folder.
+        words: which to distinguish, two or more; each is a folder.
         data: folder that holds speech_commands/; None for the one `data_root` finds.
 
     Raises:

@@ -39,7 +39,7 @@ class NullControl:
 
     Attributes:
         model: the control, in words.
-        accuracy: fraction that it was measured to reach, None where nobody has measured.
+        accuracy: fraction that it was measured to reach, None where it was not measured.
         note: size of the control, or what follows from its score.
     """
 

@@ -16,7 +16,7 @@ class TaskEntry:
     """A task before its data are read.
 
     Attributes:
-        summary: what is to be told from what, in words.
+        summary: what is to be recognised, in words.
         data: folder of the data under the data root; None where they come with a package.
         build: makes the task from a seed and keyword options.
     """

@@ -52,7 +52,7 @@ def sweep_bits(
 
     Args:
         name: of the task, for its recipe; make_task: the task for a seed.
-        store: file of JSON lines that keeps every point as it comes; points that stand in it are not made again.
+        store: file of JSON lines that keeps every point as it comes; points in it are not made again.
         changes: settings of the recipe that are to differ, such as {"channels": 16}.
 
     Raises:

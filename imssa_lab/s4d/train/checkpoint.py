@@ -1,4 +1,4 @@
-"""A training that was killed goes on where it was: its state on disk after every epoch."""
+"""A killed training resumes where it was: its state on disk after every epoch."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def train(
     """Train in float, then quantisation-aware at `config.precision` from the float net and its converter ranges.
 
     Args:
-        checkpoint: file that keeps the training after every epoch; if it exists, the training goes on from there, to
+        checkpoint: file that keeps the training after every epoch; if it exists, the training resumes from it, to
             the same bits as if it had never stopped.
 
     Raises:

@@ -66,7 +66,7 @@ def toy(server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path
 def test_what_is_fetched_is_unpacked_and_told(toy: tuple[Path, Path]) -> None:
     _, root = toy
     told: list[tuple[str, int, int]] = []
-    news = download("toy", root, told=lambda *call: told.append(call))
+    news = download("toy", root, progress=lambda *call: told.append(call))
     assert contents(root / "toy") == {"recordings/x.wav": "sound", "b.h5": "spikes"}
     assert not (root / "toy.part").exists()
     assert "states no digest" in news[0]
