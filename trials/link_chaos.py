@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drivers.supert_a0 import wire
-from drivers.supert_a0.convert import dac_code, dac_voltage
+from drivers.supert_a0.convert import DAC_OFFSET, dac_code, dac_voltage
 from imssa_lab.contract.array_types import BoolArray, FloatArray
 from imssa_lab.contract.errors import ImssaError
 from imssa_lab.contract.hal import CrossbarArray, Pulses
@@ -104,7 +104,7 @@ def on_supert(bench: BenchTwin) -> Callable[[CrossbarArray, np.random.Generator]
     """Cell reads and pulses on the array of a superT A0 with `bench` inside, whole rows or single cells."""
 
     def operation(array: CrossbarArray, rng: np.random.Generator) -> bool:
-        return _cells(array, bench, rng, lambda volts: dac_voltage(dac_code(volts)))
+        return _cells(array, bench, rng, lambda volts: dac_voltage(dac_code(volts, DAC_OFFSET), DAC_OFFSET))
 
     return operation
 
@@ -148,9 +148,9 @@ def _cells(
             mask[:] = False
             mask[tuple(rng.integers(array.info.shape))] = True
         conductances = array.read_conductances(mask)
-        measured = bench.readout.current(bench.info.adc)[0] / bench.info.read_voltage
+        measured = bench.readout.current(bench.info.adc)[0] / array.info.read_voltage
         whole = _placed(mask, bench.info.shape)
-        return _saw(bench, "cells", np.where(whole, bench.info.read_voltage, np.nan)) and np.allclose(
+        return _saw(bench, "cells", np.where(whole, array.info.read_voltage, np.nan)) and np.allclose(
             conductances[mask], measured[whole], rtol=1e-12
         )
     pulses = Pulses.on(mask, "SET", rng.uniform(0.5, 3.0, mask.shape), 1.0, 10e-6)
@@ -169,4 +169,8 @@ def _placed(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
 def _saw(bench: BenchTwin, what: str, voltage: FloatArray) -> bool:
     """Whether the last thing that the electrodes saw is this."""
     driven = [entry for entry in bench.journal.tail(6) if entry.what not in ("on", "zero", "ground")]
-    return bool(driven) and driven[-1].what == what and np.array_equal(driven[-1].voltage, voltage, equal_nan=True)
+    return bool(driven) and driven[-1].what == what and _alike(driven[-1].voltage, voltage)
+
+
+def _alike(one: FloatArray, other: FloatArray) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, rtol=0.0, atol=1e-9, equal_nan=True)

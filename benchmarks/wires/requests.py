@@ -14,7 +14,7 @@ from drivers.scpi import ScpiArray
 from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
 from drivers.supert_a0.controller import Board
-from drivers.supert_a0.convert import dac_code, dac_voltage
+from drivers.supert_a0.convert import DAC_OFFSET, dac_code, dac_voltage
 from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream
@@ -125,8 +125,8 @@ def threads(bars: Bars, quick: bool) -> None:
 
 def same_bits(bars: Bars, quick: bool) -> None:
     """Readings and pulses over the wires that carry codes, beside the twin in process with the same seed."""
-    grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64)))
-    gate = dac_voltage(dac_code(np.array([0.8, 5.0])))
+    grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64), DAC_OFFSET), DAC_OFFSET)
+    gate = dac_voltage(dac_code(np.array([0.8, 5.0]), DAC_OFFSET), DAC_OFFSET)
     reference = board_profile("supert-a0-easy", "bit-serial")
     with PtyPort(SuperTBoard("supert-a0-easy", 5)) as pty, SuperTArray(Board(open_serial(pty.port))) as array:
         over_supert = _script(array, grid, (0.8, 5.0))
@@ -138,8 +138,9 @@ def same_bits(bars: Bars, quick: bool) -> None:
         ("superT over a pty", over_supert, reference),
         ("SCPI over TCP", over_scpi, "supert-a0-easy"),
     ):
-        here = _script(DigitalTwin(profile, (64, 64), 5), grid, gates)
-        other = _script(DigitalTwin(profile, (64, 64), 6), grid, gates)
+        full = DigitalTwin(profile, (1, 1)).profile.read_voltage  # a superT A0 drives the DAC step below 0.2 V
+        here = _script(DigitalTwin(profile, (64, 64), 5), grid, gates, full)
+        other = _script(DigitalTwin(profile, (64, 64), 6), grid, gates, full)
         bars.check(f"values that differ from the twin in process, {name}", _different(there, here), "==", 0)
         bars.check(f"null control: share that differs from another chip, {name}", _different(there, other), ">=", 0.5)
 
@@ -149,12 +150,14 @@ def _different(one: list[FloatArray], other: list[FloatArray]) -> float:
     return float(np.mean(np.concatenate([(a != b).ravel() for a, b in zip(one, other, strict=True)])))
 
 
-def _script(array: CrossbarArray, voltage: FloatArray, gate: tuple[float, float]) -> list[FloatArray]:
+def _script(
+    array: CrossbarArray, voltage: FloatArray, gate: tuple[float, float], full: float = 0.2
+) -> list[FloatArray]:
     rng = np.random.default_rng(1)
     mask = rng.random((64, 64)) < 0.5
-    inputs = rng.uniform(0, 0.2, (11, 64))
-    seen = [array.read_conductances(averages=2), array.read_mvm(inputs)]
+    inputs = rng.uniform(0, 1, (11, 64)) * full
+    seen = [array.read_conductances(averages=2), array.read_mvm(inputs) * (0.2 / full)]
     array.apply_pulses(Pulses.on(mask, "SET", voltage, gate[0], 10e-6))
-    seen += [array.read_conductances(), array.read_mvm(inputs[0])]
+    seen += [array.read_conductances(), array.read_mvm(inputs[0]) * (0.2 / full)]
     array.apply_pulses(Pulses.on(~mask, "RESET", voltage, gate[1], 1e-6))
-    return [*seen, array.read_conductances(), array.read_mvm(inputs)]
+    return [*seen, array.read_conductances(), array.read_mvm(inputs) * (0.2 / full)]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from drivers.supert_a0.supert_array import SuperTArray
 
 _WAYS = {"inputs", "cells", "adc"}
-_OPTIONS = {"array", "block", *_WAYS}
+_OPTIONS = {"array", "block", "pulses", *_WAYS}
 _open_boards: list[Boards] = []
 
 
@@ -20,7 +20,7 @@ def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
     """The driver behind ``serial+supert-a0:/dev/ttyACM0?array=0&block=64x64``.
 
     Further options, the first is what you get: ``inputs=bit-serial`` or ``unary``, ``cells=slow`` or ``rows``,
-    ``adc=single`` or ``two-step``; see `drivers.supert_a0.reading.Reading`.
+    ``adc=single`` or ``two-step``; see `drivers.supert_a0.reading.Reading`; ``pulses=batch`` or ``single``.
 
     Raises:
         ConfigError: an unknown option or a value that cannot be read.
@@ -52,8 +52,12 @@ def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
     except ValidationError as error:
         problem = error.errors()[0]
         raise ConfigError(f"serial+supert-a0:{port}: {problem['loc'][0]}: {problem['msg']}") from error
+    pulses = options.get("pulses", "batch")
+    if pulses not in ("batch", "single"):
+        raise ConfigError(f"serial+supert-a0:{port}: pulses={pulses}; write batch or single")
     if not _open_boards:
         _open_boards.append(Boards())
+    board = _open_boards[0].get(port, lambda: Board(open_serial(port)))
     return SuperTArray(
-        _open_boards[0].get(port, lambda: Board(open_serial(port))), index, (rows, cols), reading=reading
+        board, index, (rows, cols), reading=reading, pulses="single" if pulses == "single" else "batch"
     )

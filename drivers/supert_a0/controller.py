@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,12 +16,16 @@ from drivers.links import Exchange, Link, Stream
 from drivers.supert_a0 import electrode_sequences as sequences
 from drivers.supert_a0 import wire
 from drivers.supert_a0.pin_check import PinCheck
+from drivers.wire_record import ReplayingStream
 from imssa_lab.contract.errors import LinkCorrupt, LinkTimeout, WrongInstrument
+
+_log = logging.getLogger(__name__)
 
 _SLACK = 2.0
 _MARGIN = 1.5
 _TRIES = 2
 _BARRIER = wire.Barrier()
+_TRIAL = 10_000  # us
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Board:
     def __init__(self, stream: Stream, timeout: float = _SLACK) -> None:
         self.link = Link(stream, shake_hands, timeout)
         self._users = 0
+        self._timing_tried, self._replayed = False, isinstance(stream, ReplayingStream)  # a record has no time
+        self._lock, self._busy_until = threading.RLock(), math.inf
         self._ready_for: object = None
         self._pins = PinCheck()
         self._powered = False
@@ -90,12 +98,17 @@ class Board:
             self._barrier(talk)
         return reply
 
-    def send_each(self, setup: Setup, commands: Iterable[wire.Command], seconds: float) -> list[bytes]:
+    def send_each(
+        self, setup: Setup, commands: Iterable[wire.Command], seconds: float, after: Iterable[wire.Command] = ()
+    ) -> list[bytes]:
         """As `send` for several commands under one deadline, with a barrier after each; `seconds` for all."""
         replies = []
         with self._ready(setup, seconds) as talk:
             for command in commands:
                 replies.append(self._one(talk, command))
+                self._barrier(talk)
+            if after:
+                self._finish(talk, after)
                 self._barrier(talk)
         return replies
 
@@ -122,10 +135,26 @@ class Board:
 
     @contextmanager
     def _talk(self, seconds: float = 0.0) -> Iterator[Exchange]:
-        with self.link.exchange(self.link.timeout + _MARGIN * seconds) as talk:
+        timeout = self.link.timeout + _MARGIN * seconds
+        with self._turn(timeout), self.link.exchange(timeout) as talk:
             if self.link.resynchronised != self._resynchronised:
                 self._resynchronised, self._powered = self.link.resynchronised, False
             yield talk
+
+    @contextmanager
+    def _turn(self, timeout: float) -> Iterator[None]:
+        """One thread after another: each waits as long as whoever is before it may take."""
+        while not self._lock.acquire(timeout=self.link.timeout):
+            late = time.monotonic() - self._busy_until
+            if late > self.link.timeout:
+                raise LinkTimeout(
+                    f"{self.name}: another thread's exchange is {late:.3g} s over its time; nothing was sent"
+                )
+        try:
+            self._busy_until = time.monotonic() + timeout
+            yield
+        finally:
+            self._lock.release()
 
     def _several(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
         """Commands, and a look at all pins."""
@@ -205,6 +234,42 @@ class Board:
                         f"{self.name}: its firmware is older than 8 December 2019, which drives -10 V into cells "
                         "that are to be left alone; nothing was pulsed, program the board with that firmware first"
                     ) from error
+
+    def try_timing(self, array: int) -> None:
+        """Whether batches that the controller times keep their width, before the first of them.
+
+        407 hands its width on by what the trace print left on the stack: a build without that print pulses for as
+        long as chance has it. One cell of `array` gets a pulse of 0 V with its gate at 0 V, and that is timed.
+
+        Raises:
+            LinkTimeout: it was not acknowledged in time.
+        """
+        if self._timing_tried:
+            return
+        codes = np.zeros((wire.SIDE, wire.SIDE), dtype=np.uint16)
+        codes[0, 0] = sequences.ZERO_CODE
+        *first, last = (
+            wire.PulsesExternal(array, 1, sequences.ZERO_CODE, _TRIAL, row, data)
+            for row, data in wire.packets(codes, codes)
+        )
+        setup = Setup(lambda: sequences.before_pulsing(None), packets=first)
+        started = time.monotonic()
+        try:
+            self.send(setup, last, sequences.after_pulsing(), _TRIAL * 1e-6)
+        except LinkTimeout as error:
+            raise LinkTimeout(
+                f"{error}. This was a trial of 0 V on one cell for {_TRIAL / 1000:g} ms, nothing was programmed. If "
+                "it fails every time the firmware was built without its trace print and the width of pulses over "
+                "5.06 us is undefined: open the board with pulses=single"
+            ) from error
+        if not self._replayed and time.monotonic() - started < _TRIAL * 1e-6:
+            _log.warning(
+                "%s: a trial pulse of %g ms ended early: the firmware seems built without its trace print, and the "
+                "width of pulses over 5.06 us is undefined; open the board with pulses=single",
+                self.name,
+                _TRIAL / 1000,
+            )
+        self._timing_tried = True
 
 
 def shake_hands(talk: Exchange) -> None:

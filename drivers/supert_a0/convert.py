@@ -21,6 +21,9 @@ DAC_TOP = 0xFFFF
 DAC_OFFSET = 0.078
 """V that the board's buffers add to what the DAC gives."""
 
+DAC_STEP = 2 * DAC_FULL_SCALE / DAC_TOP
+"""V from code to code."""
+
 ADC_TOP = 1023
 
 ADC_ZERO = 0.5
@@ -39,8 +42,8 @@ def dac_code(voltage: ArrayLike, offset: float = 0.0) -> CodeArray:
     """DAC codes for voltages in V, cut down to the step below as the board's host does.
 
     Args:
-        offset: V taken off before coding: 0 in the codes of programming pulses, so that the cells see
-            `DAC_OFFSET` more; `DAC_OFFSET` in the codes of references.
+        offset: V taken off before coding: `DAC_OFFSET` for what is to stand behind the board's buffers. The
+            board's own host leaves it out for pulses, whose cells then see that much more than it asks.
 
     Raises:
         LimitError: beyond what the DAC can give.
@@ -54,6 +57,24 @@ def dac_code(voltage: ArrayLike, offset: float = 0.0) -> CodeArray:
 def dac_voltage(code: ArrayLike, offset: float = 0.0) -> FloatArray:
     """Voltage in V that was asked with these codes, `offset` as in `dac_code`."""
     return np.asarray(code, dtype=np.float64) / DAC_TOP * (2 * DAC_FULL_SCALE) - DAC_FULL_SCALE + offset
+
+
+def read_steps(voltage: float) -> int:
+    """DAC steps between row plane and columns that come closest to `voltage` (V) from below.
+
+    >>> read_steps(0.2), round(read_steps(0.2) * DAC_STEP, 6)
+    (655, 0.199893)
+
+    Raises:
+        LimitError: less than one step.
+    """
+    steps = int(voltage / DAC_STEP + 1e-6)
+    if steps < 1:
+        raise LimitError(
+            f"superT A0: reading at {voltage:g} V asked; its converter has steps of {DAC_STEP * 1e3:.3g} mV, "
+            "ask for at least one"
+        )
+    return steps
 
 
 def adc_voltage(code: ArrayLike) -> FloatArray:

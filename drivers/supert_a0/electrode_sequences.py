@@ -7,7 +7,7 @@ github lican81/A0_DUT @ b10f97f.
 from __future__ import annotations
 
 from drivers.supert_a0 import wire
-from drivers.supert_a0.convert import DAC_OFFSET, dac_code
+from drivers.supert_a0.convert import DAC_OFFSET, dac_code, read_steps
 from drivers.taox_cells import READ_GATE
 
 CK_ARRAY, ADC_CK = 0, 2
@@ -15,7 +15,7 @@ SYSTEM_CLOCK = 200e6
 DIVIDER = 2
 CLOCK = SYSTEM_CLOCK / (2 * DIVIDER)
 """Hz; 50 MHz is what practically all work with the board used."""
-ZERO_CODE = int(dac_code(0.0))
+ZERO_CODE = int(dac_code(0.0, DAC_OFFSET))
 TIA_REFERENCE = 0.5
 ADC_REFERENCE = 4.0
 _REFERENCES = {
@@ -96,8 +96,7 @@ def cut_off(array: int) -> Commands:
 
 def outputs_zero() -> Commands:
     """All 16 DAC channels to 0 V."""
-    code = int(dac_code(0.0, DAC_OFFSET))
-    return [wire.Dac.write(channel, code) for channel in _OFF_ORDER]
+    return [wire.Dac.write(channel, ZERO_CODE) for channel in _OFF_ORDER]
 
 
 def stop_clocks() -> Commands:
@@ -157,8 +156,9 @@ def safe() -> Commands:
 
 
 def before_reading(voltage: float, shift: float = 0.0) -> Commands:
-    """Autogain reads at `voltage`, V, across the cells, the top reference of the ADC moved by `shift`, V."""
+    """Autogain reads at `voltage`, V, or the step below; the top reference of the ADC is moved by `shift`, V."""
     autogain = wire.TIA_GROUPS[4] * 24
+    row_plane = int(dac_code(TIA_REFERENCE, DAC_OFFSET)) - read_steps(voltage)
     return [
         *pads_default(),
         wire.WriteChain.of(2, bytes((0x10, 2, 24, 0x10, 100, 1, 2))),
@@ -166,7 +166,7 @@ def before_reading(voltage: float, shift: float = 0.0) -> Commands:
         wire.WriteChain.of(1, autogain),
         high("UPDATE_TIA_CONF"),
         low("UPDATE_TIA_CONF"),
-        reference("PLANE_VPP", TIA_REFERENCE - voltage),
+        wire.Dac.write(wire.CHANNELS["PLANE_VPP"], row_plane),
         reference("VREF_TIA", TIA_REFERENCE),
         reference("VREF_HI_CMP", ADC_REFERENCE + shift),
         reference("TVDD", READ_GATE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from drivers.supert_a0 import electrode_sequences as sequences
 from drivers.supert_a0 import wire
 from drivers.supert_a0.controller import Board, Setup
-from drivers.supert_a0.convert import dac_code
+from drivers.supert_a0.convert import DAC_OFFSET, DAC_STEP, dac_code, read_steps
 from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step
 from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
@@ -36,6 +37,8 @@ class SuperTArray(CrossbarArray):
 
     Args:
         reading: how it is read.
+        pulses: of more than 5.06 us: "batch" by command 407, whose width is undefined in a firmware built without
+            its trace print; "single" by command 406, one cell each, acknowledged one by one.
         sleep: lets time pass; a virtual board moves its own clock.
     """
 
@@ -46,10 +49,11 @@ class SuperTArray(CrossbarArray):
         shape: tuple[int, int] = (wire.SIDE, wire.SIDE),
         sleep: Callable[[float], None] = safe_stop.sleep,
         reading: Reading | None = None,
+        pulses: Literal["batch", "single"] = "batch",
     ) -> None:
         if not (0 <= index < wire.ARRAYS and all(1 <= size <= wire.SIDE for size in shape)):
             raise LimitError(f"superT A0: array {index}, block {shape}; there are arrays 0 to 2 of 64 x 64 cells")
-        self._reading = reading or Reading()
+        self._reading, self._single_pulses = reading or Reading(), pulses == "single"
         super().__init__(
             ArrayInfo(
                 name=f"superT A0 array {index}",
@@ -58,7 +62,7 @@ class SuperTArray(CrossbarArray):
                 cols=shape[1],
                 window=WINDOW,
                 limits=LIMITS,
-                read_voltage=READ_VOLTAGE,
+                read_voltage=read_steps(READ_VOLTAGE) * DAC_STEP,
                 input_coding=self._reading.inputs,
                 input_bits=INPUT_BITS if self._reading.inputs == "bit-serial" else UNARY_BITS,
                 input_signed=True,
@@ -67,6 +71,7 @@ class SuperTArray(CrossbarArray):
                     "port": board.name,
                     "firmware": "8 December 2019 or later",
                     "reading": str(self._reading),
+                    "TIA reference": f"{sequences.TIA_REFERENCE:g} V",
                 },
             )
         )
@@ -82,25 +87,27 @@ class SuperTArray(CrossbarArray):
         return self._board
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        step = self._info.limits.read_voltage / self._reading.levels
+        full = self._info.limits.read_voltage
+        step = full / self._reading.levels
         numbers = np.rint(np.abs(voltages) / step).astype(np.uint8)
         current = self._trains(np.where(voltages > 0, numbers, 0))
         negative = (voltages < 0).any(axis=1)
         if negative.any():
             current[negative] -= self._trains(np.where(voltages < 0, numbers, 0)[negative])
-        return Readout(current)
+        return Readout(current * (full / _driven(full)))
 
     def _trains(self, numbers: NDArray[np.uint8]) -> FloatArray:
         """Products in A, (n, cols), of vectors of numbers (n, rows): the pulses of a vector one after another."""
         pulses, weights = self._reading.train(numbers)
-        by_vector = self._products(pulses.reshape(-1, self._info.rows)).reshape(-1, len(weights), self._info.cols)
+        products = self._products(pulses.reshape(-1, self._info.rows), self._info.limits.read_voltage)
+        by_vector = products.reshape(-1, len(weights), self._info.cols)
         total = weights[0] * by_vector[:, 0]
         for number in range(1, len(weights)):
             total = total + weights[number] * by_vector[:, number]
         return np.asarray(total)
 
-    def _products(self, driven: BoolArray) -> FloatArray:
-        """Products in A, (n, cols), of vectors of rows that are driven or not, (n, rows)."""
+    def _products(self, driven: BoolArray, voltage: float) -> FloatArray:
+        """Products in A, (n, cols), of rows (n, rows) that are driven or not, to `voltage` or the step below."""
         masks = packed(driven)
 
         def read(setup: Setup) -> NDArray[np.uint16]:
@@ -117,19 +124,20 @@ class SuperTArray(CrossbarArray):
                 self._clock += seconds
             return np.concatenate(words)[:, : self._info.cols]
 
-        return self._amperes(read, "products")
+        return self._amperes(read, "products", voltage)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         reads = np.zeros((averages, *self._info.shape))
+        voltage = min(self._info.read_voltage, self._info.limits.read_voltage)
         for read in reads:
             if self._reading.cells == "rows":
                 rows = np.flatnonzero(mask.any(axis=1))
-                read[rows] = self._products(np.arange(self._info.rows) == rows[:, None])
+                read[rows] = self._products(np.arange(self._info.rows) == rows[:, None], voltage)
             elif np.count_nonzero(mask) > self._info.rows:  # below that single reads are the faster way
-                read[:] = self._amperes(self._read_all, "cells")
+                read[:] = self._amperes(self._read_all, "cells", voltage)
             else:
-                read[mask] = self._amperes(lambda setup: self._read_some(setup, mask), "cells")
-        return Readout(reads)
+                read[mask] = self._amperes(lambda setup: self._read_some(setup, mask), "cells", voltage)
+        return Readout(reads * (self._info.read_voltage / _driven(voltage)))
 
     def _read_all(self, setup: Setup) -> NDArray[np.uint16]:
         seconds = wire.SIDE**2 * (_CELL_TIME + READ_PAUSE * 1e-6)
@@ -145,21 +153,26 @@ class SuperTArray(CrossbarArray):
         self._clock += len(cells) * _CELL_TIME
         return np.frombuffer(b"".join(replies), "<u2")
 
-    def _amperes(self, read: Callable[[Setup], NDArray[np.uint16]], what: str) -> FloatArray:
+    def _amperes(self, read: Callable[[Setup], NDArray[np.uint16]], what: str, voltage: float) -> FloatArray:
         """Currents in A from words that `read` gives, once or once for every ADC reference."""
         if self._reading.adc == "single":
-            return currents(read(self._setup(what, 0.0)))
-        return two_step({shift: read(self._setup(what, shift)) for shift in SHIFTS})
+            return currents(read(self._setup(what, voltage, 0.0)))
+        return two_step({shift: read(self._setup(what, voltage, shift)) for shift in SHIFTS})
 
-    def _setup(self, what: str, shift: float) -> Setup:
+    def _setup(self, what: str, voltage: float, shift: float) -> Setup:
         def commands() -> list[wire.Command]:
-            setup = sequences.before_reading(READ_VOLTAGE, shift)
+            setup = sequences.before_reading(voltage, shift)
             return setup + sequences.enable_columns(self._index, self._info.cols) if what == "products" else setup
 
-        return Setup(commands, (what, self._index, self._info.cols, shift))
+        return Setup(commands, (what, self._index, self._info.cols, read_steps(voltage), shift))
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         internal, length = pulse_length(pulses.width)
+        if self._single_pulses and not internal:
+            self._pulse_singly(pulses, length)
+            return
+        if not internal:
+            self._board.try_timing(self._index)
         voltage, gate = self._codes(pulses.voltage), self._codes(pulses.gate)
         forward = int(pulses.kind is PulseKind.SET)
         if internal:
@@ -176,12 +189,31 @@ class SuperTArray(CrossbarArray):
         self._board.send(Setup(lambda: setup, packets=batch[:-1]), batch[-1], sequences.after_pulsing(), seconds)
         self._clock += seconds
 
+    def _pulse_singly(self, pulses: Pulses, length: int) -> None:
+        """Pulses that the controller times, one command and one acknowledgement a cell."""
+        forward, zero = int(pulses.kind is PulseKind.SET), sequences.ZERO_CODE
+        codes = self._codes(pulses.voltage), self._codes(pulses.gate)
+        commands = [
+            wire.PulseExternal(
+                self._index, row, col, forward, int(codes[0][row, col]), int(codes[1][row, col]), zero, length
+            )
+            for row, col in np.argwhere(pulses.mask).tolist()
+        ]
+        seconds = len(commands) * (_PULSE_TIME + pulses.width)
+        setup = Setup(lambda: sequences.before_pulsing(None))
+        self._board.send_each(setup, commands, seconds, sequences.after_pulsing())
+        self._clock += seconds
+
     def _codes(self, values: FloatArray) -> NDArray[np.uint16]:
         """DAC codes for the whole array, 0 where nothing is to happen."""
         codes = np.zeros((wire.SIDE, wire.SIDE), dtype=np.uint16)
         given = ~np.isnan(values)
-        codes[: values.shape[0], : values.shape[1]][given] = dac_code(values[given])
+        codes[: values.shape[0], : values.shape[1]][given] = dac_code(values[given], DAC_OFFSET)
         return codes
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """A lower read limit lowers the row plane at the next reading: it needs only be one that there is."""
+        read_steps(lowered.limits.read_voltage)
 
     def _default_programmer(self) -> Programmer:
         return RECIPE
@@ -199,6 +231,11 @@ class SuperTArray(CrossbarArray):
 
     def _close(self) -> None:
         self._board.leave()
+
+
+def _driven(voltage: float) -> float:
+    """What stands across the cells, V, where `voltage` is asked: the step of the converter below it."""
+    return read_steps(voltage) * DAC_STEP
 
 
 def _durations(reading: Reading, shape: tuple[int, int]) -> Durations:

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def board() -> SuperTBoard:
     profile = TwinProfile.load("supert-a0-easy")
     none = profile.stuck.model_copy(update={"on_fraction": 0.0, "off_fraction": 0.0})
-    return SuperTBoard(profile.model_copy(update={"stuck": none, "lines": None, "overdrive": None}), seed=3)
+    return SuperTBoard(profile.model_copy(update={"stuck": none, "lines": None, "overdrive": None}), seed=4)
 
 
 @pytest.fixture

@@ -22,32 +22,38 @@ from twin.instruments.server import PtyPort
 from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile
 from twin.instruments.wire_faults import Flip
 
+OFFSET = 0.078
+STEP = 20 / 65535
+DRIVEN = 655 * STEP
+"""V across a cell in reads: the step of the converter below 0.2 V."""
+
 
 def watch(firmware: SuperTBoard) -> list[int]:
     """Codes of the ADC's top reference, as they come."""
     seen: list[int] = []
-    real = firmware._c214
+    real = firmware.dac.write
 
-    def noted(values: list[int], texts: list[bytes], payload: bytes) -> None:
-        real(values, texts, payload)
-        seen.append(int(firmware.dac[wire.CHANNELS["VREF_HI_CMP"]]))
+    def noted(channel: int, code: int) -> None:
+        real(channel, code)
+        if channel == 3:
+            seen.append(code)
 
-    firmware._c214 = noted  # type: ignore[method-assign]
+    firmware.dac.write = noted  # type: ignore[method-assign]
     return seen
 
 
 class TestDriver:
     def test_same_seed_same_bits_as_in_process(self, port: PtyPort) -> None:
-        grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64)))
-        gate = float(dac_voltage(dac_code(0.8)))
+        grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64), OFFSET), OFFSET)
+        gate = float(dac_voltage(dac_code(0.8, OFFSET), OFFSET))
 
-        def script(array: Any, voltage: np.ndarray, gate: float) -> list[np.ndarray]:
+        def script(array: Any, voltage: np.ndarray, gate: float, full: float = 0.2) -> list[np.ndarray]:
             rng = np.random.default_rng(1)
             mask = rng.random((64, 64)) < 0.5
-            inputs = rng.uniform(0, 0.2, (11, 64))
-            seen = [array.read_conductances(averages=2), array.read_mvm(inputs)]
+            inputs = rng.uniform(0, 1, (11, 64)) * full
+            seen = [array.read_conductances(averages=2), array.read_mvm(inputs) * (0.2 / full)]
             array.apply_pulses(Pulses.on(mask, "SET", voltage, gate, 10e-6))
-            seen += [array.read_conductances(), array.read_mvm(inputs[0])]
+            seen += [array.read_conductances(), array.read_mvm(inputs[0]) * (0.2 / full)]
             array.apply_pulses(Pulses.on(~mask, "RESET", voltage, 5.0, 1e-6))
             return [*seen, array.read_conductances()]
 
@@ -55,8 +61,8 @@ class TestDriver:
         with SuperTArray(Board(open_serial(port.port))) as array:
             there = script(array, asked, 0.8)
         profile = board_profile("supert-a0-easy", "bit-serial")
-        here = script(DigitalTwin(profile, (64, 64), 5), grid, gate)
-        other = script(DigitalTwin(profile, (64, 64), 6), grid, gate)
+        here = script(DigitalTwin(profile, (64, 64), 5), grid, gate, DRIVEN)
+        other = script(DigitalTwin(profile, (64, 64), 6), grid, gate, DRIVEN)
         same = [np.array_equal(a, b) for a, b in zip(there, here, strict=True)]
         assert same[:4] == [True] * 4
         assert np.median(np.abs(there[4] - here[4])) < 1e-6  # the gate of 5 V is coded, too
@@ -71,7 +77,8 @@ class TestDriver:
         vectors = np.random.default_rng(1).uniform(0, 0.2, (13, 64))
         with SuperTArray(Board(open_serial(port.port)), reading=Reading(inputs=inputs)) as array:
             assert (array.info.input_coding, array.info.input_bits) == (inputs, bits)
-            assert np.array_equal(array.read_mvm(vectors), here.read_mvm(vectors))
+            there = array.read_mvm(vectors)
+        assert np.array_equal(there, here.read_mvm(vectors * (DRIVEN / 0.2)) * (0.2 / DRIVEN))
 
     def test_whole_rows_at_once(self, port: PtyPort, firmware: SuperTBoard) -> None:
         """A read of rows goes through the column amplifiers, as products do."""
@@ -125,7 +132,7 @@ class TestDriver:
         arrays[2].close()
         arrays[1].read_conductances()
         arrays[1].close()
-        assert not firmware._pin("PWR_GOOD")
+        assert not firmware.pin("PWR_GOOD")
         open_supert(port.port, {"block": "4x4"}).close()  # and again
 
     @pytest.mark.parametrize(
@@ -137,12 +144,12 @@ class TestDriver:
 
     def test_power_down_leaves_nothing_driven(self, port: PtyPort, firmware: SuperTBoard) -> None:
         array = SuperTArray(Board(open_serial(port.port)))
-        assert firmware.dac[wire.CHANNELS["VP_PAD"]] == dac_code(0.0, 0.078)  # not at 2.5 V until the first pulse
+        assert firmware.volts("VP_PAD") == pytest.approx(0.0, abs=STEP)  # not at 2.5 V until the first pulse
         array.read_conductances()
         array.close()
-        assert set(firmware.dac.tolist()) == {int(dac_code(0.0, 0.078))}
+        assert set(firmware.dac.codes) == {32511}
         connects = [f"NFORCE_SAFE{i}" for i in range(3)] + ["CONNECT_COLUMN_T", "CONNECT_TIA", "ROW_WRITE_CONNECT"]
-        assert not any(firmware._pin(name) for name in [*connects, "COL_WRITE_CONNECT", "PWR_GOOD"])
+        assert not any(firmware.pin(name) for name in [*connects, "COL_WRITE_CONNECT", "PWR_GOOD"])
         assert firmware.journal.grounded
 
 

@@ -53,7 +53,7 @@ class TestFirmware:
     def test_e_payloads_hold_any_byte(self, firmware: SuperTBoard) -> None:
         codes = bytes([0, 44, 1, 48] * 64)
         firmware.receive(wire.PulsesInternal(0, 1, 2, codes).encode())
-        assert firmware._codes[2:4].astype("<u2").tobytes() == codes
+        assert firmware.firmware.codes[2:4].astype("<u2").tobytes() == codes
 
     def test_f_g_h_batches(self, firmware: SuperTBoard) -> None:
         powered(firmware)
@@ -70,10 +70,11 @@ class TestFirmware:
         assert [entry.what for entry in firmware.journal.entries].count("SET") == 2
 
     def test_i_numbers_wrap(self, firmware: SuperTBoard) -> None:
+        firmware.receive(b"211,D,9\0")  # a DAC held clear takes nothing
         firmware.receive(b"214,4290655744\0")
-        assert firmware.dac[6] == 48895
+        assert firmware.dac.codes[6] == 48895
         firmware.receive(b"214,1887711744\0")
-        assert firmware.dac[2] == 33904
+        assert firmware.dac.codes[2] == 33904
 
     def test_j_two_halves_of_port_k(self, firmware: SuperTBoard) -> None:
         firmware.receive(b"204,5\0")
@@ -116,4 +117,4 @@ def test_a_board_keeps_its_cells_when_it_is_restarted(firmware: SuperTBoard) -> 
     firmware.restart()
     assert firmware.receive(b"103\0") == [wire.PATTERN]
     assert np.array_equal(firmware.benches[0].cells.conductance, cells)
-    assert not firmware._pin("PWR_GOOD")
+    assert not firmware.pin("PWR_GOOD")

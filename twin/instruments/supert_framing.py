@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from drivers.supert_a0 import wire
-
 _HEAD = re.compile(rb"\s*([+-]?\d*)")
 _LONGEST_HEAD = 64
+_LONGEST = 511
+_PACKET = 256
 # text fields between the number and the marker, and where the payload's length comes from
 _BINARY: dict[int, tuple[int, Callable[[list[int]], int]]] = {
     215: (2, lambda f: f[1]),
     219: (2, lambda f: f[1]),
     303: (2, lambda f: f[1]),
     403: (4, lambda f: 8 * f[1]),
-    405: (3, lambda f: wire.PACKET_BYTES),
-    407: (5, lambda f: wire.PACKET_BYTES),
+    405: (3, lambda f: _PACKET),
+    407: (5, lambda f: _PACKET),
 }
 
 
@@ -76,7 +76,7 @@ class Framing:
         values = [_integer(text) for text in texts]
         start = sum(len(part) + 1 for part in parts[: count + 1]) + 2
         length = length_of(values)
-        if not 0 <= length <= wire.LONGEST:
+        if not 0 <= length <= _LONGEST:
             self.forget()
             return None
         if len(self._data) < start + length + 1:

@@ -79,7 +79,7 @@ class Converters:
     """
 
     def __init__(self, adc: Adc | None, cols: int, rng: np.random.Generator) -> None:
-        self._adc = adc
+        self._adc, self.cols = adc, cols
         if adc is not None:
             self.ranges = adc_ranges(adc)
             mine = np.arange(cols) % (adc.converters or cols)
@@ -96,12 +96,22 @@ class Converters:
         full_scales = np.asarray(adc.full_scales)
         size = np.maximum(current, 0.0) if not adc.signed else np.abs(current)
         chosen = np.minimum(np.searchsorted(adc.headroom * full_scales, size), len(full_scales) - 1)
-        share = current / full_scales[chosen]
+        kind = np.int16 if adc.top < 2**15 else np.int32
+        return Readout(self.codes(current / full_scales[chosen]).astype(kind), chosen.astype(np.uint8))
+
+    def codes(self, share: FloatArray) -> FloatArray:
+        """Codes of inputs (..., cols) as shares of the full scale, with each converter's own faults."""
+        adc = self._adc
+        assert adc is not None
         if adc.gain_spread or adc.offset_spread or adc.inl:
             angle = np.pi * np.clip(share, -1.0, 1.0)
             share = self.gain * share + self.offset + self._bow * np.sin(angle) + self._bend * np.sin(2 * angle)
-        kind = np.int16 if adc.top < 2**15 else np.int32
-        return Readout(codes_of(share, adc).astype(kind), chosen.astype(np.uint8))
+        return codes_of(share, adc)
+
+    @property
+    def headroom(self) -> float:
+        """Share of its full scale beyond which a range is left for the next; 1.0 without converters."""
+        return 1.0 if self._adc is None else self._adc.headroom
 
     def amperes(self, current: FloatArray) -> FloatArray:
         """The same currents as the codes tell them, A."""

@@ -171,6 +171,35 @@ class PulsesExternal(_Packet):
         within("width (us)", self.width, 1, LONGEST_DELAY)
 
 
+@dataclass(frozen=True)
+class PulseExternal(_OfArray):
+    r"""One pulse of one cell, timed by the controller: `width` us, with voltages returning to the code `zero`.
+
+    It pulses with a code 0, too.
+
+    >>> PulseExternal(0, 5, 7, 1, 40000, 36000, 32511, 10).encode(), PulseExternal(0, 5, 7, 1, 1, 1, 1, 1).reply
+    (b'406,0,5,7,1,40000,36000,32511,10\x00', 1)
+    """
+
+    row: int
+    col: int
+    forward: int
+    voltage: int
+    gate: int
+    zero: int
+    width: int
+    number = 406
+    reply_length = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("row", self.row, 0, SIDE - 1)
+        within("column", self.col, 0, SIDE - 1)
+        for what in ("voltage", "gate", "zero"):
+            within(f"code of {what}", getattr(self, what), 1, 0xFFFF)
+        within("width (us)", self.width, 1, LONGEST_DELAY)
+
+
 def packets(voltage: NDArray[np.uint16], gate: NDArray[np.uint16]) -> list[tuple[int, bytes]]:
     """Row fields and payloads of a whole batch, in the order in which they are sent, from codes (64, 64)."""
     codes = np.concatenate([voltage, gate]).astype("<u2")
