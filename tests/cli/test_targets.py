@@ -31,8 +31,9 @@ def test_all_forms_of_a_file_give_the_same_targets(tmp_path: Path) -> None:
         ("1e-5,inf\n", False, "would be inf S"),
         ("1e-5,20uS\n", False, "word line 0, bit line 1: '20uS' is no number"),
         ("col0,col1\n1e-5,2e-5\n", False, "'col0' is no number"),
-        ("1e-5,2e-5\n1e-5\n", False, r"lines of \[1, 2\] fields"),
-        ("", False, "fields"),
+        ("1e-5,2e-5\n1e-5\n", False, "line 2: 1 fields, 2 in the first line"),
+        ("10;20\n", False, "'10;20' is no number; add --separator ';'"),
+        ("", False, "no line holds data"),
         (",\n,\n", False, "no cell has a target"),
     ],
 )
@@ -51,3 +52,28 @@ def test_files_that_hold_no_table(tmp_path: Path) -> None:
     for name in ("cube.npy", "words.npy", "cut.npy", "bytes.csv", "nowhere.csv", "nowhere.npy"):
         with pytest.raises(ConfigError, match=name):
             load_targets(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("\ufeff1e-5,\n3e-5,4e-5\n", {}),
+        ("# word lines x bit lines\n10,\n30,40\n", {"microsiemens": True}),
+        ("10,0;\n30,0;40,0\n", {"microsiemens": True, "separator": ";", "decimal": ","}),
+        ("10\tnan\n30\t40\n", {"microsiemens": True, "separator": "\t"}),
+    ],
+)
+def test_files_of_other_programs_are_read(tmp_path: Path, text: str, options: dict[str, object]) -> None:
+    """A byte-order mark, the header of numpy.savetxt, semicolons with decimal commas, tabs."""
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    found = load_targets(tmp_path / "t.csv", **options)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, [[10e-6, np.nan], [30e-6, 40e-6]])
+
+
+def test_a_decimal_comma_is_named_and_a_word_line_left_alone_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("10,5;20,5\n")
+    with pytest.raises(ConfigError, match=r"'10,5' is no number; are these decimal commas\? add --decimal ,"):
+        load_targets(tmp_path / "t.csv", microsiemens=True, separator=";")
+    (tmp_path / "t.csv").write_text(",\n30,40\n")
+    found = load_targets(tmp_path / "t.csv", microsiemens=True)
+    np.testing.assert_allclose(found, [[np.nan, np.nan], [30e-6, 40e-6]])

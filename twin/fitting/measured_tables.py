@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
+from twin.fitting.delimited_text import decimal_hint, number, other_separator, read_fields
 from twin.fitting.fit_outcome import Remark
 
 ROLES = {
@@ -58,7 +59,8 @@ class Table:
     """Columns by role, (n,) each, in SI units.
 
     Attributes:
-        rows: number of each row in the file, from 1; a header counts.
+        rows: line of each row in the file, from 1, where headers and comments count; of other files than text its
+            row, a header counted.
         source: file and digest. remarks: doubts met on the way.
     """
 
@@ -108,6 +110,7 @@ class Reading:
         names: names of the columns of a file without header. sheet: of a workbook.
         melt: role that the headers stand for: columns "Target_100uS", "Target_150uS" become rows of that target.
         keep: lowest and highest value by role, SI; other rows are left out.
+        separator: of a text file; None: a comma in .csv, a tab in .tsv and .txt. decimal: "." or ",".
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +120,8 @@ class Reading:
     sheet: str | None = None
     melt: str | None = None
     keep: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    separator: str | None = None
+    decimal: str = "."
 
 
 def read_table(path: Path, how: Reading) -> Table:
@@ -129,9 +134,10 @@ def read_table(path: Path, how: Reading) -> Table:
     for role in {*how.columns, *how.units, *how.constants, *how.keep, *([how.melt] if how.melt else [])}:
         if role not in ROLES:
             raise ConfigError(f"{role!r} is no column that a fit knows; there are {', '.join(ROLES)}")
-    frame, first = _frame(path, how)
+    if how.decimal not in (".", ","):
+        raise ConfigError(f"decimal {how.decimal!r}: a number has . or ,")
+    frame, numbers = _frame(path, how)
     frame.columns = [str(name) for name in frame.columns]
-    numbers = np.arange(first, first + len(frame), dtype=np.int64)
     if how.melt:
         frame, numbers = _melted(frame, numbers, how.melt)
     columns: dict[str, FloatArray] = {}
@@ -140,14 +146,15 @@ def read_table(path: Path, how: Reading) -> Table:
     for role, name in wanted.items():
         if name not in frame.columns:
             if role in how.columns:
-                hint = _without_header(frame)
+                hint = _without_header(frame) or other_separator(list(frame.columns), _separator(path, how))
                 raise DataError(f"{path}: no column {name!r} for {role}; there are {', '.join(frame.columns)}{hint}")
             continue
-        columns[role] = _numbers(frame[name], role, name, path) * _factor(how, role)
+        columns[role] = _numbers(frame[name], role, name, path, how.decimal) * _factor(how, role)
     for role, value in how.constants.items():
         columns[role] = np.full(len(frame), value)
     if not columns:
-        hint = _without_header(frame) or "; use --column ROLE=NAME"
+        hint = _without_header(frame) or other_separator(list(frame.columns), _separator(path, how))
+        hint = hint or "; use --column ROLE=NAME"
         raise DataError(f"{path}: none of its columns ({', '.join(frame.columns)}) was named{hint}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     table = Table(columns, numbers, f"{path.name} (sha256 {digest}...)", remarks)
@@ -161,8 +168,13 @@ def _without_header(frame: Any) -> str:
     return ""
 
 
-def _frame(path: Path, how: Reading) -> tuple[Any, int]:
-    """The file as a pandas frame, and the number of its first row of data."""
+def _separator(path: Path, how: Reading) -> str:
+    kind = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"][-1:]
+    return how.separator or ("," if kind == [".csv"] else "\t")
+
+
+def _frame(path: Path, how: Reading) -> tuple[Any, NDArray[np.int64]]:
+    """The file as a pandas frame, and the line or row number of each of its rows."""
     try:
         import pandas
     except ImportError as error:
@@ -170,24 +182,27 @@ def _frame(path: Path, how: Reading) -> tuple[Any, int]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     kind = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"][-1:]
-    header: dict[str, Any] = {"header": None, "names": list(how.names)} if how.names else {}
-    first = 1 if how.names else 2
+    if kind in ([".csv"], [".tsv"], [".txt"]):
+        fields = read_fields(path, _separator(path, how), names=len(how.names) or None)
+        frame = pandas.DataFrame(fields.rows, columns=list(how.names) or fields.header, dtype=object)
+        return frame, np.array(fields.lines, dtype=np.int64)
+    first = 1
     try:
-        if kind in ([".csv"], [".tsv"], [".txt"]):
-            separator = "," if kind == [".csv"] else "\t"
-            return pandas.read_csv(path, sep=separator, comment="#", **header), first
         if kind == [".xlsx"]:
-            return pandas.read_excel(path, sheet_name=how.sheet or 0, **header), first
-        if kind == [".parquet"]:
-            return pandas.read_parquet(path), 1
-        if kind in ([".h5"], [".hdf5"], [".nc"]):
+            header: dict[str, Any] = {"header": None, "names": list(how.names)} if how.names else {}
+            frame, first = pandas.read_excel(path, sheet_name=how.sheet or 0, **header), 1 if how.names else 2
+        elif kind == [".parquet"]:
+            frame = pandas.read_parquet(path)
+        elif kind in ([".h5"], [".hdf5"], [".nc"]):
             import xarray
 
             with xarray.open_dataset(path, engine="h5netcdf") as data:
-                return data.to_dataframe().reset_index(), 1
-    except (OSError, ValueError, ImportError, gzip.BadGzipFile) as error:
+                frame = data.to_dataframe().reset_index()
+        else:
+            raise ConfigError(f"{path}: not a form that is known; give .csv, .tsv, .txt, .parquet, .xlsx, .h5 or .nc")
+    except (OSError, ValueError, KeyError, ImportError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    raise ConfigError(f"{path}: not a form that is known; give .csv, .tsv, .txt, .parquet, .xlsx, .h5 or .nc")
+    return frame, np.arange(first, first + len(frame), dtype=np.int64)
 
 
 def _melted(frame: Any, numbers: NDArray[np.int64], role: str) -> tuple[Any, NDArray[np.int64]]:
@@ -210,15 +225,44 @@ def _number_and_unit(header: str) -> float | None:
     return float(found.group()) if found else None
 
 
-def _numbers(series: Any, role: str, name: str, path: Path) -> FloatArray:
+def _numbers(series: Any, role: str, name: str, path: Path, decimal: str) -> FloatArray:
+    if role == "cell":
+        return _addresses(series, name, path)
+    if series.dtype != object:
+        return np.asarray(series, dtype=np.float64)
+    texts = ["" if value is None or value != value else str(value) for value in series]
+    found = np.full(len(texts), np.nan)
+    for row, text in enumerate(texts):
+        try:
+            found[row] = number(text, decimal)
+        except ValueError:
+            continue  # stays NaN: such rows are left out by name
+    words = [text for text, value in zip(texts, found, strict=True) if text and value != value]
+    hint = decimal_hint(words, decimal)
+    if hint:
+        raise DataError(f"{path}: column {name!r} ({role}) holds {words[0]!r}{hint}")
+    if np.isnan(found).all():
+        raise DataError(f"{path}: column {name!r} ({role}) holds no numbers")
+    return found
+
+
+def _addresses(series: Any, name: str, path: Path) -> FloatArray:
+    """Cells as numbers, equal where the addresses are; NaN without an address.
+
+    Whole numbers keep their value. All others are text, so that "3.1" and "3.10" are two cells.
+    """
     import pandas
 
-    values = pandas.to_numeric(series, errors="coerce")
-    if values.notna().sum() == 0:
-        if role == "cell":  # addresses may be words
-            return np.asarray(pandas.factorize(series)[0], dtype=np.float64)
-        raise DataError(f"{path}: column {name!r} ({role}) holds no numbers")
-    return np.asarray(values, dtype=np.float64)
+    if series.dtype.kind == "f" and (series.dropna() % 1 != 0).any():
+        raise DataError(
+            f"{path}: column {name!r} (cell) holds decimal numbers, where the addresses 3.1 and 3.10 are equal; "
+            "store addresses as text or as whole numbers"
+        )
+    texts = pandas.Series(["" if value is None or value != value else str(value) for value in series])
+    given = (texts != "").to_numpy()
+    if texts[given].str.fullmatch(r"[-+]?\d+(\.0)?").all():
+        return np.asarray(pandas.to_numeric(texts.where(given)), dtype=np.float64)
+    return np.where(given, pandas.factorize(texts)[0].astype(np.float64), np.nan)
 
 
 def _factor(how: Reading, role: str) -> float:

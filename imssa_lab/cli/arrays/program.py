@@ -40,6 +40,8 @@ def program(
         typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),
     ] = None,
     microsiemens: Annotated[bool, typer.Option("--microsiemens", help="The file is in uS instead of S.")] = False,
+    separator: Annotated[str, typer.Option(help="Between the columns of a .csv file; a tab as \\t.")] = ",",
+    decimal: Annotated[str, typer.Option(help="Decimal point of a .csv file: . or ,")] = ".",
     programmer: ProgrammerOption = None,
     recipe: RecipeOption = None,
     chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
@@ -54,13 +56,14 @@ def program(
     """
     import numpy as np
 
-    from imssa_lab.cli.shared.target_files import load_targets
+    from imssa_lab.cli.shared.target_files import load_targets, read_separator
     from imssa_lab.report.page import require_plots
     from imssa_lab.station.addresses import open_array
     from protocols.wrappers.counting_array import CountingArray, DryRun
 
     require_plots()
-    wanted, changes = load_targets(targets, microsiemens=microsiemens), recipe_changes(recipe)
+    wanted = load_targets(targets, microsiemens=microsiemens, separator=read_separator(separator), decimal=decimal)
+    changes = recipe_changes(recipe)
     with ExitStack() as stack:
         opened = with_recipe(stack.enter_context(open_array(array)), programmer, changes)
         if wanted.shape != opened.info.shape:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError, DataError
 
 _LARGEST = 1.0
 """S; no cell conducts more, so a larger number was written in another unit."""
@@ -16,18 +15,19 @@ _SMALLEST = 1e-9
 """S; where no target but 0 reaches it, the numbers were not in the unit that was named."""
 
 
-def load_targets(path: Path, *, microsiemens: bool = False) -> FloatArray:
+def load_targets(path: Path, *, microsiemens: bool = False, separator: str = ",", decimal: str = ".") -> FloatArray:
     """Targets in S, (word lines, bit lines), NaN where a cell is left alone: an empty field, or nan.
 
     Args:
         path: .npy, or .csv with a line for each word line.
         microsiemens: the numbers are in uS instead of S.
+        separator, decimal: of a .csv file.
 
     Raises:
         ConfigError: the file cannot be read as a table of numbers, has no target at all, or numbers that can be no
             conductances in this unit.
     """
-    found = _npy(path) if path.suffix == ".npy" else _csv(path)
+    found = _npy(path) if path.suffix == ".npy" else _csv(path, separator, decimal)
     target = found * (1e-6 if microsiemens else 1.0)
     chosen = ~np.isnan(target)
     if not chosen.any():
@@ -64,25 +64,36 @@ def _npy(path: Path) -> FloatArray:
         raise ConfigError(f"{path} cannot be read as .npy: {error}") from error
 
 
-def _csv(path: Path) -> FloatArray:
+def _csv(path: Path, separator: str, decimal: str) -> FloatArray:
+    from twin.fitting.delimited_text import decimal_hint, number, read_fields
+
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} cannot be read as .csv: {error}; write .npy or .csv") from error
-    if not rows or len({len(row) for row in rows}) > 1:
-        raise ConfigError(f"{path}: lines of {sorted({len(row) for row in rows})} fields; all need as many")
-    values = [[_number(path, line, col, field) for col, field in enumerate(row)] for line, row in enumerate(rows)]
-    return np.array(values, dtype=np.float64)
+        found = read_fields(path, separator, headless=True)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    values = np.empty((len(found.rows), len(found.rows[0])))
+    for row, fields in enumerate(found.rows):
+        for col, field in enumerate(fields):
+            try:
+                values[row, col] = number(field, decimal)
+            except ValueError as error:
+                hint = decimal_hint([field], decimal) or next(
+                    (f"; add --separator {other!r}" for other in (";", "\t") if other in field), ""
+                )
+                raise ConfigError(
+                    f"{path}: word line {row}, bit line {col}: {field!r} is no number"
+                    f"{hint or '; write conductances alone, no names and no units'}"
+                ) from error
+    return values
 
 
-def _number(path: Path, row: int, col: int, field: str) -> float:
-    try:
-        return float(field) if field.strip() else float("nan")
-    except ValueError as error:
-        raise ConfigError(
-            f"{path}: word line {row}, bit line {col}: {field!r} is no number; write conductances alone, "
-            "no names and no units"
-        ) from error
+def read_separator(given: str) -> str:
+    r"""What --separator means: one character, a tab also as \t; empty where it was not given.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    found = "\t" if given == "\\t" else given
+    if len(found) > 1:
+        raise ConfigError(f"--separator {given!r}: give one character, a tab as \\t")
+    return found

@@ -11,6 +11,7 @@ import typer
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table, new_folder, provenance, stages
+from imssa_lab.cli.shared.target_files import read_separator
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def fit(
     keep: Annotated[Pairs, typer.Option(help="ROLE=LOW:HIGH (SI) of the rows to take; repeat.")] = None,
     names: Annotated[str, typer.Option(help="Names of the columns of a file without header, with commas.")] = "",
     sheet: Annotated[str, typer.Option(help="Sheet of a workbook.")] = "",
+    separator: Annotated[
+        str, typer.Option(help="Between the columns of a text file: , ; a tab as \\t, or a blank for any blanks.")
+    ] = "",
+    decimal: Annotated[str, typer.Option(help="Decimal point of a text file: . or ,")] = ".",
     melt: Annotated[str, typer.Option(help="Role of the numbers in the headers, e.g. target.")] = "",
     base: Annotated[
         str,
@@ -94,6 +99,8 @@ def fit(
         sheet=sheet or None,
         melt=melt or None,
         keep={role: _range(value) for role, value in _pairs("keep", keep).items()},
+        separator=read_separator(separator) or None,
+        decimal=decimal,
     )
     choices = FitChoices(
         "" if model is Model.BEST else model.value, tuple(broken_at or ()), series, read_interval or None
