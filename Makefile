@@ -7,7 +7,7 @@ ARGS   ?=
 ARRAY  ?= twin
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check docs measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench clean
+.PHONY: help env demo test check docs measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench mutants clean
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
@@ -21,6 +21,7 @@ help:
 	@echo "make measure-wires     the same for instruments on wires (40 minutes)"
 	@echo "make measure-bench     the same for bench, pages and documentation (20 minutes)"
 	@echo "make measure-deploy    the same for programming and deployment (needs speech data, hours)"
+	@echo "make mutants           small bugs in a copy of the code, and whether the tests see them (hours)"
 	@echo "make docs              the documentation as a site in build/site"
 	@echo "make measure-speed     the same for speed, as ratios to what the machine can do (one thread; keep it idle)"
 	@echo "make env               only make the environment in $(VENV)"
@@ -38,7 +39,7 @@ $(BIN)/python:
 # $(BIN)/python is order-only: its time stamp is that of the interpreter it links to.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[train,plot,tables,web,fast,scale,docs,dev]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[train,plot,tables,web,fast,scale,docs,dev,mutants]"
 	@touch $@
 
 demo: $(STAMP)
@@ -59,6 +60,9 @@ check: $(STAMP)
 
 measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench: measure-%: $(STAMP)
 	$(BIN)/python -m benchmarks.measure_$* $(ARGS)
+
+mutants: $(STAMP)
+	$(BIN)/python -m benchmarks.mutants.run_mutants --whole $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .make

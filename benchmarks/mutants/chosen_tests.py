@@ -1,0 +1,157 @@
+"""The tests that a mutant meets: those that execute its statement, the quickest first."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchmarks.mutants.line_map import LineMap
+from benchmarks.mutants.mutations import Mutant
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def tests_of(mutant: Mutant, tree: Path, known: LineMap) -> set[str]:
+    """Tests that execute the statement of the mutant.
+
+    The lines of a compiled loop are seen by nobody: its callers answer for it. What a file does while it is imported
+    concerns every test that executes any of its functions or, where it has none, that imports it.
+    """
+    module = _parsed(tree / mutant.path)
+    inside = _function_of(module, mutant.line)
+    if inside is not None:
+        if is_compiled(inside):
+            return set().union(*(known.tests_of_lines(path, lines) for path, lines in _calls(tree, inside.name)))
+        return known.tests_of_lines(mutant.path, _statement_of(inside, mutant.line))
+    return known.tests_of_file(mutant.path) or known.tests_of_lines(mutant.path, [0])
+
+
+def in_order(tests: Iterable[str], known: LineMap, limit_s: float) -> tuple[list[str], int]:
+    """The quickest tests whose times add up to `limit_s` at most, file by file, and how many were left out.
+
+    At least one is taken. The tests of one file remain together: they share fixtures.
+    """
+    quickest = sorted(tests, key=lambda test: (known.seconds[test], test))
+    taken: list[str] = []
+    total = 0.0
+    for test in quickest:
+        total += known.seconds[test]
+        if taken and total > limit_s:
+            break
+        taken.append(test)
+    cost: dict[str, float] = {}
+    for test in taken:
+        cost[_file(test)] = cost.get(_file(test), 0.0) + known.seconds[test]
+    taken.sort(key=lambda test: (cost[_file(test)], _file(test), known.seconds[test]))
+    return taken, len(quickest) - len(taken)
+
+
+def has_compiled_code(path: Path) -> bool:
+    """Whether a file defines loops that numba compiles."""
+    return any(isinstance(node, _Function) and is_compiled(node) for node in ast.walk(_parsed(path)))
+
+
+def is_compiled(function: _Function) -> bool:
+    """Whether a function is compiled by numba."""
+    return any(isinstance(one, ast.Name) and one.id in ("compiled", "njit") for one in function.decorator_list)
+
+
+class ChosenTests:
+    """A pytest plugin: of the collected tests only those chosen, in their order; notes the first that fails."""
+
+    def __init__(self, tests: list[str], note: Path) -> None:
+        self._order = {test: at for at, test in enumerate(tests)}
+        self._note = note
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Keep and sort."""
+        kept = sorted((one for one in items if one.nodeid in self._order), key=lambda one: self._order[one.nodeid])
+        config.hook.pytest_deselected(items=[one for one in items if one.nodeid not in self._order])
+        items[:] = kept
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """The first failure is written at once: the process may not live to its end."""
+        if report.failed and not self._note.exists():
+            self._note.write_text(report.nodeid, encoding="utf-8")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """What runs now, for a test that never ends."""
+        self._note.with_suffix(".now").write_text(nodeid, encoding="utf-8")
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _function_of(module: ast.Module, line: int) -> _Function | None:
+    """The innermost function whose body holds the line; a signature belongs to what surrounds it."""
+    around = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, _Function) and node.body[0].lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(around, key=lambda node: node.lineno) if around else None
+
+
+def _statement_of(function: _Function, line: int) -> range:
+    """Lines of the innermost statement at `line`; of a compound statement only its head."""
+    best = range(line, line + 1)
+    for node in ast.walk(function):
+        if isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case) and node is not function:
+            first = node.pattern.lineno if isinstance(node, ast.match_case) else node.lineno
+            body = getattr(node, "body", None)
+            last = max(first, body[0].lineno - 1) if body else int(getattr(node, "end_lineno", first))
+            if first <= line <= last and (len(best) == 1 or last - first < len(best)):
+                best = range(first, last + 1)
+    return best
+
+
+def _calls(tree: Path, name: str) -> Iterator[tuple[str, set[int]]]:
+    """Lines that mention a compiled function, or one that mentions it, outside compiled functions."""
+    names, asked = {name}, set[str]()
+    while names - asked:
+        asked |= names
+        for path in _source_files(tree):
+            if name not in path.read_text(encoding="utf-8"):
+                continue
+            for node in ast.walk(_parsed(path)):
+                if isinstance(node, _Function) and is_compiled(node) and _mentions(node, asked):
+                    names.add(node.name)
+    for path in _source_files(tree):
+        lines = set().union(
+            *(
+                _mentions(node, names)
+                for node in ast.walk(_parsed(path))
+                if isinstance(node, _Function) and not is_compiled(node)
+            )
+        )
+        if lines:
+            yield path.relative_to(tree).as_posix(), lines
+
+
+def _mentions(node: ast.AST, names: set[str]) -> set[int]:
+    return {
+        one.lineno
+        for one in ast.walk(node)
+        if (isinstance(one, ast.Name) and one.id in names) or (isinstance(one, ast.Attribute) and one.attr in names)
+    }
+
+
+@cache
+def _source_files(tree: Path) -> tuple[Path, ...]:
+    return tuple(
+        path
+        for folder in sorted(tree.iterdir())
+        if folder.is_dir() and folder.name not in ("tests", "benchmarks", "docs", "bench", "build")
+        for path in sorted(folder.rglob("*.py"))
+    )

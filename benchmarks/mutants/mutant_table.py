@@ -1,0 +1,63 @@
+"""The table of a mutation run, and the survivors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.bars import Bars
+from benchmarks.mutants.mutations import Mutant
+from benchmarks.mutants.results import Result
+from benchmarks.mutants.trials import TIMED
+
+PART_BAR, WHOLE_BAR = 0.90, 0.95
+
+
+def print_table(
+    samples: Mapping[str, list[Mutant]], found: Mapping[str, Mapping[Mutant, Result]], equivalent: Mapping[str, str]
+) -> int:
+    """Survivors, then a line for each part and the bars; returns the exit status.
+
+    A killed mutant counts as killed even if it is listed as equivalent: the list is then wrong, which is printed.
+    """
+    bars = Bars()
+    lines: list[str] = []
+    killed_of_all = counted_of_all = 0
+    for part, mutants in samples.items():
+        results = {mutant: found[part][mutant] for mutant in mutants}
+        killed = [mutant for mutant, result in results.items() if result.is_kill]
+        slow = [mutant for mutant, result in results.items() if result.outcome == TIMED]
+        alike = [mutant for mutant, result in results.items() if not result.is_kill and mutant.key in equivalent]
+        alive = [mutant for mutant in mutants if mutant not in killed and mutant not in alike]
+        for mutant in alive:
+            _print_survivor(part, mutant, results[mutant])
+        for mutant in killed:
+            if mutant.key in equivalent:
+                print(f"listed as equivalent, but {results[mutant].killer} fails: {mutant.key}")
+        counted = len(mutants) - len(alike)
+        cut = sum(1 for result in results.values() if result.left_out and not result.is_kill)
+        rate = len(killed) / counted if counted else 1.0
+        figures = (len(mutants), len(killed) - len(slow), len(slow), len(alive), len(alike), cut)
+        lines.append(f"{part:<14}" + "".join(f"{figure:>12}" for figure in figures) + f"{rate:>12.1%}")
+        killed_of_all += len(killed)
+        counted_of_all += counted
+    head = ("sampled", "killed", "timed out", "survived", "equivalent", "cut", "rate")
+    print("\n" + f"{'part':<14}" + "".join(f"{word:>12}" for word in head))
+    print("\n".join(lines))
+    print("killed and timed out count as killed; cut: survivors that some slow tests, left out, might still kill\n")
+    for part, mutants in samples.items():
+        known = found[part]
+        counted = sum(1 for one in mutants if known[one].is_kill or one.key not in equivalent)
+        if counted:
+            rate = sum(known[one].is_kill for one in mutants) / counted
+            bars.check(f"mutants of {part} killed", rate, ">=", PART_BAR, f"{counted} counted")
+    if counted_of_all:
+        rate = killed_of_all / counted_of_all
+        bars.check("mutants killed over all", rate, ">=", WHOLE_BAR, f"{counted_of_all} counted")
+    return bars.exit_code()
+
+
+def _print_survivor(part: str, mutant: Mutant, result: Result) -> None:
+    left_out = f", {result.left_out} too slow" if result.left_out else ""
+    where = f"{mutant.path}:{mutant.line} in {mutant.function or 'module'}"
+    print(f"\n{part}: {where}: {result.outcome} ({result.tests} tests{left_out})")
+    print(f"  - {mutant.before}\n  + {mutant.after}\n  key: {mutant.key}")

@@ -1,0 +1,75 @@
+"""The mutation run itself: a bug that a test sees is killed, others survive, and the sample is that of its seed."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = """\
+def doubled(x: int | None = None) -> int:
+    return 2 if x is None else x + x
+
+
+def unseen(x: int) -> int:
+    return x - 7
+"""
+TESTS = """\
+from tiny.sums import doubled
+
+
+def test_doubled() -> None:
+    assert (doubled(3), doubled()) == (6, 2)
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A package of two functions, of which one is tested."""
+    for name, text in {
+        "tiny/__init__.py": "",
+        "tiny/sums.py": SOURCE,
+        "tests/test_sums.py": TESTS,
+        "pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = ["tests"]\n',
+        "parts.toml": '[tiny]\nsources = ["tiny"]\ntests = ["tests"]\n',
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    here = ["--tree", str(tree), "--parts", str(tree / "parts.toml"), "--folder", str(tree / "build")]
+    command = [sys.executable, "-m", "benchmarks.mutants.run_mutants", *here, "--workers", "1", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+
+
+pytestmark = pytest.mark.skipif(find_spec("cosmic_ray") is None, reason="needs the extra `mutants`")
+
+
+def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tree: Path) -> None:
+    done = run(tree)
+    assert done.returncode == 1, done.stderr
+    ends = {line.rpartition(" ")[2]: line for line in done.stdout.splitlines() if line.startswith("tiny ")}
+    assert ends
+    assert all("killed" in end for place, end in ends.items() if place.endswith(":2"))
+    assert "not executed: tiny/sums.py:6" in done.stdout
+    assert "  - return x - 7\n  + return x + 7\n" in done.stdout
+    assert (tree / "tiny" / "sums.py").read_text() == SOURCE
+    # an interrupted run continues: nothing is tried twice
+    assert not [line for line in run(tree).stdout.splitlines() if line.startswith("tiny 1/")]
+
+
+def test_the_sample_is_that_of_its_seed_and_survives_edits_elsewhere(tree: Path) -> None:
+    first = run(tree, "--list", "--count", "3", "--seed", "1").stdout
+    assert first == run(tree, "--list", "--count", "3", "--seed", "1").stdout
+    assert first.count("tiny/sums.py") == 3
+    assert "int & None" not in run(tree, "--list").stdout
+    others = {
+        run(tree, "--list", "--count", "3", "--seed", str(seed)).stdout.partition("\n")[2] for seed in (2, 3, 4)
+    }
+    assert len(others | {first.partition("\n")[2]}) > 1
+    (tree / "tiny" / "sums.py").write_text('"""Sums."""\n\n' + SOURCE)
+    assert run(tree, "--list", "--count", "3", "--seed", "1").stdout == first
