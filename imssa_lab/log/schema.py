@@ -127,6 +127,8 @@ TABLES: dict[str, dict[str, Column]] = {
 }
 # The dimension that a dataset's first axis has, by what it counts: its scale is the dataset of that name.
 SCALES = {"call": "seq", "vector": "vector_call", "read": "read_call", "cell": "cell_call", "message": "t_ns"}
+CALIBRATION = {"gain": "1", "offset": "A", "residual": "A"}
+"""Datasets of /arrays/N, with their units, of an array that had a calibration when the run began."""
 # The dataset that a viewer shows first in each table, for NeXus.
 SIGNALS = {
     "read_mvm": "value",

@@ -10,8 +10,9 @@ from pathlib import Path
 import h5py
 
 from imssa_lab.contract.errors import ConfigError, LogError
+from imssa_lab.log.file.file_state import HDF5_ERRORS, is_foreign
 from imssa_lab.log.run import open_run
-from imssa_lab.log.schema import FORMAT, TABLES
+from imssa_lab.log.schema import TABLES
 
 _ENDINGS = (".h5", ".hdf5")
 
@@ -22,7 +23,7 @@ class Entry:
 
     Attributes:
         chips: name and serial of every array; records: whole records of all tables.
-        state: "closed", "repaired", "open" (running or cut off).
+        state: "closed", "repaired", "open" (running or cut off), "foreign" (of another program); empty: unreadable.
     """
 
     path: Path
@@ -37,7 +38,7 @@ class Entry:
 def catalogue(
     folder: str | Path, *, chip: str = "", since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[Entry]:
-    """The runs below a folder, oldest first; other HDF5 files are skipped, damaged runs listed as such.
+    """The runs below a folder, oldest first; damaged runs and HDF5 files of other programs come before them, as such.
 
     Args:
         chip: part of the name or the serial of an array, in any case.
@@ -50,7 +51,7 @@ def catalogue(
     if not where.is_dir():
         raise ConfigError(f"{where} is not a folder; name the one that the runs are in")
     paths = sorted(path for path in where.rglob("*") if path.suffix in _ENDINGS and path.is_file())
-    entries = [entry for entry in map(_entry, paths) if entry is not None]
+    entries = [_entry(path) for path in paths]
     entries.sort(key=lambda entry: (entry.created is not None, entry.created))
     for entry in entries:
         if entry.created is None:
@@ -65,7 +66,7 @@ def catalogue(
         yield entry
 
 
-def _entry(path: Path) -> Entry | None:
+def _entry(path: Path) -> Entry:
     try:
         with open_run(path) as run:
             state = "closed" if run.closed_cleanly else "repaired" if run.repaired else "open"
@@ -78,12 +79,14 @@ def _entry(path: Path) -> Entry | None:
                 run.provenance.get("command", ""),
             )
     except LogError as error:
-        return None if _another_format(path) else Entry(path, problem=str(error).removeprefix(f"{path}: "))
+        if _another_format(path):
+            return Entry(path, state="foreign", problem="an HDF5 file of another program")
+        return Entry(path, problem=str(error).removeprefix(f"{path}: "))
 
 
 def _another_format(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
-            return bytes(file.attrs.get("format", b"")) != FORMAT.encode()
-    except (OSError, RuntimeError, TypeError):
+            return is_foreign(file)
+    except HDF5_ERRORS:
         return False

@@ -23,6 +23,7 @@ import numpy as np
 
 from imssa_lab.contract.errors import LogError
 from imssa_lab.log.care.verify import Verification, verify
+from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.checksum import lookup3
 from imssa_lab.log.file.chunks import scan, without_unfinished
 from imssa_lab.log.file.file_state import HDF5_ERRORS
@@ -132,7 +133,7 @@ def _whole(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return bool(file.attrs["closed_cleanly"]) or bool(bytes(file.attrs.get("repaired", b"")).strip(b"\0"))
+            return bool(file.attrs["closed_cleanly"]) or bool(text_attribute(file, "repaired"))
     except HDF5_ERRORS:
         return False
 

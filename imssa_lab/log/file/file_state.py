@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.log.file.attributes import text_attribute, whole_number_attribute
 from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES
 
 _log = logging.getLogger(__name__)
@@ -35,11 +36,19 @@ def marks_of(path: Path) -> int:
     return start[11] & _OPEN_FOR_WRITING if len(start) == 12 else 0
 
 
+def is_foreign(file: h5py.File) -> bool:
+    """True for an HDF5 file that some other program wrote: its `format` is not ours, of whatever type it is."""
+    try:
+        return text_attribute(file, "format") != FORMAT
+    except UnicodeDecodeError:
+        return True
+
+
 def problem_of(file: h5py.File) -> str:
     """Why an HDF5 file is no run that can be read; empty if it is one."""
-    if bytes(file.attrs.get("format", b"")) != FORMAT.encode():
+    if is_foreign(file):
         return f"an HDF5 file, but not an {FORMAT}"
-    version = int(file.attrs.get("format_version", 0))
+    version = whole_number_attribute(file, "format_version")
     if version != FORMAT_VERSION:
         return (
             f"format version {version}, this imssa_lab understands {FORMAT_VERSION} only; "

@@ -18,7 +18,17 @@ import numpy as np
 
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.log.file.environment import environment
-from imssa_lab.log.schema import DEFAULT_TABLE, FORMAT, FORMAT_VERSION, SCALES, SIGNALS, TABLES, Column, commit_column
+from imssa_lab.log.schema import (
+    CALIBRATION,
+    DEFAULT_TABLE,
+    FORMAT,
+    FORMAT_VERSION,
+    SCALES,
+    SIGNALS,
+    TABLES,
+    Column,
+    commit_column,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +77,7 @@ def write_header(
         group.attrs["device_time"] = opened_at[index]
         if array.calibration is not None:
             _set_text(group, "calibration_date", array.calibration.date)
-            for name, unit in (("gain", "1"), ("offset", "A"), ("residual", "A")):
+            for name, unit in CALIBRATION.items():
                 values = np.asarray(getattr(array.calibration, name), dtype=np.float64)
                 _set_text(_fixed_dataset(group, name, values), "units", unit)
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from imssa_lab.contract.array_types import ArrayInfo, ColumnCalibration, PulseKind, Pulses, Readout
 from imssa_lab.contract.errors import LimitError, LogError
 from imssa_lab.contract.notebook import facts_html
+from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import mended_rows
 from imssa_lab.log.file.file_state import HDF5_ERRORS, marks_of
 from imssa_lab.log.file.header import sha256
@@ -269,11 +270,14 @@ class RunFile:
 
     def _text(self, group: str, name: str) -> str:
         try:
-            return bytes(self._file[group].attrs[name]).decode()
+            text = text_attribute(self._file[group], name)
         except UnicodeDecodeError as error:
             raise LogError(f"{self.path}: attribute {name} of {group} is damaged ({error})") from error
         except HDF5_ERRORS as error:
             raise LogError(f"{self.path}: attribute {name} of {group} is missing or damaged ({error})") from error
+        if text is None:
+            raise LogError(f"{self.path}: attribute {name} of {group} is missing or no text")
+        return text
 
     def _long_text(self, group: str, name: str) -> str:
         """A text that HDF5 may keep outside its checksummed headers, and that has a checksum of its own."""

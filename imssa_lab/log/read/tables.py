@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, LogError
+from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.schema import SCALES, TABLES, parts
 
@@ -49,7 +50,7 @@ def to_xarray(run: RunFile, table: str, *, skip_damaged: bool = False) -> xarray
         column, dtype = TABLES[table][name], run.file[table][name].dtype
         dims = (_DIMS[column.per], *column.dims)
         shape = (sizes[column.per], *run.file[table][name].shape[1:])
-        attrs = {"units": bytes(run.file[table][name].attrs["units"]).decode()}
+        attrs = {"units": text_attribute(run.file[table][name], "units") or ""}
         attrs |= {"meaning": column.meaning} if column.meaning else {}
         if name == _DIMS[column.per]:
             good = _left(sizes[column.per], lost.get(column.per, ()))
