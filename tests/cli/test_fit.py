@@ -132,3 +132,21 @@ def test_a_recorded_run_is_data_too(tmp_path):
     section = TwinProfile.load(tmp_path / "columns" / "profile.toml").columns
     assert section.gain == pytest.approx(1.0, abs=1e-6)
     assert math.isclose(section.offset_spread, 0.0, abs_tol=1e-9)
+
+
+def test_a_law_that_does_not_hold_is_exit_code_3_with_all_files(tmp_path):
+    """Errors in two clumps, which no law of ours has; null control: `fitted`, whose law holds, ends with 0."""
+    rng = np.random.default_rng(0)
+    target = np.tile(np.linspace(40.0, 90.0, 8), 150)
+    error = 12.0 * rng.choice([-1.0, 1.0], target.size) + rng.normal(0.0, 0.3, target.size)
+    lines = [f"{cell},{t},{t + e}" for cell, (t, e) in enumerate(zip(target, error, strict=True))]
+    (tmp_path / "a.csv").write_text("cell,target,conductance\n" + "\n".join(lines) + "\n")
+    units = ("--unit", "target=uS", "--unit", "conductance=uS")
+    result = run(tmp_path / "a.csv", "--quantity", "programming", *units, "--out", tmp_path / "out")
+    assert result.exit_code == 3, result.output
+    assert "FAILED" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "profile.toml",
+        "report.html",
+        "report.json",
+    ]

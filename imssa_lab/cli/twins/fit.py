@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from twin.fitting.quantities import FitChoices
 
 
+LAW_FAILS = 3
+
+
 class Quantity(StrEnum):
     """What can be fitted."""
 
@@ -81,6 +84,8 @@ def fit(
 ) -> None:
     """Fit a twin profile to measured data and test it on cells that were not fitted.
 
+    Exit code 3: profile and report are written, but the law does not hold on those cells.
+
     Example: imssa fit relax.csv --column conductance=g --column initial=g0 --unit conductance=uS
     --unit initial=uS --out my-chip
     """
@@ -119,9 +124,12 @@ def fit(
     facts = provenance() | {"data": source, "base profile": kept.name, "seed": str(seed)}
     write_profile(out / "profile.toml", profile, f"{outcome.quantity}: fitted to {source}\nall else: {kept.name}")
     write_fit_report(out, outcome, facts)
-    _tell(outcome, fit_verdicts(outcome), out, kept.name)
+    verdicts = fit_verdicts(outcome)
+    _show(outcome, verdicts, out, kept.name)
     files = {name: out / file for name, file in (("profile", "profile.toml"), ("report", "report.html"))}
     answer(as_json(outcome, facts) | {"files": files})
+    if not all(good for _, _, good in verdicts):
+        raise typer.Exit(LAW_FAILS)
 
 
 def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: FitChoices, seed: int) -> tuple[str, Outcome]:
@@ -151,7 +159,7 @@ def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: FitChoic
     return table.source, quantities.fit_quantity(table, which, choices, rng)
 
 
-def _tell(outcome: Outcome, tests: list[tuple[str, str, bool]], out: Path, base: str) -> None:
+def _show(outcome: Outcome, tests: list[tuple[str, str, bool]], out: Path, base: str) -> None:
     from rich.text import Text
 
     table = facts_table(f"fit of {outcome.quantity}")
