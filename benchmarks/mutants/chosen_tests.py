@@ -122,8 +122,6 @@ def _calls(tree: Path, name: str) -> Iterator[tuple[str, set[int]]]:
     while names - asked:
         asked |= names
         for path in _source_files(tree):
-            if name not in path.read_text(encoding="utf-8"):
-                continue
             for node in ast.walk(_parsed(path)):
                 if isinstance(node, _Function) and is_compiled(node) and _mentions(node, asked):
                     names.add(node.name)

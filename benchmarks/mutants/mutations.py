@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -133,12 +134,17 @@ def _candidates(path: str, text: str) -> Iterator[tuple[tuple[int, int], str, in
         instance = kind()
         for node in nodes:
             for begin, _ in instance.mutation_positions(node):
-                if not any(first <= begin < last for first, last in unseen):
+                if not any(first <= begin < last for first, last in unseen) and not _is_marker(node):
                     inside = ".".join(name for first, last, name in sorted(functions) if first <= begin[0] <= last)
                     name = f"{path}:{inside}:{lines[begin[0] - 1].strip()}:{operator}"
                     seen[name] = seen.get(name, 0) + 1
                     yield begin, operator, occurrence, f"{name}:{seen[name]}"
                 occurrence += 1
+
+
+def _is_marker(node: Any) -> bool:
+    """Whether a star or slash stands in a list of parameters, where it computes nothing."""
+    return node.type == "operator" and node.parent.type in ("parameters", "param", "lambdef")
 
 
 def _mutant(

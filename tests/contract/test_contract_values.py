@@ -1,0 +1,135 @@
+"""What the values of the contract say and refuse, against figures worked out by hand."""
+
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from imssa_lab.contract import array_types, closed_loop
+from imssa_lab.contract.array_types import CellOutcome, ProgrammingReport, PulseKind, Pulses
+from imssa_lab.contract.closed_loop import ClosedLoop, LoopBank
+from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.hal import CrossbarArray
+from twin import DigitalTwin
+
+
+def report() -> ProgrammingReport:
+    """Errors of +1, -3 and +5 µS; one cell was not selected."""
+    target = np.array([[10e-6, 20e-6], [30e-6, np.nan]])
+    outcome = [[CellOutcome.REACHED, CellOutcome.REACHED], [CellOutcome.GAVE_UP, CellOutcome.NOT_SELECTED]]
+    return ProgrammingReport(
+        target,
+        target + np.array([[1e-6, -3e-6], [5e-6, np.nan]]),
+        np.array([[2, 3], [40, 0]], dtype=np.int32),
+        np.array(outcome, dtype=np.uint8),
+        4e-6,
+        1.5,
+        12,
+    )
+
+
+def test_a_report_in_words_counts_every_outcome_of_selected_cells() -> None:
+    assert str(report()) == (
+        "3 cells, 66.7 % within 4.0 uS by re-read, 45 pulses, 12 reads, 1.5 s (2 reached, 1 gave up)"
+    )
+
+
+def test_a_report_in_a_notebook_gives_mean_and_spread_of_the_errors_in_microsiemens() -> None:
+    page = report()._repr_html_()
+    spread = np.std([1.0, -3.0, 5.0])
+    assert f"mean +1.00 µS, sd {spread:.2f} µS" in page
+    assert "66.67 % of 3 cells, ±4 µS" in page
+    assert "45, at most 40 to a cell" in page
+    assert "not selected" not in page
+
+
+def test_an_array_in_words_has_its_window_in_microsiemens() -> None:
+    info = DigitalTwin(shape=(4, 6)).info
+    info = info.model_copy(update={"window": {"low": 2e-6, "high": 1500e-6}})
+    facts = dict(info.facts())
+    assert facts["conductance window"] == "2 to 1500 µS"
+    assert facts["word lines x bit lines"] == "4 x 6"
+
+
+@pytest.mark.parametrize("volts", [0.0, -0.5])
+def test_a_read_voltage_is_above_zero(volts: float) -> None:
+    info = DigitalTwin(shape=(2, 2)).info
+    with pytest.raises(ValidationError, match="read_voltage"):
+        info.model_copy(update={"read_voltage": volts})
+    with pytest.raises(ValidationError, match="read_voltage"):
+        info.limits.model_copy(update={"read_voltage": volts})
+
+
+def test_the_kind_of_a_pulse_may_be_given_as_a_word() -> None:
+    volts = np.full((2, 2), 1.0)
+    assert Pulses("RESET", volts, volts, 1e-6).kind is PulseKind.RESET  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ERASE"):
+        Pulses("ERASE", volts, volts, 1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", [array_types, closed_loop])
+def test_values_do_not_change_behind_the_back_of_who_holds_them(module: object) -> None:
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and is_dataclass(kind)]
+    assert kinds
+    for kind in kinds:
+        value = object.__new__(kind)
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(kind)[0].name, None)
+
+
+def test_negative_voltages_are_refused_however_small_where_word_lines_take_none() -> None:
+    array = DigitalTwin(shape=(2, 2))
+    array._info = array.info.model_copy(update={"input_signed": False})
+    with pytest.raises(LimitError, match="negative voltage"):
+        array.read_mvm([0.05, -0.01])
+    assert array.read_mvm([0.05, 0.0]).shape == (2,)
+
+
+@pytest.mark.parametrize("left_out", sorted(CrossbarArray.__abstractmethods__))
+def test_a_backend_that_lacks_a_method_cannot_be_made(left_out: str) -> None:
+    """All that a twin has, but one."""
+    method = {left_out: getattr(CrossbarArray, left_out)}
+    assert set(method) < {"_read_mvm", "_read_conductances", "_apply_pulses", "_wait", "_time", "_close"} | {
+        "_default_programmer",
+        "_make_safe",
+    }
+    partial = type("Partial", (DigitalTwin,), method)
+    with pytest.raises(TypeError, match=left_out):
+        partial(shape=(2, 2))
+
+
+def test_eight_methods_are_asked_of_a_backend() -> None:
+    assert len(CrossbarArray.__abstractmethods__) == 8
+
+
+def test_averaged_readings_of_cells_use_all_readings() -> None:
+    """The sd over cells of 64 averages is about an eighth of that of single readings; read noise is white here."""
+    array = DigitalTwin("supert-a0-easy", shape=(32, 32), seed=3)
+    single = [array.read_conductances(averages=1) for _ in range(2)]
+    averaged = [array.read_conductances(averages=64) for _ in range(2)]
+    noise, rest = (np.std(first - second) for first, second in (single, averaged))
+    assert rest < 0.5 * noise
+
+
+def test_limits_may_leave_forming_out() -> None:
+    """Forming pulses are then refused, and the rest stays as it was."""
+    array = DigitalTwin(shape=(2, 2))
+    limits = array.info.limits
+    array._info = array.info.model_copy(update={"limits": limits.model_copy(update={"form": limits.set})})
+    array.lower_limits(array.info.limits.model_copy(update={"form": None}))
+    assert array.info.limits.form is None
+    with pytest.raises(LimitError, match="no FORM pulses"):
+        array.apply_pulses(Pulses.on(np.ones((2, 2), dtype=bool), "FORM", 2.0, 1.0, 1e-6))
+
+
+@pytest.mark.parametrize(("first", "fits"), [(4, True), (5, False), (-1, False)])
+def test_both_bit_lines_of_a_pair_lie_within_the_array(first: int, fits: bool) -> None:
+    one = np.ones((1, 1))
+    bank = LoopBank(np.zeros((1, 1), dtype=int), np.full((1, 1), first), 0.1 * one, one, one[0], one[0])
+    loop = ClosedLoop([bank], np.zeros((1, 1, 1, 1)))
+    if fits:
+        loop.check("x", (4, 6), 0.2)
+    else:
+        with pytest.raises(LimitError, match="outside the array of 4x6"):
+            loop.check("x", (4, 6), 0.2)
