@@ -6,24 +6,21 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 ARRAY  ?= twin
 
+# One target for every benchmark; its first line is what `make help` prints.
+MEASURES := $(sort $(patsubst benchmarks/measure_%.py,measure-%,$(wildcard benchmarks/measure_*.py)))
+
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check docs measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench mutants clean
+.PHONY: help env demo test check docs smoke mutants clean $(MEASURES)
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
 	@echo "make demo ARRAY=KIND   the same through the driver of supert-a0 or scpi, to a virtual instrument"
 	@echo "make test [ARGS=...]   the tests"
 	@echo "make check             ruff, mypy, import layers, tests: what CI runs"
-	@echo "make measure-loop      every bar of the whole loop, measured beside required"
-	@echo "make measure-s4d       the same for models, quantisation and tasks (needs speech data, 25 minutes)"
-	@echo "make measure-twin      the same for the twin's physics and its fits (needs measured data)"
-	@echo "make measure-record    the same for the log (20 minutes)"
-	@echo "make measure-wires     the same for instruments on wires (40 minutes)"
-	@echo "make measure-bench     the same for bench, pages and documentation (20 minutes)"
-	@echo "make measure-deploy    the same for programming and deployment (needs speech data, hours)"
 	@echo "make mutants           small bugs in a copy of the code, and whether the tests see them (hours)"
 	@echo "make docs              the documentation as a site in build/site"
-	@echo "make measure-speed     the same for speed, as ratios to what the machine can do (one thread; keep it idle)"
+	@sed -sn '1s/^"""\(make measure-[a-z0-9]*\): \(.*\)"*$$/\1|\2/p' benchmarks/measure_*.py | tr -d '"' | sed "s/\.*$$//" | awk -F"|" '{printf "%-22s %s\n", $$1, $$2}'
+	@echo "make smoke             every make measure-... at its smallest sizes, no figure judged"
 	@echo "make env               only make the environment in $(VENV)"
 	@echo "make clean             remove the environment and all caches"
 
@@ -56,13 +53,19 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) smoke
 	$(MAKE) test
 
-measure-loop measure-s4d measure-twin measure-record measure-wires measure-deploy measure-speed measure-bench: measure-%: $(STAMP)
+$(MEASURES): measure-%: $(STAMP)
 	$(BIN)/python -m benchmarks.measure_$* $(ARGS)
 
 mutants: $(STAMP)
 	$(BIN)/python -m benchmarks.mutants.run_mutants --whole $(ARGS)
+
+smoke: $(STAMP)
+	@for name in $(MEASURES:measure-%=%); do \
+	  echo "== measure-$$name"; $(BIN)/python -m benchmarks.measure_$$name --smoke || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .make

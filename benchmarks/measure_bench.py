@@ -1,6 +1,5 @@
-"""Measures every bar of the bench that a machine can measure; exits with 1 where one falls short.
+"""make measure-bench: bench scripts, commands, pages and documentation (20 minutes, most of them the tutorial).
 
-``python -m benchmarks.measure_bench [--only PART ...]``; 20 minutes, most of them the tutorial.
 What tests prove is measured by running them: how many pass, and that none was skipped.
 """
 
@@ -13,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import imssa_lab
 from benchmarks.bars import Bars
-from benchmarks.parts import asked_for, parser_of
+from benchmarks.parts import Part, measure
 
 ROOT = Path(__file__).parents[1]
 IMSSA = "from imssa_lab.cli import main; main()"
@@ -30,15 +30,15 @@ address = "twin:supert-a0-easy?seed=1"
 
 def speed(bars: Bars) -> None:
     """Wall times of the two commands that a person waits for; the best of several, as the machine may be busy."""
-    bars.check("imssa --help, s", _best(["--help"]), "<=", 0.5)
+    bars.check("imssa --help, s", _best(bars, ["--help"]), "<=", 0.5)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "station.toml").write_text(_BENCH)
-        bars.check("imssa station check on a twin, s", _best(["station", "check"], folder), "<=", 1.0)
+        bars.check("imssa station check on a twin, s", _best(bars, ["station", "check"], folder), "<=", 1.0)
 
 
-def _best(words: list[str], folder: str | None = None) -> float:
+def _best(bars: Bars, words: list[str], folder: str | None = None) -> float:
     found = []
-    for _ in range(_TIMES):
+    for _ in range(bars.size(_TIMES, smoke=1)):
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", IMSSA, *words], cwd=folder, check=True, capture_output=True)
         found.append(time.perf_counter() - start)
@@ -47,7 +47,7 @@ def _best(words: list[str], folder: str | None = None) -> float:
 
 def helps(bars: Bars) -> None:
     """Commands with an example that the command line takes, and public names with a docstring."""
-    passed, skipped, failed = _tests("tests/docs", "-k", "every_command or commands_of_a_page")
+    passed, skipped, failed = _tests(bars, "tests/docs", "-k", "every_command or commands_of_a_page")
     bars.check("commands and pages whose examples fit the command line, not passed", failed + skipped, "==", 0)
     bars.check("commands and pages whose examples fit the command line, passed", passed, ">=", 25)
     bare = [name for name in imssa_lab.__all__ if not inspect.getdoc(getattr(imssa_lab, name))]
@@ -56,34 +56,38 @@ def helps(bars: Bars) -> None:
 
 def mistakes(bars: Bars) -> None:
     """Planted mistakes in station files and on command lines that are named and reach no instrument."""
-    passed, skipped, failed = _tests("tests/cli/test_station_file.py", "tests/cli/test_mistakes.py", "-k", "mistake")
+    files = "tests/cli/station/test_station_file.py", "tests/cli/test_mistakes.py"
+    passed, skipped, failed = _tests(bars, *files, "-k", "mistake")
     bars.check("planted mistakes that are named and reach no instrument", passed, ">=", 30)
     bars.check("planted mistakes that are not", skipped + failed, "==", 0)
 
 
 def scripts(bars: Bars) -> None:
     """Six scripts on the twin, over serial and over VISA, each with the replay of its log."""
-    passed, skipped, failed = _tests("tests/bench", "-k", "script_runs or compared")
+    passed, skipped, failed = _tests(bars, "tests/bench", "-k", "script_runs or compared")
     bars.check("bench scripts that pass, on three kinds of array, and replay", passed, "==", 18)
     bars.check("bench scripts that do not", skipped + failed, "==", 0)
 
 
 def pages(bars: Bars) -> None:
     """The report and the live page in headless Chromium."""
-    passed, skipped, failed = _tests("tests/report/test_browser.py", "tests/report/test_live.py")
+    passed, skipped, failed = _tests(bars, "tests/report/test_browser.py", "tests/report/test_live.py")
     bars.check("tests of report and live page in Chromium, passed", passed, ">=", 15)
     bars.check("tests of report and live page in Chromium, failed or skipped", failed + skipped, "==", 0)
 
 
 def site(bars: Bars) -> None:
     """The documentation: its code runs, its site builds without a warning."""
-    _, skipped, failed = _tests("tests/docs")
+    _, skipped, failed = _tests(bars, "tests/docs")
     note = f"{skipped} skipped: the README runs elsewhere, and code on data that may not be here"
     bars.check("pages of the documentation that fail", failed, "==", 0, note)
 
 
 def tutorial(bars: Bars) -> None:
     """The tutorial alone, on a copy of the last commit, in an environment made anew: machine time of its commands."""
+    if bars.smoke:
+        bars.left_out("the tutorial in a new environment")
+        return
     with tempfile.TemporaryDirectory() as folder:
         start, home = time.perf_counter(), Path(folder)
         subprocess.run(["git", "clone", "-q", str(ROOT), str(home / "repository")], check=True)
@@ -107,29 +111,40 @@ def tutorial(bars: Bars) -> None:
         )
 
 
-def _tests(*words: str) -> tuple[int, int, int]:
-    """How many tests passed, were skipped, and failed."""
+def _tests(bars: Bars, *words: str) -> tuple[int, int, int]:
+    """How many tests passed, were skipped, and failed; in a smoke run how many there are instead of passed."""
+    if bars.smoke:
+        words = (*words, "--collect-only")
     command = [sys.executable, "-m", "pytest", "-q", *words]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     print(*(line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))), sep="\n", end="")
     last = said.strip().splitlines()[-1] if said.strip() else ""
-    counts = {kind: int(count) for count, kind in re.findall(r"(\d+) (passed|skipped|failed|error)", last)}
+    counts = {
+        kind: int(count)
+        for count, kind in re.findall(r"(\d+)(?:/\d+)? (passed|skipped|failed|error|tests? collected)", last)
+    }
     if not counts:
         print(said[-2000:])
         return 0, 0, 1
+    if bars.smoke:
+        return max((count for kind, count in counts.items() if kind.endswith("collected")), default=0), 0, 0
     return counts.get("passed", 0), counts.get("skipped", 0), counts.get("failed", 0) + counts.get("error", 0)
 
 
-PARTS = {part.__name__: part for part in (speed, helps, mistakes, scripts, pages, site, tutorial)}
+def _part(run: Callable[[Bars], None], profile: str, cells: str, array: str, seeds: str) -> Part:
+    return Part(lambda bars, given: run(bars), profile, cells, array, seeds)
 
 
-def main() -> int:
-    """Measure, print, judge."""
-    bars = Bars()
-    for part in asked_for(PARTS, parser_of(PARTS, __doc__).parse_args()):
-        part(bars)
-    return bars.exit_code()
-
+_TESTED = ("supert-a0-easy", "pulses", "that of the tests: in process and virtual instruments", "those of the tests")
+PARTS = {
+    "speed": _part(speed, "supert-a0-easy", "fresh", "twin in process", "1"),
+    "helps": _part(helps, "none", "none", "none", "none"),
+    "mistakes": _part(mistakes, *_TESTED),
+    "scripts": _part(scripts, *_TESTED),
+    "pages": _part(pages, *_TESTED),
+    "site": _part(site, *_TESTED),
+    "tutorial": _part(tutorial, "supert-a0-easy", "pulses", "twin in process", "those of the tutorial"),
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure(__doc__, PARTS))

@@ -1,16 +1,15 @@
-"""Measures every bar of the record; exits with 1 where one falls short.
-
-``python -m benchmarks.measure_record [--quick] [--only PART ...]``; some minutes, needs 3 GB of disk.
-"""
+"""make measure-record: the log, its speed, size, kills, damage and replays (20 minutes, 3 GB of disk)."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bars import Bars
-from benchmarks.parts import asked_for, parser_of
+from benchmarks.parts import Part, measure
 from benchmarks.record.crashes import kills, large_repair
 from benchmarks.record.damage import flips, replay
 from benchmarks.record.days import days, demos
@@ -18,32 +17,33 @@ from benchmarks.record.overhead import overhead
 from benchmarks.record.watching import watching
 from benchmarks.record.writing import memory, writing
 
-_PARTS = {
-    "kills": kills,
-    "writing": writing,
-    "watching": watching,
-    "flips": flips,
-    "repair": large_repair,
-    "replay": replay,
-    "days": days,
-    "overhead": overhead,
-    "demos": demos,
-    "memory": memory,
+
+def _part(run: Callable[[Bars, Path], None], profile: str, cells: str, array: str, seeds: str) -> Part:
+    def in_folder(bars: Bars, given: argparse.Namespace) -> None:
+        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+            run(bars, Path(folder))
+
+    return Part(in_folder, profile, cells, array, seeds)
+
+
+_COUNTING = ("none: an instrument that answers from a table", "none", "in process")
+PARTS = {
+    "kills": _part(kills, *_COUNTING, "3, 7"),
+    "writing": _part(writing, *_COUNTING, "1, 2"),
+    "watching": _part(watching, *_COUNTING, "1"),
+    "flips": _part(flips, *_COUNTING, "5, 7"),
+    "repair": _part(large_repair, *_COUNTING, "1"),
+    "replay": _part(replay, *_COUNTING, "7"),
+    "days": _part(days, "supert-a0-easy", "pulses", "drivers of superT A0 and SCPI, virtual instruments", "3"),
+    "overhead": _part(overhead, "supert-a0-easy", "pulses", "driver of the superT A0, virtual board", "3"),
+    "demos": _part(demos, "supert-a0-easy", "pulses", "drivers of superT A0 and SCPI, virtual instruments", "0"),
+    "memory": _part(memory, *_COUNTING, "7"),
 }
 
 
-def main() -> int:
-    """All parts, or the one asked for."""
-    parser = parser_of(_PARTS, __doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a measurement")
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="on the disk to measure; a temporary folder without")
-    arguments = parser.parse_args()
-    bars = Bars()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        for part in asked_for(_PARTS, arguments):
-            part(bars, Path(folder), arguments.quick)
-    return bars.exit_code()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure(__doc__, PARTS, quick=True, options=_options))

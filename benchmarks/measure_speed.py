@@ -1,7 +1,4 @@
-"""`make measure-speed [ARGS="reads loop programming wires s4d study"]`: speed beside what the machine can do.
-
-One thread. Floors are measured in the same run: keep the machine idle. All parts take about ten minutes.
-"""
+"""make measure-speed: speed as ratios to what the machine can do, one thread; keep it idle (ten minutes)."""
 
 from __future__ import annotations
 
@@ -9,34 +6,30 @@ import os
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-import platform
 import sys
+from collections.abc import Callable
 
 from benchmarks.bars import Bars
+from benchmarks.parts import Part, measure
 from benchmarks.speed import loop, programming, reads, s4d, study_speed, wire_speed
 
+_WITHOUT_WIRES = "supert-a0-easy without wires"
+
+
+def _part(run: Callable[[Bars], None], profile: str, cells: str, array: str, seeds: str) -> Part:
+    return Part(lambda bars, given: run(bars), profile, cells, array, seeds)
+
+
 PARTS = {
-    "reads": reads.measure,
-    "loop": loop.measure,
-    "programming": programming.measure,
-    "wires": wire_speed.measure,
-    "s4d": s4d.measure,
-    "study": study_speed.measure,
+    "reads": _part(reads.measure, f"{_WITHOUT_WIRES}, noise of supert-a0", "fresh", "twin in process", "0"),
+    "loop": _part(loop.measure, _WITHOUT_WIRES, "fresh", "twin in process, recorded or not", "0"),
+    "programming": _part(programming.measure, _WITHOUT_WIRES, "pulses", "twin in process", "0"),
+    "wires": _part(wire_speed.measure, f"{_WITHOUT_WIRES}, or 1 ohm", "written", "twin in process", "0, 1"),
+    "s4d": _part(s4d.measure, "none", "none", "none: torch", "0, 1"),
+    "study": _part(
+        study_speed.measure, "supert-a0-easy, healthy", "written, 1 uS off", "twin in process", "chips 0 to 31"
+    ),
 }
 
-
-def main(names: list[str]) -> int:
-    """Measure the parts named, or all; the exit code."""
-    unknown = set(names) - set(PARTS)
-    if unknown:
-        raise SystemExit(f"no part {sorted(unknown)[0]!r}; there are {', '.join(PARTS)}")
-    bars = Bars()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    for name in names or PARTS:
-        print(f"-- {name}", flush=True)
-        PARTS[name](bars)
-    return bars.exit_code()
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(measure(__doc__, PARTS))

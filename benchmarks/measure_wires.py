@@ -1,17 +1,15 @@
-"""Measures every bar of instruments on wires; exits with 1 where one falls short.
-
-``python -m benchmarks.measure_wires [--quick] [--only PART ...]``; 40 minutes.
-"""
+"""make measure-wires: instruments on wires, their faults, stops and speed (40 minutes)."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
 from benchmarks.bars import Bars
-from benchmarks.parts import asked_for, parser_of
+from benchmarks.parts import Part, measure
 from benchmarks.wires.requests import fuzz, same_bits, threads
 from benchmarks.wires.speed import speed
 from benchmarks.wires.whole import contract, demos, traps
@@ -33,9 +31,9 @@ _DEADLINE = 0.3
 _RATE = 0.1
 
 
-def scpi_chaos(bars: Bars, quick: bool) -> None:
+def scpi_chaos(bars: Bars) -> None:
     """Random operations under all faults on the SCPI link."""
-    operations = 200 if quick else 10_000
+    operations = bars.size(10_000, quick=200, smoke=20)
     faults = Faults(tuple(KINDS), _RATE, np.random.default_rng(11), seconds=2 * _DEADLINE)
     with virtual_scpi((4, 3), faults=faults) as instrument:
         outcome = random_operations(
@@ -49,9 +47,9 @@ def scpi_chaos(bars: Bars, quick: bool) -> None:
     _check(bars, outcome, "SCPI", operations, faults)
 
 
-def supert_chaos(bars: Bars, quick: bool) -> None:
+def supert_chaos(bars: Bars) -> None:
     """Random operations on the superT link under all faults of a serial port; a board that hangs is restarted."""
-    operations = 200 if quick else 10_000
+    operations = bars.size(10_000, quick=200, smoke=20)
     kinds = tuple(kind for kind in KINDS if kind not in ("refused", "identity", "error"))
     # an operation is some hundred commands, each of which may meet a fault
     faults = Faults(kinds, _RATE / 50, np.random.default_rng(13), seconds=2 * _DEADLINE)
@@ -105,45 +103,38 @@ def _check(bars: Bars, outcome: Outcome, name: str, operations: int, faults: Fau
     bars.check(f"slowest operation, in deadlines, {name}", outcome.slowest, "<=", 1.2)
 
 
-def stopping(bars: Bars, quick: bool) -> None:
+def stopping(bars: Bars) -> None:
     """Exception, Ctrl-C and SIGTERM at random moments, and kill -9."""
     rng = np.random.default_rng(15)
     for kind, many in (("scpi", 100), ("superT", 100), ("smu and matrix", 30)):
-        trials = 6 if quick else many
+        trials = bars.size(many, quick=6, smoke=1)
         outcome = stops(kind, trials, rng)
         bars.check(f"stops in the middle of programming, {kind}", outcome.trials, ">=", trials)
         bars.check(f"outputs not at 0 V and grounded after them, {kind}", outcome.ungrounded, "==", 0)
         bars.check(f"slowest way to 0 V and ground, s, {kind}", outcome.slowest, "<=", 1.0)
-    outcome = kills(3 if quick else 30, rng)
+    outcome = kills(bars.size(30, quick=3, smoke=1), rng)
     bars.check("kill -9 and frozen scripts: outputs not grounded, scpi", outcome.ungrounded, "==", 0)
     bars.check(f"slowest, s, with a watchdog of {WATCHDOG:g} s", outcome.slowest, "<=", WATCHDOG + 0.1)
 
 
-_PARTS = {
-    "contract": contract,
-    "traps": traps,
-    "bits": same_bits,
-    "scpi-chaos": scpi_chaos,
-    "supert-chaos": supert_chaos,
-    "threads": threads,
-    "fuzz": fuzz,
-    "stopping": stopping,
-    "speed": speed,
-    "demos": demos,
+def _part(run: Callable[[Bars], None], cells: str, array: str, seeds: str) -> Part:
+    return Part(lambda bars, given: run(bars), "supert-a0-easy", cells, array, seeds)
+
+
+_BOTH = "drivers of superT A0 and SCPI, virtual instruments"
+PARTS = {
+    "contract": _part(contract, "pulses", "every kind of tests/contract", "5"),
+    "traps": _part(traps, "pulses", "drivers, virtual instruments", "those of the tests"),
+    "bits": _part(same_bits, "pulses", f"{_BOTH}, beside the twin in process", "1, 5, 6"),
+    "scpi-chaos": _part(scpi_chaos, "pulses", "driver of SCPI, virtual instrument with faults", "3, 11, 12"),
+    "supert-chaos": _part(supert_chaos, "pulses", "driver of the superT A0, virtual board with faults", "3, 13, 14"),
+    "threads": _part(threads, "none", "driver of SCPI, virtual instrument", "1"),
+    "fuzz": _part(fuzz, "none may be sent", _BOTH, "1, 7"),
+    "stopping": _part(stopping, "pulses", "drivers of superT A0, SCPI and SMU with matrix, virtual", "0, 3, 15"),
+    "speed": _part(speed, "pulses", _BOTH, "0, 1"),
+    "demos": _part(demos, "pulses", _BOTH, "0"),
 }
 
-
-def main() -> int:
-    """All parts, or those asked for."""
-    parser = parser_of(_PARTS, __doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a measurement")
-    arguments = parser.parse_args()
-    logging.disable(logging.WARNING)  # that links get back in step thousands of times
-    bars = Bars()
-    for part in asked_for(_PARTS, arguments):
-        part(bars, arguments.quick)
-    return bars.exit_code()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    logging.disable(logging.WARNING)  # that links get back in step thousands of times
+    sys.exit(measure(__doc__, PARTS, quick=True))

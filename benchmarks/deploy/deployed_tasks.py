@@ -38,7 +38,7 @@ class Bench:
 
     seeds: int
     chips: int
-    folder: Path
+    folder: Path | None
 
     def one(
         self,

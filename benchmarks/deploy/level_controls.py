@@ -44,7 +44,7 @@ class Blind(DigitalTwin):
 class Deployed:
     """A verified deployment of one bundle, its arrays, and its levels measured anew."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self.bundle, self.sequences = trained("fsdd-order", "4bit", 0, folder)
         count = arrays_needed(self.bundle, (64, 64))
         self.arrays = [Blind(healthy_profile(), (64, 64), seed=70 + index) for index in range(count)]
@@ -113,7 +113,7 @@ MUST_CATCH = {
 }
 
 
-def levels(bars: Bars, folder: Path) -> None:
+def levels(bars: Bars, folder: Path | None) -> None:
     """Every fault against every level."""
     deployed = Deployed(folder)
     for level in deployed.levels():

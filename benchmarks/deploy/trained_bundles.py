@@ -8,15 +8,20 @@ import tempfile
 from pathlib import Path
 
 from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import run_network
 from protocols.deployment.sequences import Sequences
+from trials.untrained import untrained_bundle, varied_sequences
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUNDLES = Path(tempfile.gettempdir()) / "imssa-measure-deploy"
 """Where bundles are kept unless another folder is named."""
 
 
-def trained(task: str, precision: str, seed: int, folder: Path) -> tuple[KernelBundle, Sequences]:
-    """A bundle and its sequences from `folder`, see `place_of`."""
+def trained(task: str, precision: str, seed: int, folder: Path | None) -> tuple[KernelBundle, Sequences]:
+    """A bundle and its sequences from `folder`, see `place_of`; the small untrained ones where that is None."""
+    if folder is None:
+        bundle, inputs = untrained_bundle(seed=seed), varied_sequences(seed)
+        return bundle, Sequences(inputs, inputs, run_network(bundle, inputs).argmax(axis=1), {"null": 0.5})
     place = place_of(task, precision, seed, folder)
     return KernelBundle.load(place / "bundle.safetensors"), Sequences.load(place / "sequences.npz")
 

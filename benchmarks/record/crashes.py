@@ -40,10 +40,10 @@ def _work(path: Path, told: int) -> None:
             os.write(told, struct.pack("<II", number, safe))
 
 
-def kills(bars: Bars, folder: Path, quick: bool) -> None:
+def kills(bars: Bars, folder: Path) -> None:
     """SIGKILL anywhere, then: opens at once, nothing acknowledged missing, nothing wrong, plain after repair."""
     random = np.random.default_rng(3)
-    count = 20 if quick else 200
+    count = bars.size(200, quick=20, smoke=2)
     lost = bad = unopened = unrepaired = lost_bytes = taken_back = records = 0
     for turn in range(count):
         path = folder / "killed.h5"
@@ -128,10 +128,10 @@ def _lost_bytes(run: Run, safe: int) -> int:
     return max(safe - there, 0) + wrong
 
 
-def large_repair(bars: Bars, folder: Path, quick: bool) -> None:
+def large_repair(bars: Bars, folder: Path) -> None:
     """Repair of a file of 1 GB that a kill left behind."""
     path = folder / "large.h5"
-    size = 50_000_000 if quick else 1_000_000_000
+    size = bars.size(1_000_000_000, quick=50_000_000, smoke=1_000_000)
     child = os.fork()
     if child == 0:
         log = RunLog.create(path, [Instrument()], {})

@@ -49,14 +49,14 @@ def _payload(path: Path) -> list[int]:
     return places
 
 
-def flips(bars: Bars, folder: Path, quick: bool) -> None:
+def flips(bars: Bars, folder: Path) -> None:
     """One byte at a random place takes another random value, many times over."""
     path, spoilt = folder / "flips.h5", folder / "spoilt.h5"
     seen = _make(path)
     assert verify(path).good
     whole = path.read_bytes()
     random = np.random.default_rng(5)
-    trials = 100 if quick else 1000
+    trials = bars.size(1000, quick=100, smoke=3)
     for what, places in (("payload", np.array(_payload(path))), ("the whole file", np.arange(len(whole)))):
         unseen = untrue = 0
         for _ in range(trials):
@@ -91,10 +91,10 @@ def _untrue(path: Path, seen: list[bytes]) -> bool:
         return False
 
 
-def replay(bars: Bars, folder: Path, quick: bool) -> None:
+def replay(bars: Bars, folder: Path) -> None:
     """A long mixed script, recorded and replayed."""
     path = folder / "replay.h5"
-    count = 500 if quick else 5000
+    count = bars.size(5000, quick=500, smoke=20)
     with record(path, [Instrument()], {}) as (array,), array:
         seen = [step(array, number) for number in range(count)]
         device = array.time

@@ -40,7 +40,6 @@ from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 Day = Callable[[CrossbarArray, Path], bytes]
 Connect = Callable[[Stream], CrossbarArray]
-_SIDE = 64
 _IMSSA = "from imssa_lab.cli import main; main()"
 _SCHEDULE = Schedule(levels=4, reads=4, reads_at_once=2, times=(1.0, 100.0), averages=2)
 
@@ -63,30 +62,36 @@ DAYS: dict[str, Day] = {"characterisation": characterised, "deployment": deploye
 
 
 @contextmanager
-def scpi() -> Iterator[tuple[Stream, Connect]]:
+def scpi(side: int) -> Iterator[tuple[Stream, Connect]]:
     """An array tester on TCP: the stream to it, and its driver."""
-    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (_SIDE, _SIDE), seed=3))
+    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (side, side), seed=3))
     with TcpPort(tester) as port:
         yield open_visa(port.resource, 10.0), lambda stream: ScpiArray(ScpiWire(stream))
 
 
 @contextmanager
-def supert() -> Iterator[tuple[Stream, Connect]]:
+def supert(side: int) -> Iterator[tuple[Stream, Connect]]:
     """A superT A0 board on a pseudo-terminal; its waits move its own clocks."""
     firmware = SuperTBoard("supert-a0-easy", seed=3)
     with PtyPort(firmware) as port:
-        yield open_serial(port.port), lambda stream: SuperTArray(Board(stream), sleep=firmware.benches[0].wait)
+        yield (
+            open_serial(port.port),
+            lambda stream: SuperTArray(Board(stream), 0, (side, side), sleep=firmware.benches[0].wait),
+        )
 
 
 INSTRUMENTS = {"superT A0": supert, "SCPI": scpi}
 
 
-def days(bars: Bars, folder: Path, quick: bool) -> None:
+def days(bars: Bars, folder: Path) -> None:
     """A characterisation and a deployment on each instrument, replayed from calls and from bytes."""
     for kind, instrument in INSTRUMENTS.items():
         for name, day in DAYS.items():
+            if bars.smoke and name == "deployment":
+                bars.left_out(f"{name} on {kind}, which needs a whole array")
+                continue
             path = folder / f"{name}-{kind.split()[0]}.h5"
-            with instrument() as (stream, connect):
+            with instrument(bars.size(64, smoke=6)) as (stream, connect):
                 seen, device_time = _record(day, stream, connect, path, folder / "tables")
                 started = time.perf_counter()
                 from_calls = _from_calls(day, path, folder / "tables")
@@ -139,8 +144,11 @@ def _fresh(day: Day, array: CrossbarArray, tables: Path) -> bytes:
     return day(array, tables)
 
 
-def demos(bars: Bars, folder: Path, quick: bool) -> None:
+def demos(bars: Bars, folder: Path) -> None:
     """The whole demo through both drivers, and its deployment again from the record."""
+    if bars.smoke:
+        bars.left_out("whole demos")
+        return
     for kind in ("supert-a0", "scpi"):
         out = folder / f"demo-{kind}"
         command = [sys.executable, "-c", "from imssa_lab.cli import main; main()"]

@@ -30,7 +30,7 @@ _STRETCH = 10  # calls: what a record leaves behind in the processor's caches is
 # ruff: noqa: SLF001
 
 
-def overhead(bars: Bars, folder: Path, quick: bool) -> None:
+def overhead(bars: Bars, folder: Path) -> None:
     """Runs of which every other stretch is recorded; what one run records the next leaves out.
 
     Whole runs differ by a tenth from one to the next, however idle the machine; neighbouring stretches of a run do
@@ -38,10 +38,10 @@ def overhead(bars: Bars, folder: Path, quick: bool) -> None:
     puts their threads makes a run half as long again.
     """
     turns = []
-    for turn in range(1 if quick else 6):
+    for turn in range(bars.size(6, quick=1, smoke=1)):
         taken = np.zeros(2)
         for phase in (0, 1):
-            with one_core(), supert() as (stream, connect), connect(stream) as array:
+            with one_core(), supert(bars.size(64, smoke=6)) as (stream, connect), connect(stream) as array:
                 target = np.linspace(5e-6, 100e-6, array.info.rows * array.info.cols).reshape(array.info.shape)
                 with RunLog.create(folder / f"overhead{turn}{phase}.h5", [array], {}) as log:
                     taken += InStretches(array, log, phase).program(target)

@@ -37,7 +37,7 @@ def _follow(path: Path) -> None:
             time.sleep(_POLL)
 
 
-def watching(bars: Bars, folder: Path, quick: bool) -> None:
+def watching(bars: Bars, folder: Path) -> None:
     """Latency at a bench's pace, slowing at full speed."""
     codes = np.random.default_rng(1).normal(3000, 50, (1, 64, 64)).astype(np.int16)
     values = {
@@ -77,13 +77,13 @@ def watching(bars: Bars, folder: Path, quick: bool) -> None:
         path.unlink()
         return rate, ages
 
-    seconds = 3.0 if quick else 15.0
+    seconds = bars.size(15.0, quick=3.0, smoke=0.5)
     rate, ages = run("seen.h5", seconds, 0.004, watched=True)
     share = float(np.mean(np.array(ages) <= 0.5)) if ages else 0.0
     note = f"{len(ages)} records seen, median {median(ages) if ages else 0:.3f} s, {rate:.0f} records/s"
     bars.check("records seen by a second process within 0.5 s", share, ">=", 0.99, note)
     alone, watched = [], []
-    for turn in range(2 if quick else 5):
+    for turn in range(bars.size(5, quick=2, smoke=1)):
         alone.append(run(f"alone{turn}.h5", seconds / 5, 0.0, watched=False)[0])
         watched.append(run(f"watched{turn}.h5", seconds / 5, 0.0, watched=True)[0])
     slower = 1 - median(watched) / median(alone)

@@ -17,9 +17,9 @@ from imssa_lab.log.schema import LIBVER
 _CODES = 64 * 64 * 2
 
 
-def writing(bars: Bars, folder: Path, quick: bool) -> None:
+def writing(bars: Bars, folder: Path) -> None:
     """Records a second beside plain h5py, wire bytes a second, file size."""
-    count = 1000 if quick else 4000
+    count = bars.size(4000, quick=1000, smoke=50)
     ours, plain, direct = [], [], []
     for turn in range(3):  # in turns, so that other work on the machine falls on all alike
         ours.append(_ours(folder / f"ours{turn}.h5", count))
@@ -33,7 +33,7 @@ def writing(bars: Bars, folder: Path, quick: bool) -> None:
     print(f"     bare write_direct_chunk of the codes alone: {median(direct):.0f} records/s, for information")
     size = (folder / "ours0.h5").stat().st_size
     bars.check("file size over raw payload, 64x64 reads", size / (count * _CODES), "<=", 1.1)
-    _wire(bars, folder, 50 if quick else 200)
+    _wire(bars, folder, bars.size(200, quick=50, smoke=1))
 
 
 def _arguments(number: int, codes: np.ndarray[tuple[int, ...], np.dtype[np.int16]]) -> dict[str, object]:
@@ -118,9 +118,9 @@ def _wire(bars: Bars, folder: Path, megabytes: int) -> None:
             print(f"     messages of {size} bytes: {rate:.1f} MB/s, file {ratio:.2f}x, for information")
 
 
-def memory(bars: Bars, folder: Path, quick: bool) -> None:
+def memory(bars: Bars, folder: Path) -> None:
     """Resident memory between a tenth and the whole of a million records."""
-    total = 100_000 if quick else 1_000_000
+    total = bars.size(1_000_000, quick=100_000, smoke=1000)
     codes = np.ones((1, 8, 8), dtype=np.int16)
     read = {
         "array": 0,

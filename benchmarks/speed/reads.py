@@ -9,8 +9,8 @@ from benchmarks.timing import exponent, seconds, side_by_side
 from twin import DigitalTwin, TwinProfile
 from twin.noise import Electronic
 
-BATCHES = (64, 128, 256, 512, 1024)
-ROWS = (64, 128, 256, 512, 1024)
+BATCHES: tuple[int, ...] = (64, 128, 256, 512, 1024)
+ROWS: tuple[int, ...] = (64, 128, 256, 512, 1024)
 _LONG = 101  # repeats, two seconds: what else runs on a shared processor can halve its speed for one of them
 
 
@@ -22,24 +22,29 @@ def without_wires() -> TwinProfile:
 def measure(bars: Bars) -> None:
     """One vector, many vectors, how the time grows with either size, and what noise that lasts costs."""
     rng = np.random.default_rng(0)
+    batches, sizes = bars.size(BATCHES, smoke=(2, 4)), bars.size(ROWS, smoke=(8, 16))
     twin = DigitalTwin(without_wires(), seed=0)
     voltages = rng.uniform(-0.2, 0.2, (1024, 64))
-    one = seconds(lambda: twin.read_mvm(voltages[0]), _LONG)
+    one = seconds(lambda: twin.read_mvm(voltages[0]), bars.size(_LONG, smoke=1))
     bars.check("read_mvm 64x64, batch 1, us", 1e6 * one, "<=", 15)
     matrix = rng.uniform(2e-6, 150e-6, (64, 64))
     floor = seconds(lambda: voltages @ matrix) + seconds(lambda: rng.standard_normal((1024, 64)))
     many = seconds(lambda: twin.read_mvm(voltages))
     bars.check("read_mvm 64x64, batch 1024, times product and draw", many / floor, "<=", 1.5, f"{1e3 * many:.3f} ms")
-    times = [seconds(lambda n=n: twin.read_mvm(voltages[:n])) for n in BATCHES]  # type: ignore[misc]
-    bars.check("exponent of the batch, 64 to 1024", exponent(BATCHES, times), "<=", 1.1)
+    times = [seconds(lambda n=n: twin.read_mvm(voltages[:n])) for n in batches]  # type: ignore[misc]
+    bars.check("exponent of the batch, 64 to 1024", exponent(batches, times), "<=", 1.1)
     times, floors = [], []
-    for rows in ROWS:
+    for rows in sizes:
         square = DigitalTwin(without_wires(), (rows, rows), seed=0)
         drive = rng.uniform(-0.2, 0.2, (64, rows))
         times.append(seconds(lambda a=square, v=drive: a.read_mvm(v), 3))  # type: ignore[misc]
         floors.append(seconds(lambda m=square.cells.conductance, v=drive: v @ m, 3))  # type: ignore[misc]
     bars.check(
-        "exponent of the rows, 64 to 1024", exponent(ROWS, times), "<=", 2.1, f"product {exponent(ROWS, floors):.2f}"
+        "exponent of the rows, 64 to 1024",
+        exponent(sizes, times),
+        "<=",
+        2.1,
+        f"product {exponent(sizes, floors):.2f}",
     )
     lasting_noise(bars)
 
@@ -55,8 +60,8 @@ def lasting_noise(bars: Bars) -> None:
     quiet = laws.model_copy(update={"flicker": None, "telegraph": None})
     white, lasting = (DigitalTwin(easy.model_copy(update={"read_noise": law}), seed=0) for law in (quiet, laws))
     drive = np.random.default_rng(0).uniform(-0.2, 0.2, (1024, 64))
-    for n in (1, 64, 1024):
+    for n in bars.size([1, 64, 1024], smoke=[1, 4]):
         works = [lambda v=drive[:n]: white.read_mvm(v), lambda v=drive[:n]: lasting.read_mvm(v)]
-        without, whole = np.median(side_by_side(works, 100), axis=0)
+        without, whole = np.median(side_by_side(works, bars.size(100, smoke=2)), axis=0)
         note = f"{1e6 * whole:.0f} us"
         bars.check(f"read_mvm with 1/f and RTN, batch {n}, times without them", whole / without, "<=", 1.7, note)

@@ -20,10 +20,11 @@ WIRES = Wires(r_word=1.0, r_bit=1.0, r_in=10.0, r_out=10.0)
 
 def measure(bars: Bars) -> None:
     """First read, error against the nodal solution, later reads, one cell changed."""
-    times, sizes = [], ((64, 14.0), (128, 130.0), (256, 1200.0))
+    full = ((64, 14.0), (128, 130.0), (256, 1200.0))
+    times, sizes = [], bars.size(full, smoke=((8, 14.0), (16, 130.0), (24, 1200.0)))
     for size, required in sizes:
         cells = np.random.default_rng(0).uniform(2e-6, 150e-6, (size, size))
-        times.append(seconds(lambda g=cells: effective_matrix(g, WIRES), 3))  # type: ignore[misc]
+        times.append(seconds(lambda g=cells: effective_matrix(g, WIRES), bars.size(3, smoke=1)))  # type: ignore[misc]
         bars.check(f"effective matrix {size}x{size}, ms", 1e3 * times[-1], "<=", required)
     bars.check("exponent of the rows", exponent([size for size, _ in sizes], times), "<=", 4.1, "elimination: 4")
     cells = np.random.default_rng(0).uniform(2e-6, 150e-6, (64, 64))
@@ -32,7 +33,7 @@ def measure(bars: Bars) -> None:
     error = np.abs(voltages @ effective_matrix(cells, WIRES) - exact).max() / np.abs(exact).max()
     bars.check("error against the nodal solution, relative", float(error), "<=", 1e-9)
     later_reads(bars)
-    for size in (64, 128, 256):
+    for size in bars.size([64, 128, 256], smoke=[16]):
         gain, error = one_cell_changed(size)
         bars.check(f"one cell changed, {size}x{size}, times cheaper than anew", gain, ">=", 5)
         bars.check("error after 8 such changes, of the largest element", error, "<=", 1e-9)
@@ -46,7 +47,7 @@ def later_reads(bars: Bars) -> None:
     for twin in (bare, wired):
         twin.cells.conductance = matrix
     works = [lambda: drive @ matrix, lambda: bare.read_mvm(drive), lambda: wired.read_mvm(drive)]
-    dense, without, whole = side_by_side(works).T
+    dense, without, whole = side_by_side(works, bars.size(300, smoke=2)).T
     product = float(np.median(dense))
     extra = 1.0 + float(np.median(whole - without)) / product
     note = f"a read is {1e3 * np.median(whole):.2f} ms, a product {1e3 * product:.2f} ms"

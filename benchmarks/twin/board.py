@@ -9,13 +9,14 @@ from trials.board_statistics import column_gains, pair_targets, product_error, p
 from twin import TwinProfile
 
 PROFILE = "supert-a0"
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
 def measure(bars: Bars) -> None:
     """Every bar of the board, each by its median over five chips."""
     profile = TwinProfile.load(PROFILE)
-    chips = [programmed(profile, seed, pair_targets(seed)) for seed in SEEDS]
+    seeds, shape = bars.size(SEEDS, smoke=SEEDS[:1]), bars.size((64, 64), smoke=(16, 16))
+    chips = [programmed(profile, seed, pair_targets(seed, shape)) for seed in seeds]
     inner, outer = np.median([within(twin, target) for twin, target in chips], axis=0)
     note = "full array, one-sided pairs over 2-100 uS, own recipe, one independent read; median of 5 chips"
     between(bars, "write-verify, inside 4 uS, %", 100 * inner, 84, 90, note)
@@ -24,17 +25,17 @@ def measure(bars: Bars) -> None:
     note = "calibrate_columns, bit lines that work; median of 5 chips"
     between(bars, "column gain, mean", float(np.median([gain.mean() for gain in gains])), 1.1, 1.3, note)
     between(bars, "column gain, sd", float(np.median([gain.std() for gain in gains])), 0.14, 0.20, note)
-    errors = [product_error(twin, target, seed) for seed, (twin, target) in zip(SEEDS, chips, strict=True)]
+    errors = [product_error(twin, target, seed) for seed, (twin, target) in zip(seeds, chips, strict=True)]
     note = "64 word lines, one-bit inputs, 400 vectors, ideal from targets; median of 5 chips"
     between(bars, "products after column correction, uS rms", 1e6 * float(np.median(errors)), 65, 74, note)
     print(f"     by chip: {', '.join(f'{1e6 * error:.1f}' for error in errors)} uS")
-    eight = [product_error(twin, target, seed, bits=8) for seed, (twin, target) in zip(SEEDS, chips, strict=True)]
+    eight = [product_error(twin, target, seed, bits=8) for seed, (twin, target) in zip(seeds, chips, strict=True)]
     print(f"     with 8-bit inputs: {1e6 * float(np.median(eight)):.1f} uS")
-    nonzero = [programmed(profile, seed, uniform_targets(seed), averages=3, max_steps=220) for seed in SEEDS]
+    nonzero = [programmed(profile, seed, uniform_targets(seed, shape), averages=3, max_steps=220) for seed in seeds]
     inner, outer = np.median([within(twin, target, ~twin.cells.stuck, 3) for twin, target in nonzero], axis=0)
     note = "board: 80.3-84.2 and 99.2-99.5 % in blocks of 355-365 targets above zero; verified by means of 3 reads"
     print(f"     cells that are not stuck, uniform 2-100 uS: {100 * inner:.1f}, {100 * outer:.1f} %  {note}")
-    uniform = [programmed(profile, seed, uniform_targets(seed)) for seed in SEEDS]
+    uniform = [programmed(profile, seed, uniform_targets(seed, shape)) for seed in seeds]
     inner, outer = np.median([within(twin, target) for twin, target in uniform], axis=0)
     print(f"     full array, uniform 2-100 uS, own recipe, one read: {100 * inner:.1f}, {100 * outer:.1f} %")
 

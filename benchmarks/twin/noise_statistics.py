@@ -34,8 +34,9 @@ def spectrum(bars: Bars) -> None:
     """Slope of the PSD of a cell's reads, 0.1 to 100 Hz."""
     law = Flicker(sd=0.5e-6, spread=0.0, exponent=1.0, fastest=1e-3, resolved=1e-3, slowest=1e4)
     white = QUIET.model_copy(update={"sd_median": 0.5e-6})
+    shape, reads = bars.size((8, 8), smoke=(2, 2)), bars.size(100_000, smoke=40_000)
     for what, noise in (("1/f", QUIET.model_copy(update={"flicker": law})), ("null control: white", white)):
-        frequency, density = signal.welch(traces(noise, (8, 8), 100_000, 1e-3), 1000.0, nperseg=50_000, axis=0)
+        frequency, density = signal.welch(traces(noise, shape, reads, 1e-3), 1000.0, nperseg=reads // 2, axis=0)
         edges = np.geomspace(0.1, 100.0, 13)
         band = np.digitize(frequency, edges)
         mean = [density.mean(axis=1)[band == b].mean() for b in range(1, 13)]
@@ -49,7 +50,7 @@ def spectrum(bars: Bars) -> None:
 def dwell_times(bars: Bars) -> None:
     """Dwell times of both states of a trap, mean 2 s and 0.7 s, read every 5 ms."""
     law = Telegraph(fraction=1.0, depth=0.2, spread=0.0, exponent=1.0, capture=(2.0, 2.0), emission=(0.7, 0.7))
-    trace = traces(QUIET.model_copy(update={"telegraph": law}), (2, 2), 400_000, 5e-3)
+    trace = traces(QUIET.model_copy(update={"telegraph": law}), (2, 2), bars.size(400_000, smoke=20_000), 5e-3)
     for trapped, what in ((False, "empty"), (True, "filled")):
         dwells = []
         for cell in trace.T:
@@ -68,13 +69,13 @@ def dwell_times(bars: Bars) -> None:
 def population(bars: Bars) -> None:
     """Per-cell read sd of the board's array, mean of the quantiles of 16 chips."""
     quantiles, averaged = [], []
-    for seed in range(16):
+    for seed in range(bars.size(16, smoke=1)):
         twin = DigitalTwin("supert-a0", (64, 64), seed)
         twin.cells.conductance = np.tile(np.linspace(0.8e-6, 98e-6, 64), (64, 1))
-        reads = np.stack([twin.read_conductances() for _ in range(500)]) * 1e6
+        reads = np.stack([twin.read_conductances() for _ in range(bars.size(500, smoke=20))]) * 1e6
         sd = reads.std(axis=0)
         quantiles.append([*np.quantile(sd, [0.5, 0.9, 0.95, 0.99]), sd.max()])
-        averaged.append(np.median(reads.reshape(50, 10, 64, 64).mean(axis=1).std(axis=0)))
+        averaged.append(np.median(reads.reshape(-1, 10, 64, 64).mean(axis=1).std(axis=0)))
     names, published = ("median", "p90", "p95", "p99"), (0.65, 2.4, 4.7, 7.0)
     chips = np.array(quantiles)
     for i, (name, value) in enumerate(zip(names, published, strict=True)):
@@ -87,7 +88,7 @@ def population(bars: Bars) -> None:
     print(f"     read sd of the cells, maximum: {chips[:, 4].mean():.1f} uS, board 14.5")
 
 
-PRESETS = ("supert-a0-easy", "supert-a0", "ideal", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
+PRESETS: tuple[str, ...] = ("supert-a0-easy", "supert-a0", "ideal", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
 SESSION = """
 import hashlib, sys
 import numpy as np
@@ -109,7 +110,8 @@ print(digest.hexdigest())
 def same_bits(bars: Bars) -> None:
     """Codes of 256 vectors in one call, one by one and in pieces; whole sessions in processes of their own."""
     different = 0
-    for name in PRESETS:
+    names = bars.size(PRESETS, smoke=PRESETS[:2])
+    for name in names:
         whole, single, pieces = (DigitalTwin(name, (64, 64), 5) for _ in range(3))
         low = -0.2 if whole.info.input_signed else 0.0
         voltages = np.random.default_rng(0).uniform(low, 0.2, (256, 64))
@@ -120,14 +122,14 @@ def same_bits(bars: Bars) -> None:
         ]
         first, *others = (np.concatenate(parts) for parts in codes)
         different += sum(int(np.count_nonzero(first != other)) for other in others)
-    bars.check(f"readings that differ with the batch size, of {len(PRESETS) * 32_768:,}", different, "==", 0)
-    digests = {digest_of_session(batch) for batch in (120, 120, 1, 17)}
+    bars.check(f"readings that differ with the batch size, of {len(names) * 32_768:,}", different, "==", 0)
+    digests = {digest_of_session(batch, names) for batch in bars.size([120, 120, 1, 17], smoke=[120, 17])}
     bars.check("digests of one session in four processes, three batch sizes", len(digests), "==", 1)
-    changed = digest_of_session(120, PRESETS[::-1])
+    changed = digest_of_session(120, names[::-1])
     bars.check("null control: digests with the presets in another order", len(digests | {changed}), "==", 2)
 
 
-def digest_of_session(batch: int, names: tuple[str, ...] = PRESETS) -> str:
+def digest_of_session(batch: int, names: tuple[str, ...]) -> str:
     """What `SESSION` prints in a process of its own."""
     command = [sys.executable, "-c", SESSION, str(batch), *names]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -142,10 +144,12 @@ def presets(bars: Bars) -> None:
         "pcm-joshi": (lambda g: 0.26348 + 1.9650 * g / 25 - 1.1731 * (g / 25) ** 2, np.linspace(3, 25, 12)),
     }
     for name, (law, levels) in laws.items():
-        worst = max(abs(errors(name, g, (), relaxation=None)[0].std() / law(g) - 1) for g in levels)
+        worst = max(
+            abs(errors(name, g, (), relaxation=None)[0].std() / law(g) - 1) for g in levels[:: bars.size(1, smoke=6)]
+        )
         bars.check(f"{name}: sd after programming beside its equation, worst of 12 levels", worst, "<=", 0.01)
     worst = 0.0
-    for g in np.linspace(8, 39, 12):
+    for g in np.linspace(8, 39, bars.size(12, smoke=1)):
         seen = errors("wan-2022", g, (1.0, DAY, 2 * DAY))[1:]
         worst = max(worst, *(abs(e.std() / wan(t, g) - 1) for e, t in zip(seen, (1.0, DAY, 2 * DAY), strict=True)))
     bars.check("wan-2022: totals at 1 s, 1 and 2 days, worst of 36", worst, "<=", 0.01)

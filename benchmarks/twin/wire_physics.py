@@ -23,14 +23,14 @@ def measure(bars: Bars) -> None:
     laws(bars)
     nonlinear(bars)
     noise()
-    cost()
+    cost(bars.size([(64, 15), (128, 5), (256, 2)], smoke=[(8, 1)]))
 
 
 def golden(bars: Bars) -> None:
     """All golden cases through both paths, and with the wires exchanged."""
     worst = {"effective matrix": 0.0, "full solve": 0.0}
     exchanged = []
-    cases = irdrop_cases()
+    cases = irdrop_cases()[: bars.size(None, smoke=4)]
     for case in cases:
         for name, current in (
             ("effective matrix", case.drive @ effective_matrix(case.conductance, case.wires)),
@@ -47,7 +47,7 @@ def golden(bars: Bars) -> None:
 def uniform(bars: Bars) -> None:
     """First and last current of arrays of equal cells."""
     worst = 0.0
-    for size, published in UNIFORM.items():
+    for size, published in list(UNIFORM.items())[: bars.size(None, smoke=1)]:
         share = effective_matrix(np.full((size, size), 100e-6), Wires(r_word=1, r_bit=1)).sum(axis=0) / size / 100e-6
         worst = max(worst, float(np.abs(share[[0, -1]] - published).max()))
     bars.check("IR drop, uniform arrays of 32 to 256, share of the ideal current", worst, "<=", 6e-7, "six digits")
@@ -67,7 +67,7 @@ def random_circuits(count: int) -> Iterator[tuple[FloatArray, FloatArray, Wires]
 def laws(bars: Bars) -> None:
     """Properties over 200 random circuits."""
     power = linear = reciprocal = fast = limit = 0.0
-    for conductance, drive, wires in random_circuits(200):
+    for conductance, drive, wires in random_circuits(bars.size(200, smoke=5)):
         scale = max(float((np.abs(drive) @ conductance).max()), 1e-12)
         largest = max(float(conductance.max()), 1e-12)
         got, matrix = solve(conductance, wires, drive), effective_matrix(conductance, wires)
@@ -91,7 +91,7 @@ def laws(bars: Bars) -> None:
 def nonlinear(bars: Bars) -> None:
     """Cubic cells by Newton steps: residual and power balance."""
     worst, power = 0.0, 0.0
-    for index, (conductance, drive, wires) in enumerate(random_circuits(30)):
+    for index, (conductance, drive, wires) in enumerate(random_circuits(bars.size(30, smoke=2))):
         got = solve(CubicCells(conductance, 1.0 + index), wires, drive)
         worst = max(worst, float(got.residual.max()))
         power = max(power, float(np.abs(got.supplied - got.dissipated).max() / max(got.dissipated.max(), 1e-15)))
@@ -121,10 +121,10 @@ def noise() -> None:
         )
 
 
-def cost() -> None:
+def cost(sizes: list[tuple[int, int]]) -> None:
     """Times as ratios within this run; no bar."""
     rng, wires = np.random.default_rng(2), Wires(r_word=1, r_bit=1)
-    for size, repeats in ((64, 15), (128, 5), (256, 2)):
+    for size, repeats in sizes:
         conductance = rng.uniform(2e-6, 150e-6, (size, size))
         product = best(lambda c=conductance: c @ c, 20)  # type: ignore[misc]
         fast = best(lambda c=conductance: effective_matrix(c, wires), repeats)  # type: ignore[misc]

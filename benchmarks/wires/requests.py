@@ -31,9 +31,9 @@ _SHAPE = (16, 12)
 _THREADS = 4
 
 
-def fuzz(bars: Bars, quick: bool) -> None:
+def fuzz(bars: Bars) -> None:
     """Requests of every kind with something out of limits: nothing may leave the computer."""
-    count = 200 if quick else 5000
+    count = bars.size(5000, quick=200, smoke=10)
     sent, entries, accepted, asked = 0, 0, 0, 0
     rng = np.random.default_rng(7)
     notes = Conversation()
@@ -97,9 +97,9 @@ def _over_a_limit(array: CrossbarArray, rng: np.random.Generator) -> Callable[[]
     return lambda: array.apply_pulses(Pulses.on(np.ones(shape, dtype=np.bool_), kind, voltage, gate, width))
 
 
-def threads(bars: Bars, quick: bool) -> None:
+def threads(bars: Bars) -> None:
     """Questions from several threads on one link, each with an answer of its own."""
-    each = 500 if quick else 25_000
+    each = bars.size(25_000, quick=500, smoke=10)
     mixed: list[str] = []
     tester = ScpiArrayTester(BenchTwin("supert-a0-easy", (4, 4), 1), watchdog=0.0)
     with TcpPort(tester) as port:
@@ -123,7 +123,7 @@ def threads(bars: Bars, quick: bool) -> None:
     bars.check("of these mixed up", len(mixed), "==", 0)
 
 
-def same_bits(bars: Bars, quick: bool) -> None:
+def same_bits(bars: Bars) -> None:
     """Readings and pulses over the wires that carry codes, beside the twin in process with the same seed."""
     grid = dac_voltage(dac_code(np.linspace(1.0, 3.0, 4096).reshape(64, 64), DAC_OFFSET), DAC_OFFSET)
     gate = dac_voltage(dac_code(np.array([0.8, 5.0]), DAC_OFFSET), DAC_OFFSET)

@@ -28,21 +28,21 @@ from twin.instruments.virtual_supert_a0 import SuperTBoard
 _IDN: Turn = ([b"*IDN?\n"], b"imssa_lab,responder,1,1.0\n")
 _VALUES = np.random.default_rng(0).random((64, 64)).astype("<f4")
 _BLOCK: Turn = ([b"BLOCK\n"], b"#516384" + _VALUES.tobytes() + b"\n")
-_ROUNDS = 40
 Read = Callable[[], object]
 
 
-def speed(bars: Bars, quick: bool) -> None:
+def speed(bars: Bars) -> None:
     """Ratios of rates, each from rounds in turn."""
-    each = 20 if quick else 100
-    _visa(bars, each)
-    _supert(bars, each)
+    each = bars.size(100, quick=20, smoke=2)
+    rounds = bars.size(40, smoke=1)
+    _visa(bars, each, rounds)
+    _supert(bars, each, rounds)
 
 
-def _visa(bars: Bars, each: int) -> None:
+def _visa(bars: Bars, each: int, rounds: int) -> None:
     with responder("tcp", [_IDN], [_IDN]) as linked, responder("tcp", [_IDN], [_IDN]) as plain:
         link, wire = _link(linked), _socket(plain)
-        rates = _rates({"link": lambda: _line(link), "raw": lambda: _raw(wire, *_IDN)}, each)
+        rates = _rates({"link": lambda: _line(link), "raw": lambda: _raw(wire, *_IDN)}, each, rounds)
         bars.check(
             "*IDN? through the VISA link, of a raw socket",
             rates["link"] / rates["raw"],
@@ -68,6 +68,7 @@ def _visa(bars: Bars, each: int) -> None:
                 "stock": lambda: instrument.query_binary_values("BLOCK", datatype="f", container=np.array),
             },
             max(each // 4, 5),
+            rounds,
         )
         megabytes = {name: f"{rate * _VALUES.nbytes / 1e6:.0f} MB/s" for name, rate in rates.items()}
         bars.check(
@@ -89,7 +90,7 @@ def _visa(bars: Bars, each: int) -> None:
         instrument.close()
 
 
-def _supert(bars: Bars, each: int) -> None:
+def _supert(bars: Bars, each: int, rounds: int) -> None:
     inputs = np.random.default_rng(1).uniform(0, 0.2, (60, 64))
     reads: dict[str, Callable[[CrossbarArray], object]] = {
         "superT array read": lambda array: array.read_conductances(),
@@ -105,6 +106,7 @@ def _supert(bars: Bars, each: int) -> None:
             rates = _rates(
                 {"driver": lambda: read(array), "raw": lambda: [_raw_file(file, *turn) for turn in repeated]},  # noqa: B023
                 max(each // 10, 3),
+                rounds,
             )
             size = sum(sum(map(len, asked)) + len(answered) for asked, answered in repeated)
             bars.check(
@@ -130,10 +132,10 @@ def _recorded(read: Callable[[CrossbarArray], object]) -> tuple[list[Turn], list
     return notes.turns[:first], notes.turns[first:second]
 
 
-def _rates(jobs: dict[str, Read], each: int) -> dict[str, float]:
+def _rates(jobs: dict[str, Read], each: int, rounds: int) -> dict[str, float]:
     """How many a second in the best of the rounds, in which the jobs take turns: others use this computer too."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for name, job in jobs.items():
             started = time.perf_counter()
             for _ in range(each):

@@ -1,0 +1,1 @@
+"""The parts of `make measure-rooms`; `benchmarks.measure_rooms` runs them."""
