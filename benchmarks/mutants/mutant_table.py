@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.bars import Bars
+from benchmarks.mutants.mutant_trials import TIMED
 from benchmarks.mutants.mutations import Mutant
 from benchmarks.mutants.results import Result
-from benchmarks.mutants.trials import TIMED
 
 PART_BAR, WHOLE_BAR = 0.90, 0.95
 

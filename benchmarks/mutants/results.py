@@ -7,8 +7,8 @@ import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.mutants.mutant_trials import KILLED, TIMED, Outcome
 from benchmarks.mutants.mutations import Mutant
-from benchmarks.mutants.trials import KILLED, TIMED, Outcome
 
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from benchmarks.mutants.line_map import make_map, out_of_date, read_map
 from benchmarks.mutants.mutant_table import print_table
+from benchmarks.mutants.mutant_trials import Outcome, Round, rounds, try_mutant
 from benchmarks.mutants.mutations import Mutant, sample
 from benchmarks.mutants.results import EQUIVALENT, Result, Results, reviewed_equivalents
 from benchmarks.mutants.tested_parts import DEFAULT, TestedPart, all_tests, digest, imported_first, read_parts
 from benchmarks.mutants.trial_process import import_heavy, private_copy
-from benchmarks.mutants.trials import Outcome, Round, rounds, try_mutant
 
 SEED = 20261129
 
