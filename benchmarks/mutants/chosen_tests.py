@@ -19,7 +19,7 @@ def tests_of(mutant: Mutant, tree: Path, known: LineMap) -> set[str]:
     """Tests that execute the statement of the mutant.
 
     The lines of a compiled loop are seen by nobody: its callers answer for it. What a file does while it is imported
-    concerns every test that executes any of its functions or, where it has none, that imports it.
+    concerns every test that imports it.
     """
     module = _parsed(tree / mutant.path)
     inside = _function_of(module, mutant.line)
@@ -27,7 +27,7 @@ def tests_of(mutant: Mutant, tree: Path, known: LineMap) -> set[str]:
         if is_compiled(inside):
             return set().union(*(known.tests_of_lines(path, lines) for path, lines in _calls(tree, inside.name)))
         return known.tests_of_lines(mutant.path, _statement_of(inside, mutant.line))
-    return known.tests_of_file(mutant.path) or known.tests_of_lines(mutant.path, [0])
+    return known.tests_of_lines(mutant.path, [0])
 
 
 def in_order(tests: Iterable[str], known: LineMap, limit_s: float) -> tuple[list[str], int]:

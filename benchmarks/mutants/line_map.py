@@ -30,10 +30,6 @@ class LineMap:
         here = self.lines.get(path, {})
         return set().union(*(here.get(line, set()) for line in lines))
 
-    def tests_of_file(self, path: str) -> set[str]:
-        """All tests that execute a line of the file, beyond importing it."""
-        return self.tests_of_lines(path, (line for line in self.lines.get(path, {}) if line))
-
 
 def read_map(store: Path, test_files: Iterable[str]) -> LineMap:
     """The map of those test files that have one in `store`."""

@@ -46,13 +46,19 @@ def test_a_wait_sleeps_in_pieces_of_half_a_second(monkeypatch: pytest.MonkeyPatc
     assert [seconds for seconds in naps if seconds] == [0.5, 0.5, 0.25]
 
 
-def test_making_a_wrapper_safe_makes_the_array_in_it_safe() -> None:
+def test_a_wrapper_makes_the_array_in_it_safe_and_closes_it() -> None:
     class Noted(DigitalTwin):
-        safe = 0
+        safe = closed = 0
 
         def _make_safe(self) -> None:
             self.safe += 1
 
+        def _close(self) -> None:
+            self.closed += 1
+
     array = Noted(shape=(2, 2))
-    Wrapper(Wrapper(array)).make_safe()
-    assert array.safe == 1
+    wrapped = Wrapper(Wrapper(array))
+    wrapped.make_safe()
+    assert (array.safe, array.closed) == (1, 0)
+    wrapped.close()
+    assert (array.safe > 1, array.closed) == (True, 1)

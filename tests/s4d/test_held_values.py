@@ -82,6 +82,26 @@ def test_input_gains_have_a_scale_for_each_channel(step: str) -> None:
         assert layer.b_quantiser(gains).numpy() == pytest.approx(gains.numpy(), rel=1e-5)
 
 
+@pytest.mark.parametrize(("form", "pole_at_rest"), [("delta", 1.0), ("direct", 0.0)])
+def test_cells_err_on_what_they_hold(form: str, pole_at_rest: float) -> None:
+    """In the delta form cells hold M - 1: a pole at 1 leaves them empty. The errors meet that, then b and c."""
+    given: list[torch.Tensor] = []
+
+    class Noted:
+        def apply(self, weights: torch.Tensor, dims: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+            given.append(weights.detach())
+            return weights
+
+    layer = S4DLayer(Architecture(inputs=1, classes=2, channels=3, states=2).poles(rng()), rng())
+    layer.set_precision(Precision.parse(f"float, form={form}"))
+    layer.set_cell_errors(Noted(), rng())  # type: ignore[arg-type]
+    layer.train()
+    layer(torch.zeros(1, 5, 3))
+    transition, b, c, _ = layer.matrices()
+    assert given[0].numpy() == pytest.approx((transition - pole_at_rest * torch.eye(2)).detach().numpy(), abs=1e-7)
+    assert [part.shape for part in given[1:]] == [b.shape, c.shape]
+
+
 def test_a_bias_starts_evenly_about_zero() -> None:
     """Uniform within 1 / sqrt(inputs) of either sign, as the weights."""
     linear = QuantisedLinear(4, 4000, rng())
