@@ -42,7 +42,7 @@ class Stream(Protocol):
         """At least 1 and at most `limit` bytes, or LinkTimeout or LinkLost."""
 
     def pending(self) -> bool:
-        """Whether something has come that nobody has asked for; False where the wire cannot tell."""
+        """Whether unrequested bytes have arrived; False where that cannot be known."""
 
     def close(self) -> None:
         """Let go of the port; a second call does nothing."""
@@ -196,7 +196,7 @@ class Link:
             if self._closed:
                 raise LinkLost(f"{self.name}: {self._closed}; open it again")
             if not self._poison and self._stream.pending():
-                self._poison = "bytes came that nobody had asked for"
+                self._poison = "unrequested bytes arrived"
             talk = Exchange(self._stream, deadline)
             try:
                 if self._poison:

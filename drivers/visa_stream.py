@@ -1,8 +1,8 @@
 """VISA resources as a `Stream`: pyvisa with the backend pyvisa-py, or any other by name.
 
 Reads are raw with termination off; lines and blocks are cut by the link. On TCP sockets pyvisa-py does not look at
-the result of connecting, waits for ever in a write that nobody takes, spins on a closed connection and reads ahead;
-so its socket is asked first whether a step can be taken without waiting, and only then the step is taken.
+the result of connecting, waits forever where the instrument does not read, spins on a closed connection, and
+reads ahead; so its socket is first asked whether a step can be taken without waiting.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class WaitingRecorder:
 
 
 class RecordingStream:
-    """`stream`, with every byte told to `recorder`: those to the instrument before they are sent."""
+    """`stream`, with every byte passed to `recorder`, those to the instrument before they are sent."""
 
     def __init__(self, stream: Stream, recorder: WireRecorder) -> None:
         self._stream = stream

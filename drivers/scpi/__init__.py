@@ -21,7 +21,7 @@ def open_scpi(resource: str, options: Mapping[str, str]) -> ScpiArray:
 
     Raises:
         ConfigError: an unknown option, a value that cannot be read, or no VISA resource.
-        LinkError: nobody answers there, or somebody else.
+        LinkError: no answer, or another instrument.
     """
     unknown = set(options) - _OPTIONS
     if unknown:

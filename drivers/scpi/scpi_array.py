@@ -31,7 +31,7 @@ class ScpiWire:
         timeout: s for the instrument to answer what takes no time.
 
     Raises:
-        LinkError: nobody answers, or somebody else (WrongInstrument).
+        LinkError: no answer, or another instrument (WrongInstrument).
     """
 
     def __init__(self, stream: Stream, timeout: float = _DEFAULT_TIMEOUT) -> None:

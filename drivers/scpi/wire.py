@@ -1,6 +1,6 @@
 """The bytes of the SCPI array interface (docs/scpi.md): blocks, calls with number and checksum, number arrays.
 
-Pure functions, shared by the driver and by the instrument that the twin stands behind.
+Pure functions, shared by the driver and by the virtual instrument.
 """
 
 from __future__ import annotations

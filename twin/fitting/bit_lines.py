@@ -19,7 +19,7 @@ def fit_columns(
 ) -> Outcome:
     """Fit currents = gain (V @ G) + offset column by column, and one resistance per wire segment.
 
-    Wires and gains are told apart by the pattern: a wire weakens far cells more than near ones. The resistance is
+    Wires and gains differ in their pattern: a wire weakens far cells more than near ones. The resistance is
     kept only where it lowers the error of the half of the products that was not fitted.
 
     Args:
@@ -56,7 +56,9 @@ def fit_columns(
         )
         model = voltages @ effective_matrix(conductance, Wires(r_word=resistance, r_bit=resistance))
         gain, offset, rest = _lines(model, currents)
-        outcome.undetermined.append("word lines against bit lines, and drivers: one resistance stands for all wires")
+        outcome.undetermined.append(
+            "word lines against bit lines, and drivers: one resistance is taken for all wires"
+        )
     else:
         outcome.chosen = "no wires"
         outcome.undetermined.append("wire resistance: it does not show beside noise and gains in these products")

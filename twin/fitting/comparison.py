@@ -88,7 +88,7 @@ _Answer = tuple[str, FloatArray | ProgrammingReport, FloatArray | None]
 
 
 def _calls(run: Run, number: int) -> list[tuple[int, str, int]]:
-    """Calls to one array in order; those made inside a default recipe are left out, the recipe itself stands."""
+    """Calls to one array in order; those made inside a default recipe are left out, the recipe itself is kept."""
     tables = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program")
     calls = [
         (int(seq), table, row)
@@ -149,16 +149,16 @@ def _collect(answers: Iterator[_Answer], into: dict[str, list[FloatArray]]) -> N
     A session asks for the same cells and bit lines again and again; each answer for itself would count as another
     cell, and the smallest difference as more than chance.
     """
-    told: dict[str, list[FloatArray]] = {}
-    for name, values in _told(answers):
-        told.setdefault(name, []).append(values)
-    for name, calls in told.items():
+    values_of: dict[str, list[FloatArray]] = {}
+    for name, values in _statistics(answers):
+        values_of.setdefault(name, []).append(values)
+    for name, calls in values_of.items():
         stacked = np.stack(calls)
         known = np.isfinite(stacked).any(axis=0)
         into.setdefault(name, []).append(np.nanmean(stacked[:, known], axis=0))
 
 
-def _told(answers: Iterator[_Answer]) -> Iterator[tuple[str, FloatArray]]:
+def _statistics(answers: Iterator[_Answer]) -> Iterator[tuple[str, FloatArray]]:
     """What single calls say: programming, read noise, drift between reads, gains of bit lines; NaN where nothing."""
     left = last = None
     for table, answer, volts in answers:

@@ -79,7 +79,7 @@ def judge_levels(
 
 
 def named_levels(table: Table, role: str) -> FloatArray:
-    """What tells levels apart: the column `level`, else distinct values of `role`, else sixteen equal shares."""
+    """What distinguishes levels: the column `level`, else distinct values of `role`, else sixteen equal shares."""
     if "level" in table:
         return table["level"]
     values = table[role]
@@ -97,7 +97,10 @@ def thin_levels(table: Table, names: FloatArray) -> list[Remark]:
         cells = np.unique(table["cell"][at]).size
         if cells < THIN:
             remarks.append(
-                Remark(f"level {one:g} has only {cells} cells; its law leans on its neighbours", table.numbers(at))
+                Remark(
+                    f"level {one:g} has only {cells} cells; its parameters are interpolated from neighbouring levels",
+                    table.numbers(at),
+                )
             )
     return remarks
 

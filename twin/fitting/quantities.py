@@ -1,4 +1,4 @@
-"""Which quantity a table can tell, and its fit."""
+"""Which quantity can be fitted to a table, and its fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEEDS = {
     "stuck": ("bit", "conductance"),
     "noise": ("time", "conductance"),
 }
-"""The columns that tell a quantity, the most telling first; `noise` also takes readings without times."""
+"""The columns that each quantity needs, the most specific first; `noise` also takes readings without times."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FitChoices:
 
 
 def quantity_of(table: Table) -> str:
-    """The quantity that the columns of a table tell.
+    """The quantity that the columns of a table allow.
 
     Raises:
         DataError: none.
@@ -49,7 +49,7 @@ def quantity_of(table: Table) -> str:
         return "noise"
     wanted = "; ".join(f"{quantity}: {', '.join(roles)}" for quantity, roles in NEEDS.items())
     raise DataError(
-        f"{table.source}: columns {', '.join(table.columns)} tell no quantity; each needs: {wanted}; "
+        f"{table.source}: columns {', '.join(table.columns)} allow no fit; the quantities need: {wanted}; "
         "name columns with --column ROLE=NAME"
     )
 
@@ -58,7 +58,7 @@ def fit_quantity(table: Table, quantity: str, choices: FitChoices, rng: np.rando
     """Fit one quantity.
 
     Raises:
-        DataError: the table cannot tell it.
+        DataError: the table lacks columns for it.
     """
     fits: dict[str, Callable[[], Outcome]] = {
         "relaxation": lambda: fit_relaxation(

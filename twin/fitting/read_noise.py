@@ -19,7 +19,7 @@ _WEIGHT = 0.5
 """Frequencies count as f^-0.5: between equal ones, which would fit the white part alone, and equal octaves."""
 
 _PART, _STRANGE, _ROUNDS = 0.02, 5.0, 20
-"""Width of a part of the spectrum per reading; sd by which one stands out that holds interference."""
+"""Width of a part of the spectrum per reading; sd beyond which a part counts as interference."""
 
 
 @dataclass(frozen=True)

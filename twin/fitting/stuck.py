@@ -62,5 +62,7 @@ def fit_stuck(table: Table) -> Outcome:
         "high resistance, median": f"{1e6 * off:.2f} uS",
         "border": f"{1e6 * middle:.2f} uS",
     }
-    outcome.undetermined.append("stuck against unlucky: one reading after one write; a second write tells them apart")
+    outcome.undetermined.append(
+        "stuck against unlucky: one reading after one write; a second write distinguishes them"
+    )
     return outcome

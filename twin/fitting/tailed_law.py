@@ -146,7 +146,7 @@ def fit_levels(
     """Fit the law to displacements (n,) of cells at levels (n,), S; one displacement a cell.
 
     Penalised maximum likelihood; the intervals are those of a one-step bootstrap over cells: each replicate weighs
-    the cells anew (exponential weights) and takes one Newton step from the optimum.
+    the cells again (exponential weights) and takes one Newton step from the optimum.
 
     Raises:
         DataError: the displacements do not spread, so there is nothing to fit.

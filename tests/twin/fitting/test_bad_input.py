@@ -28,7 +28,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
         read_table(path, Reading(columns={"conductance": "conductanc"}))
     with pytest.raises(ConfigError, match="'colour' is no column"):
         read_table(path, Reading(columns={"colour": "g"}))
-    with pytest.raises(DataError, match="tell no quantity"):
+    with pytest.raises(DataError, match="allow no fit"):
         quantity_of(read_table(path, Reading(columns={"conductance": "g"})))
 
 
