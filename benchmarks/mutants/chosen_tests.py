@@ -125,6 +125,9 @@ def _calls(tree: Path, name: str) -> Iterator[tuple[str, set[int]]]:
             for node in ast.walk(_parsed(path)):
                 if isinstance(node, _Function) and is_compiled(node) and _mentions(node, asked):
                     names.add(node.name)
+                elif isinstance(node, ast.Assign) and _mentions(node.value, asked):
+                    # another name for it, such as that of the faster of two
+                    names |= {one.id for one in node.targets if isinstance(one, ast.Name) and _is_choice(node.value)}
     for path in _source_files(tree):
         lines = set().union(
             *(
@@ -135,6 +138,10 @@ def _calls(tree: Path, name: str) -> Iterator[tuple[str, set[int]]]:
         )
         if lines:
             yield path.relative_to(tree).as_posix(), lines
+
+
+def _is_choice(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name) or (isinstance(value, ast.IfExp) and isinstance(value.body, ast.Name))
 
 
 def _mentions(node: ast.AST, names: set[str]) -> set[int]:
