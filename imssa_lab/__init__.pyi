@@ -88,8 +88,8 @@ from twin.fitting.profile_file import fitted_profile as fitted_profile
 from twin.fitting.profile_file import write_profile as write_profile
 from twin.fitting.quantities import FitChoices as FitChoices
 from twin.fitting.quantities import fit_quantity as fit_quantity
-from twin.fitting.run_tables import programming_table as programming_table
-from twin.fitting.run_tables import relaxation_table as relaxation_table
+from twin.fitting.tables.run_tables import programming_table as programming_table
+from twin.fitting.tables.run_tables import relaxation_table as relaxation_table
 
 __version__: str
 __all__: list[str]

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from benchmarks.bars import Bars
 from imssa_lab.contract.hal import FloatArray
 from twin import DigitalTwin, TwinProfile
-from twin.fitting.measured_tables import Reading, Table, read_table
 from twin.fitting.relaxation_fit import fit_relaxation
+from twin.fitting.tables.measured_tables import Reading, Table, read_table
 from twin.fitting.tailed_law import fit_levels
 from twin.profile import Timing
 from twin.relaxation import LogTimeRelaxation, RelaxingCells, tailed

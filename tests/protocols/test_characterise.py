@@ -221,7 +221,7 @@ def test_faults_and_pulses_go_into_the_chip_record(tmp_path: Path) -> None:
 
 
 def test_the_tables_are_read_by_a_fit_as_they_are(tmp_path: Path) -> None:
-    tables = pytest.importorskip("twin.fitting.measured_tables")
+    tables = pytest.importorskip("twin.fitting.tables.measured_tables")
     pytest.importorskip("pandas")
     twin = DigitalTwin(healthy(), SHAPE, seed=1)
     for name, roles in (

@@ -7,7 +7,7 @@ import numpy as np
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import FloatArray
 from twin.fitting.fit_outcome import Curve, Outcome, Parameter, Remark
-from twin.fitting.measured_tables import Table
+from twin.fitting.tables.measured_tables import Table
 
 POINTS_NEEDED = 6
 _BANDS = 6

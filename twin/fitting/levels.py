@@ -11,7 +11,7 @@ from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.fitting.fit_outcome import Curve, Group, Outcome, Parameter, Remark
 from twin.fitting.goodness import FEWEST, banded, judge
-from twin.fitting.measured_tables import Table
+from twin.fitting.tables.measured_tables import Table
 from twin.fitting.tailed_law import GAUSSIAN, NAMES, TAILED, LevelLaw, fit_levels
 
 MODELS = {"gaussian": GAUSSIAN, "tailed": TAILED}

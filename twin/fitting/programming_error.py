@@ -23,7 +23,7 @@ from twin.fitting.levels import (
     thin_levels,
     worst,
 )
-from twin.fitting.measured_tables import Table, mostly_positive
+from twin.fitting.tables.measured_tables import Table, mostly_positive
 from twin.fitting.tailed_law import LevelLaw, knots_for
 from twin.relaxation import tailed
 

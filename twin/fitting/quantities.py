@@ -10,11 +10,11 @@ import numpy as np
 from imssa_lab.contract.errors import DataError
 from twin.fitting.current_voltage import fit_current_voltage
 from twin.fitting.fit_outcome import Outcome
-from twin.fitting.measured_tables import Table
 from twin.fitting.programming_error import fit_programming
 from twin.fitting.read_noise import fit_read_noise
 from twin.fitting.relaxation_fit import fit_relaxation
 from twin.fitting.stuck import fit_stuck
+from twin.fitting.tables.measured_tables import Table
 
 NEEDS = {
     "relaxation": ("cell", "time", "initial", "conductance"),

@@ -10,7 +10,7 @@ from scipy import optimize, stats
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.fitting.fit_outcome import Curve, Outcome, Parameter, Remark
-from twin.fitting.measured_tables import Table, mostly_positive
+from twin.fitting.tables.measured_tables import Table, mostly_positive
 
 READINGS_NEEDED = 100
 _CELLS_FOR_SPREAD, _SPAN_FOR_EXPONENT = 5, 2.0

@@ -7,7 +7,7 @@ from scipy import stats
 
 from imssa_lab.contract.errors import DataError
 from twin.fitting.fit_outcome import Outcome, Parameter, Remark
-from twin.fitting.measured_tables import Table, mostly_positive
+from twin.fitting.tables.measured_tables import Table, mostly_positive
 
 
 def fit_stuck(table: Table) -> Outcome:

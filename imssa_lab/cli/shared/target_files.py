@@ -65,7 +65,7 @@ def _npy(path: Path) -> FloatArray:
 
 
 def _csv(path: Path, separator: str, decimal: str) -> FloatArray:
-    from twin.fitting.delimited_text import decimal_hint, number, read_fields
+    from twin.fitting.tables.delimited_text import decimal_hint, number, read_fields
 
     try:
         found = read_fields(path, separator, headless=True)

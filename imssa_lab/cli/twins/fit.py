@@ -11,13 +11,12 @@ import typer
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table, new_folder, provenance, stages
-from imssa_lab.cli.shared.target_files import read_separator
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from twin.fitting.fit_outcome import Outcome
-    from twin.fitting.measured_tables import Reading
     from twin.fitting.quantities import FitChoices
+    from twin.fitting.tables.measured_tables import Reading
 
 
 LAW_FAILS = 3
@@ -89,10 +88,11 @@ def fit(
     Example: imssa fit relax.csv --column conductance=g --column initial=g0 --unit conductance=uS
     --unit initial=uS --out my-chip
     """
+    from imssa_lab.cli.shared.target_files import read_separator
     from imssa_lab.report.page import require_plots
-    from twin.fitting.measured_tables import Reading
     from twin.fitting.profile_file import fitted_profile, write_profile
     from twin.fitting.quantities import FitChoices
+    from twin.fitting.tables.measured_tables import Reading
     from twin.profile import TwinProfile
 
     require_plots()
@@ -136,9 +136,10 @@ def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: FitChoic
     """What was fitted, and to which data."""
     import numpy as np
 
-    from twin.fitting import quantities, run_tables
+    from twin.fitting import quantities
     from twin.fitting.bit_lines import fit_columns
-    from twin.fitting.measured_tables import read_table
+    from twin.fitting.tables import run_tables
+    from twin.fitting.tables.measured_tables import read_table
 
     rng = np.random.default_rng(seed)
     if not run_tables.is_run(data):

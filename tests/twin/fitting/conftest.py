@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twin.fitting.measured_tables import Table
+from twin.fitting.tables.measured_tables import Table
 from twin.relaxation import fallen, tailed
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "rram"

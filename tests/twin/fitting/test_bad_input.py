@@ -6,12 +6,12 @@ import pytest
 from imssa_lab.contract.errors import ConfigError, DataError
 from tests.twin.fitting.conftest import relaxed, table
 from twin.fitting.current_voltage import fit_current_voltage
-from twin.fitting.measured_tables import Reading, read_table
 from twin.fitting.programming_error import fit_programming
 from twin.fitting.quantities import quantity_of
 from twin.fitting.read_noise import fit_read_noise
 from twin.fitting.relaxation_fit import fit_relaxation
 from twin.fitting.stuck import fit_stuck
+from twin.fitting.tables.measured_tables import Reading, read_table
 
 HEAD = "cell,time,initial,conductance\n"
 

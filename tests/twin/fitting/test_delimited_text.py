@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.errors import DataError
-from twin.fitting.measured_tables import Reading, Table, read_table
+from twin.fitting.tables.measured_tables import Reading, Table, read_table
 
 UNITS = {"initial": "uS", "conductance": "uS"}
 ROWS = [(cell, time, 60.0 + cell, 59.5 + cell - 0.1 * time) for cell in range(4) for time in (1, 10)]

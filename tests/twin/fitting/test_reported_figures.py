@@ -7,9 +7,9 @@ from imssa_lab.contract.hal import FloatArray
 from tests.twin.fitting.conftest import table
 from twin.fitting.current_voltage import fit_current_voltage
 from twin.fitting.fit_outcome import Outcome
-from twin.fitting.measured_tables import Table
 from twin.fitting.read_noise import allan_deviation, fit_read_noise
 from twin.fitting.stuck import fit_stuck
+from twin.fitting.tables.measured_tables import Table
 
 
 def curves(g: FloatArray, power: int, bend: float, offset: FloatArray | float = 0.0) -> Table:

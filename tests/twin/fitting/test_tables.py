@@ -8,8 +8,8 @@ import pytest
 from imssa_lab.contract.errors import DataError
 from imssa_lab.log import record
 from twin import DigitalTwin
-from twin.fitting.measured_tables import Reading, read_table
-from twin.fitting.run_tables import programming_table
+from twin.fitting.tables.measured_tables import Reading, read_table
+from twin.fitting.tables.run_tables import programming_table
 
 
 def test_the_table_of_a_run_is_what_its_programming_reported(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.log import Run, open_run
-from twin.fitting.measured_tables import Table
+from twin.fitting.tables.measured_tables import Table
 
 
 def is_run(path: Path) -> bool:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
-from twin.fitting.delimited_text import decimal_hint, number, other_separator, read_fields
 from twin.fitting.fit_outcome import Remark
+from twin.fitting.tables.delimited_text import decimal_hint, number, other_separator, read_fields
 
 ROLES = {
     "cell": "which cell: an address or a number",

@@ -1,0 +1,1 @@
+"""Measurements as tables in SI units: files that people have, and run files."""
