@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -49,9 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
             print(mutant.key)
         return 0
     run = _Run(tree, folder, given)
-    with run.workers() as pool:
+    pool = run.workers()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
         run.bring_map_up_to_date(pool, parts)
         found = {part.name: dict(run.tried(pool, part, samples[part.name])) for part in parts}
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C or SIGTERM only the trials under way come to their end
     return print_table(samples, found, reviewed_equivalents(given.equivalent))
 
 
@@ -109,6 +114,7 @@ class _Run:
 
 def _begin(tree: Path, folders: SimpleQueue[Path]) -> None:
     global _bench
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # tests of signals expect what a process begins with
     folder = folders.get()
     folder.mkdir(parents=True, exist_ok=True)
     _bench = _Bench(folder, private_copy(tree, folder))

@@ -92,3 +92,17 @@ def test_read_noise_has_a_curve_for_each_cell_and_says_what_it_leaves_open() -> 
     assert [curve.title.split(",")[0] for curve in outcome.curves[:3]] == ["cell 0", "cell 1", "cell 2"]
     for word in ("telegraph noise", "drift", "time constants"):
         assert any(text.startswith(word) for text in outcome.undetermined)
+
+
+def test_readings_without_times_count_by_number() -> None:
+    """A hum every fifth reading is named by its frequency per reading."""
+    rng = np.random.default_rng(2)
+    place = np.arange(4096)
+    hum = 1.5e-6 * np.sin(2 * np.pi * (0.2 * place + 0.01 * np.cumsum(rng.standard_normal(place.size))))
+    data = table(conductance=50e-6 + 1e-6 * rng.standard_normal(place.size) + hum)
+    outcome = fit_read_noise(data, rng)
+    (named,) = (str(one) for one in outcome.remarks if "interference" in str(one))
+    assert "per reading" in named
+    low, high = (float(word) for word in named.split(" at ")[1].split(" per ")[0].split(" to "))
+    assert low <= 0.2 <= high
+    assert any("time constants" in text for text in outcome.undetermined)
