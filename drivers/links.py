@@ -44,6 +44,9 @@ class Stream(Protocol):
     def pending(self) -> bool:
         """Whether unrequested bytes have arrived; False where that cannot be known."""
 
+    def clear(self, deadline: Deadline) -> bool:
+        """Device clear (IEEE 488.1): drop what is under way on both sides; False where the wire has none."""
+
     def close(self) -> None:
         """Let go of the port; a second call does nothing."""
 
@@ -255,6 +258,13 @@ class Link:
         raise trouble or LinkCorrupt(f"{self.name}: no handshake was tried")
 
     def _drain(self, deadline: Deadline) -> None:
+        """Until nothing is under way.
+
+        Who takes messages one by one is not read from for it: asked to talk with nothing to say, it finds an error
+        (-420).
+        """
+        if self._stream.clear(deadline):
+            return
         drained, last = 0, b""
         while drained < DRAIN_LIMIT:
             quiet = deadline.at_most(QUIET)

@@ -86,6 +86,9 @@ class _SerialStream:
     def pending(self) -> bool:
         return self._opened.is_open and bool(self._readable.poll(0))
 
+    def clear(self, deadline: Deadline) -> bool:
+        return False
+
     def close(self) -> None:
         self._opened.close()
 

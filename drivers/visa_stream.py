@@ -116,6 +116,22 @@ class _MessageStream:
     def pending(self) -> bool:
         return False
 
+    def clear(self, deadline: Deadline) -> bool:
+        if self.name.upper().endswith("::SOCKET"):
+            return False
+        try:
+            self._allow(deadline)
+            self._library.clear(self._session)
+        except NotImplementedError:
+            return False
+        except pyvisa.errors.VisaIOError as error:
+            if error.error_code == StatusCode.error_nonsupported_operation:
+                return False
+            raise self._failed(error) from error
+        except OSError as error:
+            raise self._failed(error) from error
+        return True
+
     def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:  # the manager stays: closing it would close the resources of others
@@ -179,6 +195,9 @@ class _SocketStream:
 
     def pending(self) -> bool:
         return self._opened is not None and bool(self._readable.poll(0))
+
+    def clear(self, deadline: Deadline) -> bool:
+        return False
 
     def close(self) -> None:
         opened, self._opened = self._opened, None

@@ -90,6 +90,10 @@ class RecordingStream:
         """As `Stream`."""
         return self._stream.pending()
 
+    def clear(self, deadline: Deadline) -> bool:
+        """As `Stream`; no bytes to write down."""
+        return self._stream.clear(deadline)
+
     def close(self) -> None:
         """As `Stream`."""
         self._stream.close()
@@ -115,6 +119,10 @@ class ReplayingStream:
 
     def pending(self) -> bool:
         """What comes comes when it is asked for."""
+        return False
+
+    def clear(self, deadline: Deadline) -> bool:
+        """As `Stream`."""
         return False
 
     def close(self) -> None:

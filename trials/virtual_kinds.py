@@ -17,7 +17,7 @@ from imssa_lab.station.addresses import open_array
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import PtyPort, TcpPort
 from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
+from twin.instruments.virtual_smu_matrix import Matrix707A, Wiring, meter, meter_profile
 from twin.instruments.virtual_supert_a0 import SuperTBoard
 from twin.instruments.wire_faults import Faults
 
@@ -63,9 +63,9 @@ def virtual_smu(shape: tuple[int, int], seed: int = 3) -> Iterator[Virtual]:
     bench = BenchTwin(meter_profile("supert-a0-easy"), shape, seed)
     wiring = Wiring(bench)
     with (
-        TcpPort(Meter(wiring)) as smu,
-        TcpPort(Meter(wiring, gates=True)) as gate,
-        TcpPort(Matrix707(wiring)) as matrix,
+        TcpPort(meter(wiring)) as smu,
+        TcpPort(meter(wiring, gates=True)) as gate,
+        TcpPort(Matrix707A(wiring)) as matrix,
     ):
         options = f"gate={gate.resource}&matrix={matrix.resource}&shape={shape[0]}x{shape[1]}&timeout=2"
         address = f"visa+smu-matrix:{smu.resource}?{options}"

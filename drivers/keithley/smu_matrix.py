@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from drivers.keithley.instruments import SourceMeter, Switch, open_switch
+from drivers.keithley.matrices import Switch, open_switch
+from drivers.keithley.meters import RAMP_STEP, SourceMeter
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
@@ -20,12 +21,10 @@ _log = logging.getLogger(__name__)
 COMPLIANCE = 10e-3
 NO_CONTACT = 1e-9
 """A at the read voltage that no line with a contact stays below: a cell of 5 nS."""
-_HOLD = 1e-3
-_POINT, _SWITCHING = 20e-3, 15e-3  # s: a current over one power line cycle, relays
 _HIGH, _LOW, _GATE = 0, 1, 2
-LIMITS = limits(shortest=1e-6)
+_SWITCHING, _STEP = 15e-3, 5e-3  # s: relays, a step of a ramp
 _RECIPE = RECIPE.model_copy(update={"set_width": 1e-3})
-_OPTIONS = {"gate", "matrix", "switch", "shape", "compliance", "timeout", "backend"}
+_OPTIONS = {"gate", "matrix", "switch", "shape", "compliance", "terminals", "timeout", "backend"}
 
 
 class SmuMatrixArray(CrossbarArray):
@@ -33,14 +32,16 @@ class SmuMatrixArray(CrossbarArray):
 
     The source's terminals are on the matrix rows A (high) and B (low), the gate source on C; the matrix columns are
     word lines, then bit lines, then the gate lines of the word lines. A product is the sum, in the computer, of the
-    currents of single cells. A 2400 holds a level for the programmed time and its own overhead, about a
-    millisecond: a shorter width is a wish for as short as it can. None of the instruments has a clock or a watchdog;
-    `time` adds up what operations take. Between pulses the source stands at 0 V by itself, so a script that dies
-    leaves it there.
+    currents of single cells. None of the instruments has a clock or a watchdog; `time` adds up what operations take.
+
+    A pulse is a list of two levels, the second one 0 V, that runs in the meter, so a script that dies leaves the
+    cells at 0 V. Its width is what the electrodes see: the delay that is asked for and what the meter takes beside
+    it; shorter ones than the meter can make are outside the limits. Relays move with source and gate at 0 V. What
+    decides about a cell (relays, gate, list, compliance) is read back before the list runs, and the relays once more
+    after it; the gate source says whether its output stayed on when it goes down again.
 
     Args:
         smu, gate, switch: taken over.
-        compliance: A, what `smu` was opened with.
         sleep: lets time pass; a virtual bench moves its own clock.
 
     Raises:
@@ -54,7 +55,6 @@ class SmuMatrixArray(CrossbarArray):
         gate: SourceMeter,
         switch: Switch,
         shape: tuple[int, int],
-        compliance: float = COMPLIANCE,
         sleep: Callable[[float], None] = safe_stop.sleep,
     ) -> None:
         rows, cols = shape
@@ -64,10 +64,11 @@ class SmuMatrixArray(CrossbarArray):
                 "take a smaller block or a larger matrix"
             )
         self._smu, self._gate, self._switch = smu, gate, switch
-        self._compliance = compliance
         self._sleep = sleep
         self._clock = 0.0
+        self._led: list[tuple[int, int]] | None = []
         switch.only(())
+        reaching = _SWITCHING + 2 * READ_GATE / RAMP_STEP * _STEP
         super().__init__(
             ArrayInfo(
                 name=f"SMU and matrix, {rows}x{cols}",
@@ -75,20 +76,20 @@ class SmuMatrixArray(CrossbarArray):
                 rows=rows,
                 cols=cols,
                 window=WINDOW,
-                limits=LIMITS,
+                limits=limits(shortest=smu.shortest),
                 read_voltage=READ_VOLTAGE,
                 input_coding="analog",
                 input_signed=True,
                 durations=Durations(
-                    product=rows * cols * (_SWITCHING + _HOLD + _POINT),
-                    cell_read=_SWITCHING + _HOLD + _POINT,
-                    pulse=_SWITCHING + 2 * _POINT,
+                    product=rows * cols * (reaching + 2 * smu.reading_time),
+                    cell_read=reaching + 2 * smu.reading_time,
+                    pulse=reaching + smu.shortest,
                 ),
                 provenance={
                     "smu": smu.identity,
                     "gate": gate.identity,
-                    "compliance": f"{compliance:g} A",
-                    "pulse width": "at least, plus the overhead of the source-measure unit",
+                    "compliance": f"{smu.compliance:g} A",
+                    "pulse width": "at the electrodes, the meter's own time included",
                 },
             )
         )
@@ -107,11 +108,12 @@ class SmuMatrixArray(CrossbarArray):
         lines = [(f"word line {row}", [row], list(cols)) for row in rows]
         lines += [(f"bit line {col}", list(rows), [col]) for col in cols]
         missing = []
-        self._drive()
+        self._drive(self._smu.prepare_to_read)
         for name, words, bits in lines:
-            self._lead(words, bits)
-            self._gate.go_to(READ_GATE)
-            if abs(self._smu.sweep([READ_VOLTAGE, 0.0], _HOLD)[0]) < NO_CONTACT:
+            self._lead(words, bits, READ_GATE)
+            points = self._smu.read([self._info.read_voltage])
+            self._switch.confirm()
+            if abs(points.current[0]) < NO_CONTACT and not points.limited[0]:
                 missing.append(name)
         self._make_safe()
         return missing
@@ -120,58 +122,93 @@ class SmuMatrixArray(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         total = np.zeros((len(voltages), self._info.cols))
-        self._drive()
+        self._drive(self._smu.prepare_to_read)
         for row in np.flatnonzero(voltages.any(axis=0)):
             for col in range(self._info.cols):
                 total[:, col] += self._measure(int(row), col, voltages[:, row])
+        self._rest()
         return Readout(total)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         reads = np.zeros((averages, *self._info.shape))
-        self._drive()
+        self._drive(self._smu.prepare_to_read)
         for row, col in np.argwhere(mask):
             reads[:, row, col] = self._measure(int(row), int(col), np.full(averages, self._info.read_voltage))
+        self._rest()
         return Readout(reads)
 
     def _measure(self, row: int, col: int, voltages: FloatArray) -> FloatArray:
         """Currents in A of one cell at these voltages (n,)."""
-        self._lead([row], [col])
-        self._gate.go_to(READ_GATE)
-        currents = self._smu.sweep(np.append(voltages, 0.0), _HOLD)[:-1]
-        if self._smu.tripped:
+        self._lead([row], [col], READ_GATE)
+        points = self._smu.read(voltages)
+        self._clock += (len(voltages) + 1) * self._smu.reading_time
+        self._switch.confirm()
+        if points.limited.any():
             raise ImssaError(
-                f"{self.info.name}: word line {row}, bit line {col} draws {self._compliance:g} A, the compliance, "
-                "while reading; a short? leave the cell out by mask"
+                f"{self.info.name}: word line {row}, bit line {col} draws {np.abs(points.current).max():.3g} A or "
+                f"more, where the meter limits it, at {voltages[points.limited][0]:g} V; a short? leave the cell out "
+                "by mask"
             )
-        self._clock += _SWITCHING + len(voltages) * (_HOLD + _POINT)
-        return currents
+        return points.current
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         cells = np.argwhere(pulses.mask)
-        self._drive()
-        for row, col in cells[np.argsort(pulses.gate[pulses.mask], kind="stable")]:  # the gate ramps up once
-            self._lead([row], [col], forward=pulses.kind is not PulseKind.RESET)
-            self._gate.go_to(float(pulses.gate[row, col]))
-            self._smu.sweep([float(pulses.voltage[row, col]), 0.0], pulses.width)
-            self._clock += _SWITCHING + 2 * (pulses.width + _POINT)
-        self._gate.go_to(0.0)
+        self._smu.require_width(pulses.width)
+        self._drive(self._smu.prepare_to_pulse)
+        for row, col in cells[np.argsort(pulses.gate[pulses.mask], kind="stable")]:
+            level = float(pulses.voltage[row, col])
+            self._lead([row], [col], float(pulses.gate[row, col]), forward=pulses.kind is not PulseKind.RESET)
+            points = self._smu.pulse(level, pulses.width)
+            self._clock += pulses.width + self._smu.shortest
+            self._switch.confirm()
+            if points.limited.any():
+                raise ImssaError(
+                    f"{self.info.name}: word line {row}, bit line {col} drew {abs(points.current[0]):.3g} A, the "
+                    f"compliance, in a {pulses.kind} pulse of {level:g} V and has seen less than that; a short? "
+                    "leave the cell out by mask"
+                )
+        self._rest()
 
-    def _lead(self, words: Iterable[int], bits: Iterable[int], forward: bool = True) -> None:
-        """Word lines to the high terminal and bit lines to the low one, or the other way round; gates to theirs."""
+    def _lead(self, words: Iterable[int], bits: Iterable[int], gate: float, forward: bool = True) -> None:
+        """Word lines to the high terminal and bit lines to the low one, or the other way round; gates to theirs.
+
+        Where relays have to move, the gates go down to 0 V first, and up to `gate` (V) afterwards.
+        """
         rows, cols = self._info.shape
         word_row, bit_row = (_HIGH, _LOW) if forward else (_LOW, _HIGH)
         words = [int(word) for word in words]
-        self._switch.only(
-            [
-                *((word_row, word) for word in words),
-                *((bit_row, rows + int(bit)) for bit in bits),
-                *((_GATE, rows + cols + word) for word in words),
-            ]
-        )
+        points = [
+            *((word_row, word) for word in words),
+            *((bit_row, rows + int(bit)) for bit in bits),
+            *((_GATE, rows + cols + word) for word in words),
+        ]
+        if points != self._led:
+            self._gate.go_to(0.0)
+            self._led = None
+            self._switch.only(points)
+            self._led = points
+            self._clock += _SWITCHING
+        self._gate.go_to(gate)
+        self._clock += gate / RAMP_STEP * _STEP
 
-    def _drive(self) -> None:
-        self._smu.switch_on()
+    def _open(self) -> None:
+        """Gates at 0 V, then all relays open."""
+        self._gate.go_to(0.0)
+        if self._led != []:
+            self._led = None
+            self._switch.only(())
+            self._led = []
+
+    def _drive(self, prepare: Callable[[], None]) -> None:
+        """Source ready and on with no cell on it, gates on at 0 V."""
         self._gate.switch_on()
+        self._open()
+        prepare()
+        self._smu.switch_on()
+
+    def _rest(self) -> None:
+        """Between operations the gates are at 0 V and no cell is connected."""
+        self._open()
 
     def _default_programmer(self) -> Programmer:
         return _RECIPE
@@ -187,12 +224,20 @@ class SmuMatrixArray(CrossbarArray):
         """Source to 0 V and off, then the gates, then the relays; each is tried even where another fails."""
         with ExitStack() as stack:
             for link, step in (
-                (self._switch.link, lambda: self._switch.only(())),
+                (self._switch.link, self._let_go),
                 (self._gate.link, self._gate.switch_off),
                 (self._smu.link, self._smu.switch_off),
             ):
                 if not link.closed:
                     stack.callback(step)
+
+    def _let_go(self) -> None:
+        self._led = None
+        self._switch.only(())
+        self._led = []
+
+    def _lower(self, lowered: ArrayInfo) -> None:
+        """Whatever is driven is taken from `info` when it is driven."""
 
     def _close(self) -> None:
         for link in (self._smu.link, self._gate.link, self._switch.link):
@@ -202,8 +247,8 @@ class SmuMatrixArray(CrossbarArray):
 def open_smu_matrix(resource: str, options: Mapping[str, str]) -> SmuMatrixArray:
     """The driver behind ``visa+smu-matrix:SMU?gate=SMU&matrix=RESOURCE&shape=8x8``.
 
-    Further options: ``switch=7001`` or ``707`` (default), ``compliance=0.01`` (A), ``timeout=5`` (s) and
-    ``backend=@ivi``.
+    Further options: ``switch=7001``, ``707A`` (default) or ``707B``, ``compliance=0.01`` (A), ``terminals=front`` or
+    ``rear``, ``timeout=5`` (s) and ``backend=@ivi``.
 
     Raises:
         ConfigError: an option that is missing, unknown or cannot be read.
@@ -222,25 +267,27 @@ def open_smu_matrix(resource: str, options: Mapping[str, str]) -> SmuMatrixArray
         compliance, timeout = float(options.get("compliance", COMPLIANCE)), float(options.get("timeout", "5"))
     except ValueError as error:
         raise ConfigError(f"{place}: {error}; write for example shape=8x8&compliance=0.01&timeout=5") from error
-    if not (rows >= 1 and cols >= 1 and 0 < compliance <= 0.1 and 0 < timeout < 3600):
+    if not (rows >= 1 and cols >= 1 and 1e-6 <= compliance <= 0.1 and 0 < timeout < 3600):
         raise ConfigError(
-            f"{place}: shape {rows}x{cols}, compliance {compliance:g} A, timeout {timeout:g} s; at least 1x1, above "
-            "0 and at most 0.1 A, above 0 and below 3600 s are allowed"
+            f"{place}: shape {rows}x{cols}, compliance {compliance:g} A, timeout {timeout:g} s; at least 1x1, at "
+            "least 1 uA and at most 0.1 A, above 0 and below 3600 s are allowed"
         )
-    backend = options.get("backend", "@py")
+    backend, terminals = options.get("backend", "@py"), options.get("terminals", "front")
+    if terminals not in ("front", "rear"):
+        raise ConfigError(f"{place}: terminals={terminals}; write front or rear, where the cables are")
     with ExitStack() as stack:
 
         def closed_on_failure(device: SourceMeter | Switch) -> None:
             stack.callback(device.link.close)
 
-        smu = SourceMeter(open_visa(resource, timeout, backend), compliance, timeout)
+        smu = SourceMeter(open_visa(resource, timeout, backend), compliance, timeout, terminals)
         closed_on_failure(smu)
-        gate = SourceMeter(open_visa(options["gate"], timeout, backend), compliance, timeout)
+        gate = SourceMeter(open_visa(options["gate"], timeout, backend), compliance, timeout, terminals, gates=True)
         closed_on_failure(gate)
         if gate.link.name == smu.link.name:
             raise LinkLost(f"{place}: source and gate are one instrument; give two")
-        switch = open_switch(options.get("switch", "707"), open_visa(options["matrix"], timeout, backend), timeout)
+        switch = open_switch(options.get("switch", "707A"), open_visa(options["matrix"], timeout, backend), timeout)
         closed_on_failure(switch)
-        array = SmuMatrixArray(smu, gate, switch, (rows, cols), compliance)
+        array = SmuMatrixArray(smu, gate, switch, (rows, cols))
         stack.pop_all()
     return array

@@ -80,8 +80,9 @@ def test_several_arrays_by_one_template(kind: str) -> None:
         assert np.array_equal(reading, DigitalTwin(profile, (64, 64), 7 + index).read_conductances())
 
 
-def test_three_instruments_around_one_array(start: Start) -> None:
-    _, address = start("smu-matrix", "--shape", "4x3", "--seed", "2")
+@pytest.mark.parametrize("kinds", [(), ("--meter", "2450", "--matrix", "707b"), ("--matrix", "7001")])
+def test_three_instruments_around_one_array(start: Start, kinds: tuple[str, ...]) -> None:
+    _, address = start("smu-matrix", "--shape", "4x3", "--seed", "2", *kinds)
     with open_array(address) as array:
         assert array.info.shape == (4, 3)
         assert array.read_conductances().min() > 0
@@ -112,6 +113,8 @@ def test_faults_by_name(start: Start) -> None:
         (["supert-a0", "--count", "2"], "by --link"),
         (["scpi", "--link", "there"], "write --port"),
         (["smu-matrix", "--count", "2"], "three instruments already"),
+        (["smu-matrix", "--meter", "2600"], "meters are 2400, 2450"),
+        (["smu-matrix", "--matrix", "7002"], "matrices 7001, 707a, 707b"),
         (["scpi", "--port", "65535", "--count", "2"], "65535 to 65536 cannot be had"),
         (["scpi", "--shape", "64"], "shape '64'"),
         (["scpi", "--shape", "0x4"], "at least 1x1"),

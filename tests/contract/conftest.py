@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from drivers.arc_two import ArcTwoArray, ChannelMap
-from drivers.keithley.instruments import SourceMeter, Switch707
+from drivers.keithley.matrices import Switch707A
+from drivers.keithley.meters import SourceMeter
 from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.links import Stream
 from drivers.scpi import ScpiArray, open_scpi
@@ -40,10 +41,12 @@ from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.electrode_journal import Journal
 from twin.instruments.server import PtyPort, TcpPort
 from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
+from twin.instruments.virtual_smu_matrix import Matrix707A, Wiring, meter, meter_profile
 from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (12, 8)
+SLOW_SHAPE = (6, 8)
+"""Of an array that reads one cell after another."""
 JOURNALS: list[Journal] = []
 """Of the instrument that a script met last."""
 
@@ -135,18 +138,18 @@ def _supert_wire_replayed(script: Script, path: Path) -> Any:
 
 
 def _over_smu_and_matrix(script: Script, path: Path) -> Any:
-    bench = _noted(BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5))
+    bench = _noted(BenchTwin(meter_profile("supert-a0-easy"), SLOW_SHAPE, seed=5))
     wiring = Wiring(bench)
     with (
-        TcpPort(Meter(wiring)) as smu,
-        TcpPort(Meter(wiring, "2450", gates=True)) as gate,
-        TcpPort(Matrix707(wiring)) as matrix,
+        TcpPort(meter(wiring)) as smu,
+        TcpPort(meter(wiring, "2450", gates=True)) as gate,
+        TcpPort(Matrix707A(wiring)) as matrix,
     ):
         array = SmuMatrixArray(
             SourceMeter(open_visa(smu.resource, 5.0), COMPLIANCE, 5.0),
-            SourceMeter(open_visa(gate.resource, 5.0), COMPLIANCE, 5.0),
-            Switch707(open_visa(matrix.resource, 5.0), 5.0),
-            SHAPE,
+            SourceMeter(open_visa(gate.resource, 5.0), COMPLIANCE, 5.0, gates=True),
+            Switch707A(open_visa(matrix.resource, 5.0), 5.0),
+            SLOW_SHAPE,
             sleep=bench.wait,
         )
         with array:

@@ -16,7 +16,7 @@ RECIPE = WriteVerify(
     tolerance_out=12e-6,
     set_voltage=(1.0, 3.0, 1.0),
     set_gate=(0.4, 1.4, 0.05),
-    set_width=10e-6,
+    set_width=1e-3,
     reset_voltage=(0.5, 2.2, 0.1),
     reset_gate=(5.0, 5.0, 0.5),
     reset_width=1e-3,
@@ -25,7 +25,7 @@ RECIPE = WriteVerify(
 
 
 class TestContract(ContractSuite):
-    set_pulse = (2.0, 0.7, 10e-6)
+    set_pulse = (2.0, 0.7, 1e-3)  # no source-measure unit makes a much shorter one
     reset_pulse = (1.6, 5.0, 1e-3)
     programmer = RECIPE
     simulated_time = True

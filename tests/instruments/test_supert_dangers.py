@@ -49,6 +49,9 @@ class Spy:
     def pending(self) -> bool:
         return self._stream.pending()
 
+    def clear(self, deadline) -> bool:
+        return False
+
     def close(self) -> None:
         self._stream.close()
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _BLOCK = re.compile(rb"#([1-9])(\d+)")
+_SUFFIX = re.compile(r"(?<=[A-Z])1(?=[:?]|$)")
+_QUOTING = re.compile(rb"[\"'#(]")
 _SPECIAL = re.compile(rb"[\n\"'#;,(]")
 
 
@@ -88,6 +90,8 @@ class Framer:
 
 def split(data: bytes, separator: bytes) -> list[bytes]:
     """Parts of `data` between separators that are not inside blocks, quotes or parentheses."""
+    if _QUOTING.search(data) is None:
+        return data.split(separator)
     parts, start, at = [], 0, 0
     while at < len(data):
         found = _SPECIAL.search(data, at)
@@ -167,7 +171,7 @@ def forms(pattern: str) -> Iterator[str]:
     ['SYST:ERR:NEXT?', 'SYST:ERR?', 'SYST:ERROR:NEXT?']
     """
     query = "?" if pattern.endswith("?") else ""
-    levels = re.findall(r"(\[?):?([*A-Za-z]+)\]?", pattern.removesuffix("?"))
+    levels = re.findall(r"(\[?):?([*A-Za-z]+\d*)\]?", pattern.removesuffix("?"))
     choices = []
     for bracket, word in levels:
         short = "".join(letter for letter in word if not letter.islower())
@@ -178,14 +182,16 @@ def forms(pattern: str) -> Iterator[str]:
 
 @dataclass
 class CommandTree:
-    """Headers and what answers them."""
+    """Headers and what answers them. A suffix of 1 is none (SCPI-1999, 6.2.5.2): SOURce1 is SOURce."""
 
-    handlers: dict[str, tuple[Handler, int]] = field(default_factory=dict)
+    handlers: dict[str, tuple[Handler, int, int]] = field(default_factory=dict)
+    _found: dict[tuple[str, bytes], tuple[str, tuple[Handler, int, int]]] = field(default_factory=dict, repr=False)
 
-    def add(self, pattern: str, handler: Handler, arguments: int = 0) -> None:
-        """`handler` takes so many arguments as bytes, and gives the answer of a query or None."""
+    def add(self, pattern: str, handler: Handler, arguments: int = 0, most: int | None = None) -> None:
+        """`handler` takes so many arguments as bytes, up to `most`, and gives the answer of a query or None."""
+        self._found.clear()
         for form in forms(pattern):
-            self.handlers[form] = (handler, arguments)
+            self.handlers[form] = (handler, arguments, arguments if most is None else most)
 
     def run(self, message: bytes) -> bytes:
         """Execute a message; the answers of its queries, parted by semicolons.
@@ -199,20 +205,33 @@ class CommandTree:
             header, _, rest = unit.lstrip().partition(b" ")
             if not header:
                 continue
-            name = header.strip().decode("ascii", "replace").upper()
-            common = name.startswith("*")
-            full = name[1:] if name.startswith(":") else name if common else path + name
-            if full not in self.handlers:
-                raise ScpiError(-113, f"Undefined header; {name[:40]}")
-            if not common:
-                path = full[: full.rfind(":") + 1]
-            handler, wanted = self.handlers[full]
+            path, (handler, wanted, most) = self._find(path, header)
             arguments = [part.lstrip() for part in split(rest, b",")] if rest.strip() else []
-            if len(arguments) > wanted:
-                raise ScpiError(-108, f"Parameter not allowed; {name[:40]} takes {wanted}")
+            if len(arguments) > most:
+                raise ScpiError(-108, f"Parameter not allowed; {_named(header)} takes {most}")
             if len(arguments) < wanted:
-                raise ScpiError(-109, f"Missing parameter; {name[:40]} takes {wanted}")
+                raise ScpiError(-109, f"Missing parameter; {_named(header)} takes {wanted}")
             answer: Any = handler(*arguments)
             if answer is not None:
                 answers.append(answer)
         return b";".join(answers)
+
+    def _find(self, path: str, header: bytes) -> tuple[str, tuple[Handler, int, int]]:
+        """The path after this header, and what it calls."""
+        known = self._found.get((path, header))
+        if known is not None:
+            return known
+        name = header.strip().decode("ascii", "replace").upper()
+        if "1" in name:
+            name = _SUFFIX.sub("", name)
+        common = name.startswith("*")
+        full = name[1:] if name.startswith(":") else name if common else path + name
+        if full not in self.handlers:
+            raise ScpiError(-113, f"Undefined header; {name[:40]}")
+        after = path if common else full[: full.rfind(":") + 1]
+        self._found[path, header] = after, self.handlers[full]
+        return after, self.handlers[full]
+
+
+def _named(header: bytes) -> str:
+    return header.strip().decode("ascii", "replace").upper()[:40]

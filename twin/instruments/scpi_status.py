@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from twin.instruments.scpi_message import CommandTree, ScpiError, number
 
@@ -12,14 +13,28 @@ _ERRORS_WAIT, _EVENT, _SERVICE = 4, 32, 64
 
 
 class Status:
-    """The registers and the error queue; `add_to` puts their commands into a tree."""
+    """The registers and the error queue; `add_to` puts their commands into a tree.
 
-    def __init__(self, identity: str) -> None:
+    Args:
+        no_error: what an empty queue says.
+
+    Attributes:
+        summary: further bits of the status byte.
+    """
+
+    def __init__(self, identity: str, no_error: str = "No error") -> None:
         self.identity = identity
+        self.summary: Callable[[], int] = lambda: 0
+        self._no_error = no_error
         self._errors: deque[tuple[int, str]] = deque()
         self._event = _POWER_ON
         self._event_enable = 0
         self._service_enable = 0
+
+    def power_on(self) -> None:
+        """As after switching on."""
+        self._errors.clear()
+        self._event, self._event_enable, self._service_enable = _POWER_ON, 0, 0
 
     @property
     def waiting(self) -> int:
@@ -44,13 +59,13 @@ class Status:
 
     def next_error(self) -> bytes:
         """The oldest error, taken from the queue; 0 when there is none."""
-        code, text = self._errors.popleft() if self._errors else (0, "No error")
+        code, text = self._errors.popleft() if self._errors else (0, self._no_error)
         return f'{code},"{text}"'.encode()
 
     def add_to(self, tree: CommandTree) -> None:
         """The common commands and SYSTem:ERRor."""
         tree.add("*IDN?", lambda: self.identity.encode())
-        tree.add("*CLS", self._clear)
+        tree.add("*CLS", self.clear)
         tree.add("*ESE", self._set_event_enable, 1)
         tree.add("*ESE?", lambda: b"%d" % self._event_enable)
         tree.add("*ESR?", self._take_event)
@@ -69,7 +84,8 @@ class Status:
     def _all_errors(self) -> bytes:
         return b",".join(self.next_error() for _ in range(max(self.waiting, 1)))
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """`*CLS`: errors and events are forgotten."""
         self._errors.clear()
         self._event = 0
 
@@ -87,7 +103,7 @@ class Status:
         self._service_enable = int(number(argument, 0, 255)) & ~_SERVICE
 
     def _status_byte(self) -> bytes:
-        status = _ERRORS_WAIT * bool(self._errors) | _EVENT * bool(self._event & self._event_enable)
+        status = self.summary() | _ERRORS_WAIT * bool(self._errors) | _EVENT * bool(self._event & self._event_enable)
         return b"%d" % (status | _SERVICE * bool(status & self._service_enable))
 
     def run(self, tree: CommandTree, message: bytes) -> bytes:

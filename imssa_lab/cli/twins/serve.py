@@ -45,8 +45,12 @@ def serve(
     seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind; the next arrays have the next ones.")] = 0,
     shape: Annotated[
         str | None,
-        typer.Option(help="Word lines x bit lines; 64x64, 16x16 for smu-matrix; a superT A0 is as it is."),
+        typer.Option(
+            help="Word lines x bit lines; 64x64, for smu-matrix 16x16, or 5x5 on a 7001; a superT A0 is as it is."
+        ),
     ] = None,
+    meter: Annotated[str, typer.Option(help="Of smu-matrix, both source-measure units: 2400 or 2450.")] = "2400",
+    matrix: Annotated[str, typer.Option(help="Of smu-matrix: 7001, 707a or 707b.")] = "707a",
     paced: Annotated[bool, typer.Option("--paced", help="Let operations take their time.")] = False,
     watchdog: Annotated[
         float, typer.Option(min=0, help="s of silence after which outputs are grounded; only scpi has one.")
@@ -88,7 +92,8 @@ def serve(
             if kind == "supert-a0":
                 address = _serve_boards(stack, profile, seed, link, paced, notes, faults)
             elif kind == "smu-matrix":
-                address = _serve_meters(stack, profile, seed, _shape(shape or "16x16"), port, notes, faults)
+                cells = _shape(shape or ("5x5" if matrix == "7001" else "16x16"))
+                address = _serve_meters(stack, profile, seed, cells, port, notes, faults, meter, matrix)
             else:
                 cells = _shape(shape or "64x64")
                 address = _serve_testers(stack, profile, seed, cells, port, paced, watchdog, notes, faults)
@@ -190,15 +195,26 @@ def _serve_meters(
     port: int,
     journal: Journal,
     faults: list[Faults | None],
+    model: str,
+    switch: str,
 ) -> str:
-    """Start two source-measure units and a 707 around one array, on ports that follow each other; the address."""
+    """Start two source-measure units and a matrix around one array, on ports that follow each other; the address."""
     from twin.instruments.bench_twin import BenchTwin
-    from twin.instruments.virtual_smu_matrix import Matrix707, Meter, Wiring, meter_profile
+    from twin.instruments.virtual_smu_matrix import MATRICES, METERS, Wiring, meter, meter_profile
 
+    if model not in METERS or switch not in MATRICES:
+        raise ConfigError(
+            f"serve: meter {model!r}, matrix {switch!r}; meters are {', '.join(METERS)}, "
+            f"matrices {', '.join(MATRICES)}"
+        )
     wiring = Wiring(BenchTwin(meter_profile(profile), shape, seed, journal))
-    instruments: list[Instrument] = [Meter(wiring), Meter(wiring, gates=True), Matrix707(wiring)]
+    meters = [meter(wiring, model, gates=gates) for gates in (False, True)]
+    instruments: list[Instrument] = [*meters, MATRICES[switch](wiring)]
+    for each in meters:  # a meter does not notice that its client goes, but here it is switched off with its port
+        stack.callback(each.reset)
     smu, gate, matrix = (running.resource for running in _started(stack, instruments, port, [faults[0], None, None]))
-    return f"visa+smu-matrix:{smu}?gate={gate}&matrix={matrix}&shape={shape[0]}x{shape[1]}"
+    options = f"gate={gate}&matrix={matrix}&switch={switch}&shape={shape[0]}x{shape[1]}"
+    return f"visa+smu-matrix:{smu}?{options}"
 
 
 def _started(

@@ -1,0 +1,85 @@
+"""A bench of two source-measure units, a matrix and a chip, for tests of the driver: on strict wires or on TCP."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from drivers.keithley.matrices import open_switch
+from drivers.keithley.meters import SourceMeter
+from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray
+from drivers.visa_stream import open_visa
+from tests.instruments.strict_488 import StrictWire
+from twin.instruments.bench_twin import BenchTwin
+from twin.instruments.electrode_journal import Entry
+from twin.instruments.server import TcpPort
+from twin.instruments.virtual_smu_matrix import MATRICES, Wiring, meter, meter_profile
+from twin.instruments.wire_faults import Faults
+
+SHAPE = (4, 3)
+KINDS = [("2400", "2450", "707A"), ("2450", "2400", "707B"), ("2461", "2410", "7001")]
+
+
+class SmuBench:
+    """A bench with its three instruments; `connect` opens the driver on strict wires, `serve` puts them on TCP."""
+
+    def __init__(
+        self,
+        kinds: tuple[str, str, str] = KINDS[0],
+        open_line: int = -1,
+        cables: str = "FRON",
+        line: float = 50.0,
+    ) -> None:
+        self.twin = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
+        self.kinds = kinds
+        self.wiring = Wiring(self.twin, frozenset({open_line}))
+        self.source: Any = meter(self.wiring, kinds[0], cables=cables, line=line)
+        self.gate: Any = meter(self.wiring, kinds[1], gates=True, cables=cables)
+        self.matrix: Any = MATRICES[kinds[2].lower()](self.wiring)
+        self.instruments = (self.source, self.gate, self.matrix)
+        self.wires = [StrictWire(each, name) for each, name in zip(self.instruments, "sgm", strict=True)]
+        self.ports: list[TcpPort] = []
+
+    def connect(
+        self, compliance: float = COMPLIANCE, terminals: str = "front", timeout: float = 2.0
+    ) -> SmuMatrixArray:
+        return self._array(list(self.wires), compliance, terminals, timeout)
+
+    def serve(self, stack: ExitStack, faults: Faults | None = None) -> tuple[str, dict[str, str]]:
+        faulty = stack.enter_context(TcpPort(self.source, faults=faults))
+        self.ports = [faulty, *(stack.enter_context(TcpPort(each)) for each in self.instruments[1:])]
+        smu, gate, matrix = (port.resource for port in self.ports)
+        return smu, {"gate": gate, "matrix": matrix, "switch": self.kinds[2], "shape": "4x3"}
+
+    def connect_to_ports(self, timeout: float) -> SmuMatrixArray:
+        with ExitStack() as stack:
+            streams = []
+            for port in self.ports:
+                streams.append(open_visa(port.resource, 2.0))
+                stack.callback(streams[-1].close)
+            array = self._array(streams, COMPLIANCE, "front", timeout)
+            stack.pop_all()
+        return array
+
+    def _array(self, streams: list[Any], compliance: float, terminals: str, timeout: float) -> SmuMatrixArray:
+        return SmuMatrixArray(
+            SourceMeter(streams[0], compliance, timeout, terminals),
+            SourceMeter(streams[1], compliance, 2.0, terminals, gates=True),
+            open_switch(self.kinds[2], streams[2], 2.0),
+            SHAPE,
+            sleep=self.twin.wait,
+        )
+
+    def entries(self, *what: str) -> list[Entry]:
+        return [entry for entry in self.twin.journal.entries if entry.what in what]
+
+    @property
+    def safe(self) -> bool:
+        levels = (self.source.level, self.gate.level, self.wiring.gate_level)
+        return not (self.source.on or self.gate.on or any(levels) or self.wiring.closed)
+
+
+def one_cell(row: int = 2, col: int = 1) -> Any:
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[row, col] = True
+    return mask
