@@ -4,12 +4,10 @@ from imssa_lab.contract import safe_stop as safe_stop
 from imssa_lab.contract.array_types import AdcRanges as AdcRanges
 from imssa_lab.contract.array_types import ArrayInfo as ArrayInfo
 from imssa_lab.contract.array_types import BoolArray as BoolArray
-from imssa_lab.contract.array_types import CellOutcome as CellOutcome
 from imssa_lab.contract.array_types import ColumnCalibration as ColumnCalibration
 from imssa_lab.contract.array_types import Durations as Durations
 from imssa_lab.contract.array_types import FloatArray as FloatArray
 from imssa_lab.contract.array_types import Limits as Limits
-from imssa_lab.contract.array_types import ProgrammingReport as ProgrammingReport
 from imssa_lab.contract.array_types import PulseKind as PulseKind
 from imssa_lab.contract.array_types import PulseLimits as PulseLimits
 from imssa_lab.contract.array_types import Pulses as Pulses
@@ -34,6 +32,8 @@ from imssa_lab.contract.errors import TrainingError as TrainingError
 from imssa_lab.contract.errors import WrongInstrument as WrongInstrument
 from imssa_lab.contract.hal import CrossbarArray as CrossbarArray
 from imssa_lab.contract.hal import Programmer as Programmer
+from imssa_lab.contract.programming_report import CellOutcome as CellOutcome
+from imssa_lab.contract.programming_report import ProgrammingReport as ProgrammingReport
 from imssa_lab.log import Recorded as Recorded
 from imssa_lab.log import Replayed as Replayed
 from imssa_lab.log import Run as Run

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import (
     ArrayInfo,
     BoolArray,
@@ -57,7 +58,7 @@ _FAULT = "INSERT INTO faults VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE 
 
 
 @dataclass(frozen=True)
-class Wear:
+class Wear(FrozenArrays):
     """Pulses of the cells of a chip, by kind, (rows, cols): how many, and their widths summed in s."""
 
     count: dict[PulseKind, NDArray[np.int64]]

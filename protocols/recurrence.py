@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop, LoopBank
 from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
 
@@ -26,7 +27,7 @@ def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class KernelBank:
+class KernelBank(FrozenArrays):
     """Kernels of one layer and size that are read together on one array.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field, model_validator
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.profile_section import Section
 
@@ -60,7 +61,7 @@ class DeadLines(Section):
 
 
 @dataclass(frozen=True)
-class Faults:
+class Faults(FrozenArrays):
     """The faults of one chip.
 
     Attributes:

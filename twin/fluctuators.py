@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract import jit
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.fast import compiled_noise
 
@@ -22,7 +23,7 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Changes:
+class Changes(FrozenArrays):
     """Refreshes in the order of time: `which` fluctuator, its level `before` and `after`, `at` which instant."""
 
     which: IntArray

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Self
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imssa_lab.contract import containers
 from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.contract.notebook import facts_html
 
-if TYPE_CHECKING:
-    import xarray
-
+SMALLEST_GAIN = 1e-6
+"""Of a column calibration; amplifiers of a bit line differ by tens of percent."""
+LARGEST_OFFSET = 1.0
+"""A."""
 FloatArray = NDArray[np.float64]
 """An array of double precision numbers; whoever takes or returns one says its shape and unit."""
 BoolArray = NDArray[np.bool_]
@@ -83,10 +87,12 @@ class Limits(_Frozen):
 class AdcRanges(_Frozen):
     """The converter behind the columns: current = scale[range] * code + offset[range].
 
-    `scale` in A per code and `offset` in A, one entry per range of the transimpedance amplifier.
+    `scale` in A per code and `offset` in A, one entry per range of the transimpedance amplifier. Codes are `signed`,
+    or not, or nobody said.
     """
 
     bits: int = Field(ge=1, le=24)
+    signed: bool | None = None
     scale: tuple[float, ...]
     offset: tuple[float, ...]
 
@@ -97,6 +103,14 @@ class AdcRanges(_Frozen):
         if 0.0 in self.scale or len(self.scale) > 256:
             raise ValueError("adc: at most 256 ranges, of which none has a scale of 0 A per code")
         return self
+
+    @cached_property
+    def codes(self) -> tuple[int, int]:
+        """The lowest and the highest code; where nobody said, as wide as either sign could be."""
+        if self.signed:
+            return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        highest = (1 << self.bits) - 1
+        return (0 if self.signed is False else -highest), highest
 
 
 class Durations(_Frozen):
@@ -186,10 +200,18 @@ class Readout:
     values: NDArray[Any]
     ranges: NDArray[np.uint8] | None = None
 
+    def __post_init__(self) -> None:
+        # FrozenArrays for the busiest value of all: a product of one vector takes microseconds
+        values, ranges = self.values, self.ranges
+        if type(values) is np.ndarray and (values.flags.writeable or values.base is not None):
+            object.__setattr__(self, "values", own(values))
+        if type(ranges) is np.ndarray and (ranges.flags.writeable or ranges.base is not None):
+            object.__setattr__(self, "ranges", own(ranges))
+
     def current(self, adc: AdcRanges | None) -> FloatArray:
         """Current in A, same shape as `values`."""
         if self.ranges is None or adc is None:
-            return np.asarray(self.values, dtype=np.float64)
+            return np.array(self.values, dtype=np.float64)
         current: FloatArray = np.asarray(adc.scale).take(self.ranges)  # much faster than an index
         current *= self.values
         if any(adc.offset):
@@ -215,6 +237,7 @@ class Pulses:
         gate: gate voltage of the cell's transistor, V, same shape and the same NaN.
         width: seconds, one value for the batch.
         mask: True where a cell is pulsed, (rows, cols); follows from voltage.
+        given: types that voltage, gate and width came in.
 
     Raises:
         LimitError: shapes or NaN of voltage and gate differ, a value is infinite or not above zero.
@@ -225,16 +248,24 @@ class Pulses:
     gate: FloatArray
     width: float
     mask: BoolArray = field(init=False, repr=False)
+    given: tuple[np.dtype[Any], np.dtype[Any], np.dtype[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", PulseKind(self.kind))
-        object.__setattr__(self, "voltage", np.asarray(self.voltage, dtype=np.float64))
-        object.__setattr__(self, "gate", np.asarray(self.gate, dtype=np.float64))
+        volts, gates = (
+            containers.numeric(values, f"pulses: {name}", containers.CELLS, "V")
+            for name, values in (("voltage", self.voltage), ("gate", self.gate))
+        )
+        # copies before the checks: whoever else holds these arrays may write them at any time
+        object.__setattr__(self, "given", (volts.dtype, gates.dtype, np.asarray(self.width).dtype))
+        object.__setattr__(self, "voltage", frozen(np.array(volts, dtype=np.float64, order="C")))
+        object.__setattr__(self, "gate", frozen(np.array(gates, dtype=np.float64, order="C")))
+        object.__setattr__(self, "width", containers.number(self.width, "pulses: width", "s"))
         if self.voltage.ndim != 2 or self.voltage.shape != self.gate.shape:
             raise LimitError(
                 f"pulses: voltage {self.voltage.shape} and gate {self.gate.shape} must have the array's shape"
             )
-        object.__setattr__(self, "mask", ~np.isnan(self.voltage))
+        object.__setattr__(self, "mask", frozen(~np.isnan(self.voltage)))
         if not np.array_equal(self.mask, ~np.isnan(self.gate)):
             raise LimitError("pulses: a cell needs both a voltage and a gate, or NaN in both to be left alone")
         for name, values in (("voltage", self.voltage), ("gate", self.gate)):
@@ -248,117 +279,56 @@ class Pulses:
     @classmethod
     def on(cls, mask: BoolArray, kind: PulseKind | str, voltage: ArrayLike, gate: ArrayLike, width: float) -> Pulses:
         """The same or a given pulse on the cells of `mask` (rows, cols); voltage and gate broadcast, V."""
-        return cls(PulseKind(kind), np.where(mask, voltage, np.nan), np.where(mask, gate, np.nan), width)
-
-
-class CellOutcome(IntEnum):
-    """Why programming of a cell ended. REACHED is the loop's belief; the truth is the re-read."""
-
-    NOT_SELECTED = 0
-    REACHED = 1
-    GAVE_UP = 2
-    STUCK_LOW = 3
-    STUCK_HIGH = 4
-    BUDGET = 5
+        chosen = containers.flags(mask, "pulses: mask")
+        volts, gates = (
+            containers.numeric(values, f"pulses: {name}", containers.CELLS, "V")
+            for name, values in (("voltage", voltage), ("gate", gate))
+        )
+        try:
+            maps = [
+                np.where(chosen, values, values.dtype.type(np.nan) if values.dtype.kind == "f" else np.nan)
+                for values in (volts, gates)
+            ]
+        except ValueError as error:
+            raise LimitError(
+                f"pulses: voltage {volts.shape} and gate {gates.shape} do not fit the mask {chosen.shape}"
+            ) from error
+        return cls(PulseKind(kind), maps[0], maps[1], width)
 
 
 @dataclass(frozen=True)
-class ProgrammingReport:
-    """What programming did, cell by cell, all arrays (rows, cols).
-
-    Attributes:
-        target: S, NaN where not selected.
-        achieved: S, by an independent re-read after the last pulse, NaN where not selected.
-        pulses: number of pulses each cell received.
-        outcome: `CellOutcome` values.
-        tolerance: half width of the window that counts as success, S.
-        seconds: device time from first read to the end of the re-read.
-        reads: array reads used.
-    """
-
-    target: FloatArray
-    achieved: FloatArray
-    pulses: NDArray[np.int32]
-    outcome: NDArray[np.uint8]
-    tolerance: float
-    seconds: float
-    reads: int
-
-    @property
-    def selected(self) -> BoolArray:
-        """True for the cells that were to be programmed."""
-        return np.asarray(self.outcome != CellOutcome.NOT_SELECTED)
-
-    @property
-    def error(self) -> FloatArray:
-        """achieved - target, S."""
-        return self.achieved - self.target
-
-    def within(self, tolerance: float | None = None) -> float:
-        """Fraction of selected cells truly inside target +- tolerance (S) by the re-read; 1.0 for none."""
-        errors = self.error[self.selected]
-        limit = self.tolerance if tolerance is None else tolerance
-        return float(np.mean(np.abs(errors) <= limit)) if errors.size else 1.0
-
-    def __str__(self) -> str:
-        ends = ", ".join(
-            f"{np.count_nonzero(self.outcome == end)} {end.name.lower().replace('_', ' ')}"
-            for end in CellOutcome
-            if end is not CellOutcome.NOT_SELECTED and np.any(self.outcome == end)
-        )
-        return (
-            f"{np.count_nonzero(self.selected)} cells, {100 * self.within():.1f} % within "
-            f"{self.tolerance * 1e6:.1f} uS by re-read, {int(self.pulses.sum())} pulses, "
-            f"{self.reads} reads, {self.seconds:.1f} s ({ends or 'nothing selected'})"
-        )
-
-    def _repr_html_(self) -> str:
-        """For notebooks: what a re-read says first, then what the loop did."""
-        error, chosen = self.error[self.selected], int(np.count_nonzero(self.selected))
-        facts = [
-            ("within, by re-read", f"{100 * self.within():.2f} % of {chosen} cells, ±{self.tolerance * 1e6:g} µS")
-        ]
-        if error.size:
-            facts.append(("error", f"mean {1e6 * error.mean():+.2f} µS, sd {1e6 * error.std():.2f} µS"))
-        facts += [
-            ("pulses", f"{int(self.pulses.sum())}, at most {int(self.pulses.max())} to a cell"),
-            ("reads, device time", f"{self.reads}, {self.seconds:.1f} s"),
-        ]
-        for end in CellOutcome:
-            count = int(np.count_nonzero(self.outcome == end))
-            if count and end is not CellOutcome.NOT_SELECTED:
-                facts.append((f"the loop says {end.name.lower().replace('_', ' ')}", str(count)))
-        return facts_html("programming report", facts)
-
-    def to_xarray(self) -> xarray.Dataset:
-        """The report as an xarray Dataset with dimensions row (word line) and col (bit line)."""
-        import xarray
-
-        dims = ("row", "col")
-        return xarray.Dataset(
-            {
-                "target": (dims, self.target, {"units": "S"}),
-                "achieved": (dims, self.achieved, {"units": "S"}),
-                "pulses": (dims, self.pulses, {"units": "1"}),
-                "outcome": (dims, self.outcome, {"meaning": ", ".join(f"{e.value} {e.name}" for e in CellOutcome)}),
-            },
-            attrs={"tolerance_S": self.tolerance, "seconds": self.seconds, "reads": self.reads},
-        )
-
-
-@dataclass(frozen=True)
-class ColumnCalibration:
+class ColumnCalibration(FrozenArrays):
     """Per-column linear correction of `read_mvm`: corrected = gain * measured + offset.
 
     Attributes:
         gain: (cols,); offset: (cols,) A; residual: (cols,) A, rms of what the fit leaves.
         date: ISO 8601, UTC; says when it was measured and takes no part in comparisons.
+
+    Raises:
+        LimitError: values that are no correction: not finite, a gain of (almost) 0 or beyond a million, an offset
+            beyond 1 A; or shapes that differ.
     """
 
     gain: FloatArray
     offset: FloatArray
     residual: FloatArray
     date: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name, unit in (("gain", "1"), ("offset", "A"), ("residual", "A")):
+            made = containers.floats(getattr(self, name), f"calibration {name}", ("col",), unit)
+            object.__setattr__(self, name, frozen(made))
+        shapes = {name: getattr(self, name).shape for name in ("gain", "offset", "residual")}
+        if len(set(shapes.values())) > 1 or self.gain.ndim != 1:
+            raise LimitError(f"calibration: one gain, offset and residual for each bit line, there are {shapes}")
+        size = np.abs(self.gain)
+        if not ((size >= SMALLEST_GAIN) & (size <= 1 / SMALLEST_GAIN)).all():
+            raise LimitError(
+                f"calibration gain must be finite and {SMALLEST_GAIN:g} to {1 / SMALLEST_GAIN:g} in size, "
+                f"got {self.gain.min():g} to {self.gain.max():g}; a bit line that does not answer keeps gain 1"
+            )
+        if not (np.abs(self.offset) <= LARGEST_OFFSET).all():
+            raise LimitError(f"calibration offset must be finite and at most {LARGEST_OFFSET:g} A in size")
 
     def apply(self, current: FloatArray) -> FloatArray:
         """Corrected current, A, shape (..., cols)."""

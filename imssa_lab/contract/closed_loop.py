@@ -12,15 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract import containers
 from imssa_lab.contract.array_types import FloatArray, Readout
 from imssa_lab.contract.errors import LimitError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 VECTORS_AT_ONCE = 4096
 """About so many vectors are asked of an array in one `read_loop`: what is not in the log yet stays bounded."""
 
 
 @dataclass(frozen=True)
-class LoopBank:
+class LoopBank(FrozenArrays):
     """Kernels that are read together, (kernels, size) each unless said.
 
     Attributes:
@@ -56,7 +58,7 @@ class LoopBank:
 
 
 @dataclass(frozen=True)
-class ClosedLoop:
+class ClosedLoop(FrozenArrays):
     """Banks of one array in lockstep; each step reads one after the other.
 
     Attributes:
@@ -76,6 +78,27 @@ class ClosedLoop:
         """State zero of n sequences, (n, kernels, size - 1) for each bank."""
         return [np.zeros((n, len(bank.rows), bank.rows.shape[1] - 1)) for bank in self.banks]
 
+    def own(self, name: str, inputs: object, states: Sequence[object]) -> tuple[FloatArray, list[FloatArray]]:
+        """Copies of inputs (n, steps, kernels) and states that this loop can start from; `name` asks.
+
+        Raises:
+            LimitError: wrong container or shape, or not finite.
+        """
+        given: FloatArray = containers.floats(inputs, f"{name}: inputs of the closed loop", (), "1")
+        before: list[FloatArray] = [
+            containers.floats(state, f"{name}: a state of the closed loop", (), "1") for state in states
+        ]
+        if given.ndim != 3 or given.shape[2] != self.kernels:
+            raise LimitError(f"{name}: the closed loop needs inputs (n, steps, {self.kernels}), got {given.shape}")
+        shapes = [(len(given), len(bank.rows), bank.rows.shape[1] - 1) for bank in self.banks]
+        if [state.shape for state in before] != shapes:
+            raise LimitError(
+                f"{name}: the closed loop needs states {shapes}, got {[state.shape for state in before]}"
+            )
+        if not all(np.isfinite(part).all() for part in (given, *before)):
+            raise LimitError(f"{name}: the closed loop needs finite inputs of {self.kernels} kernels, and states")
+        return given, before
+
     def check(self, name: str, shape: tuple[int, int], read_voltage: float) -> None:
         """Raise LimitError where a line lies outside `shape` or is driven above `read_voltage`, V; `name` asks."""
         for bank in self.banks:
@@ -88,13 +111,16 @@ class ClosedLoop:
                 raise LimitError(f"{name}: the closed loop uses lines outside the array of {shape[0]}x{shape[1]}")
             if len(np.unique(bank.rows)) < bank.rows.size:
                 raise LimitError(f"{name}: the closed loop drives a word line twice in one bank")
+            scales = (bank.drive, bank.per_ampere, bank.input_scale, bank.keep, self.spreads)
+            if not all(np.isfinite(part).all() for part in scales):
+                raise LimitError(f"{name}: the closed loop holds NaN or infinity")
             peak = float(np.abs(bank.drive).max())
             if not peak <= read_voltage:
                 raise LimitError(f"{name}: the closed loop drives {peak:g} V, at most {read_voltage:g} V is allowed")
 
 
 @dataclass(frozen=True)
-class LoopRun:
+class LoopRun(FrozenArrays):
     """What came of some steps of a closed loop.
 
     Attributes:

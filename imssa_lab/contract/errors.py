@@ -28,6 +28,10 @@ class LinkCorrupt(LinkError):
     """An answer came that cannot be an answer to what was asked."""
 
 
+class InvalidReading(LinkError):
+    """Numbers came that no measurement gives: overflow, not a number, codes beyond the converter, wrong shapes."""
+
+
 class WrongInstrument(LinkError):
     """The other end is not the instrument that the address promised."""
 

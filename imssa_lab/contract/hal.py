@@ -16,17 +16,15 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imssa_lab.contract import arguments
+from imssa_lab.contract import arguments, containers, incoming
 from imssa_lab.contract.array_types import (
     AdcRanges,
     ArrayInfo,
     BoolArray,
-    CellOutcome,
     ColumnCalibration,
     Durations,
     FloatArray,
     Limits,
-    ProgrammingReport,
     PulseKind,
     PulseLimits,
     Pulses,
@@ -36,6 +34,7 @@ from imssa_lab.contract.array_types import (
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.notebook import facts_html
+from imssa_lab.contract.programming_report import CellOutcome, ProgrammingReport
 from imssa_lab.contract.safe_stop import SafeStop
 
 __all__ = [
@@ -97,7 +96,7 @@ class CrossbarArray(ABC):
 
         It may stand still between calls, as in a record; to let time pass, use `wait`.
         """
-        return self._time()
+        return incoming.device_time(self._info, self._time())
 
     @property
     def calibration(self) -> ColumnCalibration | None:
@@ -108,16 +107,13 @@ class CrossbarArray(ABC):
         """Carry this column correction from now on.
 
         Raises:
-            LimitError: gain or offset is not a finite array of shape (cols,).
+            LimitError: it is not of shape (cols,).
         """
-        if calibration is not None:
-            for name in ("gain", "offset"):
-                values = getattr(calibration, name)
-                if values.shape != (self._info.cols,) or not np.isfinite(values).all():
-                    raise LimitError(
-                        f"{self._info.name}: calibration {name} must be finite and of shape ({self._info.cols},), "
-                        f"got {values.shape}"
-                    )
+        if calibration is not None and calibration.gain.shape != (self._info.cols,):
+            raise LimitError(
+                f"{self._info.name}: calibration gain must have shape ({self._info.cols},), "
+                f"got {calibration.gain.shape}"
+            )
         with self._call():
             self._calibrate(calibration)
         self._calibration = calibration
@@ -166,11 +162,10 @@ class CrossbarArray(ABC):
         Raises:
             LimitError: wrong shape, not finite, above the read limit, negative on an unsigned input.
         """
-        given = np.asarray(voltages, dtype=np.float64, order="C")
+        given = arguments.voltages(self._info, voltages)
         batch = given if given.ndim == 2 else given.reshape(1, -1)
-        self._check_voltages(given, batch)
         with self._call():
-            readout = self._read_mvm(batch)
+            readout = incoming.readout(self._info, "read_mvm", self._read_mvm(batch), (len(batch), self._info.cols))
         current = readout.current(self._info.adc)
         if self._calibration is not None and not raw:
             current = self._calibration.apply(current)
@@ -190,10 +185,10 @@ class CrossbarArray(ABC):
             LimitError: the loop does not fit the array or its read limit, or numbers are not finite.
         """
         loop.check(self._info.name, self._info.shape, self._info.limits.read_voltage)
-        if inputs.shape[2] != loop.kernels or not all(np.isfinite(part).all() for part in (inputs, *states)):
-            raise LimitError(f"{self._info.name}: the closed loop needs finite inputs of {loop.kernels} kernels")
+        given, before = loop.own(self._info.name, inputs, states)
         with self._call():
-            return self._read_loop(loop, inputs, states, self._calibration)
+            run = self._read_loop(loop, given, before, self._calibration)
+            return None if run is None else incoming.loop_run(self._info, run, loop, *given.shape[:2])
 
     def read_conductances(self, mask: BoolArray | None = None, averages: int = 1) -> FloatArray:
         """Conductance of single cells at the read voltage, the mean of `averages` reads.
@@ -205,10 +200,15 @@ class CrossbarArray(ABC):
             LimitError: the mask has another shape or type, averages is below 1.
         """
         chosen = self._mask(mask)
-        if averages < 1:
-            raise LimitError(f"{self._info.name}: averages={averages}, must be 1 or more")
+        times = arguments.averages(self._info, averages)
         with self._call():
-            readout = self._read_conductances(chosen, int(averages))
+            readout = incoming.readout(
+                self._info,
+                "read_conductances",
+                self._read_conductances(chosen, times),
+                (times, *self._info.shape),
+                chosen,
+            )
         current = readout.current(self._info.adc)
         mean = current[0] if len(current) == 1 else current.mean(axis=0)
         conductance: FloatArray = mean / self._info.read_voltage
@@ -222,9 +222,9 @@ class CrossbarArray(ABC):
             LimitError: wrong shape, or a voltage, gate or width outside the limits of that kind of pulse;
                 nothing was sent.
         """
-        self._check_pulses(pulses)
+        allowed = self._check_pulses(pulses)
         with self._call():
-            self._apply_pulses(pulses)
+            self._apply_pulses(allowed)
 
     def program_conductances(
         self, target: ArrayLike, mask: BoolArray | None = None, programmer: Programmer | None = None
@@ -240,11 +240,8 @@ class CrossbarArray(ABC):
             LimitError: wrong shape, NaN or a target outside the conductance window; nothing was pulsed.
         """
         chosen = self._mask(mask)
-        wanted = np.asarray(target, dtype=np.float64)
-        if wanted.shape != self._info.shape:
-            raise LimitError(f"{self._info.name}: target has shape {wanted.shape}, the array {self._info.shape}")
-        arguments.check_targets(self._info, wanted, chosen)
-        return self._program(programmer, np.where(chosen, wanted, np.nan), chosen)
+        wanted = arguments.targets(self._info, target, chosen)
+        return incoming.report(self._info, self._program(programmer, np.where(chosen, wanted, np.nan), chosen))
 
     def wait(self, seconds: float) -> None:
         """Let device time pass: hardware sleeps, a twin moves its clock.
@@ -252,10 +249,11 @@ class CrossbarArray(ABC):
         Raises:
             LimitError: negative or not finite.
         """
-        if not (np.isfinite(seconds) and seconds >= 0):
+        passing = containers.number(seconds, f"{self._info.name}: cannot wait", "s")
+        if not (math.isfinite(passing) and passing >= 0):
             raise LimitError(f"{self._info.name}: cannot wait {seconds!r} s; give a finite time of 0 s or more")
         with self._call():
-            self._wait(float(seconds))
+            self._wait(passing)
 
     def make_safe(self) -> None:
         """All outputs to zero and grounded; a first Ctrl-C waits until they are."""
@@ -353,46 +351,9 @@ class CrossbarArray(ABC):
             raise ImssaError(f"{self._info.name} is closed; open it again with open_array(...)")
         return self._safe_stop
 
-    def _mask(self, mask: BoolArray | None) -> BoolArray:
-        if mask is None:
-            return np.ones(self._info.shape, dtype=np.bool_)
-        chosen = np.asarray(mask)
-        if chosen.shape != self._info.shape or chosen.dtype != np.bool_:
-            raise LimitError(
-                f"{self._info.name}: mask must be bool of shape {self._info.shape}, got {chosen.dtype} {chosen.shape}"
-            )
-        return chosen
+    def _mask(self, mask: object) -> BoolArray:
+        return arguments.mask(self._info, mask)
 
-    def _check_voltages(self, given: FloatArray, batch: FloatArray) -> None:
-        name, rows = self._info.name, self._info.rows
-        if given.ndim not in (1, 2) or batch.shape[1] != rows or batch.shape[0] == 0:
-            raise LimitError(f"{name}: voltages must have shape ({rows},) or (n, {rows}), got {given.shape}")
-        limit = self._info.limits.read_voltage
-        low, high = batch.item(batch.argmin()), batch.item(batch.argmax())  # NaN where the batch holds one
-        peak = max(-low, high)
-        if not math.isfinite(peak):
-            raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")
-        if peak > limit:
-            raise LimitError(f"{name}: {peak:g} V asked on a word line while reading, at most {limit:g} V is allowed")
-        if not self._info.input_signed and low < 0:
-            raise LimitError(f"{name}: negative voltage asked, this array's word lines take none; read in two passes")
-
-    def _check_pulses(self, pulses: Pulses) -> None:
-        name, kind = self._info.name, pulses.kind
-        if pulses.voltage.shape != self._info.shape:
-            raise LimitError(f"{name}: pulses of shape {pulses.voltage.shape}, the array is {self._info.shape}")
-        limits: PulseLimits | None = getattr(self._info.limits, kind.value.lower())
-        if limits is None:
-            raise LimitError(f"{name}: this array has no {kind} pulses")
-        if not limits.width_min <= pulses.width <= limits.width_max:
-            raise LimitError(
-                f"{name}: {kind} width {pulses.width:g} s asked, "
-                f"{limits.width_min:g} to {limits.width_max:g} s are allowed"
-            )
-        for what, values, limit in (
-            ("voltage", pulses.voltage, limits.voltage_max),
-            ("gate", pulses.gate, limits.gate_max),
-        ):
-            peak = float(np.fmax.reduce(values, axis=None, initial=0.0))  # passes over NaN: cells left alone
-            if peak > limit:
-                raise LimitError(f"{name}: {kind} {what} {peak:g} V asked, at most {limit:g} V is allowed")
+    def _check_pulses(self, pulses: Pulses) -> Pulses:
+        """The pulses as they may be sent; LimitError where they may not."""
+        return arguments.pulses(self._info, pulses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+from imssa_lab.contract import incoming
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.hal import (
     ArrayInfo,
@@ -73,7 +74,8 @@ class Wrapper(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         with self._around("read_mvm"):
-            readout = self._array._read_mvm(voltages)
+            got = self._array._read_mvm(voltages)
+            readout = incoming.readout(self.info, "read_mvm", got, (len(voltages), self.info.cols))
             self._after_products(voltages, readout)
         return readout
 
@@ -87,12 +89,14 @@ class Wrapper(CrossbarArray):
         with self._around("read_mvm"):
             run = self._array._read_loop(loop, inputs, states, calibration)
             if run is not None:
+                incoming.loop_run(self.info, run, loop, *inputs.shape[:2])
                 self._after_loop(run)
         return run
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         with self._around("read_conductances"):
-            readout = self._array._read_conductances(mask, averages)
+            got = self._array._read_conductances(mask, averages)
+            readout = incoming.readout(self.info, "read_conductances", got, (averages, *mask.shape), mask)
             self._after_cells(mask, averages, readout)
         return readout
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.s4d.bundle import STATE_HEADROOM, LayerKernels
 
@@ -19,7 +20,7 @@ Form = Literal["delta", "direct"]
 
 
 @dataclass(frozen=True)
-class KernelBlock:
+class KernelBlock(FrozenArrays):
     """The logical block of one kernel, or of a part of it, with 2N real states.
 
     Attributes:

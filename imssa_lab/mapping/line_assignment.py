@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping.reach import shortfall
 
@@ -20,7 +21,7 @@ _GOOD = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangement:
+class Arrangement(FrozenArrays):
     """Where the rows and columns of a block go within a place.
 
     Attributes:

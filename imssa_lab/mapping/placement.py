@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
 from imssa_lab.mapping.pairs import from_pairs, to_pairs
@@ -20,7 +21,7 @@ from imssa_lab.s4d.bundle import KernelBundle
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedKernel:
+class PlacedKernel(FrozenArrays):
     """A kernel, or a part of one, on its array.
 
     Attributes:

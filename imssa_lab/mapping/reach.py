@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Reach:
+class Reach(FrozenArrays):
     """The conductances that every cell of an array can take: `low` and `high`, S, (rows, cols)."""
 
     low: FloatArray

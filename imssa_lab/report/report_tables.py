@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray
 
-from imssa_lab.contract.array_types import CellOutcome
+from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 from imssa_lab.report.measured.deployment_result import Outcome

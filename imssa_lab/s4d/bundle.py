@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import BundleError, ConfigError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 2
@@ -27,7 +28,7 @@ STATE_HEADROOM = 1.1
 
 
 @dataclass(frozen=True, eq=False)
-class LayerKernels:
+class LayerKernels(FrozenArrays):
     """The kernels of one layer, and the digital operations that follow them.
 
     x[k+1] = M x[k] + b u[k], y[k] = c . x[k] + d u[k] for each of H channels with N states of two real parts.
@@ -66,6 +67,7 @@ class LayerKernels:
     form: str = "delta"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.b.ndim != 3:
             raise BundleError(f"layer: b must have shape (channels, states, 2), got {self.b.shape}")
         channels, states = self.b.shape[:2]
@@ -82,7 +84,7 @@ class LayerKernels:
 
 
 @dataclass(frozen=True, eq=False)
-class KernelBundle:
+class KernelBundle(FrozenArrays):
     """A trained, quantised S4D classifier; two bundles are the same when their digests are.
 
     Attributes:
@@ -115,6 +117,7 @@ class KernelBundle:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         channels, classes = len(self.encoder_weight), len(self.labels)
         if not self.layers or any(len(layer.d) != channels for layer in self.layers):
             raise BundleError(f"bundle: one layer or more, each with the encoder's {channels} channels")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, ColumnCalibration, CrossbarArray, FloatArray
 from protocols.probes import probe_voltages
 from protocols.recurrence import read_signed
@@ -68,7 +69,7 @@ def _uncalibrated(array: CrossbarArray) -> Iterator[_Carried]:
 
 
 @dataclass(frozen=True)
-class ColumnCheck:
+class ColumnCheck(FrozenArrays):
     """What products miss of the cells' own currents, as the conductance of one cell, S, rms by bit line, (cols,).
 
     Attributes:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, map_bundle
@@ -40,7 +41,7 @@ _SIGMA = 0.03
 
 
 @dataclass(frozen=True)
-class Deployment:
+class Deployment(FrozenArrays):
     """What a deployment did and whether it holds.
 
     Attributes:

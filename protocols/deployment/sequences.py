@@ -11,14 +11,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract import containers
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 _ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
 
 
 @dataclass(frozen=True)
-class Sequences:
+class Sequences(FrozenArrays):
     """The sequences that a deployment is calibrated and judged with.
 
     Attributes:
@@ -31,6 +33,16 @@ class Sequences:
     test_inputs: FloatArray
     test_labels: NDArray[np.int64]
     reference: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("calibration_inputs", "test_inputs"):
+            values = containers.floats(getattr(self, name), f"sequences: {name}", (), "1")
+            object.__setattr__(self, name, values)
+        labels = containers.numeric(self.test_labels, "sequences: test_labels", (), "1")
+        if labels.dtype.kind not in "iu":
+            raise ConfigError(f"sequences: test_labels are {labels.dtype}; class numbers are whole numbers")
+        object.__setattr__(self, "test_labels", labels.astype(np.int64))
+        super().__post_init__()
 
     def first(self, calibration: int, tests: int) -> Self:
         """The first `calibration` and `tests` of them, without the reference, which belongs to all tests."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray, PulseKind, Pulses
 
 Ramp = tuple[float, float, float]
@@ -14,7 +15,7 @@ Ramp = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Ladder:
+class Ladder(FrozenArrays):
     """One entry of `voltage` and `gate` (V) per rung; `width` in s."""
 
     kind: PulseKind

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray
 
 
@@ -35,7 +36,7 @@ class SequentialTest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(FrozenArrays):
     """What reading gave.
 
     Attributes:

@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from imssa_lab.contract import array_types, closed_loop
-from imssa_lab.contract.array_types import CellOutcome, ProgrammingReport, PulseKind, Pulses
+from imssa_lab.contract.array_types import PulseKind, Pulses
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopBank
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.contract.programming_report import CellOutcome, ProgrammingReport
 from twin import DigitalTwin
 
 

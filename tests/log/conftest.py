@@ -11,10 +11,8 @@ from imssa_lab.contract.array_types import (
     AdcRanges,
     ArrayInfo,
     BoolArray,
-    CellOutcome,
     FloatArray,
     Limits,
-    ProgrammingReport,
     PulseKind,
     PulseLimits,
     Pulses,
@@ -23,6 +21,7 @@ from imssa_lab.contract.array_types import (
 )
 from imssa_lab.contract.errors import LinkTimeout
 from imssa_lab.contract.hal import CrossbarArray, Programmer
+from imssa_lab.contract.programming_report import CellOutcome, ProgrammingReport
 from imssa_lab.log import record
 
 PULSE = PulseLimits(voltage_max=3.0, gate_max=3.0, width_min=1e-9, width_max=1e-3)

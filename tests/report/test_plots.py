@@ -79,7 +79,7 @@ def test_maps_have_word_lines_down_and_bit_lines_across():
 
 
 def test_the_map_of_ends_believes_the_reread_and_not_the_loop():
-    from imssa_lab.contract.array_types import CellOutcome
+    from imssa_lab.contract.programming_report import CellOutcome
     from imssa_lab.report.plots.maps import ends
 
     target = np.array([[50e-6, 50e-6, 50e-6, np.nan]])

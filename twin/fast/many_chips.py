@@ -66,8 +66,8 @@ class TwinsTogether:
         """
         drive, per_ampere = self._tensor(bank.drive), self._tensor(bank.per_ampere)
         keep, added = self._tensor(bank.keep)[:, None], self._tensor(spreads)[:, None, None, None]
-        plus = torch.as_tensor(bank.plus, device=self._rng.device)
-        rows = torch.as_tensor(bank.rows.ravel(), device=self._rng.device)
+        plus = torch.tensor(bank.plus, device=self._rng.device)
+        rows = torch.tensor(bank.rows.ravel(), device=self._rng.device)
         held = self._matrix[:, rows], self._variance[:, rows], self._word_share[:, None, rows]
         chips, n, steps, kernels = inputs.shape
         given = inputs / self._tensor(bank.input_scale)
@@ -104,4 +104,4 @@ class TwinsTogether:
         return self._tensor(np.stack(list(arrays)))
 
     def _tensor(self, values: FloatArray | Sequence[float]) -> Tensor:
-        return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self._rng.device)
+        return torch.tensor(np.asarray(values), dtype=torch.float32, device=self._rng.device)

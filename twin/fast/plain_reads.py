@@ -13,6 +13,7 @@ import numpy as np
 from imssa_lab.contract import jit
 from imssa_lab.contract.array_types import AdcRanges, ColumnCalibration
 from imssa_lab.contract.closed_loop import ClosedLoop
+from imssa_lab.contract.frozen_arrays import frozen
 from imssa_lab.contract.hal import FloatArray, Readout
 from twin.fast import compiled_loop, compiled_reads
 from twin.fast.coverage import Claims, absent, any_value, not_covered, section
@@ -106,7 +107,7 @@ class PlainReads:
         cells = (voltages, self._step, self._shares, self._product.slices, self._variance)
         behind = (self._columns, self._scales, self._top, self._signed, values, ranges)
         read(*cells, noise.standard_normal(shape) if few else noise, *behind)
-        return Readout(values, ranges)
+        return Readout(frozen(values), frozen(ranges))
 
     def read_cells(self, conductance: FloatArray, voltage: float, averages: int) -> Readout:
         """What the converters say of so many reads of every cell at `voltage` (V), conductances in S."""
@@ -114,7 +115,7 @@ class PlainReads:
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
         cells = (conductance, self._noise.white_variance(conductance), self._noise.stream, voltage)
         compiled_reads.read_cells(*cells, self._scales, self._top, self._signed, values, ranges)
-        return Readout(values, ranges)
+        return Readout(frozen(values), frozen(ranges))
 
     def run(
         self,
@@ -149,7 +150,7 @@ class PlainReads:
         compiled_loop.run(
             np.ascontiguousarray(inputs.swapaxes(0, 1)),
             state,
-            loop.spreads,
+            np.array(loop.spreads),  # one type for the compiler: what a loop holds is read-only
             np.concatenate([[0], ends]),
             np.concatenate([[0], np.cumsum(sizes)]),
             lines,
@@ -170,6 +171,8 @@ class PlainReads:
             values,
             ranges,
         )
+        for made in (outputs, state, voltages, values, ranges):
+            frozen(made)
         cuts = np.cumsum([bank.rows.size for bank in banks])[:-1]
         after = [
             part.reshape(n, *bank.rows.shape)[..., 1:]

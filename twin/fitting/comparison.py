@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from imssa_lab.contract.array_types import ArrayInfo, ProgrammingReport
+from imssa_lab.contract.array_types import ArrayInfo
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import ColumnCalibration, FloatArray
+from imssa_lab.contract.programming_report import ProgrammingReport
 from imssa_lab.log import Run
 from twin.digital_twin import DigitalTwin
 from twin.profile import TwinProfile

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 
 
@@ -55,7 +56,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(FrozenArrays):
     """A picture's worth of numbers: measured against the law, drawn as points over the diagonal or as two lines."""
 
     title: str

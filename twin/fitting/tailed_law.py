@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr
 
 from imssa_lab.contract.errors import DataError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.relaxation import EDGE
 
@@ -86,7 +87,7 @@ def log_density(displaced: FloatArray, p: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class LevelLaw:
+class LevelLaw(FrozenArrays):
     """The law of one time, as fitted.
 
     Attributes:

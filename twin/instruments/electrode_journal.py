@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(FrozenArrays):
     """Something that happened at the electrodes.
 
     Attributes:

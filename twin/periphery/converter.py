@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
+from imssa_lab.contract.frozen_arrays import frozen
 from imssa_lab.contract.hal import AdcRanges, FloatArray, Readout
 from twin.profile_section import Section
 
@@ -53,6 +54,7 @@ def adc_ranges(adc: Adc) -> AdcRanges:
     """Scale (A per code) and offset of every range, for `ArrayInfo`."""
     return AdcRanges(
         bits=adc.bits,
+        signed=adc.signed,
         scale=tuple(full_scale / adc.top for full_scale in adc.full_scales),
         offset=tuple(0.0 for _ in adc.full_scales),
     )
@@ -97,7 +99,9 @@ class Converters:
         size = np.maximum(current, 0.0) if not adc.signed else np.abs(current)
         chosen = np.minimum(np.searchsorted(adc.headroom * full_scales, size), len(full_scales) - 1)
         kind = np.int16 if adc.top < 2**15 else np.int32
-        return Readout(self.codes(current / full_scales[chosen]).astype(kind), chosen.astype(np.uint8))
+        return Readout(
+            frozen(self.codes(current / full_scales[chosen]).astype(kind)), frozen(chosen.astype(np.uint8))
+        )
 
     def codes(self, share: FloatArray) -> FloatArray:
         """Codes of inputs (..., cols) as shares of the full scale, with each converter's own faults."""

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from imssa_lab.contract.errors import ImssaError, LimitError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 
 _LARGEST = 256 * 2**20
@@ -18,7 +19,7 @@ _Cell = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class WordLines:
+class WordLines(FrozenArrays):
     """All word lines seen from their bit-line nodes: c = forward * V - admittance @ b, for each of them.
 
     The inverse of a ladder is u_min(j,k) v_max(j,k) / w: u is the voltage along the line as seen from the driver, v
@@ -199,7 +200,7 @@ class Elimination:
 
 
 @dataclass(frozen=True)
-class _Response:
+class _Response(FrozenArrays):
     """What 1 A through a cell, from its word line to its bit line, does; by reciprocity also what drives it.
 
     Attributes:

@@ -19,6 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
 from imssa_lab.contract.errors import LimitError, NotConverged
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.wires.wire_resistance import CellLaw, Wires, check_conductance
 
@@ -30,7 +31,7 @@ _HALVINGS = 40
 
 
 @dataclass(frozen=True)
-class LinearCells:
+class LinearCells(FrozenArrays):
     """I = G v, conductance in S, (rows, cols)."""
 
     conductance: FloatArray
@@ -50,7 +51,7 @@ class LinearCells:
 
 
 @dataclass(frozen=True)
-class CubicCells:
+class CubicCells(FrozenArrays):
     """I = G v (1 + b v^2): conductance in S, (rows, cols), and b in 1/V^2, of the same shape or one for all."""
 
     conductance: FloatArray
@@ -71,7 +72,7 @@ class CubicCells:
 
 
 @dataclass(frozen=True)
-class Solution:
+class Solution(FrozenArrays):
     """Every voltage and current of the array for n drive vectors.
 
     Attributes:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from imssa_lab.contract.errors import ImssaError, LimitError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.profile_section import Section
 from twin.wires.elimination import Elimination, WordLines
@@ -194,7 +195,7 @@ class WiredCells:
 
 
 @dataclass(frozen=True)
-class WiredView:
+class WiredView(FrozenArrays):
     """What stands at the ends of the lines sees of the cells through the wires, in one programming state.
 
     Products are exact. Small fluctuations of cells are approximated: each reaches an output weakened by

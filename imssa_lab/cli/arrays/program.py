@@ -20,8 +20,9 @@ from imssa_lab.contract.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from imssa_lab.contract.array_types import BoolArray, FloatArray, ProgrammingReport
+    from imssa_lab.contract.array_types import BoolArray, FloatArray
     from imssa_lab.contract.hal import CrossbarArray
+    from imssa_lab.contract.programming_report import ProgrammingReport
 
 LOG, CELLS, REPORT = "run.h5", "cells.csv", "report.html"
 OUTSIDE = 3

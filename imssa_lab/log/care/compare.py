@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from imssa_lab.contract.array_types import CellOutcome
+from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log.replay.divergence import mismatch
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import PULSE_KINDS, SCALES, TABLES, parts

@@ -118,7 +118,7 @@ class Recorded(Wrapper):
                 raise
 
     def _record(self, table: str, values: Mapping[str, Any]) -> None:
-        now = self._array._time()
+        now = self._array.time
         self._append(table, values, now)
         self._clock = now
 
@@ -151,7 +151,7 @@ class Recorded(Wrapper):
         self._sent = self._append("pulses", {**asked, "done": 0}, math.nan)
 
     def _after_pulses(self, pulses: Pulses) -> None:
-        now = self._array._time()
+        now = self._array.time
         self._safely(self._log.mark_done, self._sent, now)
         self._clock = now
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.log.run import Run
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _RANKS = {"best": 0.0, "median": 0.5, "90th percentile": 0.9, "worst": 1.0}
 
 
 @dataclass(frozen=True)
-class Response:
+class Response(FrozenArrays):
     """The impulse response of one kernel.
 
     Attributes:
@@ -39,7 +40,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(FrozenArrays):
     """What the log says that a deployment came to.
 
     Attributes:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from imssa_lab.contract.array_types import CellOutcome, FloatArray
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.programmed import inside, programmed
 from imssa_lab.report.plots.style import BLUE, GREY, MICRO, NOT_PROGRAMMED, ORANGE, PURPLE, YELLOW

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, DataError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.s4d.frontend.wav import read_wav
 from imssa_lab.s4d.tasks.sources import data_folder
 
@@ -22,7 +23,7 @@ _NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<index>\d+)")
 
 
 @dataclass(frozen=True)
-class Clips:
+class Clips(FrozenArrays):
     """Recordings in the order of their file names.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, DataError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.s4d.tasks.input_scaling import unit_deviation
 from imssa_lab.s4d.tasks.sources import data_folder
 from imssa_lab.s4d.tasks.subset import chosen_classes, set_aside
@@ -29,7 +30,7 @@ _NAMES = tuple(f"{digit} {language}" for language in ("English", "German") for d
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(FrozenArrays):
     """One file, as it is.
 
     Attributes:

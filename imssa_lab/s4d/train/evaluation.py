@@ -22,7 +22,7 @@ def predict(network: S4DNetwork, inputs: NDArray[np.float32]) -> NDArray[np.int6
     """
     exact, device = copy.deepcopy(network).double().eval(), network.head.weight.device
     with torch.no_grad():
-        batches = torch.from_numpy(inputs).double().split(_BATCH)
+        batches = torch.tensor(inputs, dtype=torch.float64).split(_BATCH)
         return np.concatenate([exact(batch.to(device)).argmax(1).cpu().numpy() for batch in batches]).astype(np.int64)
 
 

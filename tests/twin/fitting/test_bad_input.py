@@ -1,5 +1,7 @@
 """Data that cannot be right are refused or named with their rows, never fitted in silence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,10 +74,13 @@ def test_words_in_a_column_are_named_by_row(tmp_path):
 
 def test_negative_conductances_few_are_named_many_are_refused():
     data = relaxed(800, times=(1.0,))
-    data["conductance"][7] = -1e-6
+    changed = data["conductance"].copy()
+    changed[7] = -1e-6
+    data = replace(data, columns={**data.columns, "conductance": changed})
     outcome = fit_relaxation(data, np.random.default_rng(0))
     assert any("zero or negative" in remark.what and remark.rows == (9,) for remark in outcome.remarks)
-    data["conductance"][:100] = -1e-6
+    changed[:100] = -1e-6
+    data = replace(data, columns={**data.columns, "conductance": changed})
     with pytest.raises(DataError, match=r"negative in 100 of 800 rows \(rows 2, 3, .* and 88 more\)"):
         fit_relaxation(data, np.random.default_rng(0))
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, DataError
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.fitting.fit_outcome import Remark
 from twin.fitting.tables.delimited_text import decimal_hint, number, other_separator, read_fields
@@ -55,7 +56,7 @@ _TYPICAL = 1e-8
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(FrozenArrays):
     """Columns by role, (n,) each, in SI units.
 
     Attributes:

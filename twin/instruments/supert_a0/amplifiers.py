@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray, Readout
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from twin.periphery.converter import Converters
 
 RESISTANCES = np.array([1e3, 5e3, 30e3, 200e3, 1e6])
@@ -38,7 +39,7 @@ def gains_of(chain: bytes) -> NDArray[np.int8]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(FrozenArrays):
     """How a conversion is done.
 
     Attributes:
