@@ -18,7 +18,7 @@ from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
 from imssa_lab.contract.errors import ReplayMismatch
 from imssa_lab.log import open_run
-from imssa_lab.log.schema import REQUESTS
+from imssa_lab.log.schema import requests
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
@@ -167,7 +167,7 @@ def replay(bars: Bars, run: Path) -> None:
             named = ""
         except ReplayMismatch as error:
             named = str(error)
-        calls = [opened.column(table, "seq")[opened.column(table, "array") == 0] for table in REQUESTS]
+        calls = [opened.column(table, "seq")[opened.column(table, "array") == 0] for table in requests()]
         first = min(int(numbers[0]) for numbers in calls if len(numbers))
     bars.check("a changed request names its call", float(f"call {first}:" in named), "==", 1, named)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,13 +38,35 @@ class Column:
     required: bool = True
 
 
+class Table(dict[str, Column]):
+    """The columns of a table by their names, and what holds for all of it.
+
+    Attributes:
+        signal: the dataset that a viewer shows first (NeXus), and whose rows are counted; empty for none.
+        asked: columns that say what a call asked for, which a replay compares; empty where records are no calls.
+        required: a file without it is no run; a table that came later reads as empty in older files.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Column],
+        *,
+        signal: str = "",
+        asked: tuple[str, ...] = (),
+        required: bool = True,
+    ) -> None:
+        super().__init__(columns)
+        self.signal, self.asked, self.required = signal, asked, required
+
+
 PULSE_KINDS = ("SET", "RESET", "FORM")
-_CALL = {
+CALL = {
     "seq": Column("u8", meaning="number of the call, one count over all tables and arrays", fill=NO_RECORD),
     "array": Column("u2", meaning="index into /arrays"),
     "device_time": Column("f8", "s", meaning="the array's own time after the call"),
     "wall_time": Column("f8", "s", meaning="seconds since 1970, UTC"),
 }
+"""The columns that every record of a call has."""
 _PARTS = {
     "first": Column("u8", meaning="first row of this call in the datasets that hold several rows a call"),
     "count": Column("u4", meaning="how many rows there are", fill=1),
@@ -51,94 +74,111 @@ _PARTS = {
 _MAP = ("row", "col")
 _YES_NO = "0 no, 1 yes"
 
-TABLES: dict[str, dict[str, Column]] = {
-    "read_mvm": {
-        **_CALL,
-        **_PARTS,
-        "vector_call": Column("u8", per="vector", meaning="seq of the call that a vector belongs to"),
-        "voltage": Column("f8", "V", ("row",), per="vector"),
-        "value": Column("code", "1", ("col",), per="vector"),
-        "range": Column("u1", "1", ("col",), per="vector", meaning="index into the scale and offset of the ADC"),
-    },
-    "read_conductances": {
-        **_CALL,
-        **_PARTS,
-        "mask": Column("u1", "1", _MAP, meaning=_YES_NO, fill=1),
-        "read_call": Column("u8", per="read", meaning="seq of the call that a read belongs to"),
-        "value": Column("code", "1", _MAP, per="read"),
-        "range": Column("u1", "1", _MAP, per="read", meaning="index into the scale and offset of the ADC"),
-    },
-    "pulses": {
-        **_CALL,
-        "device_time": Column(
-            "f8", "s", meaning="the array's own time after the call; NaN while done is 0", fill=math.nan
-        ),
-        **_PARTS,
-        "kind": Column("u1", meaning=", ".join(f"{code} {kind}" for code, kind in enumerate(PULSE_KINDS))),
-        "width": Column("f8", "s"),
-        "cell_call": Column("u8", per="cell", meaning="seq of the call that pulsed the cell"),
-        "row": Column("u2", per="cell", meaning="word line"),
-        "col": Column("u2", per="cell", meaning="bit line"),
-        "voltage": Column("f8", "V", per="cell"),
-        "gate": Column("f8", "V", per="cell"),
-        "done": Column("u1", meaning="0 may have been sent, 1 sent to the end"),
-    },
-    "waits": {**_CALL, "seconds": Column("f8", "s")},
-    "calibrations": {
-        **_CALL,
-        "cleared": Column("u1", meaning=_YES_NO),
-        "gain": Column("f8", "1", ("col",)),
-        "offset": Column("f8", "A", ("col",)),
-        "residual": Column("f8", "A", ("col",)),
-        "date": Column("S32"),
-    },
-    "program": {
-        **_CALL,
-        "first_seq": Column("u8", meaning="the calls made inside have first_seq <= seq < last_seq"),
-        "last_seq": Column("u8", meaning="one past the last call made inside"),
-        "default": Column("u1", meaning="1: by the chip's own recipe"),
-        "mask": Column("u1", "1", _MAP, meaning=_YES_NO),
-        "target": Column("f8", "S", _MAP),
-        "achieved": Column("f8", "S", _MAP, meaning="by an independent re-read"),
-        "pulses": Column("i4", "1", _MAP),
-        "outcome": Column("u1", "1", _MAP, meaning="imssa_lab.contract.hal.CellOutcome"),
-        "tolerance": Column("f8", "S"),
-        "seconds": Column("f8", "s"),
-        "reads": Column("u4"),
-    },
-    "events": {
-        "seq": _CALL["seq"],
-        "wall_time": _CALL["wall_time"],
-        "kind": Column("S32"),
-        "part": Column("u2", meaning="a long text takes several records: this is number part of parts"),
-        "parts": Column("u2"),
-        "text": Column(f"S{TEXT_BYTES}", meaning="UTF-8, joined over the parts before decoding"),
-    },
-    "wire": {
-        "t_ns": Column("u8", "ns", per="message", meaning="since the attribute started of the root", fill=NO_RECORD),
-        "direction": Column("u1", per="message", meaning="0 to the instrument, 1 from it"),
-        "link": Column(
-            "u2", per="message", meaning="the event of kind link with this number names it", required=False
-        ),
-        "offset": Column("u8", per="message", meaning="first byte of the message in data"),
-        "length": Column("u8", per="message"),
-        "data": Column("u1", per="byte"),
-    },
+TABLES: dict[str, Table] = {
+    "read_mvm": Table(
+        {
+            **CALL,
+            **_PARTS,
+            "vector_call": Column("u8", per="vector", meaning="seq of the call that a vector belongs to"),
+            "voltage": Column("f8", "V", ("row",), per="vector"),
+            "value": Column("code", "1", ("col",), per="vector"),
+            "range": Column("u1", "1", ("col",), per="vector", meaning="index into the scale and offset of the ADC"),
+        },
+        signal="value",
+        asked=("voltage",),
+    ),
+    "read_conductances": Table(
+        {
+            **CALL,
+            **_PARTS,
+            "mask": Column("u1", "1", _MAP, meaning=_YES_NO, fill=1),
+            "read_call": Column("u8", per="read", meaning="seq of the call that a read belongs to"),
+            "value": Column("code", "1", _MAP, per="read"),
+            "range": Column("u1", "1", _MAP, per="read", meaning="index into the scale and offset of the ADC"),
+        },
+        signal="value",
+        asked=("count", "mask"),
+    ),
+    "pulses": Table(
+        {
+            **CALL,
+            "device_time": Column(
+                "f8", "s", meaning="the array's own time after the call; NaN while done is 0", fill=math.nan
+            ),
+            **_PARTS,
+            "kind": Column("u1", meaning=", ".join(f"{code} {kind}" for code, kind in enumerate(PULSE_KINDS))),
+            "width": Column("f8", "s"),
+            "cell_call": Column("u8", per="cell", meaning="seq of the call that pulsed the cell"),
+            "row": Column("u2", per="cell", meaning="word line"),
+            "col": Column("u2", per="cell", meaning="bit line"),
+            "voltage": Column("f8", "V", per="cell"),
+            "gate": Column("f8", "V", per="cell"),
+            "done": Column("u1", meaning="0 may have been sent, 1 sent to the end"),
+        },
+        signal="voltage",
+        asked=("kind", "width", "voltage", "gate"),
+    ),
+    "waits": Table({**CALL, "seconds": Column("f8", "s")}, signal="seconds", asked=("seconds",)),
+    "calibrations": Table(
+        {
+            **CALL,
+            "cleared": Column("u1", meaning=_YES_NO),
+            "gain": Column("f8", "1", ("col",)),
+            "offset": Column("f8", "A", ("col",)),
+            "residual": Column("f8", "A", ("col",)),
+            "date": Column("S32"),
+        },
+        signal="gain",
+        asked=("cleared", "gain", "offset"),
+    ),
+    "program": Table(
+        {
+            **CALL,
+            "first_seq": Column("u8", meaning="the calls made inside have first_seq <= seq < last_seq"),
+            "last_seq": Column("u8", meaning="one past the last call made inside"),
+            "default": Column("u1", meaning="1: by the chip's own recipe"),
+            "mask": Column("u1", "1", _MAP, meaning=_YES_NO),
+            "target": Column("f8", "S", _MAP),
+            "achieved": Column("f8", "S", _MAP, meaning="by an independent re-read"),
+            "pulses": Column("i4", "1", _MAP),
+            "outcome": Column("u1", "1", _MAP, meaning="imssa_lab.contract.hal.CellOutcome"),
+            "tolerance": Column("f8", "S"),
+            "seconds": Column("f8", "s"),
+            "reads": Column("u4"),
+        },
+        signal="achieved",
+        asked=("default", "mask", "target"),
+    ),
+    "events": Table(
+        {
+            "seq": CALL["seq"],
+            "wall_time": CALL["wall_time"],
+            "kind": Column("S32"),
+            "part": Column("u2", meaning="a long text takes several records: this is number part of parts"),
+            "parts": Column("u2"),
+            "text": Column(f"S{TEXT_BYTES}", meaning="UTF-8, joined over the parts before decoding"),
+        },
+    ),
+    "wire": Table(
+        {
+            "t_ns": Column(
+                "u8", "ns", per="message", meaning="since the attribute started of the root", fill=NO_RECORD
+            ),
+            "direction": Column("u1", per="message", meaning="0 to the instrument, 1 from it"),
+            "link": Column(
+                "u2", per="message", meaning="the event of kind link with this number names it", required=False
+            ),
+            "offset": Column("u8", per="message", meaning="first byte of the message in data"),
+            "length": Column("u8", per="message"),
+            "data": Column("u1", per="byte"),
+        },
+        signal="data",
+    ),
 }
 # The dimension that a dataset's first axis has, by what it counts: its scale is the dataset of that name.
 SCALES = {"call": "seq", "vector": "vector_call", "read": "read_call", "cell": "cell_call", "message": "t_ns"}
 CALIBRATION = {"gain": "1", "offset": "A", "residual": "A"}
 """Datasets of /arrays/N, with their units, of an array that had a calibration when the run began."""
-# The dataset that a viewer shows first in each table, for NeXus.
-SIGNALS = {
-    "read_mvm": "value",
-    "read_conductances": "value",
-    "pulses": "voltage",
-    "waits": "seconds",
-    "calibrations": "gain",
-    "program": "achieved",
-    "wire": "data",
-}
 DEFAULT_TABLE = "read_conductances"
 # Attributes of the root: whether a file without them is no run.
 ROOT_ATTRIBUTES = {
@@ -158,7 +198,11 @@ ROOT_ATTRIBUTES = {
     "provenance_sha256": False,
     "default": False,
 }
-REQUESTS = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program")
+
+
+def requests() -> list[str]:
+    """The tables whose records are calls to an array, which a replay compares."""
+    return [name for name, table in TABLES.items() if table.asked]
 
 
 def commit_column(table: str) -> str:

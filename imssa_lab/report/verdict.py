@@ -8,6 +8,7 @@ import numpy as np
 import xarray
 
 from imssa_lab.log.run import Run
+from imssa_lab.log.schema import TABLES
 from imssa_lab.report.measured.deployment_result import Outcome
 from imssa_lab.report.measured.programmed import inside
 from imssa_lab.report.page import Cited
@@ -73,6 +74,6 @@ def _of_levels(outcome: Outcome) -> Verdict:
 
 
 def _last(run: Run) -> int | None:
-    tables = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program", "events")
+    tables = [table for table, columns in TABLES.items() if "seq" in columns]
     last = [int(run.column(table, "seq", run.records(table) - 1)) for table in tables if run.records(table)]
     return max(last, default=None)

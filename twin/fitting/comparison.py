@@ -13,6 +13,7 @@ from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import ColumnCalibration, FloatArray
 from imssa_lab.contract.programming_report import ProgrammingReport
 from imssa_lab.log import Run
+from imssa_lab.log.schema import requests
 from twin.digital_twin import DigitalTwin
 from twin.profile import TwinProfile
 
@@ -90,10 +91,9 @@ _Answer = tuple[str, FloatArray | ProgrammingReport, FloatArray | None]
 
 def _calls(run: Run, number: int) -> list[tuple[int, str, int]]:
     """Calls to one array in order; those made inside a default recipe are left out, the recipe itself is kept."""
-    tables = ("read_mvm", "read_conductances", "pulses", "waits", "calibrations", "program")
     calls = [
         (int(seq), table, row)
-        for table in tables
+        for table in requests()
         for row, (seq, array) in enumerate(zip(run.column(table, "seq"), run.column(table, "array"), strict=True))
         if array == number
     ]

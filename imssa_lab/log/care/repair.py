@@ -166,7 +166,7 @@ def _take_back(path: Path) -> list[str]:
             with open_run(path) as run:
                 for table, columns in TABLES.items():
                     for name in columns:
-                        if (name == commit_column(table)) != commit or name not in run.file[table]:
+                        if (name == commit_column(table)) != commit or f"{table}/{name}" not in run.file:
                             continue
                         dataset = run.file[table][name]
                         # what is being finished in its last row, such as `done`, may be half written as well

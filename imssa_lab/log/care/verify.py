@@ -17,7 +17,7 @@ from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.file.file_state import HDF5_ERRORS
 from imssa_lab.log.run import Run, open_run
-from imssa_lab.log.schema import CALIBRATION, PULSE_KINDS, ROOT_ATTRIBUTES, SCALES, TABLES, parts
+from imssa_lab.log.schema import CALIBRATION, PULSE_KINDS, ROOT_ATTRIBUTES, SCALES, TABLES, Table, parts
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def _attributes(run: Run, _: Verification) -> Iterator[Finding]:
 def _members(run: Run, _: Verification) -> Iterator[Finding]:
     for table, columns in TABLES.items():
         for name, column in columns.items():
-            if name not in run.file[table]:
-                if column.required:
+            if f"{table}/{name}" not in run.file:
+                if columns.required and column.required:
                     yield Finding(f"/{table}/{name}", "missing")
                 continue
             dataset = run.file[table][name]
@@ -163,7 +163,7 @@ def _checksums(run: Run, result: Verification, progress: Callable[[int, int], No
 def _is_ours(path: str) -> bool:
     """False for a dataset that somebody has added to a finished run."""
     first, _, rest = path.strip("/").partition("/")
-    columns = TABLES.get(first, {})
+    columns = TABLES.get(first, Table({}))
     scales = {name for column in columns.values() for name in (column.per, *column.dims)}
     return rest in {*columns, *scales} or (first == "arrays" and rest.partition("/")[2] in CALIBRATION)
 
@@ -171,7 +171,7 @@ def _is_ours(path: str) -> bool:
 def _records_of(run: Run, path: str, first: int, stop: int) -> str:
     """The numbers of the records that rows of a dataset belong to, in words; empty where they are unknown."""
     _, table, name = [*path.split("/"), "", ""][:3]
-    column = TABLES.get(table, {}).get(name)
+    column = TABLES[table].get(name) if table in TABLES else None
     if column is None or column.per in ("message", "byte"):
         return ""
     source = "seq" if column.per == "call" else SCALES[column.per]

@@ -56,7 +56,12 @@ def problem_of(file: h5py.File) -> str:
         )
     wanted = [
         "arrays",
-        *(f"{table}/{name}" for table, columns in TABLES.items() for name in columns if columns[name].required),
+        *(
+            f"{table}/{name}"
+            for table, columns in TABLES.items()
+            for name in columns
+            if columns.required and columns[name].required
+        ),
     ]
     missing = [name for name in wanted if name not in file]
     return f"missing: {', '.join(missing)}; the file was cut off while it was made" if missing else ""

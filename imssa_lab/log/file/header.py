@@ -24,9 +24,9 @@ from imssa_lab.log.schema import (
     FORMAT,
     FORMAT_VERSION,
     SCALES,
-    SIGNALS,
     TABLES,
     Column,
+    Table,
     commit_column,
 )
 
@@ -91,7 +91,7 @@ def create_tables(file: h5py.File, shape: tuple[int, int], code_dtype: str) -> d
     """Every table, empty; table name -> column name -> dataset."""
     sizes = {"row": shape[0], "col": shape[1]}
     return {
-        table: _create_table(file.create_group(table), table, columns, sizes, code_dtype)
+        table: _create_table(file.create_group(table), columns, sizes, code_dtype)
         for table, columns in TABLES.items()
     }
 
@@ -103,6 +103,8 @@ def trim(file: h5py.File, rows: Mapping[str, Mapping[str, int]]) -> list[str]:
     """
     uncut: list[str] = []
     for table, columns in TABLES.items():
+        if table not in file:
+            continue
         sizes = {name: rows[table][column.per] for name, column in columns.items() if name in file[table]}
         if "byte" in file[table]:
             sizes["byte"] = rows[table]["byte"]
@@ -118,7 +120,7 @@ def trim(file: h5py.File, rows: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _create_table(
-    group: h5py.Group, table: str, columns: Mapping[str, Column], sizes: Mapping[str, int], code_dtype: str
+    group: h5py.Group, columns: Table, sizes: Mapping[str, int], code_dtype: str
 ) -> dict[str, h5py.Dataset]:
     scales: dict[str, h5py.Dataset] = {}
     for dim in sorted({dim for column in columns.values() for dim in column.dims}):
@@ -142,13 +144,13 @@ def _create_table(
         for axis, dim in enumerate((column.per, *column.dims)):
             if name != SCALES.get(dim):
                 datasets[name].dims[axis].attach_scale(scales[dim])
-    _hint_viewers(group, columns, SIGNALS.get(table))
+    _hint_viewers(group, columns, columns.signal)
     return datasets
 
 
-def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str | None) -> None:
+def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str) -> None:
     """Attributes of NeXus, by which plain viewers plot a table by themselves."""
-    if signal is None:
+    if not signal:
         return
     column = columns[signal]
     axes = [SCALES.get(column.per, "."), *column.dims]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -108,9 +108,15 @@ def in_words(run: Run, table: str, rows: slice) -> Iterator[Seen]:
     for row in range(len(seqs)):
         device = float(columns["device_time"][row]) if "device_time" in columns else float("nan")
         said = {name: values[row] for name, values in columns.items()}
-        yield Seen(int(seqs[row]), table, float(walls[row]), device, _TEXTS[table](said))
+        yield Seen(int(seqs[row]), table, float(walls[row]), device, _TEXTS.get(table, _plain)(said))
 
 
+def _plain(said: Mapping[str, Any]) -> str:
+    """What a table says that has no words of its own below."""
+    return ", ".join(f"{name} {value}" for name, value in said.items() if name not in _OF_EVERY_RECORD)
+
+
+_OF_EVERY_RECORD = ("seq", "array", "device_time", "wall_time")
 _TEXTS: dict[str, Any] = {
     "read_mvm": lambda said: f"{said['count']} vectors",
     "read_conductances": lambda said: f"{said['count']} reads",

@@ -101,6 +101,8 @@ class RunFile:
 
     def records(self, table: str) -> int:
         """How many records (messages of the wire) a table holds; of a running log, up to now."""
+        if self._lacks(table):
+            return 0
         end = int(ask(self.file, table, commit_column(table), lambda dataset: dataset.shape[0]))
         if self._exact:
             return end
@@ -118,11 +120,18 @@ class RunFile:
         Raises:
             LogError: the stored bytes are damaged or cut off; the dataset and the first bad row are named.
         """
+        if self._lacks(table):
+            column = TABLES[table][name]
+            return np.zeros(0, "f8" if column.dtype == "code" else column.dtype)
         if isinstance(rows, int) and rows >= 0 and self._file:
             held = self._hold(table, name, rows)
             if held is not None:
                 return held[rows]
         return self._read(table, name, slice(0, self.rows(table, name)) if rows is None else rows)
+
+    def _lacks(self, table: str) -> bool:
+        """Whether the file was written before there was such a table."""
+        return not TABLES[table].required and table not in self.file
 
     def _mended(self, table: str, name: str, rows: slice | int) -> Any:
         """The rows of a file that a kill cut off in the middle of a chunk; None if there is more wrong than that."""

@@ -44,7 +44,7 @@ def to_xarray(run: RunFile, table: str, *, skip_damaged: bool = False) -> xarray
     _known(run, table)
     lost = damaged_rows(run, table) if skip_damaged else {}
     found: dict[str, Any] = {}
-    names = [name for name in TABLES[table] if name in run.file[table]]
+    names = [name for name in TABLES[table] if f"{table}/{name}" in run.file]
     sizes = {TABLES[table][name].per: run.rows(table, name) for name in names}
     for name in names:
         column, dtype = TABLES[table][name], run.file[table][name].dtype
@@ -77,7 +77,7 @@ def damaged_rows(run: RunFile, table: str) -> dict[str, set[int]]:
     handle = os.open(run.path, os.O_RDONLY)
     try:
         for name, column in TABLES[table].items():
-            if name in run.file[table]:
+            if f"{table}/{name}" in run.file:
                 bad = [chunk for chunk in scan(run.file[table][name], handle) if not chunk.intact]
                 for chunk in bad:
                     lost[column.per].update(range(chunk.first, min(chunk.stop, run.rows(table, name))))

@@ -24,18 +24,9 @@ from imssa_lab.contract.hal import (
 )
 from imssa_lab.log.read.run_file import RunFile
 from imssa_lab.log.replay.divergence import columns, mismatch, payload
-from imssa_lab.log.schema import PULSE_KINDS, REQUESTS, TABLES
+from imssa_lab.log.schema import PULSE_KINDS, TABLES, requests
 
 _READS = ("read_mvm", "read_conductances")
-# What a call asked for, to be shown where it is not what the script asks for.
-_PAYLOADS = {
-    "read_mvm": ("voltage",),
-    "read_conductances": ("count", "mask"),
-    "pulses": ("kind", "width", "voltage", "gate"),
-    "waits": ("seconds",),
-    "calibrations": ("cleared", "gain", "offset"),
-    "program": ("default", "mask", "target"),
-}
 
 
 class _Entry(NamedTuple):
@@ -149,7 +140,7 @@ class Replayed(CrossbarArray):
     def _payload(self, entry: _Entry) -> str:
         if entry.failure is not None:
             return f"failed: {entry.failure['text']}"
-        return payload(dict(self._recorded(entry, _PAYLOADS[entry.table])))
+        return payload(dict(self._recorded(entry, TABLES[entry.table].asked)))
 
     def _agree(self, seq: int, what: str, recorded: Any, asked: Any) -> None:
         text = mismatch(f"{self._info.name}, call {seq}: {what}", recorded, asked)
@@ -247,7 +238,7 @@ class Replayed(CrossbarArray):
 def _entries(run: RunFile, index: int) -> list[_Entry]:
     entries = [
         _Entry(int(seq), table, row)
-        for table in REQUESTS
+        for table in requests()
         for row, (seq, array) in enumerate(zip(run.column(table, "seq"), run.column(table, "array"), strict=True))
         if array == index
     ]

@@ -30,7 +30,7 @@ from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.log.file.file_state import hold
 from imssa_lab.log.file.header import code_dtype, create_tables, trim, write_header
 from imssa_lab.log.file.writer_presence import Attendance
-from imssa_lab.log.schema import LIBVER, SCALES, SIGNALS, TEXT_BYTES, parts
+from imssa_lab.log.schema import LIBVER, SCALES, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.write.growing import Unfit
 from imssa_lab.log.write.table_writer import Encoded, TableWriter
 from imssa_lab.log.write.wire_log import WireLog, WireMessage
@@ -171,7 +171,7 @@ class RunLog:
             record = {"wall_time": time.time(), **values}
             count = 1
             if several is not None:
-                count = len(record[SIGNALS[table]])
+                count = len(record[TABLES[table].signal])
                 record |= {
                     "first": writer.rows[several],
                     "count": count,

@@ -6,6 +6,7 @@ import numpy as np
 import xarray
 
 from imssa_lab.log.run import Run
+from imssa_lab.log.schema import requests
 from imssa_lab.report.measured.run_columns import columns
 
 _MOST = 512
@@ -82,7 +83,7 @@ def _longest_stretch(run: Run, array: int) -> list[int]:
 def _time_before(run: Run, array: int, seq: int) -> float:
     """Device time of an array when the call with that number began, s."""
     found = run.opened_at(array)
-    for table in ("read_mvm", "read_conductances", "pulses", "waits", "calibrations"):
+    for table in requests():
         seqs, arrays = columns(run, table, "seq", "array")
         before = np.flatnonzero((seqs < seq) & (arrays == array))
         if before.size:
