@@ -23,7 +23,7 @@ def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
     """`read_mvm` for signed voltages (n, rows), in two passes where the word lines take no sign; A, (n, cols)."""
     if array.info.input_signed:
         return array.read_mvm(voltages)
-    return array.read_mvm(np.maximum(voltages, 0.0)) - array.read_mvm(np.maximum(-voltages, 0.0))
+    return array.read_mvm(np.maximum(voltages, 0.0) + 0.0) - array.read_mvm(np.maximum(-voltages, 0.0) + 0.0)
 
 
 @dataclass(frozen=True)

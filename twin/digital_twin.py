@@ -22,6 +22,7 @@ from imssa_lab.contract.hal import (
 )
 from protocols.programmers.hysteretic import WriteVerify
 from twin.cells import Cells
+from twin.fast.chip_reads import CompiledReads, ReadParts
 from twin.fast.exact_products import ExactProduct, SteppedProduct
 from twin.fast.plain_reads import PlainReads
 from twin.noise import CellNoise
@@ -82,8 +83,8 @@ class DigitalTwin(CrossbarArray):
         self.cells = Cells(p, shape, devices, cycles)
         self._wired = None if p.wires is None else WiredCells(p.wires)
         self._product = self._product_with(self.cells.conductance)
-        parts = self.columns, self.noise, self._wired
-        self._plain = PlainReads(p, *parts) if PlainReads.suits(p, *parts) else None
+        parts = ReadParts(p, self.columns, self._converters, self._sag, self.noise, self._wired, self._beside)
+        self._compiled, self._plain = CompiledReads.of(parts), PlainReads.of(parts)
         self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
         self._clock = 0.0
         self._relaxing: RelaxingCells | None = None
@@ -96,13 +97,12 @@ class DigitalTwin(CrossbarArray):
         return None if self._wired is None else self._wired.view(self.cells.conductance)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        if self._plain is not None:
-            if len(voltages) == 1:
-                self._clock += self.profile.timing.mvm
-            else:
-                self._clock = float(self._clock_after(len(voltages), self.profile.timing.mvm)[-1])
-            return self._plain.read(self.cells.conductance, voltages)
         inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
+        if self._plain is not None:
+            self._clock = self._after(len(voltages), period)
+            return self._plain.read(self.cells.conductance, voltages)
+        if self._compiled is not None:
+            return self._read_compiled(self._compiled, voltages)
         driven = pulse_trains(voltages, inputs)
         parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
         left = self._sag.left(start, len(driven), period, self._clock)
@@ -111,6 +111,16 @@ class DigitalTwin(CrossbarArray):
             return Readout(weighted_sum(self._converters.amperes(current), inputs))
         return self._converters.convert(current)
 
+    def _read_compiled(self, reads: CompiledReads, voltages: FloatArray) -> Readout:
+        readout, products = reads.outputs(len(voltages)), len(voltages) * reads.pulses
+        if self._relaxing is None:
+            whole = slice(0, products)
+            self._clock = reads.read(self.cells.conductance, voltages, whole, self._clock, readout)
+        else:
+            for part, times in self._steady(products, self.profile.timing.mvm):
+                reads.read(self.cells.conductance, voltages, part, float(times[0]), readout)
+        return reads.told(readout)
+
     def _read_loop(
         self,
         loop: ClosedLoop,
@@ -118,15 +128,22 @@ class DigitalTwin(CrossbarArray):
         states: Sequence[FloatArray],
         calibration: ColumnCalibration | None,
     ) -> LoopRun | None:
-        if self._plain is None or self._info.adc is None or not self._info.input_signed:
+        if self._compiled is None or self._relaxing is not None:
             return None
-        outputs, after, voltages, readout = self._plain.run(
-            self.cells.conductance, loop, inputs, states, self._info.adc, calibration
-        )
-        reads, vectors = voltages.shape[:2]
-        times = self._clock_after(reads * vectors, self.profile.timing.mvm)[vectors::vectors]
-        self._clock = float(times[-1])
-        return LoopRun(outputs, after, voltages, readout, times)
+        if self._plain is not None and self._info.input_signed and self._info.adc is not None:
+            plain = self._plain.run(self.cells.conductance, loop, inputs, states, self._info.adc, calibration)
+            reads, vectors = plain[2].shape[:2]
+            times = self._clock_after(reads * vectors, self.profile.timing.mvm)[vectors::vectors]
+            self._clock = float(times[-1])
+            return LoopRun(*plain, times)
+        run = self._compiled.run(self.cells.conductance, loop, inputs, states, calibration, self._clock)
+        if run is not None:
+            self._clock = float(run.times[-1])
+        return run
+
+    def _after(self, reads: int, seconds: float) -> float:
+        """The last of `_clock_after`."""
+        return self._clock + seconds if reads == 1 else float(self._clock_after(reads, seconds)[-1])
 
     def _clock_after(self, reads: int, seconds: float) -> FloatArray:
         """Device time now and after each of so many reads, `seconds` each.
@@ -137,10 +154,7 @@ class DigitalTwin(CrossbarArray):
 
     def _products(self, driven: FloatArray, times: FloatArray) -> FloatArray:
         """Bit-line currents in A, (n, cols), of the cells as they are now, read at `times` (n,)."""
-        view = self.wired_view()
-        matrix = self.cells.conductance if view is None else view.matrix
-        if not self._product.is_of(matrix):
-            self._product = self._product_with(matrix)
+        view = self._follow_cells()
         blocks = [slice(start, start + _VECTORS_AT_ONCE) for start in range(0, len(driven), _VECTORS_AT_ONCE)]
         return np.concatenate(
             [
@@ -151,11 +165,25 @@ class DigitalTwin(CrossbarArray):
             ]
         )
 
+    def _follow_cells(self) -> WiredView | None:
+        """Have the product of the cells as they are now, and what the ends of the lines see of them."""
+        view = self.wired_view()
+        matrix = self.cells.conductance if view is None else view.matrix
+        if not self._product.is_of(matrix):
+            self._product = self._product_with(matrix)
+        return view
+
     def _product_with(self, matrix: FloatArray) -> ExactProduct | SteppedProduct:
-        limit, step = self.profile.limits.read_voltage, self.profile.inputs.pulse_step
-        if step is not None and SteppedProduct.suits(limit, step):
-            return SteppedProduct(matrix, step)
+        limit, inputs = self.profile.limits.read_voltage, self.profile.inputs
+        if inputs.pulse_step is not None and SteppedProduct.suits(limit, inputs.pulse_step):
+            return SteppedProduct(matrix, inputs.pulse_step, single=inputs.coding != "analog")
         return ExactProduct(matrix, limit)
+
+    def _beside(self, driven: FloatArray) -> FloatArray:
+        """What products carry that is not in the sums of `SteppedProduct`, A, (n, cols)."""
+        view = self._follow_cells()
+        bent = np.zeros((len(driven), self._info.cols)) + self._bent(driven, view)
+        return bent if isinstance(self._product, SteppedProduct) else self._product.of(driven) + bent
 
     def _bent(self, driven: FloatArray, view: WiredView | None) -> FloatArray | float:
         """What the nonlinearity of the cells adds to the products, A, (n, cols)."""
@@ -176,8 +204,10 @@ class DigitalTwin(CrossbarArray):
         cells, period, start = int(np.count_nonzero(mask)), self.profile.timing.cell_read, self._clock
         seconds = period * cells
         if self._plain is not None and self._wired is None:
-            self._clock = float(self._clock_after(averages, seconds)[-1])
+            self._clock = self._after(averages, seconds)
             return self._plain.read_cells(self.cells.conductance, self._info.read_voltage, averages)
+        if self._compiled is not None:
+            return self._read_cells_compiled(self._compiled, mask, averages)
         parts = [self._reads_of_cells(times) for _, times in self._steady(averages, seconds)]
         left = np.ones((averages, *mask.shape))
         left[:, mask] = self._sag.left(start, averages * cells, period, self._clock).reshape(averages, cells)
@@ -185,6 +215,16 @@ class DigitalTwin(CrossbarArray):
         if self._info.adc is None:
             return Readout(self._converters.amperes(current))
         return self._converters.convert(current)
+
+    def _read_cells_compiled(self, reads: CompiledReads, mask: BoolArray, averages: int) -> Readout:
+        cells, period = int(np.count_nonzero(mask)), self.profile.timing.cell_read
+        readout = reads.cell_outputs(averages)
+        for part, times in self._steady(averages, period * cells):
+            for number, clock in enumerate(times, start=part.start):
+                cells_now = self.cells.conductance, self.cells.cubic, self._info.read_voltage
+                left = reads.sagged(mask, cells, float(clock), period)
+                reads.read_cells(*cells_now, left, float(clock), readout, number)
+        return reads.told(readout)
 
     def _reads_of_cells(self, times: FloatArray) -> FloatArray:
         """Conductances in S that reads at `times` (n,) take the cells to have, (n, rows, cols)."""

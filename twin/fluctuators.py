@@ -9,6 +9,7 @@ spectrum; with two states, 1 with probability p, it is a telegraph signal with e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from imssa_lab.contract.hal import FloatArray
 from twin.fast import compiled_noise
 
 IntArray = NDArray[np.intp]
-_BLOCK = 256
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,18 @@ class Changes(FrozenArrays):
     before: FloatArray
     after: FloatArray
     at: IntArray
+
+
+class Refreshes(NamedTuple):
+    """Refreshes to come, in the order of time.
+
+    Attributes:
+        when: s; which: fluctuator; value: its level from then on; all (refreshes,).
+    """
+
+    when: FloatArray
+    which: IntArray
+    value: FloatArray
 
 
 class Fluctuators:
@@ -45,50 +58,53 @@ class Fluctuators:
     Attributes:
         occupancy: as given.
         level: zero mean: standard normal, or state minus occupancy, (f,).
+        now: device time, s. planned, next: refreshes to come, from this one on.
+        long_gap: s; beyond it `advance` asks every fluctuator.
     """
 
     def __init__(self, rates: FloatArray, occupancy: FloatArray, rng: np.random.Generator) -> None:
         self._rates, self.occupancy, self._rng = rates, occupancy, rng
         self._compiled = jit.AVAILABLE
-        self._distinct, self._kinds = np.unique(rates, return_inverse=True)
-        self._cumulative = np.cumsum(rates)
-        self._total = float(self._cumulative[-1]) if rates.size else 0.0
+        self._distinct, self._kinds, counts = np.unique(rates, return_inverse=True, return_counts=True)
+        self._members = np.argsort(self._kinds, kind="stable")  # of one rate after those of the other
+        self._first = np.cumsum(counts) - counts
+        self._up_to = np.cumsum(counts * self._distinct)
+        self._total = float(self._up_to[-1]) if rates.size else 0.0
         # Beyond this gap it is cheaper to ask every fluctuator whether it was refreshed.
-        self._long_gap = 0.25 * rates.size / self._total if rates.size else np.inf
-        self._now, self._next = 0.0, 0
+        self.long_gap = 0.25 * rates.size / self._total if self._total else np.inf
+        self.now, self.next = 0.0, 0
         self.level: FloatArray = self._draw(np.arange(rates.size))
-        self._plan(self._now)
+        self.planned = Refreshes(np.zeros(0), np.zeros(0, dtype=np.intp), np.zeros(0))
+        if self._total:
+            self._plan(self.now)
 
     def advance(self, now: float) -> Changes:
         """Go to the time `now`, s: what changed; after a long gap each fluctuator once, in their own order."""
-        gap = now - self._now
-        if gap > self._long_gap:
-            self._now = now
+        gap = now - self.now
+        if gap > self.long_gap:
+            self.now = now
             return self._jump(gap)
         return self.follow(np.array([now]))
 
     def is_quick(self, times: FloatArray) -> bool:
         """Whether `follow` serves these instants: no gap is so long that `advance` would be the law."""
-        return bool(np.diff(times, prepend=self._now).max() <= self._long_gap)
+        return bool(np.diff(times, prepend=self.now).max() <= self.long_gap)
 
     def follow(self, times: FloatArray) -> Changes:
         """Go through the instants `times` (n,), s; which levels change, and at which of the instants."""
         until = float(times[-1])
-        self._now = until
-        if not self._total or self._times[self._next] > until:
-            none = np.zeros(0)
-            return Changes(none.astype(np.intp), none, none, none.astype(np.intp))
-        parts: list[tuple[FloatArray, IntArray, FloatArray]] = []
-        while True:
-            end = int(self._times.searchsorted(until, side="right"))
-            taken = slice(self._next, end)
-            parts.append((self._times[taken], self._which[taken], self._values[taken]))
-            self._next = end
-            if end < _BLOCK:
-                break
-            self._plan(float(self._times[-1]))
-        when, which, after = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        self.plan_until(until)
+        self.now = until
+        end = int(self.planned.when.searchsorted(until, side="right"))
+        taken = slice(self.next, end)
+        when, which, after = self.planned.when[taken], self.planned.which[taken], self.planned.value[taken]
+        self.next = end
         return Changes(which, self._replace(which, after), after, times.searchsorted(when, side="left"))
+
+    def plan_until(self, until: float) -> None:
+        """Have all refreshes up to `until` (s) in `planned`, from `next` on, and at least one after it."""
+        while self._total and self.planned.when[-1] <= until:
+            self._plan(float(self.planned.when[-1]))
 
     def _replace(self, which: IntArray, after: FloatArray) -> FloatArray:
         """Give levels their new values in this order; those before."""
@@ -110,20 +126,26 @@ class Fluctuators:
         which = np.flatnonzero(self._rng.random(self._rates.size) < chances[self._kinds])
         before, after = self.level[which], self._draw(which)
         self.level[which] = after
-        self._plan(self._now)
+        self.next = self.planned.when.size  # forgotten: a Poisson process may do that
+        self._plan(self.now)
         return Changes(which, before, after, np.zeros_like(which))
 
     def _plan(self, start: float) -> None:
-        """Draw the next refreshes after `start`; those planned before may be forgotten: a Poisson process does."""
-        if not self._total:
-            return
+        """Add the next refreshes after `start` to those that are still to come.
+
+        A rate is chosen first and then one of its fluctuators: few rates are found much faster than many fluctuators.
+        """
         gaps = self._rng.standard_exponential(_BLOCK) / self._total
         gaps[0] += start
-        self._times = np.add.accumulate(gaps)
         lot = self._rng.random(_BLOCK) * self._total
-        self._which = np.minimum(self._cumulative.searchsorted(lot, side="right"), self._rates.size - 1)
-        self._values = self._draw(self._which)
-        self._next = 0
+        kind = np.minimum(self._up_to.searchsorted(lot, side="right"), self._distinct.size - 1)
+        left = self._up_to[kind] - lot
+        last = np.append(self._first[1:], self._rates.size)[kind] - 1
+        which = self._members[np.maximum(last - (left / self._distinct[kind]).astype(np.intp), self._first[kind])]
+        fresh = Refreshes(np.add.accumulate(gaps), which, self._draw(which))
+        left_over = (part[self.next :] for part in self.planned)
+        self.planned = Refreshes(*(np.concatenate(pair) for pair in zip(left_over, fresh, strict=True)))
+        self.next = 0
 
     def _draw(self, which: IntArray) -> FloatArray:
         occupancy = self.occupancy[which]

@@ -15,15 +15,12 @@ from scipy.constants import elementary_charge, k
 from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray
 from twin.fast import compiled_noise
-from twin.fast.exact_products import SIEMENS_GRID, SQUARE_GRID, grid_below, on_grid
+from twin.fast.exact_products import MAGNITUDE_GRID, SIEMENS_GRID, SQUARE_GRID, VOLT_GRID, grid_below, on_grid
 from twin.fluctuators import Changes, Fluctuators, IntArray
 from twin.profile_section import Section
 
 _PER_DECADE = 2
 """Lorentzians per decade: the spectrum then ripples by less than 1 % about 1/f."""
-
-_VOLT_GRID = 2.0**-18
-"""4 uV: fine beside any noise, and exact in sums over 1,024 word lines (see `twin.fast.exact_products`)."""
 
 _EVENTS_AT_ONCE = 256
 
@@ -112,13 +109,19 @@ class CellNoise:
     Args:
         noise: the laws; shape: (rows, cols), kept.
         devices: draws each cell's amplitudes and traps; reads: draws what happens in time.
+
+    Attributes:
+        stream: where white noise is drawn, one standard normal number after the other.
+        states: fluctuators of what lasts; cell: flat, that each belongs to; amplitude: S, of each, (fluctuators,).
+        slow: what lasts of every cell's fluctuation, S, on a grid, (rows, cols).
+        followed: how often amplitudes were made again for other conductances.
     """
 
     def __init__(
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:
         self._noise, self.shape, self._compiled = noise, shape, jit.AVAILABLE
-        self._white, in_time = reads.spawn(2)
+        self.stream, in_time = reads.spawn(2)
         self._at_reference = noise.sd_median * np.exp(noise.sd_spread * devices.standard_normal(shape))
         cells = np.arange(shape[0] * shape[1])
         rates: list[FloatArray] = []
@@ -139,55 +142,56 @@ class CellNoise:
             )
             rates.append(1.0 / capture + 1.0 / emission)
             occupancy = emission / (capture + emission)
-        self._cell = np.concatenate([np.tile(cells, self._constants.size), self._traps])
+        self.cell = np.concatenate([np.tile(cells, self._constants.size), self._traps])
         gaussian = np.full(self._constants.size * cells.size, np.nan)
-        self._states = Fluctuators(
+        self.states = Fluctuators(
             np.concatenate([np.zeros(0), *rates]), np.concatenate([gaussian, occupancy]), in_time
         )
-        self._conductance = np.full(shape, np.nan)
+        self._conductance, self.followed = np.full(shape, np.nan), 0
+        self.amplitude, self.slow = np.zeros(0), np.zeros(shape)
         self._variance_on_grid: FloatArray | None = None
 
     def of_cells(self, conductance: FloatArray, voltage: float, times: FloatArray) -> FloatArray:
         """Fluctuation of every cell's conductance in reads at `voltage` (V) at `times` (n,): S, (n, rows, cols)."""
-        self._follow_conductance(conductance)
-        variance = self._variance
-        if self._noise.electronic is not None:
-            variance = variance + self._noise.electronic.variance(conductance, voltage) / voltage**2
-        drawn = self._white.standard_normal((len(times), *self.shape)) * np.sqrt(variance)
-        if self._cell.size:
+        variance = self.cell_variance(conductance, voltage)
+        drawn = self.stream.standard_normal((len(times), *self.shape)) * np.sqrt(variance)
+        if self.cell.size:
             for i, now in enumerate(times):
-                self._advance(float(now))
-                drawn[i] += self._slow
+                self.advance(float(now))
+                drawn[i] += self.slow
         return drawn
 
     def of_mvm(self, conductance: FloatArray, voltages: FloatArray, times: FloatArray) -> FloatArray:
         """Noise currents in A, (n, cols), for word-line voltages (n, rows) in V at `times` (n,), s."""
-        self._follow_conductance(conductance)
+        self.follow(conductance)
         squares = self.squares(voltages)
-        if self._noise.electronic is not None:
-            squares = squares + self._electronic_variance(self._noise.electronic, conductance, voltages)
-        drawn = self._white.standard_normal(squares.shape) * np.sqrt(squares)
-        if self._cell.size:
-            drawn += self._slow_mvm(on_grid(voltages, _VOLT_GRID), times)
+        electronic = self.electronic(conductance)
+        if electronic is not None:
+            thermal, shot = electronic
+            squares = squares + (thermal + on_grid(np.abs(voltages), MAGNITUDE_GRID) @ shot)
+        drawn = self.stream.standard_normal(squares.shape) * np.sqrt(squares)
+        if self.cell.size:
+            drawn += self._slow_mvm(on_grid(voltages, VOLT_GRID), times)
         return np.asarray(drawn)
+
+    def cell_variance(self, conductance: FloatArray, voltage: float) -> FloatArray:
+        """Variance in S^2, (rows, cols), from one read of a cell at `voltage` (V) to the next."""
+        variance = self.white_variance(conductance)
+        law = self._noise.electronic
+        return variance if law is None else variance + law.variance(conductance, voltage) / voltage**2
 
     def squares(self, voltages: FloatArray) -> FloatArray:
         """Variance in A^2, (n, cols), of the white noise of products, with the conductances last seen."""
         return np.asarray(on_grid(voltages * voltages, SQUARE_GRID) @ self._on_grid())
 
-    @property
-    def stream(self) -> np.random.Generator:
-        """Where white noise is drawn, one standard normal number after the other."""
-        return self._white
-
     def variance_on_grid(self, conductance: FloatArray) -> FloatArray:
         """Variance of each cell in S^2, (rows, cols), of all that does not last until the next read, on a grid."""
-        self._follow_conductance(conductance)
+        self.follow(conductance)
         return self._on_grid()
 
     def white_variance(self, conductance: FloatArray) -> FloatArray:
         """Variance from read to read in S^2, (rows, cols), of all that does not last until the next read."""
-        self._follow_conductance(conductance)
+        self.follow(conductance)
         return self._variance
 
     def _on_grid(self) -> FloatArray:
@@ -196,16 +200,23 @@ class CellNoise:
             self._variance_on_grid = on_grid(self._variance, grid_below(largest, 29))
         return self._variance_on_grid
 
-    def _electronic_variance(self, law: Electronic, conductance: FloatArray, voltages: FloatArray) -> FloatArray:
-        thermal = law.variance(conductance, 0.0).sum(axis=0)
-        shot = law.variance(conductance, 1.0) - law.variance(conductance, 0.0)
-        grid = grid_below(float(shot.sum(axis=0).max()) or 1.0, 30)
-        return np.asarray(thermal + on_grid(np.abs(voltages), 2.0**-20) @ on_grid(shot, grid))
+    def electronic(self, conductance: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Thermal noise of outputs, A^2, (cols,), and shot noise of the cells, A^2 per V, (rows, cols), on a grid.
 
-    def _follow_conductance(self, conductance: FloatArray) -> None:
-        """Amplitudes belong to conductances: work them out anew where these have changed."""
+        None without such noise.
+        """
+        law = self._noise.electronic
+        if law is None:
+            return None
+        thermal = law.variance(conductance, 0.0)
+        shot = law.variance(conductance, 1.0) - thermal
+        return thermal.sum(axis=0), on_grid(shot, grid_below(float(shot.sum(axis=0).max()) or 1.0, 30))
+
+    def follow(self, conductance: FloatArray) -> None:
+        """Amplitudes belong to conductances (S, (rows, cols)): make them again where these have changed."""
         if np.array_equal(conductance, self._conductance):
             return
+        self.followed += 1
         noise = self._noise
         self._conductance = conductance.copy()
         variance = conductance / noise.reference
@@ -225,17 +236,18 @@ class CellNoise:
             parts.append(at * np.expm1(-step))
         self._variance = variance
         self._variance_on_grid = None
-        self._amplitude = np.concatenate([np.zeros(0), *parts])
-        if self._cell.size:
-            held = on_grid(self._amplitude * self._states.level, SIEMENS_GRID)
-            slow = np.bincount(self._cell, held, minlength=conductance.size).astype(np.float64, copy=False)
-            self._slow = slow.reshape(self.shape)
+        self.amplitude = np.concatenate([np.zeros(0), *parts])
+        if self.cell.size:
+            held = on_grid(self.amplitude * self.states.level, SIEMENS_GRID)
+            slow = np.bincount(self.cell, held, minlength=conductance.size).astype(np.float64, copy=False)
+            self.slow = slow.reshape(self.shape)
 
-    def _advance(self, now: float) -> None:
-        changes = self._states.advance(now)
+    def advance(self, now: float) -> None:
+        """Bring what lasts to the device time `now`, s."""
+        changes = self.states.advance(now)
         if not changes.which.size:
             return
-        slow, cell, step = self._slow.reshape(-1), self._cell[changes.which], self._step(changes)
+        slow, cell, step = self.slow.reshape(-1), self.cell[changes.which], self._step(changes)
         if self._compiled:
             compiled_noise.move(slow, cell, step)
         else:
@@ -244,29 +256,27 @@ class CellNoise:
     def _step(self, changes: Changes) -> FloatArray:
         """Change of the cell's conductance at each of these changes, S, on the grid."""
         if self._compiled:
-            return compiled_noise.steps(self._amplitude, changes.which, changes.before, changes.after)
-        amplitude = self._amplitude[changes.which]
+            return compiled_noise.steps(self.amplitude, changes.which, changes.before, changes.after)
+        amplitude = self.amplitude[changes.which]
         return on_grid(amplitude * changes.after, SIEMENS_GRID) - on_grid(amplitude * changes.before, SIEMENS_GRID)
 
     def _slow_mvm(self, voltages: FloatArray, times: FloatArray) -> FloatArray:
         """Currents of what lasts between reads; all sums are of numbers on a grid, so their order does not matter."""
-        if len(times) == 1 or not self._states.is_quick(times):
+        if len(times) == 1 or not self.states.is_quick(times):
             current = np.empty((len(times), self.shape[1]))
             for i, now in enumerate(times):
-                self._advance(float(now))
-                current[i] = voltages[i] @ self._slow
+                self.advance(float(now))
+                current[i] = voltages[i] @ self.slow
             return current
-        changes = self._states.follow(times)
+        changes = self.states.follow(times)
         if not changes.which.size:
-            return np.asarray(voltages @ self._slow)
-        cell, step = self._cell[changes.which], self._step(changes)
-        if self._compiled:
-            return compiled_noise.currents(voltages, self._slow, cell, step, changes.at)
+            return np.asarray(voltages @ self.slow)
+        cell, step = self.cell[changes.which], self._step(changes)
         rows, cols = np.divmod(cell, self.shape[1])
-        slow, pieces = self._slow.reshape(-1), []
+        slow, pieces = self.slow.reshape(-1), []
         for vectors, events in _in_pieces(changes.at, len(times)):
             seen = voltages[vectors]
-            current = seen @ self._slow
+            current = seen @ self.slow
             if events.stop > events.start:
                 already = np.arange(vectors.start, vectors.stop)[:, None] >= changes.at[events]
                 by_column = np.zeros((events.stop - events.start, self.shape[1]))

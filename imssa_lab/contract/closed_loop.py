@@ -126,7 +126,8 @@ class LoopRun(FrozenArrays):
     Attributes:
         outputs: (n, steps, kernels), in units of full scale.
         states: after the last step, (n, kernels, size - 1) for each bank.
-        voltages: V, (reads, averages * n, rows), a read for each step and bank in turn.
+        voltages: V, (reads, averages * n, rows), a read for each step and bank in turn, two of
+            opposite sign where word lines take none.
         readout: of the same reads, (reads, averages * n, cols).
         times: device time after each read, s, (reads,).
     """

@@ -107,7 +107,8 @@ def loop_run(info: ArrayInfo, got: LoopRun, loop: ClosedLoop, n: int, steps: int
     Raises:
         InvalidReading: shapes, numbers that are not finite, voltages above the read limit, readings as `readout`.
     """
-    reads, vectors = steps * len(loop.banks), len(loop.spreads) * n
+    passes = 1 if info.input_signed else 2  # word lines without sign take signed numbers in two products
+    reads, vectors = steps * len(loop.banks) * passes, len(loop.spreads) * n
     wanted = {
         "outputs": (n, steps, loop.kernels),
         "voltages": (reads, vectors, info.rows),

@@ -7,7 +7,7 @@ from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
 from twin.fast.coverage import not_covered
-from twin.fast.plain_reads import CLAIMS, PlainReads
+from twin.fast.plain_reads import CLAIMS, is_plain
 from twin.noise import CellNoise, Flicker, ReadNoise, Telegraph
 from twin.periphery.columns import Columns
 from twin.wires.wire_resistance import Wires
@@ -128,10 +128,10 @@ def test_noise_that_lasts_has_the_same_bits_compiled(period: float, monkeypatch:
 
 
 def test_physics_that_is_not_plain_goes_the_long_way() -> None:
-    assert PlainReads.suits(plain())
+    assert is_plain(plain())
     measured = TwinProfile.load("supert-a0")
     for section in ("read_noise", "inputs", "adc", "read_rate"):
-        assert not PlainReads.suits(plain(**{section: getattr(measured, section)}))
+        assert not is_plain(plain(**{section: getattr(measured, section)}))
 
 
 class Humming(ReadNoise):
@@ -164,7 +164,7 @@ def test_a_law_that_the_fast_way_does_not_know_is_seen_by_reads(monkeypatch: pyt
     assert not_covered(humming, CLAIMS) == "profile.read_noise"
     dimmed = quiet.model_copy(update={"columns": Dimmed(**quiet.columns.model_dump())})
     assert not_covered(dimmed, CLAIMS) == "profile.columns"
-    assert not PlainReads.suits(dimmed)
+    assert DigitalTwin(dimmed)._plain is None
 
 
 def test_a_field_that_comes_later_is_not_covered_until_it_is_claimed() -> None:

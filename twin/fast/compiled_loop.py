@@ -1,88 +1,128 @@
-"""`closed_loop` of the contract on a twin whose reads are plain: the loops of `compiled_reads`, step after step."""
+"""`closed_loop` of the contract on a twin: the reads of `compiled_reads`, step after step."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imssa_lab.contract.hal import FloatArray
+from imssa_lab.contract.closed_loop import ClosedLoop
+from imssa_lab.contract.hal import ColumnCalibration, FloatArray
 from imssa_lab.contract.jit import compiled
-from twin.fast.compiled_reads import convert, draw, products, square
+from twin.fast.compiled_digits import room
+from twin.fast.compiled_reads import AT_ONCE, as_digits, as_lasting, as_tables, by_library, read_block
+from twin.fast.compiled_sums import Tables
+
+
+class Wiring(NamedTuple):
+    """What stands where in a closed loop. An entry is a line of a kernel, [u, x], in order, bank after bank.
+
+    Attributes:
+        banks: first kernel of each bank, and the end; begins: first entry of each kernel, and the end.
+        lines: word line and positive bit line of each entry, (2, entries).
+        numbers: V at full scale, and what a pair's current counts, 1/A, (2, entries).
+        kernels: input scale and keep, (2, kernels).
+        spreads: what each read of a step adds, (averages,).
+        calibration: gain and offset of the columns, (2, cols); (2, 0) without one.
+        passes: reads of a step and bank: 2 where word lines take no sign.
+    """
+
+    banks: Any
+    begins: Any
+    lines: Any
+    numbers: FloatArray
+    kernels: FloatArray
+    spreads: FloatArray
+    calibration: FloatArray
+    passes: int
+
+
+def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None) -> Wiring:
+    """A closed loop as compiled loops take it."""
+    banks = loop.banks
+    sizes = np.concatenate([np.full(len(bank.rows), bank.rows.shape[1]) for bank in banks])
+    lines = [np.concatenate([getattr(bank, name).ravel() for bank in banks]) for name in ("rows", "plus")]
+    numbers = [np.concatenate([getattr(bank, name).ravel() for bank in banks]) for name in ("drive", "per_ampere")]
+    kernels = [np.concatenate([getattr(bank, name) for bank in banks]) for name in ("input_scale", "keep")]
+    return Wiring(
+        np.concatenate([[0], np.cumsum([len(bank.rows) for bank in banks])]),
+        np.concatenate([[0], np.cumsum(sizes)]),
+        np.stack(lines),
+        np.stack(numbers),
+        np.stack(kernels),
+        np.array(loop.spreads),  # one type for the compiler: what a loop holds is read-only
+        np.zeros((2, 0)) if calibration is None else np.stack([calibration.gain, calibration.offset]),
+        passes,
+    )
 
 
 @compiled
-def drive(
-    state: FloatArray,
-    spreads: FloatArray,
-    lines: Any,
-    numbers: FloatArray,
-    step: float,
-    voltages: FloatArray,
-    codes: FloatArray,
-    squares: FloatArray,
-) -> None:
-    """Word-line voltages of one read, and their codes and squares of driven lines alone.
+def drive(wired: Wiring, low: int, high: int, state: FloatArray, voltages: FloatArray) -> None:
+    """Word-line voltages of the reads of one step of a bank, (passes, averages * n, rows), written.
 
     Args:
-        state: [u, x] of the bank, (n, entries). lines: word line of each entry. step: of the DAC, V.
-        numbers: V at full scale and the share of a line's voltage that acts, (2, entries).
-        voltages: written, (averages * n, rows); codes, squares: written, (averages * n, entries).
+        low, high: entries of the bank. state: [u, x] of all, (n, entries).
     """
     n = len(state)
     voltages[:] = 0.0
-    for number in range(len(spreads)):
+    for number in range(len(wired.spreads)):
         for k in range(n):
             m = number * n + k
-            for e in range(state.shape[1]):
-                volt = numbers[0, e] * min(max(state[k, e] + spreads[number], -1.0), 1.0)
-                voltages[m, lines[e]] = volt
-                code = np.rint(volt / step)
-                codes[m, e] = code
-                squares[m, e] = square(code * step * numbers[1, e])
+            for e in range(low, high):
+                row = wired.lines[0, e]
+                volt = wired.numbers[0, e] * min(max(state[k, e] + wired.spreads[number], -1.0), 1.0)
+                if wired.passes == 1:
+                    voltages[0, m, row] = volt
+                elif volt > 0.0:
+                    voltages[0, m, row] = volt
+                elif volt < 0.0:
+                    voltages[1, m, row] = -volt
+
+
+@compiled
+def currents(wired: Wiring, scale: FloatArray, values: Any, ranges: Any, at: int, column: int) -> float:
+    """Current of a bit line, A, that the reads of one step say, (passes, averages * n, cols), for vector `at`."""
+    total = 0.0
+    for number in range(wired.passes):
+        current = float(values[number, at, column])
+        if ranges.shape[2]:
+            current *= scale[ranges[number, at, column]]
+        if wired.calibration.shape[1]:
+            current = wired.calibration[0, column] * current + wired.calibration[1, column]
+        total = current if number == 0 else total - current
+    return total
 
 
 @compiled
 def advance(
+    wired: Wiring,
+    first: int,
+    last: int,
+    scale: FloatArray,
     values: Any,
     ranges: Any,
-    adc: FloatArray,
-    calibration: FloatArray,
-    plus: Any,
-    begins: Any,
-    numbers: FloatArray,
-    keep: FloatArray,
-    averages: int,
     state: FloatArray,
     outputs: FloatArray,
 ) -> None:
-    """Next states and outputs from the codes of one read.
+    """Next states and outputs of the kernels `first` to `last` from the reads of one step, see `currents`.
 
     Args:
-        values, ranges: (averages * n, cols). adc: scale and offset of the ranges, A, (2, ranges).
-        calibration: gain and offset of the columns, (2, cols); (2, 0) without one.
-        plus: bit line of each entry, (entries,). begins: first entry of each kernel, and the end, (kernels + 1,).
-        numbers: what a pair's current counts, 1/A, (entries,). keep: (kernels,).
-        state: (n, entries), written where x stands; outputs: written, (n, kernels).
+        scale: A per code of the ranges. state: (n, entries), written where x stands; outputs: (n, kernels), written.
     """
-    n = len(state)
+    n, averages = len(state), len(wired.spreads)
     pair = np.empty(2)
     for k in range(n):
-        for q in range(len(keep)):
-            for e in range(begins[q], begins[q + 1]):
+        for q in range(first, last):
+            for e in range(wired.begins[q], wired.begins[q + 1]):
                 for side in range(2):
-                    column = plus[e] + side
                     total = 0.0
                     for number in range(averages):
-                        at = ranges[number * n + k, column]
-                        current = adc[0, at] * values[number * n + k, column] + adc[1, at]
-                        if calibration.shape[1]:
-                            current = calibration[0, column] * current + calibration[1, column]
+                        current = currents(wired, scale, values, ranges, number * n + k, wired.lines[1, e] + side)
                         total = current if number == 0 else total + current
                     pair[side] = total / averages
-                out = (pair[0] - pair[1]) * numbers[e]
-                if e + 1 < begins[q + 1]:
-                    state[k, e + 1] = min(max(keep[q] * state[k, e + 1] + out, -1.0), 1.0)
+                out = (pair[0] - pair[1]) * wired.numbers[1, e]
+                if e + 1 < wired.begins[q + 1]:
+                    state[k, e + 1] = min(max(wired.kernels[1, q] * state[k, e + 1] + out, -1.0), 1.0)
                 else:
                     outputs[k, q] = out
 
@@ -91,68 +131,75 @@ def advance(
 def run(
     inputs: FloatArray,
     state: FloatArray,
-    spreads: FloatArray,
-    banks: Any,
-    begins: Any,
-    lines: Any,
-    numbers: FloatArray,
-    kernels: FloatArray,
-    step: float,
-    slices: FloatArray,
-    variance: FloatArray,
-    noise: Any,
-    columns: FloatArray,
-    scales: FloatArray,
-    top: float,
-    signed: bool,
-    adc: FloatArray,
-    calibration: FloatArray,
-    outputs: FloatArray,
-    voltages: FloatArray,
-    values: Any,
-    ranges: Any,
+    wired: Any,
+    drawn: FloatArray,
+    parts: Any,
+    tables: Any,
+    gathered: Any,
+    lasting: Any,
+    digits: Any,
+    written: Any,
 ) -> None:
-    """All steps.
+    """Some steps.
 
     Args:
-        inputs: (steps, n, kernels). state: (n, entries), changed: an entry is a line of a kernel, [u, x], in order.
-        banks: first kernel of each bank, and the end. begins: first entry of each kernel, and the end.
-        lines: word line and positive bit line of each entry, (2, entries).
-        numbers: V at full scale, share, and what a pair's current counts, (3, entries).
-        kernels: input scale and keep, (2, kernels).
-        slices, variance: rows of `SteppedProduct.slices` and of the variances for each entry.
-        noise: the generator. columns, scales, top, signed: as `convert` has them. adc, calibration: as `advance`.
-        outputs: written, (steps, n, kernels). voltages, values, ranges: written, (steps * banks, averages * n, ...).
+        inputs: (steps, n, kernels). state: [u, x], (n, entries), changed. wired: a `Wiring`.
+        drawn: standard normal, (products, cols). parts, tables, lasting, digits: as `compiled_reads.read` has them.
+        gathered: tables of all entries' rows, where many vectors go through the library's matrix product.
+        written: outputs (steps, n, kernels), and voltages, values and ranges (reads, averages * n, ...).
     """
-    vectors, cols = values.shape[1:]
-    sums, variances, drawn = np.empty((vectors, 2 * cols)), np.empty((vectors, cols)), np.empty((vectors, cols))
-    room, other_room = np.empty(vectors * state.shape[1]), np.empty(vectors * state.shape[1])
-    read = 0
+    banks, begins, lines, numbers, kernels, spreads, calibration, passes = wired
+    named = Wiring(banks, begins, lines, numbers, kernels, spreads, calibration, passes)
+    outputs, voltages, values, ranges = written
+    pulse_weights, sag, moment = parts
+    made, slow, digit = as_tables(tables), as_lasting(lasting), as_digits(digits)
+    rows_of = as_tables(gathered)
+    vectors, cols, scale = voltages.shape[1], drawn.shape[1], digit.ranges[2]
+    library = by_library(made, slow, vectors)
+    sums = room(AT_ONCE if library else made.pulses, cols, made.slices.shape[1])
+    nothing, products, first = np.empty((0, cols)), vectors * made.pulses, 0
     for at in range(len(inputs)):
         for b in range(len(banks) - 1):
-            first, last = banks[b], banks[b + 1]
-            low, high = begins[first], begins[last]
-            for q in range(first, last):
+            low, high = begins[banks[b]], begins[banks[b + 1]]
+            for q in range(banks[b], banks[b + 1]):
                 for k in range(len(state)):
                     state[k, begins[q]] = inputs[at, k, q] / kernels[0, q]
-            mine = state[:, low:high]
-            codes = room[: vectors * (high - low)].reshape(vectors, high - low)
-            squares = other_room[: vectors * (high - low)].reshape(vectors, high - low)
-            drive(mine, spreads, lines[0, low:high], numbers[:2, low:high], step, voltages[read], codes, squares)
-            products(codes, squares, slices[low:high], variance[low:high], sums, variances)
-            draw(noise, drawn)
-            convert(sums, step, variances, drawn, columns, scales, top, signed, values[read], ranges[read])
-            advance(
-                values[read],
-                ranges[read],
-                adc,
-                calibration,
-                lines[1, low:high],
-                begins[first : last + 1] - low,
-                numbers[2, low:high],
-                kernels[1, first:last],
-                len(spreads),
-                mine,
-                outputs[at, :, first:last],
-            )
-            read += 1
+            mine = slice(first, first + passes)
+            drive(named, low, high, state, voltages[mine])
+            for read in range(first, first + passes):
+                read_block(
+                    voltages[read],
+                    lines[0, low:high],
+                    drawn[read * products : (read + 1) * products],
+                    nothing,
+                    0,
+                    made,
+                    some_rows(rows_of, low, high) if library else made,
+                    slow,
+                    digit,
+                    pulse_weights,
+                    sag,
+                    moment,
+                    sums,
+                    values[read],
+                    ranges[read],
+                )
+            advance(named, banks[b], banks[b + 1], scale, values[mine], ranges[mine], state, outputs[at])
+            first += passes
+
+
+@compiled
+def some_rows(tables: Tables, low: int, high: int) -> Tables:
+    """Tables of some of their rows."""
+    shot = tables.shot[low:high] if len(tables.shot) else tables.shot
+    return Tables(
+        tables.coding,
+        tables.pulses,
+        tables.step,
+        tables.unit,
+        tables.shares[low:high],
+        tables.slices[low:high],
+        tables.white[low:high],
+        shot,
+        tables.thermal,
+    )

@@ -1,8 +1,4 @@
-"""Compiled loops for what a twin does most: small products, their noise, and the converter.
-
-They give the bits of the numpy code of `exact_products`, `twin.noise` and `twin.periphery.converter`: sums are exact,
-so their order is free, and everything else is one IEEE operation at a time, without contraction.
-"""
+"""Compiled: products from word-line voltages to the codes of converters, all sections of a profile in one loop."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.contract.jit import compiled
-from twin.fast.exact_products import SQUARE_GRID
+from twin.fast.compiled_digits import Digits, Sums, arrive, digitise, room
+from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, Lasting, Tables, sum_block, sum_vector
 
-BY_HAND = 12
-"""Up to so many vectors a loop is faster than the library's matrix product."""
-_AT_ONCE = 128
-_TO_GRID = 1.5 * 2.0**52 * SQUARE_GRID
+AT_ONCE = 128
 
 
 @compiled
@@ -33,120 +27,6 @@ def same(one: FloatArray, other: FloatArray) -> bool:
 
 
 @compiled
-def square(volt: float) -> float:
-    """V^2, on the grid of `twin.fast.exact_products.on_grid`."""
-    return (volt * volt + _TO_GRID) - _TO_GRID
-
-
-@compiled
-def codes_and_squares(
-    voltages: FloatArray, step: float, shares: FloatArray, codes: FloatArray, squares: FloatArray
-) -> None:
-    """Multiples of `step` (V) that converters make of voltages, and squares of what cells see (V^2, on a grid).
-
-    All of shape (n, rows) but `shares` (rows,): how much of a word line's voltage acts. The last two are written.
-    """
-    for k in range(voltages.shape[0]):
-        for i in range(voltages.shape[1]):
-            code = np.rint(voltages[k, i] / step)
-            codes[k, i] = code
-            squares[k, i] = square(code * step * shares[i])
-
-
-@compiled
-def products(
-    codes: FloatArray,
-    squares: FloatArray,
-    slices: FloatArray,
-    variance: FloatArray,
-    first: FloatArray,
-    second: FloatArray,
-) -> None:
-    """Both matrix products, `first` (n, 2 cols) = codes @ slices and `second` (n, cols) = squares @ variance."""
-    if len(codes) > BY_HAND:
-        np.dot(codes, slices, first)
-        np.dot(squares, variance, second)
-        return
-    cols = variance.shape[1]
-    for k in range(codes.shape[0]):
-        first[k] = 0.0
-        second[k] = 0.0
-        for i in range(codes.shape[1]):
-            code, square = codes[k, i], squares[k, i]
-            for j in range(cols):
-                first[k, j] += code * slices[i, j]
-                first[k, cols + j] += code * slices[i, cols + j]
-                second[k, j] += square * variance[i, j]
-
-
-@compiled
-def codes_of(
-    amperes: FloatArray,
-    scales: FloatArray,
-    top: float,
-    signed: bool,
-    full_scale: FloatArray,
-    chosen: FloatArray,
-    values: Any,
-    ranges: Any,
-) -> None:
-    """Converter codes and ranges of currents, A; the rest as `convert` has it.
-
-    All (cols,) but `scales`. `full_scale` and `chosen` are room to work in: with loops as plain as these the
-    compiler handles several currents at once.
-    """
-    cols = len(amperes)
-    full_scale[:], chosen[:] = scales[0, 0], 0.0
-    for i in range(1, scales.shape[1]):
-        most, scale, number = scales[1, i - 1], scales[0, i], float(i)
-        for j in range(cols):
-            size = abs(amperes[j]) if signed else amperes[j]
-            above = most < size
-            full_scale[j] = scale if above else full_scale[j]
-            chosen[j] = number if above else chosen[j]
-    for j in range(cols):
-        share = amperes[j] / full_scale[j]
-        code = np.rint(min(abs(share), 1.0) * top)
-        if share < 0.0:
-            code = -code if signed else 0.0
-        values[j] = code
-        ranges[j] = chosen[j]
-
-
-@compiled
-def convert(
-    sums: FloatArray,
-    step: float,
-    variances: FloatArray,
-    drawn: FloatArray,
-    columns: FloatArray,
-    scales: FloatArray,
-    top: float,
-    signed: bool,
-    values: Any,
-    ranges: Any,
-) -> None:
-    """Converter codes and ranges, (n, cols), of products with their noise, behind the column amplifiers.
-
-    Args:
-        sums: of both slices, (n, 2 cols), in steps (V) times S.
-        variances: of their noise, A^2; drawn: standard normal.
-        columns: gain, offset in A, and how much of the cells' noise arrives, (3, cols).
-        scales: full scales, A, ascending, and where the next range is taken, A, (2, ranges). top: the largest code.
-    """
-    n, cols = variances.shape
-    amperes, full_scale, chosen = np.empty(cols), np.empty(cols), np.empty(cols)
-    for k in range(n):
-        for j in range(cols):
-            amperes[j] = (
-                columns[0, j]
-                * (step * (sums[k, j] + sums[k, cols + j]) + columns[2, j] * (drawn[k, j] * np.sqrt(variances[k, j])))
-                + columns[1, j]
-            )
-        codes_of(amperes, scales, top, signed, full_scale, chosen, values[k], ranges[k])
-
-
-@compiled
 def draw(noise: Any, drawn: FloatArray) -> None:
     """Standard normal numbers, written to `drawn` (n, cols), as the generator itself would give them."""
     for k in range(drawn.shape[0]):
@@ -155,75 +35,202 @@ def draw(noise: Any, drawn: FloatArray) -> None:
 
 
 @compiled
-def read(
-    voltages: FloatArray,
-    step: float,
-    shares: FloatArray,
-    slices: FloatArray,
-    variance: FloatArray,
-    drawn: FloatArray,
-    columns: FloatArray,
-    scales: FloatArray,
-    top: float,
-    signed: bool,
-    values: Any,
-    ranges: Any,
-) -> None:
-    """All of a read in one call, for as many vectors as fit the processor's cache."""
-    codes, squares = np.empty(voltages.shape), np.empty(voltages.shape)
-    codes_and_squares(voltages, step, shares, codes, squares)
-    sums, variances = np.empty((len(drawn), slices.shape[1])), np.empty(drawn.shape)
-    products(codes, squares, slices, variance, sums, variances)
-    convert(sums, step, variances, drawn, columns, scales, top, signed, values, ranges)
+def by_library(tables: Tables, lasting: Lasting, vectors: int) -> bool:
+    """Whether so many vectors go through the library's matrix product."""
+    one_product = tables.coding == ANALOG or tables.coding == CONTINUOUS
+    return one_product and vectors > BY_HAND and len(lasting.level) == 0
 
 
 @compiled
-def read_many(
-    voltages: FloatArray,
-    step: float,
-    shares: FloatArray,
-    slices: FloatArray,
-    variance: FloatArray,
-    noise: Any,
-    columns: FloatArray,
-    scales: FloatArray,
-    top: float,
-    signed: bool,
+def read_block(
+    volts: FloatArray,
+    lines: Any,
+    drawn: FloatArray,
+    added: FloatArray,
+    first: int,
+    tables: Tables,
+    gathered: Tables,
+    lasting: Lasting,
+    digits: Digits,
+    pulse_weights: FloatArray,
+    sag: FloatArray,
+    moment: FloatArray,
+    sums: Sums,
     values: Any,
     ranges: Any,
 ) -> None:
-    """The same in blocks for any number; `noise` is the generator, which a call takes long to take over."""
-    for start in range(0, len(voltages), _AT_ONCE):
-        block = slice(start, min(start + _AT_ONCE, len(voltages)))
-        drawn = np.empty((block.stop - start, variance.shape[1]))
-        draw(noise, drawn)
-        volts, codes, chosen = voltages[block], values[block], ranges[block]
-        read(volts, step, shares, slices, variance, drawn, columns, scales, top, signed, codes, chosen)
+    """Products from `first` on, as many as `drawn` has.
+
+    Args:
+        volts: V, (n, rows), lines: word lines that may be driven. drawn: standard normal, (products, cols).
+        added: what else a product carries, A, (products, cols); (0, cols) for nothing.
+        gathered: tables that hold the rows of `lines` alone. pulse_weights: what pulses count, (pulses,).
+        sag: drain and what heals in a period, and the period, s. moment: device time, s, the share that is lost,
+            and the refresh that comes next; changed.
+        values, ranges: written: codes (n, cols) of products with a converter, else currents in A with (n, 0).
+    """
+    pulses, last, k = tables.pulses, first + len(drawn), first
+    library, lasts = by_library(tables, lasting, len(volts)), len(lasting.level) > 0
+    clock, lost, upcoming = moment[0], moment[1], int(moment[2])
+    while k < last:
+        vector = k // pulses
+        if library:
+            n = min(AT_ONCE, last - k)
+            sum_block(volts[k : k + n], lines, gathered, sums)
+        else:
+            low = k - vector * pulses
+            n = min(pulses - low, last - k)
+            upcoming = sum_vector(volts[vector], lines, low, low + n, tables, lasting, upcoming, clock, sag[2], sums)
+        for q in range(n):
+            if len(added):
+                sums.amperes[:] = added[k - first]
+            else:
+                sums.amperes[:] = 0.0
+            arrive(sums, q, tables.unit, lasts, tables.thermal, drawn[k - first], 1.0 - lost, digits.columns)
+            lost = (lost + sag[0] * (1.0 - lost)) * sag[1]
+            clock += sag[2]
+            if digits.ranges.shape[1]:
+                digitise(sums, digits)
+            give(sums, digits, k, pulse_weights, values, ranges)
+            k += 1
+    moment[0], moment[1], moment[2] = clock, lost, float(upcoming)
+
+
+@compiled
+def give(sums: Sums, digits: Digits, product: int, pulse_weights: FloatArray, values: Any, ranges: Any) -> None:
+    """Write what one product says: codes, or its part of the weighted sum of a vector's pulses, A."""
+    if ranges.shape[1]:
+        for j in range(len(sums.codes)):
+            values[product, j] = sums.codes[j]
+            ranges[product, j] = sums.chosen[j]
+        return
+    vector, pulse = product // len(pulse_weights), product % len(pulse_weights)
+    for j in range(len(sums.amperes)):
+        ampere = sums.amperes[j]
+        if digits.ranges.shape[1]:
+            ampere = digits.ranges[2, int(sums.chosen[j])] * sums.codes[j] + 0.0  # codes have no -0
+        ampere *= pulse_weights[pulse]
+        values[vector, j] = ampere if pulse == 0 else values[vector, j] + ampere
+
+
+@compiled
+def read(
+    conductance: FloatArray,
+    known: FloatArray,
+    volts: FloatArray,
+    lines: Any,
+    drawn: FloatArray,
+    added: FloatArray,
+    first: int,
+    parts: Any,
+    tables: Any,
+    lasting: Any,
+    digits: Any,
+    values: Any,
+    ranges: Any,
+) -> bool:
+    """`read_block` as it is called: plain tuples are handed over much faster. False, before anything: cells moved.
+
+    Args:
+        conductance, known: of the cells, and of the cells that tables were made for, S, (rows, cols).
+        parts: pulse_weights, sag, moment. The rest as there.
+    """
+    if not same(conductance, known):
+        return False
+    pulse_weights, sag, moment = parts
+    made = as_tables(tables)
+    n = AT_ONCE if by_library(made, as_lasting(lasting), len(volts)) else made.pulses
+    sums = room(n, drawn.shape[1], made.slices.shape[1])
+    read_block(
+        volts,
+        lines,
+        drawn,
+        added,
+        first,
+        made,
+        made,
+        as_lasting(lasting),
+        as_digits(digits),
+        pulse_weights,
+        sag,
+        moment,
+        sums,
+        values,
+        ranges,
+    )
+    return True
+
+
+@compiled
+def as_tables(parts: Any) -> Tables:
+    """A plain tuple by names."""
+    coding, pulses, step, unit, shares, slices, white, shot, thermal = parts
+    return Tables(coding, pulses, step, unit, shares, slices, white, shot, thermal)
+
+
+@compiled
+def as_lasting(parts: Any) -> Lasting:
+    """A plain tuple by names."""
+    slow, level, amplitude, cell, when, which, value = parts
+    return Lasting(slow, level, amplitude, cell, when, which, value)
+
+
+@compiled
+def as_digits(parts: Any) -> Digits:
+    """A plain tuple by names."""
+    columns, faults, ranges, missing, top, signed = parts
+    return Digits(columns, faults, ranges, missing, top, signed)
 
 
 @compiled
 def read_cells(
-    conductance: FloatArray,
+    cells: FloatArray,
+    share: FloatArray,
     variance: FloatArray,
-    noise: Any,
+    slow: FloatArray,
+    drawn: FloatArray,
+    left: FloatArray,
     voltage: float,
-    scales: FloatArray,
-    top: float,
-    signed: bool,
+    digits: Any,
     values: Any,
     ranges: Any,
 ) -> None:
-    """Converter codes and ranges, (n, rows, cols), of n reads of single cells at `voltage` (V).
+    """One read of single cells at `voltage` (V): codes, or currents in A where there is no converter.
 
     Args:
-        conductance, variance: S and S^2, (rows, cols); noise: the generator. The rest as `convert` has it.
+        cells: what a read takes for their conductances, S; share: how much of their fluctuation it shows; variance:
+            S^2, and slow: S, of that; drawn: standard normal; left: of sagging; all (rows, cols), but `slow` and
+            `left` may be (0, cols) for none.
     """
-    rows, cols = conductance.shape
-    drawn = np.empty((1, cols))
-    amperes, full_scale, chosen = np.empty(cols), np.empty(cols), np.empty(cols)
-    for k in range(values.shape[0]):
-        for i in range(rows):
-            draw(noise, drawn)
+    named, (rows, cols) = as_digits(digits), cells.shape
+    sums = room(1, cols, 0)
+    amperes = sums.amperes
+    for i in range(rows):
+        for j in range(cols):
+            amperes[j] = drawn[i, j] * np.sqrt(variance[i, j])
+        if len(slow):
             for j in range(cols):
-                amperes[j] = (conductance[i, j] + drawn[0, j] * np.sqrt(variance[i, j])) * voltage
-            codes_of(amperes, scales, top, signed, full_scale, chosen, values[k, i], ranges[k, i])
+                amperes[j] += slow[i, j]
+        for j in range(cols):
+            amperes[j] = cells[i, j] + share[i, j] * amperes[j]
+        if len(left):
+            for j in range(cols):
+                amperes[j] *= left[i, j]
+        for j in range(cols):
+            amperes[j] *= voltage
+        if named.ranges.shape[1]:
+            digitise(sums, named)
+        give_cells(sums, named, i, values, ranges)
+
+
+@compiled
+def give_cells(sums: Sums, digits: Digits, row: int, values: Any, ranges: Any) -> None:
+    """Write the codes, or currents in A, of one word line's cells."""
+    for j in range(len(sums.codes)):
+        if ranges.shape[1]:
+            values[row, j] = sums.codes[j]
+            ranges[row, j] = sums.chosen[j]
+        elif digits.ranges.shape[1]:
+            values[row, j] = digits.ranges[2, int(sums.chosen[j])] * sums.codes[j] + 0.0
+        else:
+            values[row, j] = sums.amperes[j]

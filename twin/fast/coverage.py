@@ -16,6 +16,12 @@ Claim = Callable[[Any], bool]
 Claims = Mapping[type[BaseModel], Mapping[str, Claim]]
 """By the exact class of a section: a subclass is another law."""
 
+NOT_OF_READS = (
+    *("name", "source", "window", "limits", "timing", "recipe", "programming", "relaxation"),
+    *("fresh", "set", "reset", "stuck", "devices", "weak", "lines", "forming", "overdrive"),
+)
+"""Sections of a profile that move conductances or the clock; a read is given both as they are."""
+
 
 def any_value(value: object) -> bool:
     """All values are covered, or the field acts on no read: it moves conductances or the clock, given to reads."""
@@ -30,6 +36,16 @@ def section(value: object) -> bool:
 def absent(value: object) -> bool:
     """Covered as long as there is nothing."""
     return not value
+
+
+def optional(value: object) -> bool:
+    """Covered where it is None or all of its fields are."""
+    return value is None or isinstance(value, BaseModel)
+
+
+def fields(names: str) -> dict[str, Claim]:
+    """Claims of fields of which all values are covered, by their names between blanks."""
+    return dict.fromkeys(names.split(), any_value)
 
 
 def not_covered(section: BaseModel, claims: Claims, path: str = "profile") -> str | None:

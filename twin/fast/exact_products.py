@@ -15,6 +15,10 @@ _BITS = 18
 """Of a slice: 36 bits a product leave 17 for the sum over word lines."""
 SQUARE_GRID = 2.0**-25
 """V^2: of squared voltages, which weigh the variances of cells."""
+VOLT_GRID = 2.0**-18
+"""4 uV, of voltages, which weigh fluctuations that last: fine beside any noise."""
+MAGNITUDE_GRID = 2.0**-20
+"""V, of magnitudes of voltages, which weigh shot noise."""
 SIEMENS_GRID = 2.0**-44
 """0.06 pS, of fluctuations that last: fine beside any noise, and exact in sums over 1,024 word lines."""
 
@@ -58,17 +62,19 @@ class SteppedProduct:
     Args:
         conductance: S, (rows, cols).
         step: V; no voltage is 2^9 of them or more.
+        single: no voltage is more than one step; one slice is enough then.
 
     Attributes:
-        slices: of the conductances, side by side, the large parts first, S, (rows, 2 cols).
+        slices: of the conductances, side by side, the large parts first, S, (rows, 2 cols) or (rows, cols).
     """
 
-    def __init__(self, conductance: FloatArray, step: float) -> None:
+    def __init__(self, conductance: FloatArray, step: float, *, single: bool = False) -> None:
         self._conductance, self.step = conductance.copy(), step
-        bits = 53 - 9 - int(np.ceil(np.log2(len(conductance))))  # what 9 bits of voltage and the sum leave
+        # what the bits of a voltage and the sum leave
+        bits = 53 - (1 if single else 9) - int(np.ceil(np.log2(len(conductance))))
         grid = grid_below(float(np.abs(conductance).max()) or 1.0, bits)
         high = on_grid(conductance, grid)
-        self.slices = np.hstack([high, on_grid(conductance - high, grid * 2.0**-bits)])
+        self.slices = high if single else np.hstack([high, on_grid(conductance - high, grid * 2.0**-bits)])
 
     @staticmethod
     def suits(voltage_max: float, step: float | None) -> bool:
@@ -83,7 +89,7 @@ class SteppedProduct:
         """Currents in A, (n, cols), for voltages (n, rows) in V."""
         cols = self._conductance.shape[1]
         sums = np.rint(voltages / self.step) @ self.slices
-        return np.asarray(self.step * (sums[:, :cols] + sums[:, cols:]))
+        return np.asarray(self.step * (sums[:, :cols] + sums[:, cols:] if sums.shape[1] > cols else sums))
 
 
 def on_grid(values: FloatArray, grid: float) -> FloatArray:

@@ -1,7 +1,7 @@
 """Many chips of one kind read at once by torch, on the processor or on a graphics card: Monte Carlo of closed loops.
 
-The physics is that of `plain_reads`, in float32 and with noise from a generator of torch: statistics are those
-of the twins, bits are not.
+The physics is that of `twin.digital_twin` where it is plain, in float32 and with noise from a generator of torch:
+statistics are those of the twins, bits are not.
 """
 
 from __future__ import annotations

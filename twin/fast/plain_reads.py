@@ -1,7 +1,7 @@
-"""The short way of a matrix-vector product through a twin whose physics is plain, compiled.
+"""Reads of a twin whose physics is plain, compiled: a shorter way than `twin.fast.chip_reads`, with the same bits.
 
 Plain is: linear cells that stand still, with or without wires, noise that does not last from read to read, analog
-inputs, and a converter without faults. The bits are those of the long way in `twin.digital_twin`.
+inputs in steps, and a converter without faults.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from imssa_lab.contract.array_types import AdcRanges, ColumnCalibration
 from imssa_lab.contract.closed_loop import ClosedLoop
 from imssa_lab.contract.frozen_arrays import frozen
 from imssa_lab.contract.hal import FloatArray, Readout
-from twin.fast import compiled_loop, compiled_reads
-from twin.fast.coverage import Claims, absent, any_value, not_covered, section
+from twin.fast import compiled_reads, plain_loop, plain_products
+from twin.fast.chip_reads import ReadParts
+from twin.fast.compiled_sums import BY_HAND
+from twin.fast.coverage import NOT_OF_READS, Claims, absent, any_value, fields, not_covered, section
 from twin.fast.exact_products import SteppedProduct
 from twin.noise import CellNoise, ReadNoise
 from twin.periphery.columns import ColumnAmplifiers, Columns
@@ -25,44 +27,32 @@ from twin.periphery.inputs import Inputs
 from twin.profile import TwinProfile
 from twin.wires.wire_resistance import WiredCells, Wires
 
-_NOT_OF_READS = (
-    *("name", "source", "window", "limits", "timing", "recipe", "programming"),
-    *("fresh", "set", "reset", "stuck", "devices", "weak", "lines", "forming", "overdrive"),
-)
-"""Sections that move conductances or the clock; a read is given both as they are."""
-
-
 CLAIMS: Claims = {
     TwinProfile: {
-        **dict.fromkeys(_NOT_OF_READS, any_value),
+        **dict.fromkeys(NOT_OF_READS, any_value),
         "read_voltage": any_value,
         **dict.fromkeys(("read_noise", "inputs", "columns"), section),
         "adc": lambda adc: adc is not None,
         "wires": lambda wires: wires is None or type(wires) is Wires,
-        **dict.fromkeys(("nonlinearity", "relaxation", "read_rate"), absent),
+        **dict.fromkeys(("nonlinearity", "read_rate", "relaxation"), absent),
     },
     ReadNoise: {
-        **dict.fromkeys(("reference", "sd_median", "sd_spread", "exponent"), any_value),
+        **fields("reference sd_median sd_spread exponent"),
         **dict.fromkeys(("flicker", "telegraph", "electronic"), absent),
     },
-    Inputs: {
-        "coding": lambda coding: coding == "analog",
-        **dict.fromkeys(("bits", "full_scale", "signed"), any_value),
-    },
+    Inputs: {"coding": lambda coding: coding == "analog", **fields("bits full_scale signed")},
     Adc: {
-        **dict.fromkeys(("bits", "full_scales", "signed", "headroom", "converters"), any_value),
+        **fields("bits full_scales signed headroom converters"),
         **dict.fromkeys(("missing", "inl", "gain_spread", "offset_spread"), absent),
     },
-    Columns: dict.fromkeys(("gain", "gain_spread", "offset_spread"), any_value),
-    Wires: dict.fromkeys(("r_word", "r_bit", "r_in", "r_out", "r_access", "selector"), any_value),
+    Columns: fields("gain gain_spread offset_spread"),
+    Wires: fields("r_word r_bit r_in r_out r_access selector"),
 }
-"""What the plain reads compute, field by field."""
-_PARTS = (ColumnAmplifiers, CellNoise, WiredCells)
-"""A subclass of these may do something else."""
+"""What is computed here, field by field."""
 
 
 def is_plain(profile: TwinProfile) -> bool:
-    """Whether plain reads compute all the physics of this kind of chip."""
+    """Whether the physics of this kind of chip is plain: analog inputs in steps, white noise, perfect converters."""
     return not_covered(profile, CLAIMS) is None and SteppedProduct.suits(
         profile.limits.read_voltage, profile.inputs.step
     )
@@ -72,7 +62,7 @@ class PlainReads:
     """Products of one array, the short way.
 
     Args:
-        profile: of the chip; `suits` must be true of it. columns, noise: of this chip; wired: None without wires.
+        profile: of the chip; `is_plain` must be true of it. columns, noise: of this chip; wired: None without wires.
     """
 
     def __init__(
@@ -93,17 +83,19 @@ class PlainReads:
         self._variance = self._conductance
 
     @staticmethod
-    def suits(profile: TwinProfile, *parts: object) -> bool:
-        """Whether chips of this kind, made of these parts, can be read the short way, here."""
-        return jit.AVAILABLE and is_plain(profile) and all(part is None or type(part) in _PARTS for part in parts)
+    def of(parts: ReadParts) -> PlainReads | None:
+        """Of this chip; None where its physics is not plain, or without numba."""
+        if not (jit.AVAILABLE and parts.are_known() and is_plain(parts.profile)):
+            return None
+        return PlainReads(parts.profile, parts.columns, parts.noise, parts.wired)
 
     def read(self, conductance: FloatArray, voltages: FloatArray) -> Readout:
         """What the converters say of voltages (n, rows) in V on cells of these conductances, S."""
         self._look_at(conductance)
         shape = (len(voltages), conductance.shape[1])
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
-        few, noise = len(voltages) <= compiled_reads.BY_HAND, self._noise.stream
-        read: Callable[..., None] = compiled_reads.read if few else compiled_reads.read_many
+        few, noise = len(voltages) <= BY_HAND, self._noise.stream
+        read: Callable[..., None] = plain_products.read if few else plain_products.read_many
         cells = (voltages, self._step, self._shares, self._product.slices, self._variance)
         behind = (self._columns, self._scales, self._top, self._signed, values, ranges)
         read(*cells, noise.standard_normal(shape) if few else noise, *behind)
@@ -114,7 +106,7 @@ class PlainReads:
         shape = (averages, *conductance.shape)
         values, ranges = np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
         cells = (conductance, self._noise.white_variance(conductance), self._noise.stream, voltage)
-        compiled_reads.read_cells(*cells, self._scales, self._top, self._signed, values, ranges)
+        plain_products.read_cells(*cells, self._scales, self._top, self._signed, values, ranges)
         return Readout(frozen(values), frozen(ranges))
 
     def run(
@@ -147,7 +139,7 @@ class PlainReads:
         voltages = np.empty((*shape, conductance.shape[0]))
         values, ranges = np.empty((*shape, cols), dtype=self._kind), np.empty((*shape, cols), dtype=np.uint8)
         corrected = np.empty((2, 0)) if calibration is None else np.stack([calibration.gain, calibration.offset])
-        compiled_loop.run(
+        plain_loop.run(
             np.ascontiguousarray(inputs.swapaxes(0, 1)),
             state,
             np.array(loop.spreads),  # one type for the compiler: what a loop holds is read-only

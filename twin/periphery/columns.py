@@ -61,13 +61,26 @@ class Sag:
         factors = np.ones(reads)
         if self._rate is None:
             return factors
-        lost = self._lost * math.exp(-(start - self._until) / self._rate.recovery)
-        healed = math.exp(-period / self._rate.recovery)
+        lost, healed = self.lost_at(start), self.healed(period)
         for i in range(reads):
             factors[i] = 1.0 - lost
             lost, before = (lost + self._rate.drain * (1.0 - lost)) * healed, lost
             if lost == before:
                 factors[i:] = factors[i]
                 break
-        self._lost, self._until = lost, end
+        self.keep(lost, end)
         return factors
+
+    def lost_at(self, time: float) -> float:
+        """Share that a reading at a device time (s) loses."""
+        if self._rate is None or self._lost == 0.0:
+            return 0.0
+        return self._lost * math.exp(-(time - self._until) / self._rate.recovery)
+
+    def healed(self, seconds: float) -> float:
+        """What is left of a loss after so many seconds."""
+        return 1.0 if self._rate is None else math.exp(-seconds / self._rate.recovery)
+
+    def keep(self, lost: float, time: float) -> None:
+        """Go on from this share that is lost, at a device time (s)."""
+        self._lost, self._until = lost, time

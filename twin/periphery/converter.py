@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -60,6 +62,26 @@ def adc_ranges(adc: Adc) -> AdcRanges:
     )
 
 
+SINE = tuple((-1) ** n * math.pi ** (2 * n + 1) / math.factorial(2 * n + 1) for n in range(9))
+COSINE = tuple((-1) ** n * math.pi ** (2 * n) / math.factorial(2 * n) for n in range(9))
+"""Coefficients of sin and cos of pi x in powers of x^2, to 1e-12 up to |x| = 1/2."""
+
+
+def bow_and_bend(share: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """sin(pi x) and sin(2 pi x) of shares x of the full scale, clipped to +-1.
+
+    By powers, of which compiled loops make the same bits; those of a library's sine differ from machine to machine.
+    """
+    size = np.minimum(np.abs(share), 1.0)
+    beside = 0.5 - size
+    square = beside * beside
+    sine, cosine = np.full_like(square, SINE[-1]), np.full_like(square, COSINE[-1])
+    for by_sine, by_cosine in zip(SINE[-2::-1], COSINE[-2::-1], strict=True):
+        sine, cosine = sine * square + by_sine, cosine * square + by_cosine
+    once = np.where(share < 0.0, -cosine, cosine)
+    return once, 2.0 * (once * (sine * beside))
+
+
 def codes_of(share: FloatArray, adc: Adc) -> FloatArray:
     """Codes for shares of the full scale, same shape: to the nearest code that the converter has, saturating."""
     top = adc.top
@@ -78,6 +100,9 @@ class Converters:
 
     Args:
         adc: None for instruments that answer in amperes.
+
+    Attributes:
+        gain, offset, bow, bend: of the converter of each column, in shares of the full scale, (cols,).
     """
 
     def __init__(self, adc: Adc | None, cols: int, rng: np.random.Generator) -> None:
@@ -88,7 +113,7 @@ class Converters:
             drawn = rng.standard_normal((4, adc.converters or cols))[:, mine]
             self.gain = 1.0 + adc.gain_spread * drawn[0]
             self.offset = adc.offset_spread * drawn[1]
-            self._bow, self._bend = adc.inl * drawn[2], adc.inl * drawn[3]
+            self.bow, self.bend = adc.inl * drawn[2], adc.inl * drawn[3]
 
     def convert(self, current: FloatArray) -> Readout:
         """Codes of currents (..., cols) in A, each in the smallest range whose headroom holds it."""
@@ -108,8 +133,8 @@ class Converters:
         adc = self._adc
         assert adc is not None
         if adc.gain_spread or adc.offset_spread or adc.inl:
-            angle = np.pi * np.clip(share, -1.0, 1.0)
-            share = self.gain * share + self.offset + self._bow * np.sin(angle) + self._bend * np.sin(2 * angle)
+            once, twice = bow_and_bend(share)
+            share = self.gain * share + self.offset + self.bow * once + self.bend * twice
         return codes_of(share, adc)
 
     @property

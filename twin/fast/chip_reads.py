@@ -1,0 +1,370 @@
+"""The compiled reads of one chip: what their loops take, made of the sections of its profile.
+
+Every field of every section that acts on reads is claimed here. A profile with anything else, or a chip made of other
+parts, is read by numpy (`twin.digital_twin`), of which these reads give the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imssa_lab.contract import jit
+from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
+from imssa_lab.contract.frozen_arrays import frozen
+from imssa_lab.contract.hal import BoolArray, ColumnCalibration, FloatArray, Readout
+from twin.cells import Nonlinearity
+from twin.fast import compiled_loop, compiled_reads
+from twin.fast.compiled_digits import Digits
+from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, SERIAL, UNARY, Lasting, Tables
+from twin.fast.coverage import NOT_OF_READS, Claims, any_value, fields, not_covered, optional, section
+from twin.fast.exact_products import SteppedProduct
+from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph
+from twin.periphery.columns import ColumnAmplifiers, Columns, ReadRate, Sag
+from twin.periphery.converter import Adc, Converters
+from twin.periphery.inputs import Inputs, pulse_trains
+from twin.profile import TwinProfile
+from twin.wires.wire_resistance import WiredCells, Wires
+
+CLAIMS: Claims = {
+    TwinProfile: {
+        **dict.fromkeys(NOT_OF_READS, any_value),
+        "read_voltage": any_value,
+        **dict.fromkeys(("read_noise", "inputs", "columns"), section),
+        **dict.fromkeys(("adc", "read_rate", "wires", "nonlinearity"), optional),
+    },
+    ReadNoise: fields("reference sd_median sd_spread exponent")
+    | dict.fromkeys(("flicker", "telegraph", "electronic"), optional),
+    Flicker: fields("sd spread exponent vanishes_at fastest resolved slowest"),
+    Telegraph: fields("fraction depth spread exponent capture emission"),
+    Electronic: fields("temperature bandwidth"),
+    Inputs: fields("coding bits full_scale signed"),
+    Adc: fields("bits full_scales signed headroom missing inl gain_spread offset_spread converters"),
+    Columns: fields("gain gain_spread offset_spread"),
+    ReadRate: fields("drain recovery"),
+    Wires: fields("r_word r_bit r_in r_out r_access selector"),
+    Nonlinearity: fields("cubic reference exponent"),
+}
+"""What the compiled reads compute, field by field."""
+Room = tuple[NDArray[Any], NDArray[np.uint8]]
+"""For codes and their ranges; for currents in A and none."""
+_CODINGS = {"analog": ANALOG, "bit-serial": SERIAL, "unary": UNARY}
+_PRODUCTS_AT_ONCE = 1024
+"""Their noise is drawn ahead; it should fit the processor's cache."""
+_PRODUCTS_IN_A_LOOP = 2048
+_FEW = 32
+
+
+@dataclass(frozen=True)
+class ReadParts:
+    """What a read of a chip goes through. A subclass of one of these may do something else: it is not compiled.
+
+    Attributes:
+        wired: None without wires.
+        beside: what products carry beside the sums of `SteppedProduct`, A, (n, cols), for voltages of single products
+            (n, rows) in V: all of them where voltages are continuous, and what nonlinear cells add.
+    """
+
+    profile: TwinProfile
+    columns: ColumnAmplifiers
+    converters: Converters
+    sag: Sag
+    noise: CellNoise
+    wired: WiredCells | None
+    beside: Callable[[FloatArray], FloatArray]
+
+    def are_known(self) -> bool:
+        """Whether the compiled reads compute all of these parts."""
+        parts = (self.columns, self.converters, self.sag, self.noise)
+        plain = (ColumnAmplifiers, Converters, Sag, CellNoise)
+        wired = self.wired is None or type(self.wired) is WiredCells
+        return tuple(map(type, parts)) == plain and wired and not_covered(self.profile, CLAIMS) is None
+
+
+class CompiledReads:
+    """Reads of one chip.
+
+    Args:
+        parts: all of them known to these reads.
+    """
+
+    def __init__(self, parts: ReadParts) -> None:
+        profile, adc, inputs = parts.profile, parts.profile.adc, parts.profile.inputs
+        self._parts, self._noise, self._inputs = parts, parts.noise, inputs
+        self._lasts = bool(parts.noise.cell.size)
+        stepped = SteppedProduct.suits(profile.limits.read_voltage, inputs.pulse_step)
+        self._coding = _CODINGS[inputs.coding] if stepped else CONTINUOUS
+        self._has_beside = self._coding == CONTINUOUS or profile.nonlinearity is not None
+        rows, cols = parts.noise.shape
+        self._cols, self._lines = cols, np.arange(rows)
+        self.pulses = len(inputs.weights)
+        self._weights = np.asarray(inputs.weights)
+        self._gives_codes = adc is not None and self.pulses == 1
+        self._kind = np.int16 if adc is not None and adc.top < 2**15 else np.int32
+        rate = profile.read_rate
+        self._sag = np.array([0.0, 1.0, profile.timing.mvm])
+        if rate is not None:
+            self._sag[:2] = rate.drain, parts.sag.healed(profile.timing.mvm)
+        self._period = profile.timing.mvm
+        digits = self._digits_of(adc)
+        self._columns, self._digits = digits.columns, tuple(digits)
+        self._all = np.ones(parts.noise.shape)
+        self._known, self._followed = np.full(parts.noise.shape, np.nan), -1
+        self._tables: tuple[object, ...] = ()
+        self._nothing = self._drawn = np.zeros((0, cols))
+        none, no_cells = np.zeros(0), np.zeros(0, dtype=np.intp)
+        self._quiet = tuple(Lasting(self._nothing, none, none, no_cells, none, no_cells, none))
+
+    @staticmethod
+    def of(parts: ReadParts) -> CompiledReads | None:
+        """Of this chip; None where they do not compute all of it, or without numba."""
+        return CompiledReads(parts) if jit.AVAILABLE and parts.are_known() else None
+
+    def _digits_of(self, adc: Adc | None) -> Digits:
+        parts, cols = self._parts, self._cols
+        columns = np.stack([parts.columns.gain, parts.columns.offset, np.ones(cols)])
+        if adc is None:
+            return Digits(columns, np.zeros((0, cols)), np.zeros((3, 0)), np.zeros((2, 0)), 0.0, signed=True)
+        full_scales = np.asarray(adc.full_scales)
+        ranges = np.stack([full_scales, adc.headroom * full_scales, np.asarray(parts.converters.ranges.scale)])
+        bounds = np.array([bound for bound, _ in adc.missing]) * adc.top
+        missing = np.stack([bounds, np.array([step for _, step in adc.missing], dtype=np.float64)])
+        of = parts.converters
+        faults = np.stack([of.gain, of.offset, of.bow, of.bend])
+        faulty = adc.gain_spread or adc.offset_spread or adc.inl
+        return Digits(columns, faults if faulty else faults[:0], ranges, missing, float(adc.top), adc.signed)
+
+    def outputs(self, vectors: int) -> Room:
+        """Room for what so many vectors say."""
+        return self._room((vectors, self._cols))
+
+    def _room(self, shape: tuple[int, ...]) -> Room:
+        if self._gives_codes:
+            return np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
+        return np.empty(shape), np.empty((*shape[:-1], 0), dtype=np.uint8)
+
+    def told(self, readout: Room) -> Readout:
+        """The same as the contract has it."""
+        values, ranges = readout
+        return Readout(frozen(values), frozen(ranges)) if self._gives_codes else Readout(frozen(values))
+
+    def read(
+        self, conductance: FloatArray, voltages: FloatArray, products: slice, clock: float, readout: Room
+    ) -> float:
+        """Some of the products of vectors (n, rows) in V, written to `readout`; device time after them, s.
+
+        Args:
+            conductance: of the cells, S. products: of all n * pulses; clock: device time before them, s.
+        """
+        sag = self._parts.sag
+        moment = np.array([clock, sag.lost_at(clock), 0.0])
+        most = _PRODUCTS_AT_ONCE if self._period <= self._noise.states.long_gap else 1
+        first = products.start
+        while first < products.stop:
+            n = min(most, products.stop - first)
+            drawn = self._draw(n)
+            added = self._nothing
+            if self._has_beside:
+                vectors = slice(first // self.pulses, -(-(first + n) // self.pulses))
+                skipped = first - vectors.start * self.pulses
+                added = self._parts.beside(pulse_trains(voltages[vectors], self._inputs)[skipped : skipped + n])
+            if self._followed != self._noise.followed:
+                self._look_at(conductance)
+            self._bring_to(float(moment[0]), n)
+            while not compiled_reads.read(
+                conductance,
+                self._known,
+                voltages,
+                self._lines,
+                drawn,
+                added,
+                first,
+                (self._weights, self._sag, moment),
+                self._tables,
+                self._lasting(moment),
+                self._digits,
+                *readout,
+            ):
+                self._look_at(conductance)
+            self._taken(moment)
+            first += n
+        sag.keep(float(moment[1]), float(moment[0]))
+        return float(moment[0])
+
+    def cell_outputs(self, averages: int) -> Room:
+        """Room for so many reads of all cells."""
+        return self._room((averages, *self._noise.shape))
+
+    def sagged(self, mask: BoolArray, cells: int, clock: float, period: float) -> FloatArray:
+        """What is left of the readings of single cells, (rows, cols), from a device time (s) on.
+
+        Args:
+            mask: of the cells, (rows, cols), `cells` in number; period: of one, s.
+        """
+        if self._parts.profile.read_rate is None:
+            return self._nothing
+        left = np.ones(mask.shape)
+        left[mask] = self._parts.sag.left(clock, cells, period, clock + period * cells)
+        return left
+
+    def read_cells(
+        self,
+        conductance: FloatArray,
+        cubic: FloatArray | None,
+        volt: float,
+        left: FloatArray,
+        clock: float,
+        readout: Room,
+        number: int,
+    ) -> None:
+        """One read of single cells, all of them, written to `readout` at this number.
+
+        Args:
+            conductance: S; cubic: of nonlinear cells, 1/V^2, see `Cells`; volt: V.
+            left: of sagging, (rows, cols), or (0, cols) for nothing lost. clock: device time, s.
+        """
+        noise = self._noise
+        chord = conductance if cubic is None else conductance * (1.0 + cubic * volt**2)
+        cells, share = chord, self._all
+        if self._parts.wired is not None:
+            view = self._parts.wired.view(chord)
+            cells, share = view.cells, view.cell_share
+        variance = noise.cell_variance(conductance, volt)
+        if self._lasts:
+            noise.advance(clock)
+        drawn = noise.stream.standard_normal(conductance.shape)
+        slow = noise.slow if self._lasts else self._nothing
+        values, ranges = readout[0][number], readout[1][number]
+        compiled_reads.read_cells(cells, share, variance, slow, drawn, left, volt, self._digits, values, ranges)
+
+    def run(
+        self,
+        conductance: FloatArray,
+        loop: ClosedLoop,
+        inputs: FloatArray,
+        states: Sequence[FloatArray],
+        calibration: ColumnCalibration | None,
+        clock: float,
+    ) -> LoopRun | None:
+        """A closed loop from a device time (s) on.
+
+        None where a product carries what is not in the tables, or fluctuators are not followed one by one.
+        """
+        if self._has_beside or (self._lasts and self._period > self._noise.states.long_gap):
+            return None
+        self._look_at(conductance)
+        n, steps = inputs.shape[:2]
+        passes = 1 if self._inputs.signed else 2
+        wiring = compiled_loop.wiring(loop, passes, calibration)
+        gathered = self._tables
+        if not self._lasts and n * len(loop.spreads) > BY_HAND:
+            rows = wiring.lines[0]
+            made = self._named
+            shot = made.shot[rows] if len(made.shot) else made.shot
+            gathered = tuple(
+                made._replace(shares=made.shares[rows], slices=made.slices[rows], white=made.white[rows], shot=shot)
+            )
+        state = np.concatenate([np.pad(x, ((0, 0), (0, 0), (1, 0))).reshape(n, -1) for x in states], axis=1)
+        reads, vectors = steps * len(loop.banks) * passes, len(loop.spreads) * n
+        outputs, voltages = np.empty((steps, n, loop.kernels)), np.empty((reads, vectors, conductance.shape[0]))
+        values, ranges = self._room((reads, vectors, self._cols))
+        times = np.add.accumulate(np.append(clock, np.full(reads * vectors * self.pulses, self._period)))
+        given = np.ascontiguousarray(inputs.swapaxes(0, 1))
+        by_step = len(loop.banks) * passes
+        most = max(1, _PRODUCTS_IN_A_LOOP // (by_step * vectors * self.pulses))
+        sag = self._parts.sag
+        moment = np.array([clock, sag.lost_at(clock), 0.0])
+        for at in range(0, steps, most):
+            now, then = slice(at, at + most), slice(at * by_step, (at + most) * by_step)
+            products = len(values[then]) * vectors * self.pulses
+            self._bring_to(float(moment[0]), products)
+            drawn = self._draw(products)
+            compiled_loop.run(
+                given[now],
+                state,
+                tuple(wiring),
+                drawn,
+                (self._weights, self._sag, moment),
+                self._tables,
+                gathered,
+                self._lasting(moment),
+                self._digits,
+                (outputs[now], voltages[then], values[then], ranges[then]),
+            )
+            self._taken(moment)
+        sag.keep(float(moment[1]), float(moment[0]))
+        for written in (outputs, state, voltages):
+            frozen(written)
+        cuts = np.cumsum([bank.rows.size for bank in loop.banks])[:-1]
+        after = [
+            part.reshape(n, *bank.rows.shape)[..., 1:]
+            for part, bank in zip(np.split(state, cuts, axis=1), loop.banks, strict=True)
+        ]
+        ends = times[vectors * self.pulses :: vectors * self.pulses]
+        return LoopRun(outputs.swapaxes(0, 1), after, voltages, self.told((values, ranges)), ends)
+
+    def _draw(self, products: int) -> FloatArray:
+        """White noise of so many products, standard normal; new memory costs more than the numbers."""
+        if len(self._drawn) < products:
+            self._drawn = np.empty((products, self._cols))
+        drawn = self._drawn[:products]
+        if products <= _FEW:  # handing over the generator takes longer
+            self._noise.stream.standard_normal(out=drawn)
+        else:
+            compiled_reads.draw(self._noise.stream, drawn)
+        return drawn
+
+    def _bring_to(self, clock: float, products: int) -> None:
+        """Have what lasts ready for so many products from a device time (s) on."""
+        if not self._lasts:
+            return
+        states = self._noise.states
+        if clock - states.now > states.long_gap:
+            self._noise.advance(clock)
+        last = clock
+        if products <= _FEW:
+            for _ in range(products - 1):
+                last += self._period
+        else:
+            last = float(np.add.accumulate(np.append(clock, np.full(products - 1, self._period)))[-1])
+        states.plan_until(last)
+        states.now = last
+
+    def _lasting(self, moment: FloatArray) -> tuple[object, ...]:
+        """What lasts, as it is and as it is planned; the next refresh goes to `moment`."""
+        if not self._lasts:
+            return self._quiet
+        noise, states = self._noise, self._noise.states
+        moment[2] = states.next
+        return (noise.slow, states.level, noise.amplitude, noise.cell, *states.planned)
+
+    def _taken(self, moment: FloatArray) -> None:
+        if self._lasts:
+            self._noise.states.next = int(moment[2])
+
+    def _look_at(self, conductance: FloatArray) -> None:
+        """Make the tables for these conductances, S, unless they are made for them."""
+        noise, cols = self._noise, self._cols
+        white = noise.variance_on_grid(conductance)
+        if self._followed == noise.followed and np.array_equal(conductance, self._known):
+            return
+        matrix, shares = conductance, np.ones(len(conductance))
+        if self._parts.wired is not None:
+            view = self._parts.wired.view(conductance)
+            matrix, shares, self._columns[2] = view.matrix, view.word_share, view.bit_share
+        step = self._inputs.step if self._coding != CONTINUOUS else 0.0
+        unit = self._inputs.pulse_step if self._coding != CONTINUOUS else 0.0
+        slices = np.zeros((len(conductance), 0))
+        if step and unit:
+            slices = SteppedProduct(matrix, unit, single=self._coding != ANALOG).slices
+        electronic = noise.electronic(conductance)
+        thermal, shot = (np.zeros(0), np.zeros((0, cols))) if electronic is None else electronic
+        self._named = Tables(
+            self._coding, self.pulses, step or 0.0, unit or 0.0, shares, slices, white, shot, thermal
+        )
+        self._tables = tuple(self._named)  # handed over much faster than by names
+        self._known, self._followed = conductance.copy(), noise.followed
