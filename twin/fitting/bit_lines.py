@@ -35,7 +35,8 @@ def fit_columns(
     outcome = Outcome("columns and wires")
     ideal = voltages @ conductance
     gain, offset, rest = _lines(ideal, currents)
-    error = np.sqrt((rest**2).sum(axis=0) / max(len(ideal) - 2, 1)) / (ideal.std(axis=0) * np.sqrt(len(ideal)))
+    noise, reach = np.sqrt((rest**2).sum(axis=0) / max(len(ideal) - 2, 1)), ideal.std(axis=0) * np.sqrt(len(ideal))
+    error = np.divide(noise, reach, out=np.full(reach.size, np.inf), where=reach > 0)  # dead cells tell no gain
     half = np.arange(len(voltages)) % 2 == 0
     without = _misfit(0.0, conductance, voltages, currents, half)
     found = optimize.minimize_scalar(
@@ -50,7 +51,7 @@ def fit_columns(
     if wired[1] < 0.995 * without[1]:
         outcome.chosen = "wires"
         outcome.sections["wires"] = {"r_word": resistance, "r_bit": resistance}
-        spread = _resistance_error(resistance, conductance, voltages, currents)
+        spread = _resistance_error(resistance, conductance, voltages[half], currents[half])
         outcome.parameters.append(
             Parameter("wire", resistance, resistance - 1.645 * spread, resistance + 1.645 * spread, "Ohm/segment")
         )
@@ -120,7 +121,10 @@ def _misfit(
 def _resistance_error(
     resistance: float, conductance: FloatArray, voltages: FloatArray, currents: FloatArray
 ) -> float:
-    """Standard error of the resistance: noise over how far currents move with it, gains taken out."""
+    """Standard error of the resistance from the products it was fitted to: noise over how far currents move with it.
+
+    Gains and offsets are taken out of both.
+    """
     step = max(0.05 * resistance, 1e-2)
     near, far = (
         voltages @ effective_matrix(conductance, Wires(r_word=r, r_bit=r)) for r in (resistance, resistance + step)
