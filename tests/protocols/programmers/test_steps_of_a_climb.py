@@ -159,7 +159,7 @@ def test_centring_learns_from_cells_that_a_pulse_of_that_kind_brought_across_the
     state.next_pulses()
     state.verify(errors(*(outside - 2 * sign * step)), 0.0)
     left = np.abs(outside - 2 * sign * step)
-    assert listed_by(state, kind)[left > 1.0].all()
+    assert listed_by(state, kind)[left > 0.85].all()  # half of them crossed with 0 to 1 uS, so 3.2 uS by now
     assert not listed_by(state, kind)[left < 0.7].any()
     still = climb(cells, centre=True)
     still.verify(errors(*outside), 0.0)
