@@ -180,14 +180,12 @@ class ChipRecord:
             if shape is None:
                 raise LogError(f"{self.path} knows no chip {chip!r}; there are {', '.join(self.chips()) or 'none'}")
             found = self._db.execute("SELECT row, col, kind, count, seconds FROM pulses WHERE chip = ?", (chip,))
-            wear = Wear(
-                {kind: np.zeros(shape, dtype=np.int64) for kind in PulseKind},
-                {kind: np.zeros(shape) for kind in PulseKind},
-            )
+            counts = {kind: np.zeros(shape, dtype=np.int64) for kind in PulseKind}
+            widths = {kind: np.zeros(shape) for kind in PulseKind}
             for row, col, kind, count, seconds in found:
-                wear.count[PulseKind(kind)][row, col] = count
-                wear.seconds[PulseKind(kind)][row, col] = seconds
-        return wear
+                counts[PulseKind(kind)][row, col] = count
+                widths[PulseKind(kind)][row, col] = seconds
+        return Wear(counts, widths)
 
     def faults(self, chip: str) -> list[Fault]:
         """What was found wrong with a chip, oldest first."""

@@ -56,13 +56,13 @@ class KernelsTogether:
 
     def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs as the chips give them."""
-        given = torch.as_tensor(inputs, dtype=torch.float32, device=self._device)
+        given = torch.tensor(inputs, dtype=torch.float32, device=self._device)
         given = given.reshape(self._chips, -1, *inputs.shape[1:])
         outputs = torch.zeros_like(given)
         for bank in self._layers[layer]:
             number = next(i for i, array in enumerate(self._first) if array is bank.array)
             spreads = spreads_of(bank.array.info.input_bits, 1)
-            made = self._arrays[number].run(bank.lines, spreads, given[..., bank.channels])
+            made = self._arrays[number].run(bank.lines, spreads, given[..., bank.channels.tolist()])
             for kernel, channel in enumerate(bank.channels):
                 outputs[..., channel] += made[..., kernel]  # the parts of a kernel add up
         return outputs.reshape(inputs.shape).double().cpu().numpy()
