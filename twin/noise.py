@@ -49,7 +49,7 @@ class Flicker(Section):
         return self
 
     def growth(self, conductance: FloatArray, reference: float) -> FloatArray:
-        """sd(G) beside that at the reference."""
+        """sd(G) over that at `reference`, for conductances in S of any shape."""
         if self.vanishes_at is not None:
             above = np.maximum(conductance / self.vanishes_at, 1.0)
             return np.asarray(np.log(above) / np.log(reference / self.vanishes_at))

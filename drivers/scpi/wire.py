@@ -92,12 +92,12 @@ def answer(number: int, waiting: int, content: bytes) -> bytes:
 
 
 def numbers(values: NDArray[Any], order: Order) -> bytes:
-    """An array as a block of REAL,64 numbers in this byte order, row by row."""
+    """An array of any shape as a block of REAL,64 numbers in this byte order, row by row."""
     return block(values.astype(f"{order}f8").tobytes())
 
 
 def flags(values: NDArray[np.bool_]) -> bytes:
-    """A mask as a block of bytes 0 and 1, row by row."""
+    """A mask of any shape as a block of bytes 0 and 1, row by row."""
     return block(values.astype(np.uint8).tobytes())
 
 

@@ -95,7 +95,7 @@ def current(code: ArrayLike, gain: ArrayLike) -> FloatArray:
 
 
 def unpack(words: ArrayLike) -> tuple[CodeArray, CodeArray]:
-    """ADC codes and gain indices of the words that reads answer with: bits 0-9 and 10-12.
+    """ADC codes and gain indices, in the shape of the words that reads answer with: bits 0-9 and 10-12.
 
     Raises:
         LinkCorrupt: a gain that does not exist, or one of the bits 13-15 set.
@@ -112,5 +112,5 @@ def unpack(words: ArrayLike) -> tuple[CodeArray, CodeArray]:
 
 
 def pack(code: ArrayLike, gain: ArrayLike) -> CodeArray:
-    """Words that reads answer with, from ADC codes (0-1023) and gain indices (0-4)."""
+    """Words that reads answer with, from ADC codes (0-1023) and gain indices (0-4) of one shape."""
     return np.asarray(np.asarray(gain, dtype=np.uint16) << _CODE_BITS | np.asarray(code, dtype=np.uint16))

@@ -51,7 +51,7 @@ def numeric(values: object, what: str, dims: tuple[str, ...], unit: str) -> NDAr
 
 
 def flags(values: object, what: str, dims: tuple[str, ...] = CELLS) -> NDArray[np.bool_]:
-    """A bool copy of a mask; containers as `floats` takes them.
+    """A bool copy of a mask, with the dimensions `dims` in its shape; containers as `floats` takes them.
 
     Raises:
         LimitError: another container or type, masked values, other dimensions.

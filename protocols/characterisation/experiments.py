@@ -80,11 +80,11 @@ class Bench:
 
     @property
     def everything(self) -> BoolArray:
-        """All cells."""
+        """All cells, (rows, cols)."""
         return np.ones(self.array.info.shape, dtype=np.bool_)
 
     def extreme(self, kind: PulseKind, cells: BoolArray) -> None:
-        """The strongest pulse of the recipe on these cells."""
+        """The strongest pulse of the recipe on these cells, (rows, cols)."""
         ladder = self.recipe.ladder(kind)
         self.array.apply_pulses(Pulses.on(cells, kind, ladder.voltage.max(), ladder.gate.max(), ladder.width))
 
@@ -277,7 +277,7 @@ def columns(bench: Bench) -> Columns:
 
 
 def joined(pieces: list[dict[str, NDArray[np.generic]]] | list[Columns]) -> Columns:
-    """Tables of the same columns, one below the other."""
+    """Tables of the same columns, (n,) each, one below the other."""
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]} if pieces else {}
 
 

@@ -49,5 +49,5 @@ class Ladder(FrozenArrays):
 
 
 def ramp(start: float, stop: float, step: float) -> FloatArray:
-    """start, start + step ... up to and including stop."""
+    """start, start + step ... up to and including stop, in V, (steps,)."""
     return np.asarray(start + step * np.arange(int((stop - start) / step + 1e-9) + 1), dtype=np.float64)

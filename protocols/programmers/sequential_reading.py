@@ -57,7 +57,7 @@ class PlainReader:
         self._averages = averages
 
     def read(self, array: CrossbarArray, mask: BoolArray, target: FloatArray, limit: FloatArray) -> Estimate:
-        """Conductance of the cells of `mask`; target and limit play no part."""
+        """Conductance in S of the cells of `mask`, (rows, cols); target and limit play no part."""
         return Estimate(array.read_conductances(mask, self._averages), 0.0, self._averages)
 
 

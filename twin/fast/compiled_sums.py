@@ -99,7 +99,7 @@ def refresh(lasting: Lasting, at: int) -> tuple[int, float]:
 
 @compiled
 def add_rows(sums: FloatArray, at: int, table: FloatArray, rows: Any, numbers: FloatArray, count: int) -> None:
-    """Add `count` rows of a table, each so many times, to a row of sums; four at once: memory is slow."""
+    """Add `count` rows of a table (n, width), each so many times, to a row of sums; four at once: memory is slow."""
     k, width = 0, table.shape[1]
     while k + 4 <= count:
         a, b, c, d = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]

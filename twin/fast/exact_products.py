@@ -93,7 +93,7 @@ class SteppedProduct:
 
 
 def on_grid(values: FloatArray, grid: float) -> FloatArray:
-    """The multiples of `grid`, a power of two, nearest to `values`, which are below 2^51 of them in magnitude."""
+    """The multiples of `grid`, a power of two, nearest to `values` (any shape), below 2^51 of them in magnitude."""
     shift = 1.5 * 2.0**52 * grid  # in this binade neighbouring floats are one grid step apart
     return np.asarray((values + shift) - shift)
 

@@ -172,7 +172,7 @@ def read_many(
     values: Any,
     ranges: Any,
 ) -> None:
-    """The same in blocks for any number; `noise` is the generator, which a call takes long to take over."""
+    """The same in blocks for any number of voltages (n, rows), V; to take over `noise`, the generator, takes long."""
     for start in range(0, len(voltages), _AT_ONCE):
         block = slice(start, min(start + _AT_ONCE, len(voltages)))
         drawn = np.empty((block.stop - start, variance.shape[1]))

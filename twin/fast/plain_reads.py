@@ -118,7 +118,7 @@ class PlainReads:
         adc: AdcRanges,
         calibration: ColumnCalibration | None,
     ) -> tuple[FloatArray, list[FloatArray], FloatArray, Readout]:
-        """Outputs, states, voltages and readout of a closed loop, as `LoopRun` has them."""
+        """Outputs, states, voltages and readout of a closed loop, with the shapes and units of `LoopRun`."""
         self._look_at(conductance)
         banks, (n, steps), cols = loop.banks, inputs.shape[:2], conductance.shape[1]
         rows = np.concatenate([bank.rows.ravel() for bank in banks])

@@ -48,7 +48,7 @@ def need_cells(table: Table, what: str) -> None:
 def fit_models(
     level: FloatArray, displaced: FloatArray, knots: FloatArray, train: BoolArray, rng: np.random.Generator, only: str
 ) -> dict[str, LevelLaw]:
-    """Each model fitted to the cells of `train`; `only` names one of them, or is "" for all."""
+    """Each model fitted to the cells of `train` (n,), levels in S; `only` names one of them, or is "" for all."""
     return {
         name: fit_levels(level[train], displaced[train], knots, rng, free=free)
         for name, free in MODELS.items()
@@ -79,7 +79,7 @@ def judge_levels(
 
 
 def named_levels(table: Table, role: str) -> FloatArray:
-    """What distinguishes levels: the column `level`, else distinct values of `role`, else sixteen equal shares."""
+    """What distinguishes levels, (n,): the column `level`, distinct values of `role`, or sixteen equal shares."""
     if "level" in table:
         return table["level"]
     values = table[role]
@@ -90,7 +90,7 @@ def named_levels(table: Table, role: str) -> FloatArray:
 
 
 def thin_levels(table: Table, names: FloatArray) -> list[Remark]:
-    """A remark for every level that fewer than ten cells hold."""
+    """A remark for every level, named for each row (n,), that fewer than ten cells hold."""
     remarks = []
     for one in np.unique(names):
         at = names == one
@@ -106,7 +106,7 @@ def thin_levels(table: Table, names: FloatArray) -> list[Remark]:
 
 
 def bands_of(names: FloatArray) -> FloatArray | None:
-    """Eight bands of levels, or None where there are too few levels to pool."""
+    """Eight bands of levels, (n,), or None where there are too few levels to pool."""
     return banded(names, BANDS) if np.unique(names).size >= 2 * BANDS else None
 
 
@@ -133,7 +133,7 @@ def law_parameters(law: LevelLaw, prefix: str) -> list[Parameter]:
 
 
 def quantile_curve(title: str, probability: FloatArray) -> Curve:
-    """Normal scores of unused cells against those they should have."""
+    """Normal scores of unused cells, from their probabilities (n,), against those they should have."""
     place = (np.arange(1, probability.size + 1) - 0.5) / probability.size
     shown = np.unique(np.linspace(0, probability.size - 1, 400).astype(int))
     measured = stats.norm.ppf(np.clip(np.sort(probability), 1e-9, 1 - 1e-9))

@@ -70,7 +70,7 @@ class Journal:
         gate: FloatArray = _NOTHING,
         width: float = 0.0,
     ) -> None:
-        """Note what happens now; call it before it happens."""
+        """Note what happens now, V on lines and gates, width in s; call it before it happens."""
         entry = Entry(time.time(), device_time, what, voltage.copy(), gate.copy(), width)
         with self._lock:
             self._entries.append(entry)

@@ -48,7 +48,7 @@ def scan(dataset: h5py.Dataset, handle: int) -> Iterator[Chunk]:
 
 
 def mended_rows(dataset: h5py.Dataset, path: Path, rows: slice | int, end: int | None) -> NDArray[Any] | None:
-    """Rows of a dataset of which a kill may have left a chunk half written; None if there is more wrong than that.
+    """Rows of a dataset, (rows, ...), of which a kill may have left a chunk half written; None if more is wrong.
 
     Args:
         path: of its file; end: rows that belong to whole records; None in the column that counts them.

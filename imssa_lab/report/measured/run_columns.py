@@ -10,6 +10,6 @@ from imssa_lab.log.run import Run
 
 
 def columns(run: Run, table: str, *names: str) -> list[NDArray[Any]]:
-    """Columns with a row a record, all cut to the records that there were when the first was read."""
+    """Columns of a table, each (records, ...), all cut to the records there were when the first was read."""
     rows = slice(0, run.records(table))
     return [run.column(table, name, rows) for name in names]

@@ -71,7 +71,7 @@ def smnist(
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, which may be gzipped (then with or without .gz in its name).
+    """The array in an IDX file of unsigned bytes, in the shape that its header says; the file may be gzipped.
 
     Raises:
         DataError: the file is missing, damaged, of another kind, or longer or shorter than its header says.

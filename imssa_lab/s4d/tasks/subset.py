@@ -31,7 +31,7 @@ def chosen_classes(task: str, asked: Sequence[Name], present: Sequence[Name]) ->
 def set_aside(
     task: str, classes: NDArray[np.int64], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions that stay for training and positions for validation, the same share of each class; both ascending.
+    """Positions for training and for validation, ascending, the same fraction `share` of each class.
 
     Raises:
         ConfigError: the share does not lie between 0 and 1.

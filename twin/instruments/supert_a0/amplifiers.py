@@ -28,7 +28,7 @@ _AGC_TOP = 3.9
 
 
 def gains_of(chain: bytes) -> NDArray[np.int8]:
-    """Gain index of the 96 amplifiers of a chain; -1 where one is off or has not exactly one resistor."""
+    """Gain index of the amplifiers of a chain, (96,); -1 where one is off or has not exactly one resistor."""
     bits = np.unpackbits(np.frombuffer(chain, np.uint8)).reshape(_WORDS, _BITS)
     words = bits @ (1 << np.arange(_BITS)[::-1])
     index = np.full(_WORDS, -1, dtype=np.int8)

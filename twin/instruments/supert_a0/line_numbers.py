@@ -38,6 +38,6 @@ def bank_of_column(col: int) -> tuple[int, int]:
 
 
 def places(array: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """FIFO and word in it of the 64 columns of an array."""
+    """FIFO and word in it of the columns of an array, (64,) each."""
     fifo = 2 * (2 - array) + (_LINES >= 32) + 6 * (_LINES % 2)
     return fifo, _PLACE_IN_FIFO
