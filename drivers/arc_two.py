@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from drivers.operation_clock import OperationClock
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError
-from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
+from imssa_lab.contract.hal import Programmer, PulseKind
 
 CHANNELS, SELECTORS = 64, 32
 _READ_TIME, _PULSE_TIME = 0.5e-3, 0.3e-3  # s, beside widths
@@ -71,7 +72,7 @@ class ChannelMap:
         return ChannelMap(self.words[:rows], self.bits[:cols])
 
 
-class ArcTwoArray(CrossbarArray):
+class ArcTwoArray(OperationClock):
     """The contract over pyarc2: products in one go on all bit lines, cells and pulses one by one.
 
     Every operation releases the channels from ground, works, and grounds them again. The instrument has no clock;
@@ -175,13 +176,6 @@ class ArcTwoArray(CrossbarArray):
 
     def _default_programmer(self) -> Programmer:
         return _RECIPE
-
-    def _wait(self, seconds: float) -> None:
-        self._sleep(seconds)
-        self._clock += seconds
-
-    def _time(self) -> float:
-        return self._clock
 
     def _make_safe(self) -> None:
         """All channels to 0 V and ground, then the gates off."""

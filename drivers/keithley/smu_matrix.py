@@ -10,11 +10,12 @@ import numpy as np
 
 from drivers.keithley.matrices import Switch, open_switch
 from drivers.keithley.meters import RAMP_STEP, SourceMeter
+from drivers.operation_clock import OperationClock
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.contract.errors import ConfigError, ImssaError, LinkLost
-from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
+from imssa_lab.contract.hal import Programmer, PulseKind
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _RECIPE = RECIPE.model_copy(update={"set_width": 1e-3})
 _OPTIONS = {"gate", "matrix", "switch", "shape", "compliance", "terminals", "timeout", "backend"}
 
 
-class SmuMatrixArray(CrossbarArray):
+class SmuMatrixArray(OperationClock):
     """The contract by time multiplexing: the matrix leads one cell at a time to the source-measure units.
 
     The source's terminals are on the matrix rows A (high) and B (low), the gate source on C; the matrix columns are
@@ -212,13 +213,6 @@ class SmuMatrixArray(CrossbarArray):
 
     def _default_programmer(self) -> Programmer:
         return _RECIPE
-
-    def _wait(self, seconds: float) -> None:
-        self._sleep(seconds)
-        self._clock += seconds
-
-    def _time(self) -> float:
-        return self._clock
 
     def _make_safe(self) -> None:
         """Source to 0 V and off, then the gates, then the relays; each is tried even where another fails."""

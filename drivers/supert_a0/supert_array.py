@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.operation_clock import OperationClock
 from drivers.supert_a0 import electrode_sequences as sequences
 from drivers.supert_a0 import wire
 from drivers.supert_a0.controller import Board, Setup
@@ -17,7 +18,7 @@ from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
 from imssa_lab.contract.errors import LimitError
-from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
+from imssa_lab.contract.hal import Programmer, PulseKind
 
 _FLOATING_AUTOGAIN = 3  # rows that are not driven float
 READ_PAUSE = 500
@@ -29,7 +30,7 @@ _CUT_OFF = [tuple(sequences.cut_off(array)) for array in range(wire.ARRAYS)]
 LIMITS = limits(shortest=20e-9)
 
 
-class SuperTArray(CrossbarArray):
+class SuperTArray(OperationClock):
     """Array `index` of a board, or the block of its first rows and columns.
 
     Signed voltages are read in two passes, products by pulse trains, up to 60 vectors a command. The board has no
@@ -217,13 +218,6 @@ class SuperTArray(CrossbarArray):
 
     def _default_programmer(self) -> Programmer:
         return RECIPE
-
-    def _wait(self, seconds: float) -> None:
-        self._sleep(seconds)
-        self._clock += seconds
-
-    def _time(self) -> float:
-        return self._clock
 
     def _make_safe(self) -> None:
         if not self._board.link.closed:
