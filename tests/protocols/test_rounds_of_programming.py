@@ -1,0 +1,253 @@
+"""Which cells a deployment pulses, what it then holds of them, and when it programs again or arranges kernels."""
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport
+from imssa_lab.mapping import map_bundle
+from imssa_lab.s4d.inference import layer_inputs
+from protocols.deployment.choices import DeploymentChoices
+from protocols.deployment.journal import ArrayState, Standing
+from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.predict import Predictor, reachable
+from protocols.deployment.remedies import Loop
+from protocols.deployment.verification import Bounds
+from protocols.wrappers.budget import Account, Budget
+from trials import tiny
+from twin import DigitalTwin
+
+SHAPE, TOLERANCE = (16, 24), 5e-6
+
+
+class Bench:
+    """The tiny bundle on one exact twin, whose programmer sets cells to their targets plus `error`, S (rows, cols).
+
+    `outcome` is what it says of each cell; `asked` are the masks that it was called with. A cell gets two pulses.
+    """
+
+    def __init__(self, state: ArrayState | None = None) -> None:
+        bundle = tiny.bundle()
+        self.array = DigitalTwin("ideal", SHAPE, seed=0)
+        self.array.cells.conductance[:] = self.array.info.window.low
+        self.error = np.zeros(SHAPE)
+        self.outcome = np.full(SHAPE, CellOutcome.REACHED, dtype=np.uint8)
+        self.asked: list[BoolArray] = []
+        self.notes: list[dict[str, Any]] = []
+        self.account = Account(Budget())
+        mapping = map_bundle(bundle, SHAPE, self.array.info.window, 1)
+        predictor = Predictor(bundle, self.array.info, layer_inputs(bundle, tiny.sequences()[0]))
+        choices = DeploymentChoices(bounds=Bounds(tolerance=TOLERANCE), programmer=self.program)
+        self.run = ProgrammedMapping(
+            [self.array],
+            self.account,
+            Standing(mapping, [] if state is None else [state]),
+            predictor,
+            choices,
+            lambda done, total: None,
+            lambda text: self.notes.append(json.loads(text)),
+        )
+        self.target = mapping.target(0)[0]
+        self.mask = np.isfinite(self.target)
+
+    def program(self, array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        self.asked.append(mask.copy())
+        assert np.isfinite(target[mask]).all()
+        self.array.cells.conductance[mask] = (target + self.error)[mask]
+        return ProgrammingReport(
+            target=np.where(mask, target, np.nan),
+            achieved=np.where(mask, target + self.error, np.nan),
+            pulses=2 * mask.astype(np.int32),
+            outcome=np.where(mask, self.outcome, CellOutcome.NOT_SELECTED).astype(np.uint8),
+            tolerance=TOLERANCE,
+            seconds=1.0,
+            reads=1,
+        )
+
+    def cell(self, number: int = 0) -> tuple[int, int]:
+        """A cell that is wanted above the lowest conductance, so that a pulse is due."""
+        row, col = np.argwhere(self.mask & (np.nan_to_num(self.target) > 20e-6))[number]
+        return int(row), int(col)
+
+
+def test_what_is_in_place_gets_no_pulse_and_what_was_programmed_is_finished() -> None:
+    """A cell counts as in place within 0.4 of the tolerance: a pulse could only move it away."""
+    bench = Bench()
+    near, far = bench.cell(0), bench.cell(1)
+    bench.array.cells.conductance[near] = bench.target[near] + 0.39 * TOLERANCE
+    bench.array.cells.conductance[far] = bench.target[far] + 0.41 * TOLERANCE
+    low = np.abs(bench.array.cells.conductance - bench.target) <= 0.4 * TOLERANCE
+    bench.run.program()
+    (asked,) = bench.asked
+    assert asked[far]
+    assert not asked[near]
+    assert np.array_equal(asked, bench.mask & ~low)
+    state = bench.run.states[0]
+    assert np.array_equal(state.finished, bench.mask)
+    assert not state.stuck.any()
+    assert bench.run.held[0][near] == pytest.approx(bench.target[near] + 0.39 * TOLERANCE, abs=1e-8)
+    assert bench.run.held[0][far] == pytest.approx(bench.target[far])
+    assert np.isnan(bench.run.held[0][~bench.mask]).all()
+    last = [note for note in bench.notes if note["kind"] == "array"][-1]
+    assert last["pulses"] == 2 * asked.sum() == sum(report.pulses.sum() for report in bench.run.reports)
+
+
+def test_finished_cells_and_stuck_ones_are_left_alone() -> None:
+    fresh = Bench()
+    done, stuck = fresh.cell(0), fresh.cell(5)
+    state = ArrayState.fresh(SHAPE)
+    state.finished[done] = True
+    state.stuck[stuck], state.standing[stuck] = True, fresh.target[stuck]
+    bench = Bench(state)
+    bench.run.program()
+    assert not any(asked[done] or asked[stuck] for asked in bench.asked)
+    assert np.array_equal(bench.run.states[0].finished, bench.mask & ~state.stuck)
+    before = len(bench.asked)
+    bench.run.program()
+    assert len(bench.asked) == before  # all is done: no cell is asked for again
+
+
+def test_the_partner_of_a_cell_that_turns_out_stuck_takes_over_the_difference_at_once() -> None:
+    bench = Bench()
+    cell = bench.cell()
+    partner = cell[0], cell[1] ^ 1
+    bench.error[cell], bench.outcome[cell] = -12e-6, CellOutcome.STUCK_LOW
+    bench.run.program()
+    state, window = bench.run.states[0], bench.array.info.window
+    assert np.argwhere(state.stuck).tolist() == [list(cell)]
+    assert state.standing[cell] == pytest.approx(bench.target[cell] - 12e-6)
+    assert np.isnan(np.delete(state.standing.ravel(), cell[0] * SHAPE[1] + cell[1])).all()
+    wanted = np.clip(bench.target[partner] - 12e-6, window.low, window.high)
+    assert bench.run.targets[0][partner] == pytest.approx(wanted)
+    assert not state.finished[cell]
+    assert state.finished[partner]
+    changed = abs(wanted - bench.target[partner]) > 0.4 * TOLERANCE
+    assert [np.argwhere(asked).tolist() for asked in bench.asked[1:]] == ([[list(partner)]] if changed else [])
+
+
+def test_a_cell_that_was_given_up_within_its_tolerance_is_finished_and_not_stuck() -> None:
+    bench = Bench()
+    inside, outside, reached = bench.cell(0), bench.cell(3), bench.cell(6)
+    for cell, error in ((inside, 0.99), (outside, 1.01), (reached, 1.01)):
+        bench.error[cell] = error * TOLERANCE
+        bench.outcome[cell] = CellOutcome.GAVE_UP
+    bench.outcome[reached] = CellOutcome.REACHED  # its re-read says otherwise
+    bench.run.program()
+    state = bench.run.states[0]
+    assert [bool(state.stuck[cell]) for cell in (inside, outside, reached)] == [False, True, False]
+    assert [bool(state.finished[cell]) for cell in (inside, outside, reached)] == [True, False, False]
+
+
+def test_once_the_budget_is_spent_nothing_more_is_programmed() -> None:
+    bench = Bench()
+    bench.account.refused = True
+    bench.run.program()
+    assert bench.asked == []
+    assert bench.run.reports == []
+    assert not bench.run.states[0].finished.any()
+
+
+def harmed(bench: Bench, at: float | None = None) -> ArrayState:
+    """Of the largest positive weight of the first kernel, the cell that should hold least, stuck at `at` or high."""
+    kernel = bench.run.mapping.kernels[0]
+    word, pair = np.unravel_index(np.abs(kernel.weights).argmax(), kernel.weights.shape)
+    cols = 2 * kernel.pairs[pair], 2 * kernel.pairs[pair] + 1
+    row = kernel.word_lines[word]
+    col = min(cols, key=lambda one: float(bench.target[row, one]))
+    state = ArrayState.fresh(SHAPE)
+    state.stuck[row, col] = True
+    state.standing[row, col] = bench.array.info.window.high if at is None else at
+    return state
+
+
+def damage(run: ProgrammedMapping) -> float:
+    """Squared error of all differences of pairs, in units of the window, that stuck cells leave."""
+    span = run.mapping.window.span
+    target, held = run.mapping.target(0)[0], reachable(run.mapping, run.states)[0]
+    wrong = (held[:, ::2] - held[:, 1::2]) - (target[:, ::2] - target[:, 1::2])
+    return float(np.nansum((wrong / span) ** 2))
+
+
+def test_before_the_first_pulse_a_harmed_kernel_is_arranged_around_the_fault_and_others_stay() -> None:
+    state = harmed(Bench())
+    bench = Bench(state)
+    first, before = bench.run.mapping, damage(bench.run)
+    assert before > 0.5
+    assert bench.run.plan_around() == 1
+    assert damage(bench.run) < 0.01 * before
+    assert bench.run.mapping.kernels[0].channel == first.kernels[0].channel
+    others = [first.kernels.index(kernel) for kernel in first.kernels if kernel in bench.run.mapping.kernels]
+    assert len(others) == len(first.kernels) - 1
+    assert bench.asked == []
+    assert bench.run.plan_around() == 0  # nothing is harmed any more
+
+
+def test_a_fault_that_its_partner_takes_over_or_that_hardly_shows_changes_no_kernel() -> None:
+    for state in (ArrayState.fresh(SHAPE), harmed(Bench(), Bench().array.info.window.low + 1e-6)):
+        bench = Bench(state)
+        first = bench.run.mapping
+        assert bench.run.plan_around() == 0
+        assert bench.run.mapping is first
+
+
+class Programmed:
+    """Two arrays with 150 and 50 targets; counts how often it is asked to program again."""
+
+    def __init__(self) -> None:
+        self.targets = [np.full((20, 10), np.nan), np.full((20, 10), np.nan)]
+        self.targets[0].flat[:150] = self.targets[1].flat[:50] = 50e-6
+        self.states = [ArrayState.fresh((20, 10)) for _ in self.targets]
+        self.spent, self.refreshed = False, 0
+        self.mapping = SimpleNamespace(arrays=2)
+        self.arrange_for_products = lambda: 0
+
+    def refresh(self) -> int:
+        self.refreshed += 1
+        return 0
+
+
+def loop(programmed: Programmed) -> Loop:
+    choices = DeploymentChoices(bounds=Bounds(tolerance=TOLERANCE))
+    made = Loop(tiny.bundle(), [], programmed, [], choices, lambda *_: None)  # type: ignore[arg-type]
+    made.achieved = [np.where(np.isfinite(target), target, 9.0) for target in programmed.targets]
+    return made
+
+
+def off(programmed: Programmed, made: Loop, cells: int, error: float, array: int = 0) -> None:
+    made.achieved[array].flat[:cells] = 50e-6 + error
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda p, m: off(p, m, 1, 6e-6), False),  # half a per cent
+        (lambda p, m: off(p, m, 2, 6e-6), True),  # one per cent
+        (lambda p, m: off(p, m, 2, -6e-6), True),
+        (lambda p, m: off(p, m, 9, 4.9e-6), False),  # inside the tolerance
+        (lambda p, m: (off(p, m, 1, 6e-6), off(p, m, 1, 6e-6, 1)), True),  # over both arrays
+        (lambda p, m: (off(p, m, 9, 6e-6), p.states[0].stuck.flat.__setitem__(slice(9), True)), False),  # immovable
+    ],
+)
+def test_programming_again_is_tried_where_enough_cells_that_move_are_out(
+    change: Callable[[Programmed, Loop], object], again: bool
+) -> None:
+    programmed = Programmed()
+    made = loop(programmed)
+    change(programmed, made)
+    assert made.again("task loss", 1.0) is False  # nothing was changed by it here
+    assert programmed.refreshed == int(again)
+    assert made.again("task loss", 1.0) is False
+    assert programmed.refreshed == int(again)  # each remedy once
+
+
+def test_nothing_is_programmed_again_once_the_budget_is_spent() -> None:
+    programmed = Programmed()
+    made = loop(programmed)
+    off(programmed, made, 50, 20e-6)
+    programmed.spent = True
+    assert made.again("task loss", 1.0) is False
+    assert programmed.refreshed == 0
