@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.instruments.smu_bench import SmuBench
+from tests.instruments.smu_bench import SmuBench, one_cell
 
 TERMINATED = {"visa_library": "@py", "read_termination": "\n", "write_termination": "\n"}
 
@@ -24,7 +24,7 @@ def served() -> Iterator[Any]:
 
         def serve(model: str) -> tuple[SmuBench, str]:
             bench = SmuBench((model, "2400", "707A"))
-            bench.twin.cells.conductance[2, 1] = 50e-6
+            bench.twin.cells.stick(one_cell(), 50e-6)
             bench.wiring.switch({(0, 2), (1, 4 + 1), (2, 4 + 3 + 2)})
             bench.gate.receive(b":SOUR:VOLT 5;:OUTP ON\n")
             bench.serve(stack)

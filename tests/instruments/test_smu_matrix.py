@@ -256,8 +256,6 @@ def test_lines_without_a_contact_are_named() -> None:
 
 
 def test_a_chip_that_is_not_there(bench: SmuBench) -> None:
-    bench.twin.cells.conductance = np.full(SHAPE, 1e-12)
-    bench.twin.cells.stuck[:] = True
     bench.wiring.drive = lambda levels, seconds, limit: _nothing(levels)  # type: ignore[method-assign]
     with pytest.raises(ImssaError, match="in its socket"):
         bench.connect()
@@ -280,7 +278,7 @@ def test_terminals_are_those_the_cables_are_in() -> None:
 
 def test_a_short_is_no_conductance_and_is_judged_by_its_own_point(bench: SmuBench) -> None:
     with bench.connect() as array:
-        bench.twin.cells.conductance[1, 1] = 1.0
+        bench.twin.cells.stick(one_cell(1, 1), 1.0)
         with pytest.raises(ImssaError, match=r"word line 1, bit line 1 draws 0\.000105 A or more"):
             array.read_conductances()
         mask = np.ones(SHAPE, dtype=bool)
@@ -294,8 +292,7 @@ def test_a_short_is_no_conductance_and_is_judged_by_its_own_point(bench: SmuBenc
 
 def test_a_pulse_that_was_limited_is_no_pulse_that_was_done(bench: SmuBench) -> None:
     with bench.connect(compliance=1e-3) as array:  # with more the transistor limits it first
-        bench.twin.cells.conductance[2, 1] = 1.0
-        bench.twin.cells.stuck[2, 1] = True
+        bench.twin.cells.stick(one_cell(), 1.0)
         with pytest.raises(
             ImssaError, match=r"word line 2, bit line 1 drew 0\.001 A, the compliance, in a SET pulse"
         ):
