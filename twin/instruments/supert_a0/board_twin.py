@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
@@ -53,17 +55,18 @@ class BoardTwin(BenchTwin):
     def cell_reads(self, mask: BoolArray, volts: float, gate: float, setting: Setting, pause: int) -> Readout:
         """Words (64, 64) of single cells, those outside `mask` without meaning; `pause` in us after each."""
         self.journal.add("cells", self.time, np.where(mask, volts, np.nan), np.array([gate]))
-        self.front.setting = setting
+        self.front.setting = replace(setting, share=setting.share * float(np.sign(volts)))
         timing = self._nominal.timing
         if pause != _PAUSED:
             timing = timing.model_copy(update={"cell_read": round(timing.cell_read + 1e-6 * (pause - _PAUSED), 9)})
-        # noise of the current is that of a conductance only where there is a voltage
-        read = {"read_voltage": volts or self._nominal.read_voltage, "timing": timing}
-        self.profile = self._nominal.model_copy(update=read)
+        info = self._info
+        self.profile = self._nominal.model_copy(update={"timing": timing})
+        # the twin reads at a magnitude; direction, and that nothing flows at 0 V, are in the share
+        self._info = info.model_copy(update={"read_voltage": abs(volts) or info.read_voltage})
         try:
             self._readout = super(BenchTwin, self)._read_conductances(mask, 1)
         finally:
-            self.profile = self._nominal
+            self.profile, self._info = self._nominal, info
         self._disturb(mask, volts, gate)
         return self._readout
 
