@@ -31,7 +31,8 @@ class BoardTwin(BenchTwin):
     def __init__(self, profile: TwinProfile, seed: int, journal: Journal) -> None:
         super().__init__(profile, (SIDE, SIDE), seed, journal)
         self.front = FrontEnd(self._converters)
-        self._converters, self._plain = self.front, None
+        # the short ways of a twin end in its own converters, not in what the board has made of them
+        self._converters, self._plain, self._compiled = self.front, None, None
         self._nominal = self.profile
         self.at_rest = True
 
