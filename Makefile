@@ -54,7 +54,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) smoke
-	$(MAKE) test
+	$(MAKE) test $(if $(COVERAGE),ARGS=--cov)
 
 $(MEASURES): measure-%: $(STAMP)
 	$(BIN)/python -m benchmarks.measure_$* $(ARGS)

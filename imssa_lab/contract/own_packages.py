@@ -28,7 +28,6 @@ _NEEDS = {
     "drivers": ("drivers", "protocols"),
     "imssa_lab.report.fit_report": ("protocols", "twin"),
     "imssa_lab.station": ("protocols",),
-    "imssa_lab.studies": ("protocols", "twin"),
     "protocols": ("protocols",),
     "twin": ("protocols", "twin"),
 }
