@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from imssa_lab.contract.errors import ImssaError, LimitError
@@ -27,6 +29,7 @@ class BenchTwin(DigitalTwin):
         journal: Journal | None = None,
     ) -> None:
         super().__init__(profile, shape, seed)
+        _compile_reads(self.profile)
         self.journal = Journal() if journal is None else journal
         self.outputs = False
         self._readout: Readout | None = None
@@ -88,3 +91,11 @@ class BenchTwin(DigitalTwin):
         """Pulses as they stand at the electrodes, whether cells can take them or not: no limit is looked at."""
         with self._call():
             self._apply_pulses(pulses)
+
+
+@lru_cache(maxsize=16)
+def _compile_reads(profile: TwinProfile) -> None:
+    """Let numba compile the reads of this kind of chip now: on a wire, the first answer would miss its deadline."""
+    with DigitalTwin(profile, (2, 2), seed=0) as small:
+        small.read_mvm(np.zeros((1, 2)))
+        small.read_conductances()
