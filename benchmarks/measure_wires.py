@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
 from benchmarks.wires.requests import fuzz, same_bits, threads
+from benchmarks.wires.restarts import restarts
 from benchmarks.wires.speed import speed
 from benchmarks.wires.whole import contract, demos, traps
 from trials.link_chaos import (
@@ -128,6 +129,7 @@ PARTS = {
     "bits": _part(same_bits, "pulses", f"{_BOTH}, beside the twin in process", "1, 5, 6"),
     "scpi-chaos": _part(scpi_chaos, "pulses", "driver of SCPI, virtual instrument with faults", "3, 11, 12"),
     "supert-chaos": _part(supert_chaos, "pulses", "driver of the superT A0, virtual board with faults", "3, 13, 14"),
+    "restarts": _part(restarts, "pulses", "driver of SCPI, virtual instrument that restarts", "3, 21"),
     "threads": _part(threads, "none", "driver of SCPI, virtual instrument", "1"),
     "fuzz": _part(fuzz, "none may be sent", _BOTH, "1, 7"),
     "stopping": _part(stopping, "pulses", "drivers of superT A0, SCPI and SMU with matrix, virtual", "0, 3, 15"),

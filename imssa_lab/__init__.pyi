@@ -20,6 +20,7 @@ from imssa_lab.contract.errors import DataError as DataError
 from imssa_lab.contract.errors import DeploymentError as DeploymentError
 from imssa_lab.contract.errors import ImssaError as ImssaError
 from imssa_lab.contract.errors import InstrumentError as InstrumentError
+from imssa_lab.contract.errors import InstrumentRestarted as InstrumentRestarted
 from imssa_lab.contract.errors import LimitError as LimitError
 from imssa_lab.contract.errors import LinkCorrupt as LinkCorrupt
 from imssa_lab.contract.errors import LinkError as LinkError

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 
 from drivers.links import Exchange, Link, Stream
 from drivers.scpi import wire
-from imssa_lab.contract.errors import InstrumentError, LimitError, LinkCorrupt, LinkLost, LinkTimeout, WrongInstrument
+from imssa_lab.contract.errors import (
+    InstrumentError,
+    InstrumentRestarted,
+    LimitError,
+    LinkCorrupt,
+    LinkLost,
+    LinkTimeout,
+    WrongInstrument,
+)
 from imssa_lab.contract.hal import ArrayInfo, BoolArray, CrossbarArray, FloatArray, Programmer, Pulses, Readout
 from imssa_lab.contract.safe_stop import SafeStop
 from protocols.programmers.hysteretic import WriteVerify
@@ -18,13 +26,18 @@ from protocols.programmers.hysteretic import WriteVerify
 _log = logging.getLogger(__name__)
 
 ORDER: wire.Order = "<"
+_ORDERED = b"FORM:BORD SWAP;:OUTP ON;:"
+"""Before each request with numbers: what it depends on goes with it, whatever the instrument was set to before."""
 _SLOWEST_WIRE = 20e3  # bytes/s that a deadline allows for
 _DEFAULT_TIMEOUT = 5.0
 _PIECE = 10.0  # s that a wait takes at most: an instrument that waits does not hear that it should stop
 
 
 class ScpiWire:
-    """Questions and answers over one link: every message goes as a call with number and checksum.
+    """Questions and answers over one link: every message goes as a call with session, number and checksum.
+
+    The session is the instrument's own number of the time since it was switched on. One that has restarted behind a
+    connection that a gateway keeps executes nothing that was meant for the time before, and says so.
 
     Args:
         stream: taken over.
@@ -37,6 +50,7 @@ class ScpiWire:
     def __init__(self, stream: Stream, timeout: float = _DEFAULT_TIMEOUT) -> None:
         self._numbers = itertools.count(1)
         self.identity = ""
+        self._session = 0
         self.link = Link(stream, self._handshake, timeout)
 
     def ask(self, message: bytes, seconds: float = 0.0) -> bytes:
@@ -47,6 +61,7 @@ class ScpiWire:
 
         Raises:
             LinkError: see `Link.exchange`; after LinkTimeout it is not known whether it was executed.
+            InstrumentRestarted: nothing was executed, and nothing more goes over this link.
             InstrumentError: from the instrument's error queue; the further ones are logged.
         """
         number = next(self._numbers)
@@ -58,12 +73,17 @@ class ScpiWire:
         return content
 
     def _call(self, talk: Exchange, number: int, message: bytes) -> tuple[bytes, int]:
-        talk.send(wire.call(number, message))
+        talk.send(wire.call(self._session, number, message))
         while True:
-            answered, waiting, check = (self._integer(talk) for _ in range(3))
+            session, answered, waiting, check = (self._integer(talk) for _ in range(4))
             content = talk.block()
-            if talk.exactly(1) != b"\n" or check != wire.checksum(answered, waiting, content):
+            if talk.exactly(1) != b"\n" or check != wire.checksum(session, answered, waiting, content):
                 raise LinkCorrupt(f"{self.link.name}: an answer with a wrong checksum came; ask again")
+            if session != self._session and answered in (number, wire.DAMAGED):
+                raise InstrumentRestarted(
+                    f"{self.link.name}: the instrument has restarted since it was opened, what was set is lost; this "
+                    "request was not executed, of one that had no answer before it is not known; open it again"
+                )
             if answered == number:
                 return content, waiting
             if answered == wire.DAMAGED:
@@ -90,7 +110,7 @@ class ScpiWire:
 
     def _handshake(self, talk: Exchange) -> None:
         mark = b"SYNC %d;" % next(self._numbers)
-        talk.send(b"\nSYST:%s:SYST:ERR:ALL?;*IDN?\n" % mark.replace(b"SYNC ", b"SYNC? "))
+        talk.send(b"\nSYST:%s:SYST:SESS?;:SYST:ERR:ALL?;*IDN?\n" % mark.replace(b"SYNC ", b"SYNC? "))
         strange = b""
         try:
             while not (line := talk.line()).startswith(mark):
@@ -103,11 +123,16 @@ class ScpiWire:
                     f"{error}; it answers {strange[:60]!r}, but not as docs/scpi.md says: check the address"
                 ) from error
             raise
-        errors, _, identity = line[len(mark) :].decode("utf-8", "replace").rpartition(";")
+        session, _, rest = line[len(mark) :].partition(b";")
+        errors, _, identity = rest.decode("utf-8", "replace").rpartition(";")
+        if not session.isdigit():
+            raise LinkCorrupt(f"{talk.name}: a session was expected, got {session[:24]!r}")
         if self.identity and identity != self.identity:
             raise WrongInstrument(f"{identity!r} answers where {self.identity!r} did; open it again if this is right")
         if not errors.startswith("0,"):
             _log.warning("%s: errors from before: %s", identity, errors)
+        if not self.identity:  # later the first call tells, whose answer has a checksum
+            self._session = int(session)
         self.identity = identity
 
 
@@ -120,7 +145,7 @@ class ScpiArray(CrossbarArray):
             was_on = connection.ask(b"OUTP?") != b"0"
             if was_on:
                 _log.warning("%s: its outputs were on; they go off first", connection.identity)
-            connection.ask(b"OUTP OFF;:FORM:BORD SWAP")
+            connection.ask(b"OUTP OFF")
             self._description = _describe(connection)
         except BaseException:
             connection.link.close()
@@ -137,16 +162,16 @@ class ScpiArray(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         shape = (len(voltages), self._info.cols)
-        message = b"OUTP ON;:READ:MVM? %d,%s" % (len(voltages), wire.numbers(voltages, ORDER))
+        message = b"%sREAD:MVM? %d,%s" % (_ORDERED, len(voltages), wire.numbers(voltages, ORDER))
         seconds = len(voltages) * self._description.seconds.vector
         return self._readings(message, shape, seconds)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         shape = (averages, *self._info.shape)
-        # the voltage goes with each request: an instrument that has restarted knows nothing of an earlier one
+        # the voltage goes with each request, as the byte order does
         lowered = self._info.read_voltage < self._description.info.read_voltage
         header = b"READ:COND:AT? %r," % self._info.read_voltage if lowered else b"READ:COND? "
-        message = b"OUTP ON;:%s%d,%s" % (header, averages, wire.flags(mask))
+        message = b"%s%s%d,%s" % (_ORDERED, header, averages, wire.flags(mask))
         seconds = averages * np.count_nonzero(mask) * self._description.seconds.cell
         return self._readings(message, shape, seconds)
 
@@ -156,7 +181,7 @@ class ScpiArray(CrossbarArray):
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         voltage, gate = wire.numbers(pulses.voltage, ORDER), wire.numbers(pulses.gate, ORDER)
-        message = b"OUTP ON;:PULS:%s %r,%s,%s" % (pulses.kind.value.encode(), float(pulses.width), voltage, gate)
+        message = b"%sPULS:%s %r,%s,%s" % (_ORDERED, pulses.kind.value.encode(), float(pulses.width), voltage, gate)
         each = self._description.seconds.pulse + (pulses.width if self._description.seconds.widths else 0.0)
         self._wire.ask(message, each * int(np.count_nonzero(pulses.mask)))
 

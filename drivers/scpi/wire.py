@@ -1,4 +1,4 @@
-"""The bytes of the SCPI array interface (docs/scpi.md): blocks, calls with number and checksum, number arrays.
+"""The bytes of the SCPI array interface (docs/scpi.md): blocks, checked calls, number arrays.
 
 Pure functions, shared by the driver and by the virtual instrument.
 """
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imssa_lab.contract.array_types import ArrayInfo, Durations, Readout
 from imssa_lab.contract.errors import LinkCorrupt
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 DAMAGED = 0
 """Number of the answer to a call whose checksum was wrong: it was not executed."""
 
@@ -64,31 +64,33 @@ def block(data: bytes) -> bytes:
     return b"#%d%s%s" % (len(length), length, data)
 
 
-def checksum(number: int, waiting: int, content: bytes) -> int:
-    """CRC-32 of a call or an answer, its number and its count of waiting errors (0 in a call) included.
+def checksum(session: int, number: int, waiting: int, content: bytes) -> int:
+    """CRC-32 of a call or an answer, its session, number and count of waiting errors (0 in a call) included.
 
-    >>> checksum(7, 0, b"*IDN?")
-    418374667
+    >>> checksum(55, 7, 0, b"*IDN?")
+    98923486
     """
-    return zlib.crc32(content, zlib.crc32(b"%d,%d," % (number, waiting)))
+    return zlib.crc32(content, zlib.crc32(b"%d,%d,%d," % (session, number, waiting)))
 
 
-def call(number: int, message: bytes) -> bytes:
-    r"""A message in a call: executed only if it arrives undamaged, answered with its number.
+def call(session: int, number: int, message: bytes) -> bytes:
+    r"""A message in a call: executed only if it arrives undamaged and in its session, answered with its number.
 
-    >>> call(7, b"*IDN?")
-    b'SYST:CALL 7,418374667,#15*IDN?\n'
+    >>> call(55, 7, b"*IDN?")
+    b'SYST:CALL 55,7,98923486,#15*IDN?\n'
     """
-    return b"SYST:CALL %d,%d,%s\n" % (number, checksum(number, 0, message), block(message))
+    return b"SYST:CALL %d,%d,%d,%s\n" % (session, number, checksum(session, number, 0, message), block(message))
 
 
-def answer(number: int, waiting: int, content: bytes) -> bytes:
-    r"""What a call is answered with: number, errors that wait in the queue, checksum, what the message answered.
+def answer(session: int, number: int, waiting: int, content: bytes) -> bytes:
+    r"""What a call is answered with: the instrument's session, the number, errors that wait in the queue, checksum,
+    what the message answered.
 
-    >>> answer(7, 0, b"1")
-    b'7,0,1933774089,#111\n'
+    >>> answer(55, 7, 0, b"1")
+    b'55,7,0,2539337692,#111\n'
     """
-    return b"%d,%d,%d,%s\n" % (number, waiting, checksum(number, waiting, content), block(content))
+    check = checksum(session, number, waiting, content)
+    return b"%d,%d,%d,%d,%s\n" % (session, number, waiting, check, block(content))
 
 
 def numbers(values: NDArray[Any], order: Order) -> bytes:

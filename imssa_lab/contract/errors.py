@@ -24,6 +24,10 @@ class LinkLost(LinkError):
     """The other end closed the link or vanished."""
 
 
+class InstrumentRestarted(LinkLost):
+    """The instrument has restarted behind a connection that was kept: what was set before is lost."""
+
+
 class LinkCorrupt(LinkError):
     """An answer came that cannot be an answer to what was asked."""
 

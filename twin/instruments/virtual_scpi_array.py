@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -35,6 +37,9 @@ class ScpiArrayTester:
         bench: the twin inside.
         paced: tell the client that operations take their device time; the server then lets it pass.
         watchdog: s without a message after which the outputs are grounded; 0 for never.
+
+    Attributes:
+        session: drawn at each start; calls of another session are not executed.
     """
 
     kind = "SCPI array tester"
@@ -45,21 +50,44 @@ class ScpiArrayTester:
         self.bench = bench
         self.paced = paced
         self.watchdog = watchdog
-        self.status = Status(f"imssa_lab,{bench.profile.name} array tester,{bench.info.serial},{VERSION}")
-        self._order: wire.Order = ">"
+        self._watchdog = watchdog
+        self._started = 0.0
+        self._lock = threading.Lock()
         self._framer = Framer()
+        self._start()
+
+    def _start(self) -> None:
+        """Everything that lives in memory, as it is at power on."""
+        bench = self.bench
+        self.session = 1 + secrets.randbelow((1 << 32) - 1)
+        self.status = Status(f"imssa_lab,{bench.profile.name} array tester,{bench.info.serial},{VERSION}")
+        self.watchdog = self._watchdog
+        self._order: wire.Order = ">"
+        self._framer.clear()
         self._tree = CommandTree()
         self._in_call = False
         self._add_commands()
+
+    def restart(self) -> None:
+        """Off and on: outputs grounded, settings, error queue and clock lost, cells as they were.
+
+        Who carries the bytes need not notice: a port keeps its connection, as a gateway does. Any thread may call it;
+        a message under way is executed before.
+        """
+        with self._lock:
+            self.bench.ground()
+            self._started = self.bench.time
+            self._start()
 
     def _add_commands(self) -> None:
         tree = self._tree
         self.status.add_to(tree)
         tree.add("*RST", self._reset)
-        tree.add("SYSTem:CALL", self._call, 3)
+        tree.add("SYSTem:CALL", self._call, 4)
+        tree.add("SYSTem:SESSion?", lambda: b"%d" % self.session)
         tree.add("SYSTem:SYNC?", self._sync, 1)
         tree.add("SYSTem:DESCription?", self._describe)
-        tree.add("SYSTem:TIME?", lambda: b"%r" % float(self.bench.time))
+        tree.add("SYSTem:TIME?", lambda: b"%r" % float(self.bench.time - self._started))
         tree.add("SYSTem:WAIT", self._wait, 1)
         tree.add("SYSTem:WATChdog", self._set_watchdog, 1)
         tree.add("SYSTem:WATChdog?", lambda: b"%r" % float(self.watchdog))
@@ -80,8 +108,9 @@ class ScpiArrayTester:
 
     def receive(self, data: bytes) -> list[bytes]:
         """What goes back for these bytes, one entry for every answered message."""
-        answers = (self.execute(message) for message in self._framer.feed(data))
-        return [answer for answer in answers if answer]
+        with self._lock:
+            answers = (self.execute(message) for message in self._framer.feed(data))
+            return [answer for answer in answers if answer]
 
     @property
     def unfinished(self) -> bool:
@@ -107,22 +136,27 @@ class ScpiArrayTester:
 
     # ---- calls
 
-    def _call(self, number_: bytes, check: bytes, content: bytes) -> bytes:
+    def _call(self, session_: bytes, number_: bytes, check: bytes, content: bytes) -> bytes:
         if self._in_call:
             raise ScpiError(-100, "Command error; a call inside a call")
         try:
-            name, promised = int(number_), int(check)
+            session, name, promised = int(session_), int(number_), int(check)
             message = block_content(content)
         except (ValueError, ScpiError):
-            name, promised, message = wire.DAMAGED, -1, b""
-        if promised != wire.checksum(name, 0, message):
-            return wire.answer(wire.DAMAGED, self.status.waiting, b"").removesuffix(b"\n")
+            session, name, promised, message = 0, wire.DAMAGED, -1, b""
+        if promised != wire.checksum(session, name, 0, message):
+            return self._answer(wire.DAMAGED, b"")
+        if session != self.session:
+            return self._answer(name, b"")
         self._in_call = True
         try:
             answer = self.status.run(self._tree, message)
         finally:
             self._in_call = False
-        return wire.answer(name, self.status.waiting, answer).removesuffix(b"\n")
+        return self._answer(name, answer)
+
+    def _answer(self, name: int, content: bytes) -> bytes:
+        return wire.answer(self.session, name, self.status.waiting, content).removesuffix(b"\n")
 
     def _sync(self, token: bytes) -> bytes:
         return b"SYNC " + token.strip()[:40]
