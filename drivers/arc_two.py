@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from drivers.deadline import Deadline
 from drivers.operation_clock import OperationClock
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
-from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError
+from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 from imssa_lab.contract.hal import Programmer, PulseKind
 
 CHANNELS, SELECTORS = 64, 32
 _READ_TIME, _PULSE_TIME = 0.5e-3, 0.3e-3  # s, beside widths
+_PATIENCE = 5.0  # s for the instrument to be done with what it was sent; a pulse takes at most 0.1 s
+_PANIC = "PanicException"
 LIMITS = limits(shortest=40e-9, highest_gate=5.0)
 _RECIPE = RECIPE.model_copy(update={"reset_gate": (5.0, 5.0, 0.5)})
 
@@ -162,7 +165,16 @@ class ArcTwoArray(OperationClock):
                 instrument.config_selectors([])
                 instrument.finalise_operation(self._library.IdleMode.SoftGnd)
                 instrument.execute()
-                instrument.wait()
+                self._settle()
+
+    def _settle(self) -> None:
+        """As the library's own `wait`, which has no deadline."""
+        deadline = Deadline(_PATIENCE)
+        while self._instrument.busy():
+            if not deadline.left():
+                raise LinkTimeout(
+                    f"{self._info.name}: still busy after {_PATIENCE:g} s; switch it off and on, then open it again"
+                )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -170,6 +182,12 @@ class ArcTwoArray(OperationClock):
             yield
         except self._library.ArC2Error as error:
             raise LinkError(f"{self._info.name}: {error}; check cable and power, then open it again") from error
+        except BaseException as error:
+            if type(error).__name__ != _PANIC:  # a class that the library makes and does not export
+                raise
+            raise LinkLost(
+                f"{self._info.name}: the library gave up ({error}); check cable and power, open it again"
+            ) from error
 
     def _lower(self, lowered: ArrayInfo) -> None:
         """Every read asks `info`."""
@@ -184,7 +202,7 @@ class ArcTwoArray(OperationClock):
             self._instrument.config_selectors([])
             self._instrument.config_aux_channels([(self._library.AuxDACFn.SELH, 0.0)])
             self._instrument.execute()
-            self._instrument.wait()
+            self._settle()
 
     def _close(self) -> None:
         """The library lets go of the instrument with the last reference to it."""

@@ -16,6 +16,10 @@ class ArC2Error(Exception):
     pass
 
 
+class PanicException(BaseException):
+    """What a read of a lost board ends in: not an Exception, and not exported."""
+
+
 class IdleMode(Enum):
     Float = auto()
     SoftGnd = auto()
@@ -37,7 +41,7 @@ class Instrument:
         self.grounded = False
         self.selectors: list[int] = [0]
         self.aux = {AuxDACFn.SELL: 0.0, AuxDACFn.SELH: 3.0}
-        self.broken = False
+        self.broken = self.panics = self.hangs = False
         self.currents_are: float | None = None
         self.executed = 0
 
@@ -64,6 +68,8 @@ class Instrument:
         assert highs.dtype == np.uint64
         if self.broken:
             raise ArC2Error("USB device went away")
+        if self.panics:
+            raise PanicException("called `Result::unwrap()` on an `Err` value")
         every = np.full(CHANNELS, np.nan, dtype=np.float32)
         volts = self._gated(self.levels[list(self.lines.words)])
         assert not self.levels[list(self.lines.bits)].any()
@@ -99,8 +105,8 @@ class Instrument:
         self.executed += 1
         return self
 
-    def wait(self) -> None:
-        pass
+    def busy(self) -> bool:
+        return self.hangs
 
     def _gated(self, volts: np.ndarray) -> np.ndarray:
         on = np.isin(np.arange(len(volts)), self.selectors) & (self.aux[AuxDACFn.SELH] > 1.0) & (not self.grounded)

@@ -10,7 +10,7 @@ import pytest
 
 from drivers import arc_two
 from drivers.arc_two import ArcTwoArray, ChannelMap, open_arc_two
-from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError
+from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 from imssa_lab.contract.hal import Pulses
 from tests.instruments.arc_two_stand_in import AuxDACFn, Instrument, library
 from twin.instruments.bench_twin import BenchTwin
@@ -59,6 +59,35 @@ def test_grounded_after_an_error(instrument: Instrument) -> None:
         array.read_mvm(np.full(32, 0.1))
     assert instrument.grounded
     assert instrument.selectors == []
+
+
+def test_a_panic_of_the_library_is_an_error_of_ours(instrument: Instrument) -> None:
+    array = ArcTwoArray(library(), instrument, ChannelMap.standard())
+    instrument.panics = True
+    with pytest.raises(LinkLost, match="gave up"):
+        array.read_mvm(np.full(32, 0.1))
+    assert instrument.grounded
+
+
+def test_ctrl_c_is_no_panic(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = ArcTwoArray(library(), instrument, ChannelMap.standard())
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(instrument, "read_slice_open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        array._read_mvm(np.full((1, 32), 0.1))
+    assert instrument.grounded
+
+
+def test_waits_have_a_deadline(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = ArcTwoArray(library(), instrument, ChannelMap.standard())
+    monkeypatch.setattr(arc_two, "_PATIENCE", 0.05)
+    instrument.hangs = True
+    with pytest.raises(LinkTimeout, match="still busy"):
+        array.read_mvm(np.full(32, 0.1))
+    assert instrument.grounded
 
 
 def test_currents_that_are_none(instrument: Instrument) -> None:
