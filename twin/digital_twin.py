@@ -97,12 +97,13 @@ class DigitalTwin(CrossbarArray):
         return None if self._wired is None else self._wired.view(self.cells.conductance)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        inputs, period, start = self.profile.inputs, self.profile.timing.mvm, self._clock
+        period = self.profile.timing.mvm
         if self._plain is not None:
             self._clock = self._after(len(voltages), period)
             return self._plain.read(self.cells.conductance, voltages)
         if self._compiled is not None:
             return self._read_compiled(self._compiled, voltages)
+        inputs, start = self.profile.inputs, self._clock
         driven = pulse_trains(voltages, inputs)
         parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
         left = self._sag.left(start, len(driven), period, self._clock)

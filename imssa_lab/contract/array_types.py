@@ -112,6 +112,11 @@ class AdcRanges(_Frozen):
         highest = (1 << self.bits) - 1
         return (0 if self.signed is False else -highest), highest
 
+    @cached_property
+    def by_range(self) -> tuple[FloatArray, FloatArray | None]:
+        """`scale` (A per code) and `offset` (A) as arrays, (ranges,), read-only; None where all offsets are 0."""
+        return frozen(np.array(self.scale)), frozen(np.array(self.offset)) if any(self.offset) else None
+
 
 class Durations(_Frozen):
     """Device time that operations take, s, as the driver knows it: for estimates before anything is driven.
@@ -212,10 +217,11 @@ class Readout:
         """Current in A, same shape as `values`."""
         if self.ranges is None or adc is None:
             return np.array(self.values, dtype=np.float64)
-        current: FloatArray = np.asarray(adc.scale).take(self.ranges)  # much faster than an index
+        scale, offset = adc.by_range
+        current: FloatArray = scale.take(self.ranges)  # much faster than an index
         current *= self.values
-        if any(adc.offset):
-            current += np.asarray(adc.offset).take(self.ranges)
+        if offset is not None:
+            current += offset.take(self.ranges)
         return current
 
 

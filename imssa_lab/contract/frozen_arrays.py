@@ -16,7 +16,7 @@ _Array = TypeVar("_Array", bound=np.ndarray[Any, Any])
 
 def frozen(array: _Array) -> _Array:
     """The same array, read-only from now on: for who made it and keeps no other way to write it."""
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 
