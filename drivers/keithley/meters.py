@@ -23,6 +23,7 @@ from drivers.keithley.scpi_instrument import ScpiInstrument
 from drivers.links import Stream
 from imssa_lab.contract.array_types import BoolArray, FloatArray
 from imssa_lab.contract.errors import ImssaError, LimitError, LinkCorrupt, WrongInstrument
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 RAMP_STEP = 0.5
 """V; no level is left or reached by a larger step, except by a pulse."""
@@ -34,7 +35,7 @@ _OVERFLOW, _NO_NUMBER = 9.9e37, 9.91e37
 
 
 @dataclass(frozen=True)
-class Points:
+class Points(FrozenArrays):
     """What was measured at some levels, arrays (n,).
 
     Attributes:

@@ -302,6 +302,12 @@ class Pulses:
         return cls(PulseKind(kind), maps[0], maps[1], width)
 
 
+def is_gain(values: FloatArray) -> BoolArray:
+    """Whether each of these can be the gain of a column calibration; same shape."""
+    size = np.abs(values)
+    return np.asarray((size >= SMALLEST_GAIN) & (size <= 1 / SMALLEST_GAIN))
+
+
 @dataclass(frozen=True)
 class ColumnCalibration(FrozenArrays):
     """Per-column linear correction of `read_mvm`: corrected = gain * measured + offset.
@@ -327,8 +333,7 @@ class ColumnCalibration(FrozenArrays):
         shapes = {name: getattr(self, name).shape for name in ("gain", "offset", "residual")}
         if len(set(shapes.values())) > 1 or self.gain.ndim != 1:
             raise LimitError(f"calibration: one gain, offset and residual for each bit line, there are {shapes}")
-        size = np.abs(self.gain)
-        if not ((size >= SMALLEST_GAIN) & (size <= 1 / SMALLEST_GAIN)).all():
+        if not is_gain(self.gain).all():
             raise LimitError(
                 f"calibration gain must be finite and {SMALLEST_GAIN:g} to {1 / SMALLEST_GAIN:g} in size, "
                 f"got {self.gain.min():g} to {self.gain.max():g}; a bit line that does not answer keeps gain 1"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from imssa_lab.contract.array_types import is_gain
 from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, ColumnCalibration, CrossbarArray, FloatArray
 from protocols.probes import probe_voltages
@@ -41,12 +42,15 @@ def calibrate_columns(array: CrossbarArray, vectors: int = VECTORS, averages: in
 
 
 def fitted_columns(measured: FloatArray, ideal: FloatArray) -> ColumnCalibration:
-    """Least squares of `ideal` on `measured` currents, both (n, cols), A, column by column."""
+    """Least squares of `ideal` on `measured` currents, both (n, cols), A, column by column.
+
+    A bit line whose slope is no gain (`is_gain`), such as 0 where nothing varies, keeps gain 1.
+    """
     m_mean, i_mean = measured.mean(axis=0), ideal.mean(axis=0)
     variance = ((measured - m_mean) ** 2).sum(axis=0)
-    answers: BoolArray = variance > 0
-    slope = ((measured - m_mean) * (ideal - i_mean)).sum(axis=0) / np.where(answers, variance, 1.0)
-    gain = np.where(answers, slope, 1.0)  # a dead line stays as it is; verification names it
+    slope = ((measured - m_mean) * (ideal - i_mean)).sum(axis=0) / np.where(variance > 0, variance, 1.0)
+    # a line without answers, or without cells that conduct, stays as it is; verification names it
+    gain = np.where(is_gain(slope), slope, 1.0)
     offset = i_mean - gain * m_mean
     residual = np.sqrt(np.mean((gain * measured + offset - ideal) ** 2, axis=0))
     return ColumnCalibration(gain, offset, residual, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -35,6 +35,7 @@ def frozen_dataclasses() -> Iterator[tuple[str, str]]:
                     continue
                 decorators = [ast.unparse(each) for each in node.decorator_list]
                 hints = [ast.unparse(each.annotation) for each in node.body if isinstance(each, ast.AnnAssign)]
+                hints = [hint for hint in hints if not hint.startswith("Callable")]  # a function keeps no array
                 is_frozen = any("dataclass" in each and "frozen=True" in each for each in decorators)
                 if is_frozen and any(kind in hint for hint in hints for kind in ARRAYS):
                     yield ".".join(path.relative_to(ROOT).with_suffix("").parts), node.name

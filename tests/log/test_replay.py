@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from imssa_lab.contract.array_types import ColumnCalibration, PulseKind, Pulses
-from imssa_lab.contract.errors import ConfigError, ImssaError, LinkTimeout, ReplayMismatch
+from imssa_lab.contract.errors import ConfigError, ImssaError, LinkTimeout, LogError, ReplayMismatch
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.log import open_replay, open_run, record
 
@@ -155,6 +156,18 @@ def test_calibration_from_before_the_run(tmp_path: Path) -> None:
     assert replay.calibration is not None
     assert replay.calibration.date == "early"
     assert replay.read_mvm(np.full(5, 0.1)).tobytes() == seen.tobytes()
+
+
+@pytest.mark.parametrize("damage", [0.0, np.nan, 1e300])
+def test_a_damaged_calibration_is_an_error_of_the_file(tmp_path: Path, damage: float) -> None:
+    chip = Chip()
+    chip.set_calibration(ColumnCalibration(np.full(4, 2.0), np.full(4, 1e-9), np.zeros(4), "early"))
+    with record(tmp_path / "run.h5", [chip], {}) as (array,), array:
+        pass
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        file["arrays/0/gain"][2] = damage
+    with open_run(tmp_path / "run.h5") as run, pytest.raises(LogError, match="/arrays/0: calibration damaged"):
+        run.calibration(0)
 
 
 def test_failed_calls_fail_again(tmp_path: Path) -> None:

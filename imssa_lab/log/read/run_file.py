@@ -85,15 +85,15 @@ class RunFile:
             raise LogError(f"{self.path}: /arrays cannot be read ({error}); another imssa_lab wrote it") from error
 
     def calibration(self, index: int) -> ColumnCalibration | None:
-        """The calibration that an array had when the run began."""
+        """The calibration that an array had when the run began; LogError where the file's is damaged."""
         group = self._file[f"arrays/{index}"]
         if "gain" not in group:
             return None
         try:
             gain, offset, residual = (group[name][()] for name in ("gain", "offset", "residual"))
-        except HDF5_ERRORS as error:
+            return ColumnCalibration(gain, offset, residual, self._text(f"arrays/{index}", "calibration_date"))
+        except (*HDF5_ERRORS, LimitError) as error:
             raise LogError(f"{self.path}: /arrays/{index}: calibration damaged ({error})") from error
-        return ColumnCalibration(gain, offset, residual, self._text(f"arrays/{index}", "calibration_date"))
 
     def opened_at(self, index: int) -> float:
         """Device time of an array when the run began, s."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from twin.instruments.keithley.terminal_wiring import Wiring
 from twin.instruments.keithley.virtual_meter import LARGEST, Measured, Meter
 from twin.instruments.scpi_message import ScpiError, boolean, number
@@ -27,7 +28,7 @@ _LIMITED, _FOUR_WIRES, _OUTPUT_ON, _READ_BACK, _FRONT = 32, 64, 128, 8, 8
 
 
 @dataclass(frozen=True)
-class _Sweep:
+class _Sweep(FrozenArrays):
     levels: FloatArray
     delay: float
     aborts: bool

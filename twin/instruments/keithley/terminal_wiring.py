@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import PulseKind, Pulses
 from twin.instruments.bench_twin import BenchTwin
 
@@ -22,7 +23,7 @@ _SHORTEST = 1e-3  # s that a level stands which a command has set: no other come
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(FrozenArrays):
     """What the source found at some levels, arrays (n,).
 
     Attributes:

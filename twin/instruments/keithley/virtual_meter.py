@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
+from imssa_lab.contract.frozen_arrays import FrozenArrays
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.keithley.instrument_settings import Settings
 from twin.instruments.keithley.terminal_wiring import Wiring
@@ -74,7 +75,7 @@ class WireInstrument:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(FrozenArrays):
     """Some points, arrays (n,).
 
     Attributes:
