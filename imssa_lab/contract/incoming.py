@@ -111,12 +111,12 @@ def _all_exist(
     codes: NDArray[np.signedinteger[Any]], ranges: NDArray[np.uint8], lowest: int, highest: int, last: int
 ) -> bool:
     """Whether no code and no range lies outside, same shape: a product of one vector takes microseconds."""
-    good = True
+    good: Any = True
     for code in codes.flat:
         good &= (code >= lowest) & (code <= highest)
     for index in ranges.flat:
         good &= index <= last
-    return good
+    return bool(good)
 
 
 def _place(at: tuple[int, ...]) -> str:
