@@ -23,6 +23,7 @@ from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError, LinkL
 from imssa_lab.contract.hal import Programmer, PulseKind
 
 CHANNELS, SELECTORS = 64, 32
+_CLUSTER = 8  # channels that share a pulse width
 _READ_TIME, _PULSE_TIME = 0.5e-3, 0.3e-3  # s, beside widths
 _PATIENCE = 5.0  # s for the instrument to be done with what it was sent; a pulse takes at most 0.1 s
 _PANIC = "PanicException"
@@ -143,12 +144,26 @@ class ArcTwoArray(OperationClock):
         return np.asarray(currents)
 
     def _apply_pulses(self, pulses: Pulses) -> None:
+        """Single-ended: the bit line of the cell makes the pulse, all other lines rest.
+
+        The library's `pulse_one` drives both ends at half the voltage, so that all cells of both lines see half of it
+        and the gate-source voltage is not the gate's. Here the source of the chosen transistor is at 0 V during the
+        pulse: its word line in RESET, its bit line in SET, where its word line and the other bit lines rest at the
+        voltage of the pulse. The other cells with open gates see 0 V; gates open only when the lines have settled.
+        """
         nanos = round(pulses.width * 1e9)
         for row, col in np.argwhere(pulses.mask):
-            ends = self._lines.bits[col], self._lines.words[row]
-            low, high = ends if pulses.kind is not PulseKind.RESET else ends[::-1]
-            with self._operation(float(pulses.gate[row, col]), [int(row)]) as instrument:
-                instrument.pulse_one(low, high, float(pulses.voltage[row, col]), nanos)
+            volt, bit = float(pulses.voltage[row, col]), self._lines.bits[col]
+            rest, active = (0.0, volt) if pulses.kind is PulseKind.RESET else (volt, 0.0)
+            levels = [(word, rest if index == row else 0.0) for index, word in enumerate(self._lines.words)]
+            levels += [(channel, rest) for channel in self._lines.bits]
+            timings: list[int | None] = [None] * (CHANNELS // _CLUSTER)
+            timings[bit // _CLUSTER] = nanos
+            with self._operation(float(pulses.gate[row, col]), []) as instrument:
+                instrument.config_channels(levels, None)
+                instrument.config_selectors([int(row)])
+                instrument.pulse_slice_fast_open([(bit, active, rest)], timings, True)
+                instrument.delay(nanos)  # the call above does not wait for the pulse's end
             self._clock += _PULSE_TIME + pulses.width
 
     @contextmanager

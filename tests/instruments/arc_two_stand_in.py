@@ -44,6 +44,8 @@ class Instrument:
         self.broken = self.panics = self.hangs = False
         self.currents_are: float | None = None
         self.executed = 0
+        self.seen: list[np.ndarray] = []  # V across each cell with an open gate, (rows, cols), step by step
+        self.pulsed = 0  # ns of pulses that nobody waited for
 
     def config_aux_channels(self, voltages: Iterable[tuple[AuxDACFn, float]]) -> "Instrument":
         self.aux |= dict(voltages)
@@ -79,17 +81,51 @@ class Instrument:
         return every
 
     def pulse_one(self, low: int, high: int, voltage: float, nanos: int) -> "Instrument":
-        kind = PulseKind.SET if high in self.lines.words else PulseKind.RESET
-        word, bit = (high, low) if kind is PulseKind.SET else (low, high)
-        row, col = self.lines.words.index(word), self.lines.bits.index(bit)
-        mask = np.zeros(self.bench.info.shape, dtype=bool)
-        mask[row, col] = True
-        assert self.selectors == [row]
-        try:
-            self.bench.apply_pulses(Pulses.on(mask, kind, voltage, self.aux[AuxDACFn.SELH], nanos * 1e-9))
-        except LimitError as error:
-            raise ArC2Error(str(error)) from error
+        """Differential, all other channels at 0 V."""
+        levels = np.zeros(CHANNELS)
+        levels[low], levels[high] = -voltage / 2, voltage / 2
+        self._see(levels, nanos)
         return self
+
+    def pulse_slice_fast_open(
+        self, chans: list[tuple[int, float, float]], cl_nanos: list[int | None], preset_state: bool
+    ) -> "Instrument":
+        """One width and one polarity in each cluster of 8 channels; 40 ns to 500 ms."""
+        assert len(cl_nanos) == CHANNELS // 8
+        levels = self.levels.copy()
+        for channel, high, rest in chans:
+            assert self.levels[channel] == rest
+            levels[channel] = high
+        (nanos,) = {cl_nanos[channel // 8] for channel, _, _ in chans}
+        assert nanos is not None
+        assert 40 <= nanos <= 500_000_000
+        self._see(self.levels, 1e5)  # the selectors are open before the pulse comes
+        self._see(levels, nanos)
+        self.pulsed = nanos
+        return self
+
+    def delay(self, nanos: int) -> "Instrument":
+        self.pulsed -= nanos
+        return self
+
+    def _see(self, levels: np.ndarray, nanos: float) -> None:
+        """What each cell with an open gate sees by the levels of all channels; gates are referred to 0 V."""
+        assert not self.grounded
+        words, bits = levels[list(self.lines.words)], levels[list(self.lines.bits)]
+        across = words[:, None] - bits[None, :]
+        source = np.minimum(words[:, None], bits[None, :])
+        is_open = np.isin(np.arange(len(words)), self.selectors)[:, None]
+        gate = np.where(is_open, self.aux[AuxDACFn.SELH], self.aux[AuxDACFn.SELL]) - source
+        seen = np.where(gate > 0.2, across, 0.0)
+        self.seen.append(seen)
+        for kind, volts in ((PulseKind.SET, seen), (PulseKind.RESET, -seen)):
+            chosen = volts > 1e-9
+            if chosen.any():
+                pulses = Pulses(kind, np.where(chosen, volts, np.nan), np.where(chosen, gate, np.nan), nanos * 1e-9)
+                try:
+                    self.bench.apply_pulses(pulses)
+                except LimitError as error:
+                    raise ArC2Error(str(error)) from error
 
     def ground_all(self) -> "Instrument":
         self.levels[:] = 0.0

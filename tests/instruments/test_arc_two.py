@@ -61,6 +61,21 @@ def test_grounded_after_an_error(instrument: Instrument) -> None:
     assert instrument.selectors == []
 
 
+@pytest.mark.parametrize(("kind", "sign", "gate"), [("SET", 1, 1.2), ("RESET", -1, 5.0)])
+def test_only_the_chosen_cell_sees_anything(instrument: Instrument, kind: str, sign: int, gate: float) -> None:
+    """Computed from the levels of all 64 channels and the gates: no half-selected cell, the gate as it was asked."""
+    with ArcTwoArray(library(), instrument, ChannelMap.standard()) as array:
+        mask = np.zeros((32, 32), dtype=bool)
+        mask[3, 30] = True
+        array.apply_pulses(Pulses.on(mask, kind, 2.0, gate, 1e-3))
+    rest, pulse = instrument.seen
+    assert not rest.any()
+    assert np.array_equal(pulse, np.where(mask, sign * 2.0, 0.0))
+    (entry,) = [entry for entry in instrument.bench.journal.entries if entry.what in ("SET", "RESET")]
+    assert (entry.what, entry.gate[3, 30], entry.width) == (kind, gate, 1e-3)
+    assert instrument.pulsed == 0
+
+
 def test_a_panic_of_the_library_is_an_error_of_ours(instrument: Instrument) -> None:
     array = ArcTwoArray(library(), instrument, ChannelMap.standard())
     instrument.panics = True
