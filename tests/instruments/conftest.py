@@ -1,9 +1,11 @@
-"""A virtual superT A0 board, and the pseudo-terminal that it is served on."""
+"""A virtual superT A0 board on its pseudo-terminal, and a bench of source-measure units and a switch matrix."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.instruments.smu_bench import KINDS, SmuBench
 from twin.instruments.server import PtyPort
 from twin.instruments.virtual_supert_a0 import SuperTBoard
 
@@ -17,3 +19,11 @@ def firmware() -> SuperTBoard:
 def port(firmware: SuperTBoard) -> Iterator[PtyPort]:
     with PtyPort(firmware) as running:
         yield running
+
+
+@pytest.fixture(params=KINDS, ids=["-".join(kinds) for kinds in KINDS])
+def bench(request: Any) -> Iterator[SmuBench]:
+    """On strict wires, each test leaves no breach of the message exchange."""
+    made = SmuBench(request.param)
+    yield made
+    assert [wire.breaches for wire in made.wires] == [[], [], []]

@@ -9,6 +9,7 @@ from drivers.keithley.matrices import open_switch
 from drivers.keithley.meters import SourceMeter
 from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.visa_stream import open_visa
+from imssa_lab.contract.hal import Pulses
 from tests.instruments.strict_488 import StrictWire
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.electrode_journal import Entry
@@ -83,3 +84,9 @@ def one_cell(row: int = 2, col: int = 1) -> Any:
     mask = np.zeros(SHAPE, dtype=bool)
     mask[row, col] = True
     return mask
+
+
+def pulse(
+    array: SmuMatrixArray, kind: str = "SET", voltage: float = 2.0, gate: float = 1.2, width: float = 1e-3
+) -> None:
+    array.apply_pulses(Pulses.on(one_cell(), kind, voltage, gate, width))
