@@ -22,8 +22,8 @@ from imssa_lab.contract.errors import (
     WrongInstrument,
 )
 from imssa_lab.contract.hal import Pulses
+from trials.instrument_restarts import MOMENTS, scpi_restarts
 from trials.link_chaos import on_scpi, random_operations
-from trials.restarts import MOMENTS, scpi_restarts
 from twin import DigitalTwin
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import TcpPort
