@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,6 +135,8 @@ Handshake = Callable[[Exchange], None]
 class Link:
     """A stream in step with its instrument. Any thread may use it; exchanges come one after another.
 
+    A child process that came by a fork may not: its exchanges are refused, and the parent goes on.
+
     An exchange that fails leaves the link *poisoned*: before its next use what is under way is drained and the
     handshake repeated. If that fails, the exchange that needed it fails and nothing was sent for it.
 
@@ -150,6 +153,7 @@ class Link:
         self._stream = stream
         self._handshake = handshake
         self._lock = threading.RLock()
+        self._process = os.getpid()
         self._poison = "not in step yet"
         self._closed = ""
         self.timeout = timeout
@@ -173,6 +177,11 @@ class Link:
     @contextmanager
     def held(self, timeout: float | None = None) -> Iterator[None]:
         """Keep other threads out for several exchanges."""
+        if os.getpid() != self._process:  # the parent and its child would get each other's answers
+            raise LinkError(
+                f"{self.name}: opened by process {self._process}, asked by its child {os.getpid()}; nothing was "
+                "sent; a child opens an array of its own"
+            )
         deadline = self.timeout if timeout is None else timeout
         if not self._lock.acquire(timeout=deadline):
             raise LinkTimeout(

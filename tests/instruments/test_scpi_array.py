@@ -1,5 +1,6 @@
 """The SCPI array tester: its language spoken by hand, its promises over a real TCP port."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -220,6 +221,24 @@ class TestDriver:
                 break
             time.sleep(0.02)
         assert tester.bench.journal.grounded
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_is_refused_and_the_parent_goes_on(self, port: TcpPort, tester: ScpiArrayTester) -> None:
+        """Both at once: nothing of the child's reaches the wire, and the parent stays in step."""
+        with open_scpi(port.resource, {"timeout": "2"}) as array:
+            child = os.fork()
+            if not child:
+                refused = 0
+                for _ in range(20):
+                    try:
+                        array.read_conductances()
+                    except LinkError as error:
+                        refused += "its child" in str(error)
+                os._exit(refused)
+            for _ in range(20):
+                array.read_conductances()
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 20
+            assert array.link.resynchronised == 0
 
     def test_broken_off_in_the_middle_of_a_message(self, port: TcpPort, tester: ScpiArrayTester) -> None:
         """The handshake is taken for the rest of the message, and forgotten with it: it must be asked again."""
