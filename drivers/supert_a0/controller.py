@@ -56,6 +56,7 @@ class Board:
     def __init__(self, stream: Stream, timeout: float = _SLACK) -> None:
         self.link = Link(stream, shake_hands, timeout)
         self._users = 0
+        self._took = 0.0
         self._timing_tried, self._replayed = False, isinstance(stream, ReplayingStream)  # a record has no time
         self._lock, self._busy_until = threading.RLock(), math.inf
         self._ready_for: object = None
@@ -93,7 +94,9 @@ class Board:
             LinkError: a missing, short or wrong reply, or a pin that is not where it was set.
         """
         with self._ready(setup, seconds) as talk:
+            started = time.monotonic()
             reply = self._one(talk, last)
+            self._took = time.monotonic() - started
             self._finish(talk, after)
             self._barrier(talk)
         return reply
@@ -253,7 +256,6 @@ class Board:
             for row, data in wire.packets(codes, codes)
         )
         setup = Setup(lambda: sequences.before_pulsing(None), packets=first)
-        started = time.monotonic()
         try:
             self.send(setup, last, sequences.after_pulsing(), _TRIAL * 1e-6)
         except LinkTimeout as error:
@@ -262,7 +264,7 @@ class Board:
                 "it fails every time the firmware was built without its trace print and the width of pulses over "
                 "5.06 us is undefined: open the board with pulses=single"
             ) from error
-        if not self._replayed and time.monotonic() - started < _TRIAL * 1e-6:
+        if not self._replayed and self._took < _TRIAL * 1e-6:
             _log.warning(
                 "%s: a trial pulse of %g ms ended early: the firmware seems built without its trace print, and the "
                 "width of pulses over 5.06 us is undefined; open the board with pulses=single",
