@@ -56,16 +56,20 @@ def supert_chaos(bars: Bars) -> None:
     faults = Faults(kinds, _RATE / 50, np.random.default_rng(13), seconds=2 * _DEADLINE)
     firmware = SuperTBoard("supert-a0-easy", 3)
     seen, restarts = 0, 0
+    spoiled = -1  # the power-up after which something that nothing can show changed the board's state
 
     def undetectable() -> bool:
-        nonlocal seen, restarts
+        nonlocal seen, restarts, spoiled
         new, seen = faults.flips[seen:], len(faults.flips)
         lost = any(undetectable_loss_on_supert(data) for data in faults.cut_short)
         faults.cut_short.clear()
         if firmware.hung:
             firmware.restart()
             restarts += 1
-        return lost or any(undetectable_on_supert(flip) for flip in new)
+        unseen = [flip for flip in new if undetectable_on_supert(flip)]
+        if lost or any(flip.to_instrument for flip in unseen):
+            spoiled = firmware.power_ups
+        return bool(unseen) or spoiled == firmware.power_ups
 
     with PtyPort(firmware, faults) as port:
         outcome = random_operations(

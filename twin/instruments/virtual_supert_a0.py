@@ -77,6 +77,7 @@ class SuperTBoard:
     ) -> None:
         single = board_profile(profile)
         self.journal = Journal() if journal is None else journal
+        self._power_ups = 0
         self.benches = [BoardTwin(single, seed + i, self.journal) for i in range(ARRAYS)]
         self.paced = self._paced = paced
         self._zero_rule, self._leftover, self._clock = zero_rule, leftover, clock
@@ -86,7 +87,7 @@ class SuperTBoard:
         """Power off and on: the controller forgets everything, the cells nothing."""
         self.make_safe()
         self.dac = Dac()
-        self.chip = ArrayChip(self.dac, self.benches, self._clock)
+        self.chip = ArrayChip(self.dac, self.benches, self._clock, self._count_power_up)
         self.firmware = Firmware(self.chip, self._zero_rule, self._leftover)
         self._framing = Framing()
         self.hung = False
@@ -135,6 +136,14 @@ class SuperTBoard:
         return replies
 
     # ---- what a probe would show
+
+    @property
+    def power_ups(self) -> int:
+        """How often the chip has got its supply."""
+        return self._power_ups
+
+    def _count_power_up(self) -> None:
+        self._power_ups += 1
 
     def pin(self, name: str) -> bool:
         """Level of a control line."""

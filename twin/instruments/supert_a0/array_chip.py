@@ -31,12 +31,14 @@ class ArrayChip:
     """Follows the control lines.
 
     Args:
-        clock: s, for pulses that a host times by itself.
+        clock: s, for pulses that a host times by itself; powered_up: called when the supply comes.
     """
 
-    def __init__(self, dac: Dac, benches: list[BoardTwin], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, dac: Dac, benches: list[BoardTwin], clock: Callable[[], float], powered_up: Callable[[], None]
+    ) -> None:
         self.pins = Pins(self._changed, lambda: self.done, lambda: self.adc_out)
-        self.dac, self.benches, self._clock = dac, benches, clock
+        self.dac, self.benches, self._clock, self._powered_up = dac, benches, clock, powered_up
         self.dividers = {index: [_AT_RESET_DIVIDER, 0] for index in (0, 1, 2)}
         self._opened: float | None = None
         self._firmware_times = False
@@ -106,7 +108,9 @@ class ArrayChip:
         if name == "PIC_CLR":
             self.dac.clear(not high)
         elif name == "PWR_GOOD" or name == "NRESET_FULL_CHIP":
-            if not high:
+            if high and name == "PWR_GOOD":
+                self._powered_up()
+            elif not high:
                 if name == "PWR_GOOD":
                     self._note_loss()
                 self._forget()

@@ -1,0 +1,1 @@
+"""What electrodes see: bugs planted in drivers, which their tests must see."""

@@ -1,0 +1,34 @@
+"""make measure-electrodes: what electrodes see of drivers, and bugs planted in these (15 minutes)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks.bars import Bars
+from benchmarks.electrodes.planted_bugs import planted, survivors
+from benchmarks.parts import Part, measure
+
+_SUPERT_TESTS = [
+    "tests/instruments/test_supert_electrodes.py",
+    "tests/instruments/test_supert_driver.py",
+    "tests/instruments/test_supert_firmware.py",
+    "tests/instruments/test_supert_dangers.py",
+]
+
+
+def planted_in_supert(bars: Bars, given: argparse.Namespace) -> None:
+    """Bugs in codes, sequences, pins, order and safe states of the superT A0's driver."""
+    every = planted("planted_supert.toml")
+    bugs = bars.size(every, smoke=every[:2])
+    left = survivors(bugs, _SUPERT_TESTS)
+    bars.check("bugs planted in the driver of the superT A0", len(bugs), ">=", bars.size(30, smoke=2))
+    bars.check("share of them that its tests see", 1 - len(left) / len(bugs), ">=", 0.97, "; ".join(left))
+
+
+PARTS = {
+    "planted-supert": Part(planted_in_supert, "supert-a0-easy", "as drawn, and set", "virtual superT A0", "5"),
+}
+
+if __name__ == "__main__":
+    sys.exit(measure(__doc__, PARTS))
