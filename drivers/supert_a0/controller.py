@@ -139,13 +139,17 @@ class Board:
     @contextmanager
     def _talk(self, seconds: float = 0.0) -> Iterator[Exchange]:
         timeout = self.link.timeout + _MARGIN * seconds
-        with self._turn(timeout), self.link.exchange(timeout) as talk:
-            if self.link.resynchronised != self._resynchronised:
-                self._resynchronised, self._powered = self.link.resynchronised, False
-            yield talk
+        self._wait_for_turn()
+        try:
+            self._busy_until = time.monotonic() + timeout
+            with self.link.exchange(timeout) as talk:
+                if self.link.resynchronised != self._resynchronised:
+                    self._resynchronised, self._powered = self.link.resynchronised, False
+                yield talk
+        finally:
+            self._lock.release()
 
-    @contextmanager
-    def _turn(self, timeout: float) -> Iterator[None]:
+    def _wait_for_turn(self) -> None:
         """One thread after another: each waits as long as whoever is before it may take."""
         while not self._lock.acquire(timeout=self.link.timeout):
             late = time.monotonic() - self._busy_until
@@ -153,11 +157,6 @@ class Board:
                 raise LinkTimeout(
                     f"{self.name}: another thread's exchange is {late:.3g} s over its time; nothing was sent"
                 )
-        try:
-            self._busy_until = time.monotonic() + timeout
-            yield
-        finally:
-            self._lock.release()
 
     def _several(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
         """Commands, and a look at all pins."""

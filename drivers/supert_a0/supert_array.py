@@ -138,7 +138,8 @@ class SuperTArray(OperationClock):
                 read[:] = self._amperes(self._read_all, "cells", voltage)
             else:
                 read[mask] = self._amperes(lambda setup: self._read_some(setup, mask), "cells", voltage)
-        return Readout(reads * (self._info.read_voltage / _driven(voltage)))
+        scale = self._info.read_voltage / _driven(voltage)
+        return Readout(reads if scale == 1.0 else reads * scale)
 
     def _read_all(self, setup: Setup) -> NDArray[np.uint16]:
         seconds = wire.SIDE**2 * (_CELL_TIME + READ_PAUSE * 1e-6)
