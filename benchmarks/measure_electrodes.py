@@ -1,4 +1,4 @@
-"""make measure-electrodes: what electrodes see of drivers, and bugs planted in these (15 minutes)."""
+"""make measure-electrodes: what electrodes see of drivers, and bugs planted in these (35 minutes)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ _SUPERT_TESTS = [
     "tests/instruments/test_supert_firmware.py",
     "tests/instruments/test_supert_dangers.py",
 ]
+_KEITHLEY_TESTS = [
+    "tests/instruments/keithley/test_smu_matrix.py",
+    "tests/instruments/keithley/test_smu_matrix_trouble.py",
+]
 
 
 def planted_in_supert(bars: Bars, given: argparse.Namespace) -> None:
@@ -26,8 +30,20 @@ def planted_in_supert(bars: Bars, given: argparse.Namespace) -> None:
     bars.check("share of them that its tests see", 1 - len(left) / len(bugs), ">=", 0.97, "; ".join(left))
 
 
+def planted_in_keithley(bars: Bars, given: argparse.Namespace) -> None:
+    """Bugs in ranges, compliance, widths, status bits, safe state, and the order of relays, gate and source."""
+    every = planted("planted_keithley.toml")
+    bugs = bars.size(every, smoke=every[:2])
+    left = survivors(bugs, _KEITHLEY_TESTS)
+    bars.check("bugs planted in the drivers of meters and matrices", len(bugs), ">=", bars.size(25, smoke=2))
+    bars.check("share of them that their tests see", 1 - len(left) / len(bugs), ">=", 0.97, "; ".join(left))
+
+
 PARTS = {
     "planted-supert": Part(planted_in_supert, "supert-a0-easy", "as drawn, and set", "virtual superT A0", "5"),
+    "planted-keithley": Part(
+        planted_in_keithley, "supert-a0-easy", "as drawn, and set", "virtual meters and matrices", "5"
+    ),
 }
 
 if __name__ == "__main__":

@@ -108,6 +108,11 @@ class Meter2450(Meter):
             self._buffers[name].clear()
         self._sweep, self._tripped = None, False
 
+    def _changed(self, name: str) -> None:
+        if name.startswith("delay "):
+            self.settings.put(f"auto_{name}", False)
+        super()._changed(name)
+
     def restart(self) -> None:
         """As `Meter`; a new language takes effect."""
         super().restart()

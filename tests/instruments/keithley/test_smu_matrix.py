@@ -8,10 +8,7 @@ import pytest
 from drivers.keithley.dialects import READ_COMPLIANCE
 from drivers.keithley.meters import RAMP_STEP
 from drivers.keithley.smu_matrix import COMPLIANCE
-from imssa_lab.contract.errors import (
-    ImssaError,
-    LimitError,
-)
+from imssa_lab.contract.errors import ImssaError, LimitError, LinkCorrupt
 from imssa_lab.contract.hal import Pulses
 from tests.instruments.smu_bench import KINDS, SHAPE, SmuBench, one_cell, pulse
 
@@ -139,6 +136,7 @@ def test_between_operations_no_cell_is_connected(bench: SmuBench) -> None:
         for operation in (array.read_conductances, lambda: pulse(array), lambda: array.read_mvm(np.full(4, 0.1))):
             operation()
             assert bench.wiring.closed == set()
+            assert bench.kinds[0] != "2400" or bench.source.settings["mode"] == "FIX"
             assert (bench.wiring.gate_level, bench.wiring.level) == (0.0, 0.0)
 
 
@@ -300,6 +298,14 @@ def test_overflow_and_not_a_number_are_named(bench: SmuBench, number: str, error
         if formatted == "_data":
             bench.source._tree.add("TRACe:DATA?", spoiled, 2, 12)
         with pytest.raises(ImssaError, match=error):
+            array.read_conductances()
+
+
+def test_another_level_than_asked_is_found_with_the_reading(bench: SmuBench) -> None:
+    with bench.connect() as array:
+        real = bench.source.measure
+        bench.source.measure = lambda levels, seconds: real(0.8 * levels, seconds)
+        with pytest.raises(LinkCorrupt, match="it has driven"):
             array.read_conductances()
 
 

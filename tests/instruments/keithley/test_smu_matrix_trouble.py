@@ -186,6 +186,15 @@ def test_making_safe_does_not_trust_what_it_remembers(bench: SmuBench) -> None:
     bench.source.receive(b":OUTP ON\n")
     array.close()
     assert bench.safe
+    assert any(message.startswith(b":SOUR:VOLT 2.5;:SOUR:VOLT 2.0;") for message in bench.wires[1].sent)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_output_that_does_not_go_off_is_reported(bench: SmuBench, which: int) -> None:
+    array = bench.connect()
+    bench.wires[which].at = lambda message: message.replace(b";:OUTP OFF", b";:OUTP ON")
+    with pytest.raises(LinkCorrupt, match="after it was switched off"):
+        array.make_safe()
 
 
 # ---- what is opened

@@ -1,0 +1,157 @@
+"""The virtual meters and matrices by themselves: times of the manual, ordinary commands, and what they refuse."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.instruments.smu_bench import SmuBench, one_cell
+
+
+def on_one_cell(kinds: tuple[str, str, str] = ("2400", "2400", "707A"), line: float = 60.0) -> SmuBench:
+    bench = SmuBench(kinds, line=line)
+    bench.twin.cells.stick(one_cell(), 50e-6)
+    bench.wiring.switch({(0, 2), (1, 4 + 1), (2, 4 + 3 + 2)})
+    bench.gate.receive(b":SOUR:VOLT 5;:OUTP ON\n")
+    return bench
+
+
+def answers(instrument: Any, message: str) -> str:
+    return b"".join(instrument.receive(message.encode() + b"\n")).decode().strip()
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        (":SYST:AZER ON;:SENS:CURR:NPLC 0.01;:SOUR:DEL 0", 2.9e-3),
+        (":SYST:AZER OFF;:SENS:CURR:NPLC 0.08;:SOUR:DEL 0", 1.85e-3),
+        (":SYST:AZER ON;:SENS:CURR:NPLC 1;:SOUR:DEL 0", 52e-3),
+        (":SYST:AZER OFF;:SENS:CURR:NPLC 0.01;:SOUR:DEL 0", 0.70e-3),
+        (":SYST:AZER OFF;:SENS:CURR:NPLC 0.01;:SOUR:DEL 0.01", 10.7e-3),
+    ],
+)
+def test_a_level_of_a_2400_stands_as_long_as_its_manual_says(settings: str, seconds: float) -> None:
+    """The first two are worked examples of page A-6; the others follow from its formula."""
+    bench = on_one_cell()
+    answers(bench.source, f":SOUR:DEL:AUTO OFF;{settings};:SENS:CURR:RANG 0.01;:SENS:CURR:PROT 0.01;:OUTP ON")
+    answers(bench.source, ":SOUR:VOLT:MODE LIST;:SOUR:LIST:VOLT 1.0,0;:TRIG:COUN 2;:READ?")
+    (entry,) = bench.entries("SET")
+    assert entry.width == pytest.approx(seconds, rel=0.02)
+    assert (entry.voltage[2, 1], entry.gate[2, 1]) == (1.0, 5.0)
+
+
+def test_what_stands_at_the_terminals_is_at_the_cells() -> None:
+    bench = on_one_cell()
+    answers(bench.source, ":SOUR:VOLT 1.5;:OUTP ON")
+    assert [entry.voltage[2, 1] for entry in bench.entries("SET")] == [1.5]
+    answers(bench.source, ":SOUR:VOLT -1.5")
+    assert [entry.voltage[2, 1] for entry in bench.entries("RESET")] == [1.5]
+    bench.wiring.switch(set())
+    answers(bench.source, ":SOUR:VOLT 3")
+    assert len(bench.entries("SET", "RESET")) == 2
+    bench.wiring.switch({(0, 2), (1, 4 + 1), (2, 4 + 3 + 2)})  # hot
+    assert bench.entries("SET")[-1].voltage[2, 1] == 3.0
+
+
+@pytest.mark.parametrize(("gate", "share"), [(0.0, 0.0), (0.2, 0.0), (0.5, 0.8), (1.0, 0.937), (5.0, 1.0)])
+def test_a_gate_lets_through_what_its_transistor_conducts(gate: float, share: float) -> None:
+    bench = on_one_cell()
+    answers(bench.gate, f":SOUR:VOLT {gate}")
+    answers(bench.source, ":SOUR:VOLT 0.2;:SENS:CURR:RANG 1e-4;:FORM:ELEM CURR;:OUTP ON")
+    assert float(answers(bench.source, ":READ?")) == pytest.approx(share * 10e-6, abs=0.6e-6)
+
+
+def test_compliance_of_a_short_and_of_a_range() -> None:
+    bench = on_one_cell()
+    bench.wiring.closed = {(0, 2), (1, 2)}
+    answers(bench.source, ":SENS:CURR:PROT 1e-3;:SOUR:VOLT 0.1;:FORM:ELEM CURR,STAT;:OUTP ON")
+    current, status = map(float, answers(bench.source, ":READ?").split(","))
+    assert (current, int(status) & 8, int(status) & 65536) == (pytest.approx(1e-3), 8, 0)
+    answers(bench.source, ":SENS:CURR:RANG 1e-4")
+    current, status = map(float, answers(bench.source, ":READ?").split(","))
+    assert (current, int(status) & 8, int(status) & 65536) == (pytest.approx(1.05e-4), 0, 65536)
+    assert answers(bench.source, ":SENS:CURR:PROT:TRIP?;:STAT:MEAS?") == "1;16384"
+
+
+ORDINARY_2400 = """*RST|*CLS|:SOUR:FUNC VOLT|:SOUR1:VOLT:RANG 20|:SOURCE:VOLTAGE:LEVEL:IMMEDIATE:AMPLITUDE 0.1
+:SENS:FUNC "CURR"|:SENS:FUNC:CONC OFF|:SENS:CURR:PROT 1e-3|:SENS:CURR:RANG 1e-3|:SENS:CURR:RANG:AUTO ON
+:SENS:CURR:NPLC 0.1|:SENS:AVER OFF|:FORM:ELEM VOLT,CURR|:SYST:AZER ONCE|:SYST:RSEN OFF|:ROUT:TERM FRON
+:ARM:COUN 1|:TRIG:COUN 1|:TRIG:DEL 0|:SOUR:DEL MIN
+:SOUR:DEL:AUTO ON|:SOUR:CLE:AUTO OFF|:OUTP:SMOD HIMP|:SOUR:VOLT:MODE LIST|:SOUR:LIST:VOLT 1,2|:SOUR:LIST:VOLT:APP 3
+:SOUR:SWE:POIN 5|:TRAC:CLE|:TRAC:FEED:CONT NEXT|:ABOR|:OUTP OFF""".replace("\n", "|").split("|")
+
+
+@pytest.mark.parametrize("command", ORDINARY_2400)
+def test_ordinary_commands_of_a_2400(command: str) -> None:
+    meter = on_one_cell().source
+    assert answers(meter, command) == ""
+    assert answers(meter, ":SYST:ERR?") == '0,"No error"'
+
+
+@pytest.mark.parametrize(
+    ("kinds", "command", "number"),
+    [
+        ("2400", ':SENS:FUNC "BANANA"', -151),
+        ("2400", ":FORM:ELEM TEAPOT", -141),
+        ("2400", ":READ?", 803),
+        ("2400", ":SENS:CURR:RANG 1;:SENS:CURR:PROT 1e-6", 822),
+        ("2400", ":SENS:CURR:NPLC 100", -222),
+        ("2400", ":SOUR:VOLT:RANG 2;:SOUR:VOLT 5", -222),
+        ("2400", ":SOUR:VOLT:ILIM 1", -113),
+        ("2400", ":SOUR:VOLT", -109),
+        ("2400", ":OUTP 1,2", -108),
+        ("2450", ":FORM:ELEM CURR", -113),
+        ("2450", ":SOUR:LIST:VOLT 1,2;:SOUR:SWE:VOLT:LIST 1,1e-5", -222),
+        ("2450", ":TRAC:CLE 'nowhere'", -224),
+        ("2450", ":INIT", -221),
+    ],
+)
+def test_what_a_meter_refuses_and_by_which_number(kinds: str, command: str, number: int) -> None:
+    meter = on_one_cell((kinds, "2400", "707A")).source
+    assert answers(meter, command) == ""
+    assert int(answers(meter, ":SYST:ERR?").split(",")[0]) == number
+
+
+def test_a_2450_stops_where_it_is_limited_unless_told_not_to() -> None:
+    bench = on_one_cell(("2450", "2400", "707A"))
+    answers(bench.source, ":SOUR:VOLT:ILIM 1e-6;:SOUR:LIST:VOLT 0.01,0.2,0.015,0.01;:SOUR:VOLT:READ:BACK OFF")
+    for stops, count in (("ON", "2"), ("OFF", "4")):
+        answers(bench.source, f":SOUR:SWE:VOLT:LIST 1,0,1,{stops};:INIT")
+        assert answers(bench.source, ":TRAC:ACT?") == count
+    status = answers(bench.source, ':TRAC:DATA? 1,4,"defbuffer1",SOURSTAT').split(",")
+    assert [int(each) & 32 for each in status] == [0, 32, 0, 0]
+    assert answers(bench.source, ":OUTP?") == "0"
+
+
+def test_a_7001_by_its_short_forms() -> None:
+    bench = SmuBench(("2400", "2400", "7001"))
+    answers(bench.matrix, ":clos (@1!1!3, 2!2!10)")
+    assert bench.wiring.closed == {(0, 2), (1, 19)}
+    assert answers(bench.matrix, ":ROUT:CLOS? (@1!1!3,1!1!4)") == "1,0"
+    assert answers(bench.matrix, ":CLOS:STAT?") == "(@1!1!3,2!2!10)"
+    answers(bench.matrix, ":open all")
+    assert answers(bench.matrix, ":CLOS:STAT?") == "(@)"
+    answers(bench.matrix, ":CLOS (@3!1!1)")
+    assert answers(bench.matrix, "SYST:ERR?").startswith("-222")
+
+
+def test_a_707a_does_nothing_before_an_x_and_nothing_to_its_relays_by_another_pointer() -> None:
+    bench = SmuBench()
+    answers(bench.matrix, "E0XCA1,B2")
+    assert bench.wiring.closed == set()
+    answers(bench.matrix, "E7XCA1,B2X")
+    assert bench.wiring.closed == set()
+    assert answers(bench.matrix, "U2,7X") == "A1,B2"
+    answers(bench.matrix, "E0XCH72X")
+    assert answers(bench.matrix, "U2,0X") == "H72"
+    answers(bench.matrix, "C" + ",".join(f"A{n}" for n in range(1, 27)) + "X")
+    assert len(bench.wiring.closed) == 1
+
+
+def test_a_restart_is_in_the_event_register_until_it_is_read() -> None:
+    meter = SmuBench().source
+    assert answers(meter, "*ESR?;*ESR?") == "128;0"
+    answers(meter, "*ESE 7")
+    meter.restart()
+    assert answers(meter, "*ESE?;*ESR?") == "0;128"
+    assert np.isclose(meter.level, 0.0)
