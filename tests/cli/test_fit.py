@@ -23,9 +23,10 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=True)
 
 
-def write_csv(path, data):
+def write_csv(path, data, **factors):
+    """The columns of `data`, each times its factor where one is given."""
     names = list(data.columns)
-    rows = np.stack([data[name] for name in names], axis=1)
+    rows = np.stack([data[name] * factors.get(name, 1.0) for name in names], axis=1)
     np.savetxt(path, rows, delimiter=",", header=",".join(names), comments="", fmt="%.10g")
 
 
@@ -33,10 +34,7 @@ def write_csv(path, data):
 def fitted(tmp_path_factory):
     """(folder, what was printed, the JSON of it) of a fit to 2,000 cells in microsiemens."""
     folder = tmp_path_factory.mktemp("fit")
-    data = relaxed(2000)
-    for name in ("initial", "conductance"):
-        data[name][:] *= 1e6
-    write_csv(folder / "relax.csv", data)
+    write_csv(folder / "relax.csv", relaxed(2000), initial=1e6, conductance=1e6)
     result = run(
         folder / "relax.csv",
         "--unit",
@@ -109,10 +107,7 @@ def test_wrong_use_is_told_before_anything_is_written(tmp_path):
 
 
 def test_siemens_taken_for_microsiemens_do_not_pass(tmp_path):
-    data = relaxed(100)
-    for name in ("initial", "conductance"):
-        data[name][:] *= 1e6
-    write_csv(tmp_path / "a.csv", data)
+    write_csv(tmp_path / "a.csv", relaxed(100), initial=1e6, conductance=1e6)
     result = run(tmp_path / "a.csv", "--out", tmp_path / "out")
     assert isinstance(result.exception, DataError)
     assert "--unit" in str(result.exception)

@@ -17,6 +17,7 @@ from imssa_lab.cli.shared.json_output import json_text
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.compare import differences, statistics
 from imssa_lab.report.measured.deployment_result import outcome_of
+from protocols.deployment import deployment
 from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
 from tests.cli.one_value import one_value
@@ -278,16 +279,16 @@ def test_data_list() -> None:
 
 
 def test_what_is_not_finite_is_null_and_still_replays(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = Sequences.deploy
+    sound = deployment.deploy
 
-    def broken(self: Sequences, *given: Any, **options: Any) -> Deployment:
-        outcome = sound(self, *given, **options)
+    def broken(*given: Any, **options: Any) -> Deployment:
+        outcome = sound(*given, **options)
         nrmse = outcome.kernel_nrmse.copy()
         nrmse[0] = np.nan
         levels = [replace(level, figures={**level.figures, "lost": np.inf}) for level in outcome.levels]
         return replace(outcome, kernel_nrmse=nrmse, levels=levels)
 
-    monkeypatch.setattr(Sequences, "deploy", broken)
+    monkeypatch.setattr(deployment, "deploy", broken)
     asked = deploy("one", "--json")
     assert asked.exit_code == 0, asked.output
     told = one_value((here / "one" / "result.json").read_text())

@@ -190,21 +190,21 @@ def journals() -> list[Journal]:
 
 
 @pytest.fixture(params=ARRAYS)
-def kind(request: pytest.FixtureRequest) -> str:
+def array_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def every_kind(kind: str, tmp_path: Path) -> Run:
-    return lambda script: ARRAYS[kind](script, tmp_path / "run.h5")
+def every_kind(array_kind: str, tmp_path: Path) -> Run:
+    return lambda script: ARRAYS[array_kind](script, tmp_path / "run.h5")
 
 
 @pytest.fixture
-def bit_lines(kind: str) -> ColumnCalibration:
+def bit_lines(array_kind: str) -> ColumnCalibration:
     """What corrects the amplifiers of the chip behind this kind of array, from the chip itself."""
-    if kind.startswith("superT"):
+    if array_kind.startswith("superT"):
         chip: DigitalTwin = SuperTBoard("supert-a0-easy", seed=5).benches[0]
-    elif kind.startswith(("smu", "ArC")):
+    elif array_kind.startswith(("smu", "ArC")):
         chip = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
     else:
         chip = _twin()
