@@ -17,13 +17,11 @@ from imssa_lab.contract.errors import (
     ConfigError,
     ImssaError,
     InstrumentError,
-    InstrumentRestarted,
     LinkError,
     LinkLost,
     WrongInstrument,
 )
 from imssa_lab.contract.hal import Pulses
-from trials.instrument_restarts import MOMENTS, scpi_restarts
 from trials.link_chaos import on_scpi, random_operations
 from twin import DigitalTwin
 from twin.instruments.bench_twin import BenchTwin
@@ -336,67 +334,6 @@ class TestFaults:
                 except TimeoutError:
                     file = plain.makefile("rwb", buffering=0)
         assert wrong > 5
-
-
-class TestRestarts:
-    """The instrument restarts, the connection stays, as behind a gateway (docs/scpi.md, calls)."""
-
-    def test_no_answer_of_the_new_session_and_no_silent_pulse(self) -> None:
-        outcome = scpi_restarts(24, seed=5)
-        assert set(outcome.count) == set(MOMENTS)
-        assert (outcome.foreign, outcome.wrong, outcome.driven, outcome.unnoticed) == (0, 0, 0, 0)
-        assert outcome.good > 12
-        assert outcome.failed["InstrumentRestarted"] == outcome.count.total() == 24
-
-    def test_an_instrument_that_keeps_its_session_is_not_noticed(self) -> None:
-        """The null control."""
-        outcome = scpi_restarts(6, seed=5, remembers=True)
-        assert outcome.foreign > 0
-        assert outcome.driven > 0
-        assert outcome.unnoticed == 6
-
-    def test_the_array_is_of_no_use_until_it_is_opened_again(self, port: TcpPort, tester: ScpiArrayTester) -> None:
-        array = open_scpi(port.resource, {})
-        array.read_conductances()
-        tester.restart()
-        seen = len(tester.bench.journal.entries)
-        with pytest.raises(InstrumentRestarted, match="has restarted since it was opened"):
-            array.apply_pulses(Pulses.on(np.ones(SHAPE, dtype=bool), "SET", 2.0, 1.0, 1e-5))
-        for request in (array.read_conductances, lambda: array.time, lambda: array.wait(0.0)):
-            with pytest.raises(LinkLost, match=r"restarted.*open it again"):
-                request()
-        array.close()
-        assert len(tester.bench.journal.entries) == seen
-        with open_scpi(port.resource, {}) as again:
-            again.read_conductances()
-
-    def test_a_restart_is_a_power_cycle(self, tester: ScpiArrayTester) -> None:
-        conductance = tester.bench.cells.conductance.copy()
-        say(tester, "OUTP ON;:FORM:BORD SWAP;:SYST:WAIT 5;WATC 9;*ESR?;nonsense")
-        session = say(tester, "SYST:SESS?")
-        tester.receive(b"SYST:CA")
-        tester.restart()
-        assert (
-            say(tester, "*ESR?;:OUTP?;:FORM:BORD?;:SYST:TIME?;WATC?;:SYST:ERR?") == '128;0;NORM;0.0;2.0;0,"No error"'
-        )
-        assert say(tester, "SYST:SESS?") != session
-        assert np.array_equal(tester.bench.cells.conductance, conductance)
-
-    @pytest.mark.parametrize("reset", ["*RST", "FORM:BORD NORM", "OUTP OFF"])
-    def test_what_a_request_depends_on_goes_with_it(self, port: TcpPort, tester: ScpiArrayTester, reset: str) -> None:
-        """Somebody at the front panel, or another client of a gateway."""
-        volts = np.full((2, 4), 0.1)
-        mask = np.ones(SHAPE, dtype=bool)
-        with open_scpi(port.resource, {}) as array:
-            say(tester, reset)
-            assert np.array_equal(array.read_mvm(volts), tester.bench.readout.current(array.info.adc))
-            assert np.array_equal(tester.bench.journal.entries[-1].voltage, volts)
-            say(tester, reset)
-            array.apply_pulses(Pulses.on(mask, "SET", 2.0, 1.0, 1e-5))
-            assert np.array_equal(tester.bench.journal.entries[-1].voltage, np.full(SHAPE, 2.0))
-            say(tester, reset)
-            cells = array.read_conductances()
-            assert np.array_equal(cells, tester.bench.readout.current(array.info.adc)[0] / array.info.read_voltage)
 
 
 def test_every_error_is_of_our_tree() -> None:

@@ -23,7 +23,7 @@ from twin import DigitalTwin
 ROOT = Path(__file__).parents[2]
 WRAPPERS = [Recorded, Counted, DeviceTimeReported, Metered, ProgressReported, RecipeOverride]
 CALLS = {"_read_mvm", "_read_loop", "_read_conductances", "_apply_pulses", "_calibrate", "_wait"}
-CHOSEN = {RecipeOverride: {"_default_programmer"}, Recorded: {"_program", "_time", "_make_safe", "_close"}}
+CHOSEN = {RecipeOverride: {"_default_programmer"}, Recorded: {"_program", "_time", "_make_safe", "_close", "_lower"}}
 
 
 def test_these_are_all_the_wrappers() -> None:
