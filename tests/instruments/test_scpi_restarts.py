@@ -11,6 +11,7 @@ from imssa_lab.contract.errors import (
     LinkLost,
 )
 from imssa_lab.contract.hal import Pulses
+from tests.instruments.test_scpi_array import say
 from trials.instrument_restarts import MOMENTS, scpi_restarts
 from twin.instruments.bench_twin import BenchTwin
 from twin.instruments.server import TcpPort
