@@ -79,6 +79,8 @@ def test_somebody_else_at_the_matrix_is_noticed(bench: SmuBench) -> None:
         )
         with pytest.raises(LinkLost, match="does somebody else use it"):
             array.read_conductances()
+        with pytest.raises(LinkLost, match="does somebody else use it"):
+            pulse(array)
         bench.wires[0].at = lambda message: None
 
 
