@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _TRIES = 20
 _LAST_PORT = 65535
+_LOOK = 0.5  # s
 _KEPT = 1000  # entries of the journal in memory, which a night would fill otherwise
 
 
@@ -98,7 +100,8 @@ def serve(
                 cells = _shape(shape or "64x64")
                 address = _serve_testers(stack, profile, seed, cells, port, paced, watchdog, notes, faults)
             console().print(address)
-            signal.pause()
+            while True:  # signal.pause would sleep through a signal that comes just before it
+                time.sleep(_LOOK)
     except KeyboardInterrupt:
         console(stderr=True).print("stopped; outputs are grounded")
     finally:
