@@ -12,7 +12,7 @@ from drivers.serial_stream import open_serial
 from drivers.supert_a0.controller import Board
 from drivers.supert_a0.reading import Reading
 from drivers.supert_a0.supert_array import SuperTArray
-from imssa_lab.contract.errors import LimitError, LinkTimeout
+from imssa_lab.contract.errors import LimitError, LinkCorrupt, LinkTimeout
 from imssa_lab.contract.hal import Pulses
 from twin.instruments.electrode_journal import Entry
 from twin.instruments.server import PtyPort
@@ -43,11 +43,16 @@ class Direct:
     def __init__(self, board: SuperTBoard) -> None:
         self.name, self._board, self._coming = "direct", board, bytearray()
         self.sent: list[bytes] = []
+        self.damaged: dict[bytes, bytes] = {}  # replies that arrive as others
         self.slow = 0.0
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         self.sent.append(data)
-        self._coming += b"".join(self._board.receive(data))
+        replies = self._board.receive(data)
+        self._coming += b"".join(self.damaged.get(reply, reply) for reply in replies)
+
+    def stray(self, data: bytes) -> None:
+        self._coming += data
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
         if not self._coming:
@@ -165,11 +170,11 @@ class TestReads:
 
     @pytest.mark.parametrize("number", [0, 1, 2])
     def test_products_in_amperes_of_the_array_asked(self, board: SuperTBoard, wire: Direct, number: int) -> None:
-        array = SuperTArray(Board(wire), number, (16, 12), sleep=lambda seconds: None)
+        array = SuperTArray(Board(wire), number, (16, 13), sleep=lambda seconds: None)
         vectors = np.random.default_rng(1).uniform(-0.2, 0.2, (5, 16))
-        ideal = vectors @ board.benches[number].cells.conductance[:16, :12]
+        ideal = vectors @ board.benches[number].cells.conductance[:16, :13]
         assert array.read_mvm(vectors) == pytest.approx(ideal, abs=0.02 * np.abs(ideal).max())
-        assert np.flatnonzero(board.chip.selected(number)[1]).tolist() == list(range(12))
+        assert np.flatnonzero(board.chip.selected(number)[1]).tolist() == list(range(13))
         assert not any(board.chip.selected(other)[1].any() for other in range(3) if other != number)
         assert not any(entry.voltage[:, 16:].any() for entry in entries(board, "mvm"))
         assert cut_off(board)
@@ -265,6 +270,29 @@ class TestPulses:
         array.apply_pulses(Pulses.on(np.eye(64, dtype=bool), "SET", 0.3, 0.5, 1e-6))
         assert array.read_conductances() == pytest.approx(first)
         assert array.read_mvm(np.full(64, 0.1)).min() > 0
+
+
+class TestTrouble:
+    def test_bytes_that_nobody_asked_for_power_the_board_up_again(
+        self, board: SuperTBoard, wire: Direct, array: SuperTArray
+    ) -> None:
+        array.read_conductances()
+        before = board.power_ups
+        array.read_conductances()
+        assert board.power_ups == before  # null control
+        wire.stray(b"?")
+        assert np.isfinite(array.read_conductances()).all()
+        assert board.power_ups == before + 1
+
+    @pytest.mark.parametrize("width", [1e-6, 10e-6])
+    def test_what_is_not_an_acknowledgement_is_refused(self, wire: Direct, array: SuperTArray, width: float) -> None:
+        pulses = Pulses.on(np.eye(64, dtype=bool), "SET", 1.0, 0.6, width)
+        array.apply_pulses(pulses)
+        wire.damaged = {b"0": b"1"}
+        with pytest.raises(LinkCorrupt, match="instead of"):
+            array.apply_pulses(pulses)
+        wire.damaged = {}
+        array.apply_pulses(pulses)
 
 
 class TestTrial:
