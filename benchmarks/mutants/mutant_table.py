@@ -10,6 +10,20 @@ from benchmarks.mutants.mutations import Mutant
 from benchmarks.mutants.results import Result
 
 PART_BAR, WHOLE_BAR = 0.90, 0.95
+TALLY = "tally.json"
+"""File in the folder of a run that `make measure-rooms` reads: what `tally` gives."""
+
+
+def tally(
+    samples: Mapping[str, list[Mutant]], found: Mapping[str, Mapping[Mutant, Result]], equivalent: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """Of each part: how many mutants were sampled, were killed, and live but are reviewed as equivalent."""
+    counts = {}
+    for part, mutants in samples.items():
+        killed = {mutant for mutant in mutants if found[part][mutant].is_kill}
+        alike = sum(mutant not in killed and mutant.key in equivalent for mutant in mutants)
+        counts[part] = {"mutants": len(mutants), "killed": len(killed), "equivalent": alike}
+    return counts
 
 
 def print_table(
@@ -21,7 +35,6 @@ def print_table(
     """
     bars = Bars()
     lines: list[str] = []
-    killed_of_all = counted_of_all = 0
     for part, mutants in samples.items():
         results = {mutant: found[part][mutant] for mutant in mutants}
         killed = [mutant for mutant, result in results.items() if result.is_kill]
@@ -38,22 +51,25 @@ def print_table(
         rate = len(killed) / counted if counted else 1.0
         figures = (len(mutants), len(killed) - len(slow), len(slow), len(alive), len(alike), cut)
         lines.append(f"{part:<14}" + "".join(f"{figure:>12}" for figure in figures) + f"{rate:>12.1%}")
-        killed_of_all += len(killed)
-        counted_of_all += counted
     head = ("sampled", "killed", "timed out", "survived", "equivalent", "cut", "rate")
     print("\n" + f"{'part':<14}" + "".join(f"{word:>12}" for word in head))
     print("\n".join(lines))
     print("killed and timed out count as killed; cut: survivors that some slow tests, left out, might still kill\n")
-    for part, mutants in samples.items():
-        known = found[part]
-        counted = sum(1 for one in mutants if known[one].is_kill or one.key not in equivalent)
-        if counted:
-            rate = sum(known[one].is_kill for one in mutants) / counted
-            bars.check(f"mutants of {part} killed", rate, ">=", PART_BAR, f"{counted} counted")
-    if counted_of_all:
-        rate = killed_of_all / counted_of_all
-        bars.check("mutants killed over all", rate, ">=", WHOLE_BAR, f"{counted_of_all} counted")
+    check_tally(bars, tally(samples, found, equivalent))
     return bars.exit_code()
+
+
+def check_tally(bars: Bars, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """The bars: the share of non-equivalent mutants that tests killed, part by part and over all."""
+    counted = {part: count["mutants"] - count["equivalent"] for part, count in counts.items()}
+    for part, count in counts.items():
+        if counted[part]:
+            rate = count["killed"] / counted[part]
+            bars.check(f"mutants of {part} killed", rate, ">=", PART_BAR, f"{counted[part]} counted")
+    total = sum(counted.values())
+    if total:
+        rate = sum(count["killed"] for count in counts.values()) / total
+        bars.check("mutants killed over all", rate, ">=", WHOLE_BAR, f"{total} counted")
 
 
 def _print_survivor(part: str, mutant: Mutant, result: Result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import signal
 import sys
@@ -13,7 +14,7 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 from benchmarks.mutants.line_map import make_map, out_of_date, read_map
-from benchmarks.mutants.mutant_table import print_table
+from benchmarks.mutants.mutant_table import TALLY, print_table, tally
 from benchmarks.mutants.mutant_trials import Outcome, Round, rounds, try_mutant
 from benchmarks.mutants.mutations import Mutant, sample
 from benchmarks.mutants.results import EQUIVALENT, Result, Results, reviewed_equivalents
@@ -57,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
         found = {part.name: dict(run.tried(pool, part, samples[part.name])) for part in parts}
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C or SIGTERM only the trials under way come to their end
-    return print_table(samples, found, reviewed_equivalents(given.equivalent))
+    equivalent = reviewed_equivalents(given.equivalent)
+    (folder / TALLY).write_text(json.dumps(tally(samples, found, equivalent), indent=1), encoding="utf-8")
+    return print_table(samples, found, equivalent)
 
 
 class _Run:
