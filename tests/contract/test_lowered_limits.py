@@ -32,9 +32,6 @@ LOWERS = {
 
 @pytest.mark.parametrize("kind", sorted(LOWERS & set(ARRAYS)))
 def test_who_can_lower_the_voltage_of_cell_reads_does(kind: str, tmp_path: Path) -> None:
-    if kind == "smu and matrix over tcp":
-        pytest.skip("its driver does not say yet that it can")
-
     def script(array):
         array.lower_limits(lowered(array.info, 0.4))
         return array.info.read_voltage

@@ -169,9 +169,14 @@ def _without_header(frame: Any) -> str:
     return ""
 
 
+def _kind(path: Path) -> str:
+    """The last suffix before .gz, in small letters; empty without one."""
+    kinds = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return kinds[-1] if kinds else ""
+
+
 def _separator(path: Path, how: Reading) -> str:
-    kind = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"][-1:]
-    return how.separator or ("," if kind == [".csv"] else "\t")
+    return how.separator or ("," if _kind(path) == ".csv" else "\t")
 
 
 def _frame(path: Path, how: Reading) -> tuple[Any, NDArray[np.int64]]:
@@ -182,19 +187,19 @@ def _frame(path: Path, how: Reading) -> tuple[Any, NDArray[np.int64]]:
         raise ConfigError(f'tables need pandas ({error}); pip install "imssa-lab[tables]"') from error
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
-    kind = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"][-1:]
-    if kind in ([".csv"], [".tsv"], [".txt"]):
+    kind = _kind(path)
+    if kind in (".csv", ".tsv", ".txt"):
         fields = read_fields(path, _separator(path, how), names=len(how.names) or None)
         frame = pandas.DataFrame(fields.rows, columns=list(how.names) or fields.header, dtype=object)
         return frame, np.array(fields.lines, dtype=np.int64)
     first = 1
     try:
-        if kind == [".xlsx"]:
+        if kind == ".xlsx":
             header: dict[str, Any] = {"header": None, "names": list(how.names)} if how.names else {}
             frame, first = pandas.read_excel(path, sheet_name=how.sheet or 0, **header), 1 if how.names else 2
-        elif kind == [".parquet"]:
+        elif kind == ".parquet":
             frame = pandas.read_parquet(path)
-        elif kind in ([".h5"], [".hdf5"], [".nc"]):
+        elif kind in (".h5", ".hdf5", ".nc"):
             import xarray
 
             with xarray.open_dataset(path, engine="h5netcdf") as data:
