@@ -10,10 +10,10 @@ from benchmarks.electrodes.planted_bugs import planted, survivors
 from benchmarks.parts import Part, measure
 
 _SUPERT_TESTS = [
-    "tests/instruments/test_supert_electrodes.py",
-    "tests/instruments/test_supert_driver.py",
-    "tests/instruments/test_supert_firmware.py",
-    "tests/instruments/test_supert_dangers.py",
+    "tests/instruments/supert_a0/test_supert_electrodes.py",
+    "tests/instruments/supert_a0/test_supert_driver.py",
+    "tests/instruments/supert_a0/test_supert_firmware.py",
+    "tests/instruments/supert_a0/test_supert_dangers.py",
 ]
 _KEITHLEY_TESTS = [
     "tests/instruments/keithley/test_smu_matrix.py",

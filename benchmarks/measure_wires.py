@@ -14,6 +14,9 @@ from benchmarks.wires.requests import fuzz, same_bits, threads
 from benchmarks.wires.restarts import restarts
 from benchmarks.wires.speed import speed
 from benchmarks.wires.whole import contract, demos, traps
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.wire_faults import KINDS, Faults
 from trials.link_chaos import (
     Outcome,
     on_scpi,
@@ -24,9 +27,6 @@ from trials.link_chaos import (
 )
 from trials.stops import WATCHDOG, kills, stops
 from trials.virtual_kinds import open_supert_at, virtual_scpi
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
-from twin.instruments.wire_faults import KINDS, Faults
 
 _DEADLINE = 0.3
 _RATE = 0.1

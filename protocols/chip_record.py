@@ -18,8 +18,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import LogError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import (
     ArrayInfo,
     BoolArray,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop, LoopBank
 from imssa_lab.contract.errors import DeploymentError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
 

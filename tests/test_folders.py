@@ -32,6 +32,19 @@ def test_no_folder_imports_from_a_folder_that_it_may_not_know(graph: dict[str, f
     assert wrong == []
 
 
+def test_virtual_instruments_know_of_the_drivers_their_wire_codecs_alone(graph: dict[str, frozenset[str]]) -> None:
+    """Decision 8; a codec is a module or a package named `wire`."""
+    known = {
+        (module, target)
+        for module, targets in graph.items()
+        if module.startswith("imssa_lab.virtual.")
+        for target in targets
+        if target.startswith("drivers.")
+    }
+    assert known
+    assert [pair for pair in known if "wire" not in pair[1].split(".")] == []
+
+
 def test_no_two_files_have_one_name() -> None:
     names = Counter(file.stem for file in FILES if file.stem not in MAY_BE_REPEATED)
     assert [name for name, count in names.items() if count > 1] == []

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from imssa_lab.contract.errors import ImssaError
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 from trials.link_chaos import on_scpi
 from trials.virtual_kinds import open_scpi_at
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
 
 MOMENTS = ("before a message", "within a message", "before its answer", "after its answer")
 _DRIVEN = ("mvm", "cells", "SET", "RESET", "FORM")

@@ -15,8 +15,8 @@ from drivers.supert_a0.convert import DAC_OFFSET, dac_code, dac_voltage
 from imssa_lab.contract.array_types import BoolArray, FloatArray
 from imssa_lab.contract.errors import ImssaError
 from imssa_lab.contract.hal import CrossbarArray, Pulses
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.wire_faults import Flip
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.wire_faults import Flip
 
 
 @dataclass

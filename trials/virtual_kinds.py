@@ -14,12 +14,12 @@ from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.station.addresses import open_array
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_smu_matrix import Matrix707A, Wiring, meter, meter_profile
-from twin.instruments.virtual_supert_a0 import SuperTBoard
-from twin.instruments.wire_faults import Faults
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import PtyPort, TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.virtual_smu_matrix import Matrix707A, Wiring, meter, meter_profile
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.wire_faults import Faults
 
 WATCHDOG = 1.0
 """s, of the instruments that have one."""

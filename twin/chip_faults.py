@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field, model_validator
 
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.profile_section import Section
 

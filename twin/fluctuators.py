@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract import jit
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.fast import compiled_noise
 

@@ -29,13 +29,13 @@ from imssa_lab.cli.shared.session import stages
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord
 from protocols.deployment.journal import read_journal
 from protocols.deployment.sequences import Sequences
 from trials import tiny
 from twin import TwinProfile
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 # what a cell was sent is counted where the board pulses it
 # ruff: noqa: SLF001

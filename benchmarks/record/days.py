@@ -28,15 +28,15 @@ from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.log import Recorded, RunLog, open_run
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import PtyPort, TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.characterisation.experiments import Schedule
 from protocols.characterisation.protocol import Characterisation
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
 from trials.untrained import untrained_bundle, varied_sequences
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 Day = Callable[[CrossbarArray, Path], bytes]
 Connect = Callable[[Stream], CrossbarArray]

@@ -21,11 +21,11 @@ from drivers.wire_record import RecordingStream
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import CrossbarArray, Pulses
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import PtyPort, TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard, board_profile
 from twin import DigitalTwin
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile
 
 _SHAPE = (16, 12)
 _THREADS = 4

@@ -22,8 +22,8 @@ from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
 from drivers.wire_record import RecordingStream
 from imssa_lab.contract.hal import CrossbarArray
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 
 _IDN: Turn = ([b"*IDN?\n"], b"imssa_lab,responder,1,1.0\n")
 _VALUES = np.random.default_rng(0).random((64, 64)).astype("<f4")

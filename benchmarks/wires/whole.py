@@ -37,7 +37,9 @@ def contract(bars: Bars) -> None:
 def traps(bars: Bars) -> None:
     """The traps of pyvisa-py and of pseudo-terminals, one test each."""
     passed, failed = _pytest(
-        bars, "tests/drivers", *(str(path) for path in sorted(_ROOT.glob("tests/instruments/test_supert_*.py")))
+        bars,
+        "tests/drivers",
+        *(str(path) for path in sorted(_ROOT.glob("tests/instruments/supert_a0/test_supert_*.py"))),
     )
     bars.check("tests of traps, dangers and recorded wires that fail", failed.total(), "==", 0)
     for number in range(1, 11):

@@ -22,8 +22,8 @@ from drivers.keithley.dialects import (
 from drivers.keithley.scpi_instrument import ScpiInstrument
 from drivers.links import Stream
 from imssa_lab.contract.array_types import BoolArray, FloatArray
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ImssaError, LimitError, LinkCorrupt, WrongInstrument
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 RAMP_STEP = 0.5
 """V; no level is left or reached by a larger step, except by a pulse."""

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imssa_lab.contract import containers
+from imssa_lab.contract.checks import containers
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.contract.errors import LimitError
-from imssa_lab.contract.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.contract.notebook import facts_html
 
 SMALLEST_GAIN = 1e-6

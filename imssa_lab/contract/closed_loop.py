@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.contract import containers
 from imssa_lab.contract.array_types import FloatArray, Readout
+from imssa_lab.contract.checks import containers
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import LimitError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 VECTORS_AT_ONCE = 4096
 """About so many vectors are asked of an array in one `read_loop`: what is not in the log yet stays bounded."""

@@ -16,7 +16,6 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imssa_lab.contract import arguments, containers, incoming
 from imssa_lab.contract.array_types import (
     AdcRanges,
     ArrayInfo,
@@ -31,6 +30,7 @@ from imssa_lab.contract.array_types import (
     Readout,
     Window,
 )
+from imssa_lab.contract.checks import arguments, containers, incoming
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.notebook import facts_html

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.notebook import facts_html
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from imssa_lab.contract import incoming
+from imssa_lab.contract.checks import incoming
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.hal import (
     ArrayInfo,

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.s4d.bundle import STATE_HEADROOM, LayerKernels
 

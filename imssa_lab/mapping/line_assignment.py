@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping.reach import shortfall
 

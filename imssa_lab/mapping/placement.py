@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
 from imssa_lab.mapping.pairs import from_pairs, to_pairs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 
 

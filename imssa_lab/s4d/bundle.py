@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import BundleError, ConfigError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 2

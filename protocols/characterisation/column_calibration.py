@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from imssa_lab.contract.array_types import is_gain
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, ColumnCalibration, CrossbarArray, FloatArray
 from protocols.probes import probe_voltages
 from protocols.recurrence import read_signed

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, map_bundle

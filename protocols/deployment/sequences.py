@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.contract import containers
 from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.checks import containers
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 
 _ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
 

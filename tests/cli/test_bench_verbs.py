@@ -16,17 +16,17 @@ from imssa_lab.cli import app
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import open_run
 from imssa_lab.station.calibration_file import CalibrationFile
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.electrode_journal import Journal
+from imssa_lab.virtual.server import PtyPort, TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord
 from protocols.deployment.sequences import Sequences
 from protocols.programmers import WriteVerify
 from trials import tiny
 from twin import DigitalTwin, TwinProfile
 from twin.cells import Cells
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.electrode_journal import Journal
-from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (8, 8)
 TWIN = "twin:supert-a0-easy?seed=1&shape=8x8"

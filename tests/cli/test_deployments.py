@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.log import open_run
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord
 from protocols.deployment.outcomes import KernelEnd
 from protocols.deployment.sequences import Sequences
 from trials import tiny
 from twin import DigitalTwin, TwinProfile
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 
 def imssa(*arguments: object) -> Result:

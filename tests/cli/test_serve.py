@@ -18,8 +18,8 @@ from imssa_lab.cli.shared.virtual_instruments import virtual_arrays
 from imssa_lab.cli.twins.serve import serve
 from imssa_lab.contract.errors import ConfigError, InstrumentError
 from imssa_lab.station.addresses import open_array, open_arrays
+from imssa_lab.virtual.virtual_supert_a0 import board_profile
 from twin import DigitalTwin
-from twin.instruments.virtual_supert_a0 import board_profile
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 _CODE = "import typer; from imssa_lab.cli.twins.serve import serve; typer.run(serve)"

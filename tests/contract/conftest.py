@@ -28,6 +28,12 @@ from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray
 from imssa_lab.contract.testing import Run, Script
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.electrode_journal import Journal
+from imssa_lab.virtual.server import PtyPort, TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.virtual_smu_matrix import Matrix707A, Wiring, meter, meter_profile
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord
 from protocols.wrappers.budget import Account, Budget
 from protocols.wrappers.counted import Counted
@@ -37,12 +43,6 @@ from protocols.wrappers.progress import ProgressReported
 from protocols.wrappers.recipe_override import RecipeOverride
 from tests.instruments.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.electrode_journal import Journal
-from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_smu_matrix import Matrix707A, Wiring, meter, meter_profile
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (12, 8)
 SLOW_SHAPE = (6, 8)

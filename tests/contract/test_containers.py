@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imssa_lab.contract import containers
 from imssa_lab.contract.array_types import ColumnCalibration, Pulses
+from imssa_lab.contract.checks import containers
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopBank
 from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.virtual.bench_twin import BenchTwin
 from protocols.deployment.sequences import Sequences
-from twin.instruments.bench_twin import BenchTwin
 
 torch = pytest.importorskip("torch")
 xarray = pytest.importorskip("xarray")

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.array_types import ColumnCalibration, Pulses, Readout
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.contract.errors import LimitError
-from imssa_lab.contract.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.verify import verify
 from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.virtual.bench_twin import BenchTwin
 from protocols.deployment.sequences import Sequences
 from tests.conftest import untrained_bundle
 from twin import DigitalTwin
-from twin.instruments.bench_twin import BenchTwin
 
 ROOT = Path(__file__).parents[2]
 ARRAYS = ("FloatArray", "BoolArray", "IntArray", "NDArray")

@@ -11,13 +11,13 @@ from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import ArrayInfo, Pulses
 from imssa_lab.contract.testing.electrodes import lowered
 from imssa_lab.log import open_run, record
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 from protocols.characterisation.column_calibration import calibrate_columns, check_columns
 from protocols.wrappers.progress import ProgressReported
 from tests.contract.conftest import ARRAYS
 from twin import DigitalTwin
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
 
 LOWERS = {
     "twin",

@@ -20,11 +20,11 @@ from imssa_lab.contract.errors import ReplayMismatch
 from imssa_lab.contract.hal import CrossbarArray, Pulses
 from imssa_lab.log import RunLog, open_run
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import PtyPort, TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from twin import DigitalTwin
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import PtyPort, TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (4, 3)
 

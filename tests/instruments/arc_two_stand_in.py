@@ -9,7 +9,7 @@ import numpy as np
 from drivers.arc_two import CHANNELS, ChannelMap
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import PulseKind, Pulses
-from twin.instruments.bench_twin import BenchTwin
+from imssa_lab.virtual.bench_twin import BenchTwin
 
 
 class ArC2Error(Exception):

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from tests.instruments.smu_bench import KINDS, SmuBench
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from drivers.keithley.meters import SourceMeter
 from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.visa_stream import open_visa
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.electrode_journal import Entry
+from imssa_lab.virtual.server import TcpPort
+from imssa_lab.virtual.virtual_smu_matrix import MATRICES, Wiring, meter, meter_profile
+from imssa_lab.virtual.wire_faults import Faults
 from tests.instruments.strict_488 import StrictWire
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.electrode_journal import Entry
-from twin.instruments.server import TcpPort
-from twin.instruments.virtual_smu_matrix import MATRICES, Wiring, meter, meter_profile
-from twin.instruments.wire_faults import Faults
 
 SHAPE = (4, 3)
 KINDS = [("2400", "2450", "707A"), ("2450", "2400", "707B"), ("2461", "2410", "7001")]

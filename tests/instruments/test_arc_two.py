@@ -12,9 +12,9 @@ from drivers import arc_two
 from drivers.arc_two import ArcTwoArray, ChannelMap, open_arc_two
 from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.virtual_smu_matrix import meter_profile
 from tests.instruments.arc_two_stand_in import AuxDACFn, Instrument, library
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.virtual_smu_matrix import meter_profile
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from twin.instruments.wire_faults import KINDS
+from imssa_lab.virtual.wire_faults import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")

@@ -22,12 +22,12 @@ from imssa_lab.contract.errors import (
     WrongInstrument,
 )
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
+from imssa_lab.virtual.wire_faults import KINDS, Faults
 from trials.link_chaos import on_scpi, random_operations
 from twin import DigitalTwin
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
-from twin.instruments.wire_faults import KINDS, Faults
 
 SHAPE = (4, 3)
 

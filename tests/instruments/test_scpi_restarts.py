@@ -11,11 +11,11 @@ from imssa_lab.contract.errors import (
     LinkLost,
 )
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.server import TcpPort
+from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 from tests.instruments.test_scpi_array import say
 from trials.instrument_restarts import MOMENTS, scpi_restarts
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.server import TcpPort
-from twin.instruments.virtual_scpi_array import ScpiArrayTester
 
 SHAPE = (4, 3)
 

@@ -5,6 +5,8 @@ import pytest
 
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import CrossbarArray, PulseKind, Pulses
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.characterisation.column_calibration import calibrate_columns, check_columns
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
@@ -13,8 +15,6 @@ from protocols.wrappers.counting_array import CountingArray, DryRun
 from protocols.wrappers.recipe_override import RecipeOverride
 from trials import tiny
 from twin import DigitalTwin
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 
 SHAPE = (16, 16)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
@@ -109,6 +109,12 @@ def test_null_control_power_balance_sees_a_wrong_state() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(circuits(), wires_of_any_kind, st.floats(-2, 2), st.floats(-2, 2))
+@example(
+    (np.array([[3.1e-4, 4.3e-4]]), np.array([[0.0], [0.11]])),
+    Wires(r_word=54.0, r_bit=0.0, r_in=0.0, r_out=0.0, r_access=0.0),
+    0.0,
+    2.2e-311,  # too small to have twelve digits
+)
 def test_linearity(circuit: tuple[np.ndarray, np.ndarray], wires: Wires, a: float, b: float) -> None:
     conductance, drive = circuit
     mixed = solve(conductance, wires, (a * drive[0] + b * drive[1])[None]).current[0]

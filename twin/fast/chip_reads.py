@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract import jit
+from imssa_lab.contract.checks.frozen_arrays import frozen
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
-from imssa_lab.contract.frozen_arrays import frozen
 from imssa_lab.contract.hal import BoolArray, ColumnCalibration, FloatArray, Readout
 from twin.cells import Nonlinearity
 from twin.fast import compiled_loop, compiled_reads

@@ -12,8 +12,8 @@ import numpy as np
 
 from imssa_lab.contract import jit
 from imssa_lab.contract.array_types import AdcRanges, ColumnCalibration
+from imssa_lab.contract.checks.frozen_arrays import frozen
 from imssa_lab.contract.closed_loop import ClosedLoop
-from imssa_lab.contract.frozen_arrays import frozen
 from imssa_lab.contract.hal import FloatArray, Readout
 from twin.fast import compiled_reads, plain_loop, plain_products
 from twin.fast.chip_reads import ReadParts

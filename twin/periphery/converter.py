@@ -7,7 +7,7 @@ import math
 import numpy as np
 from pydantic import Field, model_validator
 
-from imssa_lab.contract.frozen_arrays import frozen
+from imssa_lab.contract.checks.frozen_arrays import frozen
 from imssa_lab.contract.hal import AdcRanges, FloatArray, Readout
 from twin.profile_section import Section
 

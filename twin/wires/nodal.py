@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import LimitError, NotConverged
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.wires.wire_resistance import CellLaw, Wires, check_conductance
 
 _GROUND = -1
 _TOLERANCE = 1e-12
 _ROUNDING = 1e-15
+# V: a residual of 1e-12 of less than this would be among the subnormal numbers, which lack the digits.
+_LEAST_SCALE = 1e-290
 _STEPS = 60
 _HALVINGS = 40
 
@@ -131,6 +133,8 @@ class Solution(FrozenArrays):
 def solve(cells: FloatArray | CellLaw, wires: Wires, drive: FloatArray) -> Solution:
     """All voltages and currents of the array, to a residual of the voltage law of 1e-12 of the drive.
 
+    Of 1e-290 V for drives below that, where floating point runs out of digits.
+
     All vectors share the factor of the circuit at zero volt for as long as that brings the residual down fourfold a
     step, usually down to rounding; a vector that stops above 1e-12 gets Newton steps of its own, halved where they
     overshoot.
@@ -149,8 +153,7 @@ def solve(cells: FloatArray | CellLaw, wires: Wires, drive: FloatArray) -> Solut
     if drive.ndim != 2 or drive.shape[1] != law.shape[0] or not np.isfinite(drive).all():
         raise LimitError(f"wires: drive must be finite, of shape (n, {law.shape[0]}) in V, got {drive.shape}")
     target = np.broadcast_to(drive[:, :, None], (len(drive), *law.shape))
-    scale = np.abs(drive).max(axis=1)
-    scale[scale == 0] = 1.0
+    scale = np.maximum(np.abs(drive).max(axis=1), _LEAST_SCALE)
     voltage = np.zeros(target.shape)
     rest = _residual(law, wires, target, voltage)
     left = np.abs(rest).max(axis=(1, 2)) / scale

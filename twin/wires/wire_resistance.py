@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 import numpy as np
 from pydantic import Field, model_validator
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ImssaError, LimitError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.profile_section import Section
 from twin.wires.elimination import Elimination, WordLines

@@ -19,9 +19,9 @@ from imssa_lab.cli.shared.virtual_instruments import ARRAYS_PER_BOARD, KINDS
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from twin.instruments.electrode_journal import Journal
-    from twin.instruments.server import Instrument, TcpPort
-    from twin.instruments.wire_faults import Faults
+    from imssa_lab.virtual.electrode_journal import Journal
+    from imssa_lab.virtual.server import Instrument, TcpPort
+    from imssa_lab.virtual.wire_faults import Faults
 
 _TRIES = 20
 _LAST_PORT = 65535
@@ -70,8 +70,8 @@ def serve(
     """
     # products of one array are small: threads of the linear algebra would wait for each other, ten times longer
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from twin.instruments.electrode_journal import Journal
-    from twin.instruments.wire_faults import parse_faults
+    from imssa_lab.virtual.electrode_journal import Journal
+    from imssa_lab.virtual.wire_faults import parse_faults
 
     if kind not in KINDS:
         raise ConfigError(f"serve: there is no {kind!r}; write one of {', '.join(KINDS)}")
@@ -142,8 +142,8 @@ def _serve_boards(
     faults: list[Faults | None],
 ) -> str:
     """Start superT A0 boards; the address of their arrays, `{index}` counting them where there are several."""
-    from twin.instruments.server import PtyPort
-    from twin.instruments.virtual_supert_a0 import SuperTBoard
+    from imssa_lab.virtual.server import PtyPort
+    from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 
     ports: list[PtyPort] = []
     for index, fault in enumerate(faults):
@@ -176,8 +176,8 @@ def _serve_testers(
     faults: list[Faults | None],
 ) -> str:
     """Start SCPI array testers on ports that follow each other; the address, as for the boards."""
-    from twin.instruments.bench_twin import BenchTwin
-    from twin.instruments.virtual_scpi_array import ScpiArrayTester
+    from imssa_lab.virtual.bench_twin import BenchTwin
+    from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 
     testers = [
         ScpiArrayTester(BenchTwin(profile, shape, seed + index, journal), paced, watchdog)
@@ -202,8 +202,8 @@ def _serve_meters(
     switch: str,
 ) -> str:
     """Start two source-measure units and a matrix around one array, on ports that follow each other; the address."""
-    from twin.instruments.bench_twin import BenchTwin
-    from twin.instruments.virtual_smu_matrix import MATRICES, METERS, Wiring, meter, meter_profile
+    from imssa_lab.virtual.bench_twin import BenchTwin
+    from imssa_lab.virtual.virtual_smu_matrix import MATRICES, METERS, Wiring, meter, meter_profile
 
     if model not in METERS or switch not in MATRICES:
         raise ConfigError(
@@ -240,7 +240,7 @@ def _started(
 
 
 def _consecutive(instruments: Sequence[Instrument], port: int, faults: Sequence[Faults | None]) -> list[TcpPort]:
-    from twin.instruments.server import TcpPort
+    from imssa_lab.virtual.server import TcpPort
 
     ports: list[TcpPort] = []
     try:

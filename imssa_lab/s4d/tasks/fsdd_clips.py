@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError, DataError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.s4d.frontend.wav import read_wav
 from imssa_lab.s4d.tasks.sources import data_folder
 

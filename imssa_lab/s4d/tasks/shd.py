@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError, DataError
-from imssa_lab.contract.frozen_arrays import FrozenArrays
 from imssa_lab.s4d.tasks.input_scaling import unit_deviation
 from imssa_lab.s4d.tasks.sources import data_folder
 from imssa_lab.s4d.tasks.subset import chosen_classes, set_aside

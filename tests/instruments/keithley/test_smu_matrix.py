@@ -234,7 +234,7 @@ def test_a_chip_that_is_not_there(bench: SmuBench) -> None:
 
 
 def _nothing(levels: Any) -> Any:
-    from twin.instruments.keithley.terminal_wiring import Flow
+    from imssa_lab.virtual.keithley.terminal_wiring import Flow
 
     return Flow(levels.copy(), np.zeros(len(levels)), np.zeros(len(levels), dtype=bool))
 

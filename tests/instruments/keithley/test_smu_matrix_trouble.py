@@ -17,10 +17,10 @@ from imssa_lab.contract.errors import (
     LinkLost,
     WrongInstrument,
 )
+from imssa_lab.virtual.server import TcpPort
+from imssa_lab.virtual.wire_faults import Faults
 from tests.instruments.smu_bench import KINDS, SHAPE, SmuBench, one_cell, pulse
 from tests.instruments.strict_488 import StrictWire
-from twin.instruments.server import TcpPort
-from twin.instruments.wire_faults import Faults
 
 # ---- damaged requests, restarts, errors
 

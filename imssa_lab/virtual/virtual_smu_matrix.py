@@ -5,11 +5,11 @@ Electrode voltages follow from what the meters put out and what the relays conne
 
 from __future__ import annotations
 
-from twin.instruments.keithley.meter_2400 import Meter2400
-from twin.instruments.keithley.meter_2450 import Meter2450
-from twin.instruments.keithley.terminal_wiring import Wiring
-from twin.instruments.keithley.virtual_matrices import Matrix707A, Matrix707B, Matrix7001
-from twin.instruments.keithley.virtual_meter import Meter
+from imssa_lab.virtual.keithley.meter_2400 import Meter2400
+from imssa_lab.virtual.keithley.meter_2450 import Meter2450
+from imssa_lab.virtual.keithley.terminal_wiring import Wiring
+from imssa_lab.virtual.keithley.virtual_matrices import Matrix707A, Matrix707B, Matrix7001
+from imssa_lab.virtual.keithley.virtual_meter import Meter
 from twin.periphery.inputs import Inputs
 from twin.profile import TwinProfile
 

@@ -13,14 +13,14 @@ from drivers.supert_a0.reading import SHIFTS, Reading, two_step
 from drivers.supert_a0.supert_array import SuperTArray
 from imssa_lab.contract.errors import ConfigError, LinkCorrupt
 from imssa_lab.contract.hal import Pulses
-from tests.instruments.supert_boards import EVERY
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard, board_profile
+from imssa_lab.virtual.wire_faults import Flip
+from tests.instruments.supert_a0.supert_boards import EVERY
 from trials.link_chaos import (
     undetectable_on_supert,
 )
 from twin import DigitalTwin
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard, board_profile
-from twin.instruments.wire_faults import Flip
 
 OFFSET = 0.078
 STEP = 20 / 65535

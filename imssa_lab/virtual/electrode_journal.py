@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 
 
 @dataclass(frozen=True)

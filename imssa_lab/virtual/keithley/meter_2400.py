@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
-from twin.instruments.keithley.terminal_wiring import Wiring
-from twin.instruments.keithley.virtual_meter import Measured, Meter
-from twin.instruments.scpi_message import ScpiError
+from imssa_lab.virtual.keithley.terminal_wiring import Wiring
+from imssa_lab.virtual.keithley.virtual_meter import Measured, Meter
+from imssa_lab.virtual.scpi_message import ScpiError
 
 _ELEMENTS = {"VOLT": "VOLTAGE", "CURR": "CURRENT", "RES": "RESISTANCE", "TIME": "TIME", "STAT": "STATUS"}
 _FUNCTIONS = ("VOLT", "CURR", "RES")

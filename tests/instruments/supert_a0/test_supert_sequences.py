@@ -14,8 +14,8 @@ from drivers.supert_a0.controller import Board
 from drivers.supert_a0.supert_array import SuperTArray
 from imssa_lab.contract.errors import LinkCorrupt, LinkError, LinkTimeout
 from imssa_lab.contract.hal import Pulses
-from tests.instruments.supert_boards import powered
-from twin.instruments.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from tests.instruments.supert_a0.supert_boards import powered
 
 STEP = 20 / 65535
 """V, of the board's DAC."""

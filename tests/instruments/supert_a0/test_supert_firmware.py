@@ -9,8 +9,8 @@ from drivers.supert_a0 import reading as reading_module
 from drivers.supert_a0 import supert_array as array_module
 from drivers.supert_a0 import wire
 from drivers.supert_a0.convert import dac_code
-from tests.instruments.supert_boards import powered
-from twin.instruments.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from tests.instruments.supert_a0.supert_boards import powered
 
 
 def test_every_command_shows_its_bytes() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from drivers.supert_a0 import electrode_sequences as sequences
-from twin.instruments.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 
 EVERY = np.ones((64, 64), dtype=bool)
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.instruments.supert_host import (
+from imssa_lab.virtual.electrode_journal import Entry
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from tests.instruments.supert_a0.supert_host import (
     HI_CMP,
     OHM,
     PLANE_VPP,
@@ -13,8 +15,6 @@ from tests.instruments.supert_host import (
     amperes,
     whole_array,
 )
-from twin.instruments.electrode_journal import Entry
-from twin.instruments.virtual_supert_a0 import SuperTBoard
 from twin.profile import TwinProfile
 
 

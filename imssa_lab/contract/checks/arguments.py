@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from imssa_lab.contract import containers
 from imssa_lab.contract.array_types import ArrayInfo, BoolArray, FloatArray, PulseLimits, Pulses
+from imssa_lab.contract.checks import containers
 from imssa_lab.contract.errors import LimitError
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
-from imssa_lab.contract.frozen_arrays import FrozenArrays
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.keithley.instrument_settings import Settings
-from twin.instruments.keithley.terminal_wiring import Wiring
-from twin.instruments.scpi_message import CommandTree, Framer, ScpiError, number
-from twin.instruments.scpi_status import Status
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.keithley.instrument_settings import Settings
+from imssa_lab.virtual.keithley.terminal_wiring import Wiring
+from imssa_lab.virtual.scpi_message import CommandTree, Framer, ScpiError, number
+from imssa_lab.virtual.scpi_status import Status
 
 LARGEST = 210.0  # V
 _SOURCE_RANGES = (0.2, 2.0, 20.0, 200.0)

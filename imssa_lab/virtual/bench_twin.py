@@ -8,8 +8,8 @@ import numpy as np
 
 from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.hal import BoolArray, FloatArray, Pulses, Readout
+from imssa_lab.virtual.electrode_journal import Journal
 from twin.digital_twin import DigitalTwin
-from twin.instruments.electrode_journal import Journal
 from twin.profile import TwinProfile
 
 

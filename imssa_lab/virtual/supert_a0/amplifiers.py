@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray, Readout
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from twin.periphery.converter import Converters
 
 RESISTANCES = np.array([1e3, 5e3, 30e3, 200e3, 1e6])

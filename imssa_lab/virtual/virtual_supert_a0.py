@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from imssa_lab.contract.errors import ConfigError
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.electrode_journal import Journal
-from twin.instruments.supert_a0.amplifiers import RESISTANCES, SPAN
-from twin.instruments.supert_a0.array_chip import ArrayChip
-from twin.instruments.supert_a0.board_twin import BoardTwin
-from twin.instruments.supert_a0.dac_outputs import STEP, Dac
-from twin.instruments.supert_a0.firmware_commands import Firmware, Stuck
-from twin.instruments.supert_a0.line_numbers import ARRAYS
-from twin.instruments.supert_framing import Framing
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.electrode_journal import Journal
+from imssa_lab.virtual.supert_a0.amplifiers import RESISTANCES, SPAN
+from imssa_lab.virtual.supert_a0.array_chip import ArrayChip
+from imssa_lab.virtual.supert_a0.board_twin import BoardTwin
+from imssa_lab.virtual.supert_a0.dac_outputs import STEP, Dac
+from imssa_lab.virtual.supert_a0.firmware_commands import Firmware, Stuck
+from imssa_lab.virtual.supert_a0.line_numbers import ARRAYS
+from imssa_lab.virtual.supert_framing import Framing
 from twin.periphery.inputs import Inputs
 from twin.profile import TwinProfile
 

@@ -13,8 +13,8 @@ from drivers.scpi import wire
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import PulseKind, Pulses
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.scpi_message import (
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.scpi_message import (
     CommandTree,
     Framer,
     ScpiError,
@@ -23,7 +23,7 @@ from twin.instruments.scpi_message import (
     cell,
     number,
 )
-from twin.instruments.scpi_status import Status
+from imssa_lab.virtual.scpi_status import Status
 
 VERSION = "1.0"
 _LONGEST_WAIT = 1e7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from twin.instruments.scpi_message import CommandTree, ScpiError, number
+from imssa_lab.virtual.scpi_message import CommandTree, ScpiError, number
 
 QUEUE_LENGTH = 20
 _OPERATION_COMPLETE, _QUERY, _DEVICE, _EXECUTION, _COMMAND, _POWER_ON = 1, 4, 8, 16, 32, 128

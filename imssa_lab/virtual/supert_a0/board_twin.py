@@ -8,10 +8,10 @@ import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
 from imssa_lab.contract.hal import PulseKind, Pulses, Readout
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.electrode_journal import Journal
-from twin.instruments.supert_a0.amplifiers import FrontEnd, Setting
-from twin.instruments.supert_a0.line_numbers import SIDE
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.electrode_journal import Journal
+from imssa_lab.virtual.supert_a0.amplifiers import FrontEnd, Setting
+from imssa_lab.virtual.supert_a0.line_numbers import SIDE
 from twin.profile import TwinProfile
 
 _DISTURBING = 0.45

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.keithley.terminal_wiring import Wiring
-from twin.instruments.keithley.virtual_meter import WireInstrument
-from twin.instruments.scpi_message import ScpiError
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.keithley.terminal_wiring import Wiring
+from imssa_lab.virtual.keithley.virtual_meter import WireInstrument
+from imssa_lab.virtual.scpi_message import ScpiError
 
 _ROWS_707, _COLUMNS_707, _PER_SLOT = 8, 72, 12
 _MOST_707A = 25

@@ -16,16 +16,16 @@ from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.supert_array import LIMITS, SuperTArray, pulse_length
 from imssa_lab.contract.errors import LimitError, LinkCorrupt, LinkError, LinkTimeout, WrongInstrument
 from imssa_lab.contract.hal import Pulses
-from tests.instruments.supert_boards import EVERY, powered
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.wire_faults import KINDS, Faults
+from tests.instruments.supert_a0.supert_boards import EVERY, powered
 from trials.link_chaos import (
     on_supert,
     random_operations,
     undetectable_loss_on_supert,
     undetectable_on_supert,
 )
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
-from twin.instruments.wire_faults import KINDS, Faults
 
 
 class Spy:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from twin.instruments.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 
 _PINS = dict(
     entry.split("=")

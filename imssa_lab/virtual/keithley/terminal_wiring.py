@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
-from imssa_lab.contract.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import PulseKind, Pulses
-from twin.instruments.bench_twin import BenchTwin
+from imssa_lab.virtual.bench_twin import BenchTwin
 
 HIGH, LOW, GATE = 0, 1, 2
 """Rows of the matrix: the source's terminals, the gate source."""

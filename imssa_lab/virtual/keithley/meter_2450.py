@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.contract.frozen_arrays import FrozenArrays
-from twin.instruments.keithley.terminal_wiring import Wiring
-from twin.instruments.keithley.virtual_meter import LARGEST, Measured, Meter
-from twin.instruments.scpi_message import ScpiError, boolean, number
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
+from imssa_lab.virtual.keithley.terminal_wiring import Wiring
+from imssa_lab.virtual.keithley.virtual_meter import LARGEST, Measured, Meter
+from imssa_lab.virtual.scpi_message import ScpiError, boolean, number
 
 _NAMES = ("defbuffer1", "defbuffer2")
 _ELEMENTS = {

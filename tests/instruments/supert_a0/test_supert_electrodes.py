@@ -14,9 +14,9 @@ from drivers.supert_a0.reading import Reading
 from drivers.supert_a0.supert_array import SuperTArray
 from imssa_lab.contract.errors import LimitError, LinkCorrupt, LinkTimeout
 from imssa_lab.contract.hal import Pulses
-from twin.instruments.electrode_journal import Entry
-from twin.instruments.server import PtyPort
-from twin.instruments.virtual_supert_a0 import SuperTBoard
+from imssa_lab.virtual.electrode_journal import Entry
+from imssa_lab.virtual.server import PtyPort
+from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from twin.profile import TwinProfile
 
 STEP = 20 / 65535

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import BoolArray
-from twin.instruments.supert_a0.array_chip import CONTROL, ArrayChip
-from twin.instruments.supert_a0.dac_outputs import CHANNELS
-from twin.instruments.supert_a0.line_numbers import ARRAYS, DEPTH, SIDE, bank_of_column, bank_of_row, places
-from twin.instruments.supert_framing import Received
+from imssa_lab.virtual.supert_a0.array_chip import CONTROL, ArrayChip
+from imssa_lab.virtual.supert_a0.dac_outputs import CHANNELS
+from imssa_lab.virtual.supert_a0.line_numbers import ARRAYS, DEPTH, SIDE, bank_of_column, bank_of_row, places
+from imssa_lab.virtual.supert_framing import Received
 
 PATTERN = np.arange(0, 6_400_000, 100_000, dtype="<u4").tobytes()
 _ACKNOWLEDGE = b"0"

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
 from imssa_lab.contract.hal import PulseKind, Readout
-from twin.instruments.supert_a0.amplifiers import Setting, gains_of
-from twin.instruments.supert_a0.board_twin import BoardTwin, share_of_current
-from twin.instruments.supert_a0.controller_pins import Pins
-from twin.instruments.supert_a0.dac_outputs import STEP, Dac
-from twin.instruments.supert_a0.line_numbers import ARRAYS, DEPTH, FIFOS, SIDE, columns_of, places, rows_of
+from imssa_lab.virtual.supert_a0.amplifiers import Setting, gains_of
+from imssa_lab.virtual.supert_a0.board_twin import BoardTwin, share_of_current
+from imssa_lab.virtual.supert_a0.controller_pins import Pins
+from imssa_lab.virtual.supert_a0.dac_outputs import STEP, Dac
+from imssa_lab.virtual.supert_a0.line_numbers import ARRAYS, DEPTH, FIFOS, SIDE, columns_of, places, rows_of
 
 _CLOCK = 200e6
 _AT_RESET_DIVIDER = 20

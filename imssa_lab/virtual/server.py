@@ -13,8 +13,8 @@ import tty
 from types import TracebackType
 from typing import Protocol, Self
 
-from twin.instruments.bench_twin import BenchTwin
-from twin.instruments.wire_faults import Faults
+from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.wire_faults import Faults
 
 _log = logging.getLogger(__name__)
 _PIECE = 1 << 18

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twin.instruments.scpi_message import CommandTree, ScpiError, boolean, number
+from imssa_lab.virtual.scpi_message import CommandTree, ScpiError, boolean, number
 
 
 class Settings:
