@@ -50,9 +50,31 @@ def in_order(tests: Iterable[str], known: LineMap, limit_s: float) -> tuple[list
     return taken, len(quickest) - len(taken)
 
 
-def has_compiled_code(path: Path) -> bool:
-    """Whether a file defines loops that numba compiles."""
-    return any(isinstance(node, _Function) and is_compiled(node) for node in ast.walk(_parsed(path)))
+def reaches_compiled_code(tree: Path, path: Path) -> bool:
+    """Whether a file defines loops that numba compiles, or a name that such a loop of another file mentions.
+
+    numba's cache on disk looks at the time stamp of the loop's own file and would miss a change elsewhere.
+    """
+    if _compiled(path):
+        return True
+    module = path.relative_to(tree).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    for other in _source_files(tree):
+        loops = _compiled(other)
+        if not loops:
+            continue
+        names = {
+            one.asname or one.name
+            for node in ast.walk(_parsed(other))
+            if isinstance(node, ast.ImportFrom) and node.module == module
+            for one in node.names
+        }
+        if any(_mentions(loop, names) for loop in loops):
+            return True
+    return False
+
+
+def _compiled(path: Path) -> list[_Function]:
+    return [node for node in ast.walk(_parsed(path)) if isinstance(node, _Function) and is_compiled(node)]
 
 
 def is_compiled(function: _Function) -> bool:
@@ -61,7 +83,7 @@ def is_compiled(function: _Function) -> bool:
 
 
 class ChosenTests:
-    """A pytest plugin: of the collected tests only those chosen, in their order; notes the first that fails."""
+    """A pytest plugin: of the collected tests only those chosen, in their order; notes those that fail."""
 
     def __init__(self, tests: list[str], note: Path) -> None:
         self._order = {test: at for at, test in enumerate(tests)}
@@ -75,9 +97,10 @@ class ChosenTests:
         items[:] = kept
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """The first failure is written at once: the process may not live to its end."""
-        if report.failed and not self._note.exists():
-            self._note.write_text(report.nodeid, encoding="utf-8")
+        """A failure is written at once: the process may not live to its end."""
+        if report.failed:
+            with self._note.open("a", encoding="utf-8") as file:
+                file.write(f"{report.nodeid}\n")
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """What runs now, for a test that never ends."""

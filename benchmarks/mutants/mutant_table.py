@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks.bars import Bars
 from benchmarks.mutants.mutant_trials import TIMED
@@ -27,9 +27,14 @@ def tally(
 
 
 def print_table(
-    samples: Mapping[str, list[Mutant]], found: Mapping[str, Mapping[Mutant, Result]], equivalent: Mapping[str, str]
+    samples: Mapping[str, list[Mutant]],
+    found: Mapping[str, Mapping[Mutant, Result]],
+    equivalent: Mapping[str, str],
+    unsteady: Sequence[str],
 ) -> int:
     """Survivors, then a line for each part and the bars; returns the exit status.
+
+    `unsteady`: tests that killed a mutant and fail without one; there must be none.
 
     A killed mutant counts as killed even if it is listed as equivalent: the list is then wrong, which is printed.
     """
@@ -56,6 +61,7 @@ def print_table(
     print("\n".join(lines))
     print("killed and timed out count as killed; cut: survivors that some slow tests, left out, might still kill\n")
     check_tally(bars, tally(samples, found, equivalent))
+    bars.check("null control: tests that fail without a mutant", len(unsteady), "==", 0, ", ".join(unsteady))
     return bars.exit_code()
 
 

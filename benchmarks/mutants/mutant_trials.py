@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.mutants.chosen_tests import ChosenTests, has_compiled_code, in_order, tests_of
+from benchmarks.mutants.chosen_tests import ChosenTests, in_order, reaches_compiled_code, tests_of
 from benchmarks.mutants.line_map import LineMap
 from benchmarks.mutants.mutations import Mutant
 from benchmarks.mutants.trial_process import TIMED_OUT, in_child, run_pytest
@@ -14,6 +14,7 @@ from benchmarks.mutants.trial_process import TIMED_OUT, in_child, run_pytest
 KILLED, TIMED, SURVIVED, NOT_EXECUTED = "killed", "timed out", "survived", "not executed"
 _NO_TEST_COLLECTED = 5
 _COMPILING_S = 120.0
+_CONTROL_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,27 @@ def try_mutant(mutant: Mutant, tree: Path, folder: Path, planned: list[Round]) -
     return result
 
 
+def failing(tests: list[str], tree: Path, folder: Path) -> list[str]:
+    """Those of the tests that fail in the copy as it is, without a mutant.
+
+    Raises:
+        RuntimeError: pytest did not come to its end.
+    """
+    note, log = folder / "failing.txt", folder / "control.txt"
+    note.unlink(missing_ok=True)
+    files = sorted({test.partition("::")[0] for test in tests})
+    chosen = ChosenTests(tests, note)
+    status = in_child(
+        tree, folder / "caches", lambda: run_pytest(["--tb=short", *files], chosen), log, _CONTROL_S, 4 * _CONTROL_S
+    )
+    if status not in (0, 1):
+        raise RuntimeError(f"the null control ended with status {status}; see {log}")
+    return sorted(set(_text(note).splitlines()))
+
+
 def _meet(mutant: Mutant, tree: Path, folder: Path, planned: Round) -> Outcome:
     place = tree / mutant.path
-    compiled = has_compiled_code(place)
+    compiled = reaches_compiled_code(tree, place)
     caches = folder / ("caches_of_mutant" if compiled else "caches")
     if compiled:
         shutil.rmtree(caches, ignore_errors=True)
@@ -102,7 +121,8 @@ def _meet(mutant: Mutant, tree: Path, folder: Path, planned: Round) -> Outcome:
         return Outcome(TIMED, _text(note.with_suffix(".now")), *count)
     if status in (0, _NO_TEST_COLLECTED):
         return Outcome(SURVIVED, "", *count)
-    return Outcome(KILLED, _text(note) or f"pytest ended with {status}", *count)
+    failed = _text(note).splitlines() or [f"pytest ended with {status}"]
+    return Outcome(KILLED, failed[0], *count)
 
 
 def _text(path: Path) -> str:

@@ -15,7 +15,7 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the file of results; `source`: digest of the file that was mutated."""
+    """A line of the file of results; `source`: digest of the file that was mutated; `met`: of the tests."""
 
     key: str
     source: str
@@ -24,6 +24,7 @@ class Result:
     round: str
     tests: int
     left_out: int
+    met: str = ""
 
     @property
     def is_kill(self) -> bool:
@@ -47,9 +48,9 @@ class Results:
         known = self._known.get(mutant.key)
         return known if known is not None and source in (None, known.source) else None
 
-    def add(self, mutant: Mutant, source: str, outcome: Outcome) -> Result:
+    def add(self, mutant: Mutant, source: str, outcome: Outcome, met: str) -> Result:
         """Keep one."""
-        result = Result(mutant.key, source, **asdict(outcome))
+        result = Result(mutant.key, source, **asdict(outcome), met=met)
         self._known[mutant.key] = result
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(result)) + "\n")

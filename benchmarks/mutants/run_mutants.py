@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.mutants.line_map import make_map, out_of_date, read_map
 from benchmarks.mutants.mutant_table import TALLY, print_table, tally
-from benchmarks.mutants.mutant_trials import Outcome, Round, rounds, try_mutant
+from benchmarks.mutants.mutant_trials import KILLED, Outcome, Round, failing, rounds, try_mutant
 from benchmarks.mutants.mutations import Mutant, sample
 from benchmarks.mutants.results import EQUIVALENT, Result, Results, reviewed_equivalents
 from benchmarks.mutants.tested_parts import DEFAULT, TestedPart, all_tests, digest, imported_first, read_parts
@@ -56,11 +57,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run.bring_map_up_to_date(pool, parts)
         found = {part.name: dict(run.tried(pool, part, samples[part.name])) for part in parts}
+        unsteady = run.null_control(pool, (one for results in found.values() for one in results.values()))
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C or SIGTERM only the trials under way come to their end
     equivalent = reviewed_equivalents(given.equivalent)
     (folder / TALLY).write_text(json.dumps(tally(samples, found, equivalent), indent=1), encoding="utf-8")
-    return print_table(samples, found, equivalent)
+    return print_table(samples, found, equivalent, unsteady)
 
 
 class _Run:
@@ -99,20 +101,32 @@ class _Run:
     ) -> Iterator[tuple[Mutant, Result]]:
         """Every mutant of a part with its result, from an earlier run or from now."""
         maps = (read_map(self._maps, part.tests), read_map(self._maps, all_tests(self._tree)))
-        jobs: dict[Future[Outcome], Mutant] = {}
+        jobs: dict[Future[Outcome], tuple[Mutant, str, str]] = {}
         for mutant in mutants:
-            again = self._given.again
-            known = self._results.find(mutant, None if again else digest(self._tree / mutant.path))
-            if known is not None and (known.is_kill or not again):
+            again, source = self._given.again, digest(self._tree / mutant.path)
+            planned = rounds(mutant, self._tree, *maps, self._given.limit)
+            met = self._met(planned)
+            known = self._results.find(mutant, None if again else source)
+            if known is not None and (known.killer in maps[1].seconds if known.is_kill else known.met == met):
                 yield mutant, known
             else:
-                planned = rounds(mutant, self._tree, *maps, self._given.limit)
-                jobs[pool.submit(_try, mutant, planned)] = mutant
+                jobs[pool.submit(_try, mutant, planned)] = mutant, source, met
         for number, job in enumerate(as_completed(jobs), 1):
-            mutant = jobs[job]
-            result = self._results.add(mutant, digest(self._tree / mutant.path), job.result())
+            mutant, source, met = jobs[job]
+            result = self._results.add(mutant, source, job.result(), met)
             print(f"{part.name} {number}/{len(jobs)} {result.outcome}: {mutant.path}:{mutant.line}", flush=True)
             yield mutant, result
+
+    def _met(self, planned: list[Round]) -> str:
+        """Digest of the tests that a mutant meets, by name and by content: a survivor of others is tried again."""
+        names = [test for one in planned for test in one.tests]
+        contents = {test.partition("::")[0]: digest(self._tree / test.partition("::")[0]) for test in names}
+        return hashlib.sha256(json.dumps([sorted(names), sorted(contents.items())]).encode()).hexdigest()[:16]
+
+    def null_control(self, pool: ProcessPoolExecutor, found: Iterable[Result]) -> list[str]:
+        """The tests that killed a mutant by failing, and that fail without one, too."""
+        killers = sorted({one.killer for one in found if one.outcome == KILLED and "::" in one.killer})
+        return pool.submit(_fail_by_themselves, killers).result() if killers else []
 
 
 def _begin(tree: Path, folders: SimpleQueue[Path]) -> None:
@@ -133,6 +147,11 @@ def _try(mutant: Mutant, planned: list[Round]) -> Outcome:
     return try_mutant(mutant, _bench.tree, _bench.folder, planned)
 
 
+def _fail_by_themselves(tests: list[str]) -> list[str]:
+    assert _bench is not None, "workers begin with _begin"
+    return failing(tests, _bench.tree, _bench.folder)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     add = parser.add_argument
@@ -143,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", type=float, default=60.0, help="summed time of the tests that one mutant meets in a round, s (60)")
     add("--whole", action="store_true", help="make the map of all tests, for survivors of their part's tests")
     add("--keep-map", action="store_true", help="use the map of earlier runs though files have changed since")
-    add("--again", action="store_true", help="try survivors of earlier runs again and keep every kill")
+    add("--again", action="store_true", help="keep the kills of earlier runs though their files have changed since")
     add("--list", action="store_true", help="only print the sample")
     add("--tree", type=Path, default=Path(), help="root of the code (here)")
     add("--folder", type=Path, default=Path("build/mutants"), help="map, results and private copies (build/mutants)")
