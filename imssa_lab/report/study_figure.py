@@ -6,16 +6,18 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from imssa_lab.report.plots.style import BLUE, GREY, ORANGE
-from imssa_lab.studies.trials import PUBLISHED, StudyPoint
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.studies.trials import PUBLISHED, PUBLISHED_CLASSES, PUBLISHED_TASK, StudyPoint
 
 _MARKS = ("o", "s", "^", "D", "v")
 
 
-def stuck_figure(points: Sequence[StudyPoint], title: str) -> Figure:
-    """Mean accuracies over the chips with every chip as a dot, and the published loss beside them."""
+def stuck_figure(points: Sequence[StudyPoint], bundle: KernelBundle) -> Figure:
+    """Mean accuracies over the chips with every chip as a dot; the published loss where this is the task it is of."""
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axis = figure.subplots()
     sigmas = sorted({point.sigma for point in points})
@@ -33,6 +35,15 @@ def stuck_figure(points: Sequence[StudyPoint], title: str) -> Figure:
                     color=colour,
                     alpha=0.4,
                 )
+    if bundle.task == PUBLISHED_TASK and len(bundle.labels) == PUBLISHED_CLASSES:
+        _draw_published(axis)
+    axis.set(xlabel="stuck cells (%)", ylabel="test accuracy (%)", title=f"{bundle.task}, {bundle.precision}")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def _draw_published(axis: Axes) -> None:
     for value, words in zip(PUBLISHED, ("published, in software", "published, on the chip"), strict=True):
         axis.axhline(value, color=GREY, linestyle="--", linewidth=1)
         axis.annotate(
@@ -44,10 +55,6 @@ def stuck_figure(points: Sequence[StudyPoint], title: str) -> Figure:
             fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
-    axis.set(xlabel="stuck cells (%)", ylabel="test accuracy (%)", title=title)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8)
-    return figure
 
 
 def write_table(path: Path, points: Sequence[StudyPoint]) -> None:

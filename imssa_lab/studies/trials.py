@@ -10,7 +10,11 @@ import numpy as np
 from imssa_lab.contract.hal import FloatArray
 
 PUBLISHED = (95.06, 81.69)
-"""Accuracy in software and on a chip in %, as IMSSA published them; the loss was put down to stuck devices."""
+"""Accuracy in software and on a chip in %, as IMSSA (arXiv 2412.20215) published them; the loss was put down to stuck
+devices."""
+
+PUBLISHED_TASK, PUBLISHED_CLASSES = "shd", 2
+"""What they are of: two classes of the Spiking Heidelberg Digits. They say nothing about any other task."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from imssa_lab.contract.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imssa_lab.s4d.bundle import KernelBundle
     from imssa_lab.studies.trials import StudyPoint
 
 STORE, TABLE, FIGURE = "study.h5", "stuck.csv", "stuck.svg"
@@ -80,12 +81,11 @@ def stuck(
         KernelBundle.load(bundle), Sequences.load(sequences or bundle.parent / "sequences.npz"), tests=tests
     )
     trials = plan(fraction or [0.0, 0.01, 0.02, 0.05, 0.1], [1e-6 * s for s in sigma or [1.0, 3.0]], chips)
-    title = f"{model.bundle.task}, {model.bundle.precision}"
     screen = console(stderr=True)
     with StudyStore(out / STORE, trials, model.digest(torch_device)) as store:
         due = store.due
         with (
-            when_stopped(lambda: _stopped(out, points(trials, store.results), title)),
+            when_stopped(lambda: _stopped(out, points(trials, store.results), model.bundle)),
             Progress(console=screen, disable=not screen.is_terminal) as bar,
             started(workers, scheduler) as pool,
         ):
@@ -102,10 +102,10 @@ def stuck(
                 store.put(index, software, accuracy)
                 bar.advance(task)
                 if time.monotonic() - drawn > _DRAW_EVERY:
-                    _draw(out, points(trials, store.results), title)
+                    _draw(out, points(trials, store.results), model.bundle)
                     drawn = time.monotonic()
         found = points(trials, store.results)
-    _draw(out, found, title)
+    _draw(out, found, model.bundle)
     table = Table("stuck", "sigma", "programming", "accuracy", "each chip")
     for point in found:
         table.add_row(
@@ -121,9 +121,9 @@ def stuck(
     answer({"points": [asdict(point) | {"mean": point.mean} for point in found], "files": files})
 
 
-def _stopped(out: Path, found: Sequence[StudyPoint], title: str) -> str:
+def _stopped(out: Path, found: Sequence[StudyPoint], bundle: KernelBundle) -> str:
     """What Ctrl-C leaves: figure and table of the points there are."""
-    _draw(out, found, title)
+    _draw(out, found, bundle)
     return f"what is done: {out / TABLE}, {out / FIGURE}; go on: the same command with --resume"
 
 
@@ -136,12 +136,12 @@ def _device(name: str) -> str:
     return chosen_device(name)
 
 
-def _draw(out: Path, found: Sequence[StudyPoint], title: str) -> None:
+def _draw(out: Path, found: Sequence[StudyPoint], bundle: KernelBundle) -> None:
     """Figure and table of the points there are, in place of those before; whole at any time."""
     from imssa_lab.report.study_figure import stuck_figure, write_table
     from imssa_lab.report.svg import save_svg
 
     write_table(out / "new.csv", found)
     (out / "new.csv").replace(out / TABLE)
-    save_svg(stuck_figure(found, title), out / "new.svg")
+    save_svg(stuck_figure(found, bundle), out / "new.svg")
     (out / "new.svg").replace(out / FIGURE)
