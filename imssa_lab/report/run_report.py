@@ -151,19 +151,21 @@ def _programming_pictures(run: Run, data: xarray.Dataset) -> Iterator[Picture]:
     ends = programs if len(programs) < 3 else [programs[0], programs[-1]]
     yield picture(plots.yield_by_pulse(data), "Cells within tolerance against the pulses that they took.", ends)
     if int(data["pulses"].max()):
-        yield _trajectory(run, data, worst)
+        yield from _trajectory(run, data, worst)
 
 
-def _trajectory(run: Run, data: xarray.Dataset, array: int) -> Picture:
-    """The cell of an array that took most pulses."""
+def _trajectory(run: Run, data: xarray.Dataset, array: int) -> Iterator[Picture]:
+    """The cell of an array that took most pulses; none where the run holds the report of them alone, as a replay."""
     one = data.sel(array=array)
     pulses = np.where(np.isfinite(one["target"].values), one["pulses"].values, -1)
     row, col = (int(value) for value in np.unravel_index(int(pulses.argmax()), pulses.shape))
     steps = measured.trajectory(run, array, row, col)
+    if not steps.sizes["step"]:
+        return
     target, tolerance = float(one["target"].values[row, col]), float(one["tolerance"])
     figure = plots.pulse_trajectory(steps, target=target, tolerance=tolerance)
     caption = "The cell that took most pulses: what it held after each, and the pulses."
-    return picture(figure, caption, [int(steps["record"].values[0]), int(steps["record"].values[-1])])
+    yield picture(figure, caption, [int(steps["record"].values[0]), int(steps["record"].values[-1])])
 
 
 def _product_pictures(run: Run) -> Iterator[Picture]:

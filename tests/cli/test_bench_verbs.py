@@ -82,7 +82,7 @@ def test_dry_runs_reach_no_electrode_and_leave_no_file(watched: tuple[str, Journ
     before = sorted(here.iterdir())
     verbs = {
         "program": ["wide.npy", "--array", one, "--out", "night", "--chip-record", "chips.sqlite"],
-        "calibrate": ["--array", one, "--out", "c.json"],
+        "calibrate": ["--array", one, "--file", "c.json"],
         "characterise": ["--array", one, "--out", "tables"],
         "deploy": ["bundle.safetensors", "--sequences", "sequences.npz", "--array", template, "--out", "night"],
     }
@@ -99,7 +99,7 @@ def test_dry_runs_reach_no_electrode_and_leave_no_file(watched: tuple[str, Journ
 
 
 def test_a_calibration_is_measured_written_and_logged(address: str, here: Path) -> None:
-    done = imssa("calibrate", "--array", address, "--out", "c.json", "--temperature", 25)
+    done = imssa("calibrate", "--array", address, "--file", "c.json", "--temperature", 25)
     assert done.exit_code == 0, done.output
     found = CalibrationFile.load(here / "c.json")
     assert len(found.gain) == 8
@@ -111,7 +111,7 @@ def test_a_calibration_is_measured_written_and_logged(address: str, here: Path) 
         assert run.provenance["array"] == address
         kept = run.column("calibrations", "gain", 1)
     np.testing.assert_array_equal(kept, found.gain)
-    again = imssa("calibrate", "--array", address, "--out", "c.json")
+    again = imssa("calibrate", "--array", address, "--file", "c.json")
     assert again.exit_code == 1
     assert "nothing was overwritten" in again.stderr
 
@@ -119,8 +119,8 @@ def test_a_calibration_is_measured_written_and_logged(address: str, here: Path) 
 def test_a_calibration_needs_a_file(here: Path) -> None:
     done = imssa("calibrate", "--array", TWIN)
     assert done.exit_code == 1
-    assert "write --out FILE" in done.stderr
-    nowhere = imssa("calibrate", "--array", TWIN, "--out", "nowhere/c.json")
+    assert "write --file FILE" in done.stderr
+    nowhere = imssa("calibrate", "--array", TWIN, "--file", "nowhere/c.json")
     assert nowhere.exit_code == 1
     assert "there is no folder nowhere" in nowhere.stderr
     assert not list(here.glob("*.h5"))
@@ -141,6 +141,18 @@ def test_targets_are_programmed_and_judged_by_the_re_read(address: str, here: Pa
     with ChipRecord(here / "chips.sqlite") as chips:
         assert chips.wear(*chips.chips()).pulses.sum() == sent
     assert "Programmed" in (here / "night" / "report.html").read_text()
+
+
+def test_programming_replays_with_a_report_of_its_own(here: Path) -> None:
+    """The replayed run holds the outcome of the chip's own recipe, not its pulses; the page shows what there is."""
+    first = imssa("program", "targets.npy", "--array", TWIN, "--out", "night")
+    again = imssa("program", "targets.npy", "--array", "replay:night/run.h5", "--out", "replayed")
+    assert again.exit_code == first.exit_code, again.output
+    assert cells(here / "replayed") == cells(here / "night")
+    assert "most pulses" in (here / "night" / "report.html").read_text()
+    page = (here / "replayed" / "report.html").read_text()
+    assert "Programmed" in page
+    assert "most pulses" not in page
 
 
 def test_cells_that_do_not_move_are_listed_whatever_the_loop_says(
@@ -196,7 +208,7 @@ def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(
         (["--recipe", "max_steps=3", "--recipe", "max_steps=4"], "max_steps is given twice"),
         (["--recipe", "reset_voltage=[0.5, 4.0, 0.1]"], "goes up to 4 V, twin:supert-a0-easy allows 3 V"),
         (["--programmer", "hysteric"], "did you mean 'hysteretic'"),
-        (["--microsiemens"], "leave --microsiemens out"),
+        (["--unit", "uS"], "leave --unit uS out"),
         (["--array", "replay:nowhere.h5"], "nowhere.h5"),
     ],
 )

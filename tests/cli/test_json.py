@@ -226,7 +226,7 @@ def test_a_dry_run_answers_and_drives_nothing(here: Path) -> None:
 
 
 def test_calibrate(here: Path) -> None:
-    asked = imssa("calibrate", "--array", TWIN, "--out", "c.json", "--json")
+    asked = imssa("calibrate", "--array", TWIN, "--file", "c.json", "--json")
     told, kept = one_value(asked.stdout), json.loads((here / "c.json").read_text())
     assert {name: told[name] for name in kept} == kept
     assert f"{1e6 * told['rms_before']:.3f}" in asked.stderr

@@ -124,8 +124,25 @@ def test_faults_by_name(start: Start) -> None:
     ],
 )
 def test_what_cannot_be_served(arguments: list[str], words: str) -> None:
+    assert words in str(refusal(*arguments))
+
+
+def refusal(*arguments: str) -> ConfigError:
     app = typer.Typer()
     app.command()(serve)
     error = CliRunner().invoke(app, arguments).exception
     assert isinstance(error, ConfigError)
-    assert words in str(error)
+    return error
+
+
+def test_a_journal_that_exists_is_left_alone(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.txt"
+    journal.write_text("of yesterday")
+    assert "new file" in str(refusal("scpi", "--journal", str(journal)))
+    assert journal.read_text() == "of yesterday"
+
+
+@pytest.mark.parametrize("wrong", [("--shape", "axb"), ("--port", "65535", "--count", "2"), ("--profile", "nowhere")])
+def test_a_start_that_is_refused_leaves_no_journal(tmp_path: Path, wrong: tuple[str, ...]) -> None:
+    refusal("scpi", "--journal", str(tmp_path / "journal.txt"), *wrong)
+    assert list(tmp_path.iterdir()) == []

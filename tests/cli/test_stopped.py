@@ -94,7 +94,7 @@ def test_a_characterisation_keeps_its_log_and_goes_on(here: Path, monkeypatch: A
 
 def test_a_calibration_leaves_its_file_alone(here: Path, monkeypatch: Any) -> None:
     stop_at(monkeypatch, "_read_mvm", 1)
-    done = imssa("calibrate", "--array", TWINS.replace("{index}", "1"), "--out", "c.json")
+    done = imssa("calibrate", "--array", TWINS.replace("{index}", "1"), "--file", "c.json")
     assert done.exit_code == 130
     assert "nothing was written to c.json" in done.stderr
     assert not (here / "c.json").exists()

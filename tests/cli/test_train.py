@@ -14,7 +14,7 @@ from imssa_lab.s4d.train.recipes import training_recipe
 from tests.cli.one_value import one_value
 from twin import TwinProfile
 
-SMALL = ["--option", "pairs_train=128", "--option", "pairs_val=64", "--option", "pairs_test=64"]
+SMALL = ["--option", "pairs_train=128", "--option", "pairs_validation=64", "--option", "pairs_test=64"]
 
 
 def imssa(*arguments):

@@ -159,7 +159,7 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(night, tmp_path):
     again = CliRunner().invoke(app, ["report", str(tmp_path / "night.h5")])
     assert again.exit_code == 1
     assert "nothing was overwritten" in again.stderr
-    missing = CliRunner().invoke(app, ["report", str(tmp_path / "no.h5"), "--out", str(tmp_path / "x.html")])
+    missing = CliRunner().invoke(app, ["report", str(tmp_path / "no.h5"), "--file", str(tmp_path / "x.html")])
     assert missing.exit_code == 1
     assert not (tmp_path / "x.html").exists()
 

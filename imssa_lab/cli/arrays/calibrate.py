@@ -29,7 +29,7 @@ _KELVIN = 273.15
 @takes_json
 def calibrate(
     array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
-    out: Annotated[
+    file: Annotated[
         Path | None, typer.Option(help="New calibration file; without it the one that the station file names.")
     ] = None,
     temperature: Annotated[float | None, typer.Option(min=-_KELVIN, help="Of the chip, in degrees Celsius.")] = None,
@@ -40,7 +40,7 @@ def calibrate(
     Pulses nothing. The file that a station names is replaced; the log of every calibration stays. Ctrl-C once
     finishes the call under way and makes safe; twice stops now; either leaves the file as it was.
 
-    Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --out chip0.json
+    Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --file chip0.json
     """
     import numpy as np
 
@@ -50,11 +50,13 @@ def calibrate(
     from protocols.wrappers.device_time import DeviceTimeReported
 
     entry = station_entry(array)
-    path = out or (None if entry is None else entry.calibration)
+    path = file or (None if entry is None else entry.calibration)
     if path is None:
-        raise ConfigError('calibrate: write --out FILE, or calibration = "FILE" under this array in the station file')
-    if out is not None and out.exists():
-        raise ConfigError(f"{out} exists; choose another --out, nothing was overwritten")
+        raise ConfigError(
+            'calibrate: write --file FILE, or calibration = "FILE" under this array in the station file'
+        )
+    if file is not None and file.exists():
+        raise ConfigError(f"{file} exists; choose another --file, nothing was overwritten")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
     with open_array(array, calibrated=False) as opened:

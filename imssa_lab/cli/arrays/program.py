@@ -40,7 +40,7 @@ def program(
         Path | None,
         typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),
     ] = None,
-    microsiemens: Annotated[bool, typer.Option("--microsiemens", help="The file is in uS instead of S.")] = False,
+    unit: Annotated[str, typer.Option(help="Of the numbers in the file: S, mS, uS or nS.")] = "S",
     separator: Annotated[str, typer.Option(help="Between the columns of a .csv file; a tab as \\t.")] = ",",
     decimal: Annotated[str, typer.Option(help="Decimal point of a .csv file: . or ,")] = ".",
     programmer: ProgrammerOption = None,
@@ -53,7 +53,7 @@ def program(
     Exit code 3: cells are out of tolerance; they are listed, all of them in cells.csv. Ctrl-C once
     finishes the call under way, makes safe and writes the report; twice stops now.
 
-    Example: imssa program targets.csv --microsiemens --array "twin:supert-a0-easy?seed=1" --dry-run
+    Example: imssa program targets.csv --unit uS --array "twin:supert-a0-easy?seed=1" --dry-run
     """
     import numpy as np
 
@@ -63,7 +63,7 @@ def program(
     from protocols.wrappers.counting_array import CountingArray, DryRun
 
     require_plots()
-    wanted = load_targets(targets, microsiemens=microsiemens, separator=read_separator(separator), decimal=decimal)
+    wanted = load_targets(targets, unit=unit, separator=read_separator(separator), decimal=decimal)
     changes = recipe_changes(recipe)
     with ExitStack() as stack:
         opened = with_recipe(stack.enter_context(open_array(array)), programmer, changes)

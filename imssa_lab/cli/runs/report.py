@@ -14,19 +14,19 @@ from imssa_lab.cli.shared.session import console, stages
 @takes_json
 def report(
     run: Annotated[Path, typer.Argument(help="Run file, also of a running or interrupted run.")],
-    out: Annotated[Path | None, typer.Option(help="The new HTML file; by default RUN with .html at its end.")] = None,
+    file: Annotated[Path | None, typer.Option(help="New HTML file; by default RUN with .html at its end.")] = None,
     title: Annotated[str, typer.Option(help="Title of the page; by default what the run says of itself.")] = "",
 ) -> None:
     """Show a run as one self-contained HTML file: verdict, pictures, tables, provenance; numbers link to records.
 
-    Example: imssa report imssa-demo/run.h5 --out night-1.html
+    Example: imssa report imssa-demo/run.h5 --file night-1.html
     """
     from imssa_lab.report.page import require_plots
 
     require_plots()
     from imssa_lab.report.run_report import write_report
 
-    path = out or run.with_suffix(".html")
+    path = file or run.with_suffix(".html")
     with stages() as bars:
         write_report(run, path, title, lambda done, total: bars("draw the pictures", done, total))
     console().print(str(path), markup=False)

@@ -140,7 +140,7 @@ def _table(
         table.add_row(
             "cells elsewhere", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
         )
-    table.add_row("kernel NRMSE, median", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
+    table.add_row("median kernel NRMSE on real input", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
     table.add_row("programming pulses", str(deployment.pulses))
     rows, cols = deployment.mapping.shape
     kernels = len(deployment.mapping.kernels)

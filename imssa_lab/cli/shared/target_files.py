@@ -9,26 +9,31 @@ import numpy as np
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError, DataError
 
+UNITS = {"S": 1.0, "mS": 1e-3, "uS": 1e-6, "nS": 1e-9}
+"""Units of conductances in a file of targets, S each."""
+
 _LARGEST = 1.0
 """S; no cell conducts more, so a larger number was written in another unit."""
 _SMALLEST = 1e-9
 """S; where no target but 0 reaches it, the numbers were not in the unit that was named."""
 
 
-def load_targets(path: Path, *, microsiemens: bool = False, separator: str = ",", decimal: str = ".") -> FloatArray:
+def load_targets(path: Path, *, unit: str = "S", separator: str = ",", decimal: str = ".") -> FloatArray:
     """Targets in S, (word lines, bit lines), NaN where a cell is left alone: an empty field, or nan.
 
     Args:
         path: .npy, or .csv with a line for each word line.
-        microsiemens: the numbers are in uS instead of S.
+        unit: of the numbers, S, mS, uS or nS.
         separator, decimal: of a .csv file.
 
     Raises:
-        ConfigError: the file cannot be read as a table of numbers, has no target at all, or numbers that can be no
-            conductances in this unit.
+        ConfigError: no such unit; the file cannot be read as a table of numbers, has no target at all, or numbers
+            that can be no conductances in this unit.
     """
+    if unit not in UNITS:
+        raise ConfigError(f"--unit {unit}: targets are in one of {', '.join(UNITS)}")
     found = _npy(path) if path.suffix == ".npy" else _csv(path, separator, decimal)
-    target = found * (1e-6 if microsiemens else 1.0)
+    target = found * UNITS[unit]
     chosen = ~np.isnan(target)
     if not chosen.any():
         raise ConfigError(f"{path}: no cell has a target")
@@ -36,10 +41,10 @@ def load_targets(path: Path, *, microsiemens: bool = False, separator: str = ","
     if smallest < 0:
         raise ConfigError(f"{path}: {_place(target == smallest, found)} is below zero; targets are conductances")
     if largest > _LARGEST:
-        hint = "they are no conductances" if microsiemens else "are they in uS? write --microsiemens"
+        hint = "are they in uS? write --unit uS" if unit == "S" else "they are no conductances"
         raise ConfigError(f"{path}: {_place(target == largest, found)} would be {largest:g} S; {hint}")
     if 0 < largest < _SMALLEST:
-        hint = "are they in S? leave --microsiemens out" if microsiemens else "they are no conductances"
+        hint = "they are no conductances" if unit == "S" else f"are they in S? leave --unit {unit} out"
         raise ConfigError(f"{path}: {_place(target == largest, found)}, the largest, would be {largest:g} S; {hint}")
     return target
 

@@ -70,7 +70,6 @@ def serve(
     """
     # products of one array are small: threads of the linear algebra would wait for each other, ten times longer
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from imssa_lab.virtual.electrode_journal import Journal
     from imssa_lab.virtual.wire_faults import parse_faults
 
     if kind not in KINDS:
@@ -87,7 +86,7 @@ def serve(
     if kind == "smu-matrix" and count > 1:
         raise ConfigError("serve: smu-matrix is three instruments already; start it again for another one")
     faults = [None if fault is None else parse_faults(fault, fault_seed + i) for i in range(count)]
-    notes = Journal(journal, _KEPT)
+    notes = _journal(journal)
     try:
         with ExitStack() as stack:
             stack.enter_context(_stopped_by_sigterm())
@@ -104,8 +103,22 @@ def serve(
                 time.sleep(_LOOK)
     except KeyboardInterrupt:
         console(stderr=True).print("stopped; outputs are grounded")
+    except ConfigError:  # it did not start
+        if journal is not None:
+            journal.unlink()
+        raise
     finally:
         notes.close()
+
+
+def _journal(path: Path | None) -> Journal:
+    """The journal of the electrodes, in a file that is new."""
+    from imssa_lab.virtual.electrode_journal import Journal
+
+    try:
+        return Journal(path, _KEPT)
+    except OSError as error:
+        raise ConfigError(f"serve: the journal {path} cannot be begun ({error}); it must be a new file") from error
 
 
 @contextmanager

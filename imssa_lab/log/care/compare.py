@@ -37,7 +37,7 @@ def statistics(run: Run) -> dict[str, float]:
     if selected.any():
         error = np.abs(run.column("program", "achieved") - run.column("program", "target"))[selected]
         bound = np.broadcast_to(run.column("program", "tolerance")[:, None, None], outcomes.shape)[selected]
-        found["cells within tolerance, by re-read"] = float(np.mean(error <= bound))
+        found["share of cells within tolerance, by re-read"] = float(np.mean(error <= bound))
     for outcome in CellOutcome:
         if outcome is not CellOutcome.NOT_SELECTED and np.any(outcomes == outcome):
             found[f"cells {outcome.name.lower().replace('_', ' ')}"] = float(np.count_nonzero(outcomes == outcome))

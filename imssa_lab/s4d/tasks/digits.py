@@ -11,7 +11,7 @@ from imssa_lab.s4d.tasks.task import Augmentation, NullControl, Split, Task
 _IMAGE_SHARES = (0.7, 0.1, 0.2)
 
 
-def digits_first(seed: int, pairs_train: int = 4000, pairs_val: int = 500, pairs_test: int = 1000) -> Task:
+def digits_first(seed: int, pairs_train: int = 4000, pairs_validation: int = 500, pairs_test: int = 1000) -> Task:
     """Two handwritten digits of different classes, one after the other, row by row; name the first.
 
     1,797 images of 8x8 pixels (Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, as shipped
@@ -20,14 +20,14 @@ def digits_first(seed: int, pairs_train: int = 4000, pairs_val: int = 500, pairs
 
     Args:
         seed: of split and pairing, so that another seed is also another test set.
-        pairs_train, pairs_val, pairs_test: how many pairs of each split, drawn with replacement.
+        pairs_train, pairs_validation, pairs_test: how many pairs of each split, drawn with replacement.
 
     Raises:
         ConfigError: scikit-learn is not installed, or a split would be empty.
     """
-    if min(pairs_train, pairs_val, pairs_test) < 1:
+    if min(pairs_train, pairs_validation, pairs_test) < 1:
         raise ConfigError(
-            f"digits-first: every split needs a pair or more, got {pairs_train}, {pairs_val} and {pairs_test}"
+            f"digits-first: every split needs a pair or more, got {pairs_train}, {pairs_validation} and {pairs_test}"
         )
     try:
         from sklearn.datasets import load_digits
@@ -38,7 +38,7 @@ def digits_first(seed: int, pairs_train: int = 4000, pairs_val: int = 500, pairs
     bunch = load_digits()
     images = (bunch.images / 8.0 - 1.0).astype(np.float32)
     parts = _split_images(bunch.target, rng)
-    counts = (pairs_train, pairs_val, pairs_test)
+    counts = (pairs_train, pairs_validation, pairs_test)
     train, validation, test = (
         _pairs(images[part], bunch.target[part], count, rng) for part, count in zip(parts, counts, strict=True)
     )

@@ -11,7 +11,7 @@ sklearn_data = pytest.importorskip("sklearn.datasets")
 
 @pytest.fixture(scope="module")
 def task() -> Task:
-    return digits_first(3, pairs_train=1500, pairs_val=200, pairs_test=400)
+    return digits_first(3, pairs_train=1500, pairs_validation=200, pairs_test=400)
 
 
 def images_of(inputs: np.ndarray) -> np.ndarray:
@@ -50,8 +50,8 @@ def test_pairs_are_of_different_digits_and_named_by_the_first(task: Task) -> Non
 
 
 def test_the_seed_is_everything(task: Task) -> None:
-    again = digits_first(3, pairs_train=1500, pairs_val=200, pairs_test=400)
-    other = digits_first(4, pairs_train=1500, pairs_val=200, pairs_test=400)
+    again = digits_first(3, pairs_train=1500, pairs_validation=200, pairs_test=400)
+    other = digits_first(4, pairs_train=1500, pairs_validation=200, pairs_test=400)
     assert np.array_equal(again.train[0], task.train[0])
     assert np.array_equal(again.test[1], task.test[1])
     assert not np.array_equal(other.test[0], task.test[0])
@@ -61,4 +61,4 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="digits-first"):
         load_task("digits-last", 0)
     with pytest.raises(ConfigError, match="every split"):
-        digits_first(0, pairs_val=0)
+        digits_first(0, pairs_validation=0)
