@@ -208,7 +208,7 @@ def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(
         (["--recipe", "max_steps=3", "--recipe", "max_steps=4"], "max_steps is given twice"),
         (["--recipe", "reset_voltage=[0.5, 4.0, 0.1]"], "goes up to 4 V, twin:supert-a0-easy allows 3 V"),
         (["--programmer", "hysteric"], "did you mean 'hysteretic'"),
-        (["--unit", "uS"], "leave --unit uS out"),
+        (["--unit", "target=uS"], "leave --unit target=uS out"),
         (["--array", "replay:nowhere.h5"], "nowhere.h5"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.cli.shared.target_files import load_targets
+from imssa_lab.cli.shared.target_files import load_targets, read_unit
 from imssa_lab.contract.errors import ConfigError
 
 WANTED = np.array([[10e-6, np.nan, 30e-6], [40e-6, 50e-6, 0.0]])
@@ -24,8 +24,8 @@ def test_all_forms_of_a_file_give_the_same_targets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "unit", "said"),
     [
-        ("10,20\n30,40\n", "S", "word line 1, bit line 1: 40 would be 40 S; are they in uS. write --unit uS"),
-        ("1e-5,2e-5\n", "uS", "word line 0, bit line 1: 2e-05, the largest, .* leave --unit uS out"),
+        ("10,20\n30,40\n", "S", "word line 1, bit line 1: 40 would be 40 S; are they in uS. write --unit target=uS"),
+        ("1e-5,2e-5\n", "uS", "word line 0, bit line 1: 2e-05, the largest, .* leave --unit target=uS out"),
         ("1e7,1\n", "uS", "1e.07 would be 10 S; they are no conductances"),
         ("1e-5,-2e-5\n", "S", "word line 0, bit line 1: -2e-05 is below zero"),
         ("1e-5,inf\n", "S", "would be inf S"),
@@ -35,7 +35,6 @@ def test_all_forms_of_a_file_give_the_same_targets(tmp_path: Path) -> None:
         ("10;20\n", "S", "'10;20' is no number; add --separator ';'"),
         ("", "S", "no line holds data"),
         (",\n,\n", "S", "no cell has a target"),
-        ("10,20\n", "US", "in one of S, mS, uS, nS"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, unit: str, said: str) -> None:
@@ -78,3 +77,14 @@ def test_a_decimal_comma_is_named_and_a_word_line_left_alone_stays_one(tmp_path:
     (tmp_path / "t.csv").write_text(",\n30,40\n")
     found = load_targets(tmp_path / "t.csv", unit="uS")
     np.testing.assert_allclose(found, [[np.nan, np.nan], [30e-6, 40e-6]])
+
+
+def test_the_unit_of_targets_is_named_as_in_other_commands() -> None:
+    assert read_unit(None) == "S"
+    assert read_unit(["target=nS"]) == "nS"
+
+
+@pytest.mark.parametrize("given", [["uS"], ["target="], ["target=V"], ["conductance=uS"], ["target=uS", "target=S"]])
+def test_another_unit_or_role_is_refused(given: list[str]) -> None:
+    with pytest.raises(ConfigError, match="write target=UNIT once"):
+        read_unit(given)

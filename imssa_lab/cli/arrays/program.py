@@ -40,7 +40,9 @@ def program(
         Path | None,
         typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),
     ] = None,
-    unit: Annotated[str, typer.Option(help="Of the numbers in the file: S, mS, uS or nS.")] = "S",
+    unit: Annotated[
+        list[str] | None, typer.Option(help="target=UNIT where the file is not in S: mS, uS or nS.")
+    ] = None,
     separator: Annotated[str, typer.Option(help="Between the columns of a .csv file; a tab as \\t.")] = ",",
     decimal: Annotated[str, typer.Option(help="Decimal point of a .csv file: . or ,")] = ".",
     programmer: ProgrammerOption = None,
@@ -53,17 +55,17 @@ def program(
     Exit code 3: cells are out of tolerance; they are listed, all of them in cells.csv. Ctrl-C once
     finishes the call under way, makes safe and writes the report; twice stops now.
 
-    Example: imssa program targets.csv --unit uS --array "twin:supert-a0-easy?seed=1" --dry-run
+    Example: imssa program targets.csv --unit target=uS --array "twin:supert-a0-easy?seed=1" --dry-run
     """
     import numpy as np
 
-    from imssa_lab.cli.shared.target_files import load_targets, read_separator
+    from imssa_lab.cli.shared.target_files import load_targets, read_separator, read_unit
     from imssa_lab.report.page import require_plots
     from imssa_lab.station.addresses import open_array
     from protocols.wrappers.counting_array import CountingArray, DryRun
 
     require_plots()
-    wanted = load_targets(targets, unit=unit, separator=read_separator(separator), decimal=decimal)
+    wanted = load_targets(targets, unit=read_unit(unit), separator=read_separator(separator), decimal=decimal)
     changes = recipe_changes(recipe)
     with ExitStack() as stack:
         opened = with_recipe(stack.enter_context(open_array(array)), programmer, changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,19 @@ _SMALLEST = 1e-9
 """S; where no target but 0 reaches it, the numbers were not in the unit that was named."""
 
 
+def read_unit(given: Sequence[str] | None) -> str:
+    """The unit that `--unit target=UNIT` names, S without it.
+
+    Raises:
+        ConfigError: another role, no unit or one that conductances do not have, or the option twice.
+    """
+    named = given or ["target=S"]
+    role, _, unit = named[0].partition("=")
+    if len(named) > 1 or role != "target" or unit not in UNITS:
+        raise ConfigError(f"--unit {' '.join(named)}: write target=UNIT once, with one of {', '.join(UNITS)}")
+    return unit
+
+
 def load_targets(path: Path, *, unit: str = "S", separator: str = ",", decimal: str = ".") -> FloatArray:
     """Targets in S, (word lines, bit lines), NaN where a cell is left alone: an empty field, or nan.
 
@@ -27,11 +41,9 @@ def load_targets(path: Path, *, unit: str = "S", separator: str = ",", decimal: 
         separator, decimal: of a .csv file.
 
     Raises:
-        ConfigError: no such unit; the file cannot be read as a table of numbers, has no target at all, or numbers
+        ConfigError: the file cannot be read as a table of numbers, has no target at all, or numbers
             that can be no conductances in this unit.
     """
-    if unit not in UNITS:
-        raise ConfigError(f"--unit {unit}: targets are in one of {', '.join(UNITS)}")
     found = _npy(path) if path.suffix == ".npy" else _csv(path, separator, decimal)
     target = found * UNITS[unit]
     chosen = ~np.isnan(target)
@@ -41,10 +53,10 @@ def load_targets(path: Path, *, unit: str = "S", separator: str = ",", decimal: 
     if smallest < 0:
         raise ConfigError(f"{path}: {_place(target == smallest, found)} is below zero; targets are conductances")
     if largest > _LARGEST:
-        hint = "are they in uS? write --unit uS" if unit == "S" else "they are no conductances"
+        hint = "are they in uS? write --unit target=uS" if unit == "S" else "they are no conductances"
         raise ConfigError(f"{path}: {_place(target == largest, found)} would be {largest:g} S; {hint}")
     if 0 < largest < _SMALLEST:
-        hint = "they are no conductances" if unit == "S" else f"are they in S? leave --unit {unit} out"
+        hint = "they are no conductances" if unit == "S" else f"are they in S? leave --unit target={unit} out"
         raise ConfigError(f"{path}: {_place(target == largest, found)}, the largest, would be {largest:g} S; {hint}")
     return target
 
