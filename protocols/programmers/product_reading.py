@@ -40,7 +40,7 @@ class ProductReader:
         # with all word lines driven a column must stay within its converter: beyond it nothing can be learnt
         self._unit = min(limit, _full_scale(array) / (info.rows * info.window.high))
         # full voltage either way: converters put it on the line exactly, and no vector says more about a cell
-        probes = probe_voltages(vectors * (batches + 1), info.rows, limit)
+        probes = probe_voltages(vectors * batches, info.rows, limit)
         self._drive = np.where(probes < 0, -self._unit, self._unit)
         self._used = 0
         self._mean = np.vstack([guess, np.zeros((1, info.cols))])

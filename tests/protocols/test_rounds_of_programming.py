@@ -249,3 +249,21 @@ def test_nothing_is_programmed_again_once_the_budget_is_spent() -> None:
     programmed.spent = True
     assert made.again("task loss", 1.0) is False
     assert programmed.refreshed == 0
+
+
+@pytest.mark.parametrize(("times", "changes"), [(0.8, 0), (1.25, 1)])
+def test_a_kernel_is_arranged_where_faults_add_more_than_a_tenth_to_its_nrmse(times: float, changes: int) -> None:
+    """Squares of the errors of its weights, each weighed by what it does to the outputs, against 0.1 squared.
+
+    The cell stands so far below what its partner cannot make up for that the sum is `times` as large.
+    """
+    bench = Bench(harmed(Bench()))
+    (kernel,) = (k for k in bench.run.mapping.kernels if bench.run._error_by_faults(k, bench.run._reaches()).any())
+    (importance,) = bench.run._predictor.importance([kernel])
+    row, col = np.unravel_index(np.abs(kernel.weights).argmax(), kernel.weights.shape)
+    error = 0.1 * np.sqrt(times / importance[row, col])
+    assert error < 0.9
+    weight, window = abs(float(kernel.weights[row, col])), bench.array.info.window
+    # the partner goes to the end of the window: the difference of the pair is the weight less the error
+    state = harmed(Bench(), window.high - (weight - error) * window.span)
+    assert Bench(state).run.plan_around() == changes

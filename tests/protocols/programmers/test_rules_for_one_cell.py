@@ -152,6 +152,92 @@ def test_both_sides_counts_lifts_as_pulses_and_within_the_budget(budget: int | N
         assert report.pulses.max() <= budget
 
 
+def write_verify(cells: list[tuple[OneCell, float]], recipe: WriteVerify) -> dict[int, CellOutcome]:
+    """All cells in lockstep, until none wants a pulse that it may have."""
+    kinds = (PulseKind.SET, PulseKind.RESET)
+    ladders = {kind: rungs(recipe, kind) for kind in kinds}
+    listed = {(cell.number, kind): True for cell, _ in cells for kind in kinds}
+    rung = dict.fromkeys(listed, -1)
+    retries = {cell.number: 0 for cell, _ in cells}
+    seen: dict[int, list[float]] = {cell.number: [] for cell, _ in cells}
+    given_up: set[int] = set()
+
+    def spent(cell: OneCell) -> bool:
+        return recipe.pulse_budget is not None and cell.pulses >= recipe.pulse_budget
+
+    for _ in range(recipe.max_steps):
+        still = [(cell, target) for cell, target in cells if cell.number not in given_up]
+        for cell, target in still:
+            seen[cell.number].append(cell.read(recipe.averages))
+            error = seen[cell.number][-1] - target
+            was = [kind for kind in kinds if listed[cell.number, kind]]
+            for kind, off in ((PulseKind.SET, -error), (PulseKind.RESET, error)):
+                limit = recipe.tolerance_in if kind in was else recipe.tolerance_out
+                listed[cell.number, kind] = off > limit
+                if kind in was and off <= limit:
+                    back = recipe.step_back
+                    last = rung[cell.number, kind]
+                    rung[cell.number, kind] = -1 if back is None or last < 0 else max(last - back, 0) - 1
+            if was and not any(listed[cell.number, kind] for kind in kinds):
+                retries[cell.number] = 0
+        if not any(listed[cell.number, kind] and not spent(cell) for cell, _ in still for kind in kinds):
+            break
+        for kind in kinds:
+            for cell, _ in cells:
+                if not listed[cell.number, kind] or cell.number in given_up or spent(cell):
+                    continue
+                if rung[cell.number, kind] == len(ladders[kind]) - 1:
+                    retries[cell.number] += 1
+                    if retries[cell.number] > recipe.max_retries:
+                        given_up.add(cell.number)
+                        continue
+                else:
+                    rung[cell.number, kind] += 1
+                cell.pulse(kind, *ladders[kind][rung[cell.number, kind]])
+        if len(given_up) == len(cells):
+            break
+    ends = {}
+    for cell, _ in cells:
+        low, high = (listed[cell.number, kind] for kind in kinds)
+        if cell.number in given_up:
+            moved = max(seen[cell.number]) - min(seen[cell.number])
+            stuck = CellOutcome.STUCK_LOW if low else CellOutcome.STUCK_HIGH
+            ends[cell.number] = stuck if moved <= 2 * recipe.tolerance_out else CellOutcome.GAVE_UP
+        else:
+            ends[cell.number] = CellOutcome.BUDGET if low or high else CellOutcome.REACHED
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("changes", "noise"),
+    [
+        ({}, 0.0),
+        ({"averages": 1, "max_retries": 0}, 1e-6),
+        ({"averages": 1, "step_back": 0}, 3e-6),
+        ({"averages": 3, "step_back": 2, "tolerance_in": 5e-6}, 3e-6),
+        ({"pulse_budget": 5}, 0.5e-6),
+        ({"max_steps": 4}, 0.5e-6),
+        ({"set_gate": (0.5, 0.5, 0.1), "max_retries": 1}, 0.5e-6),
+    ],
+)
+def test_write_verify_pulses_and_reads_as_its_rule_says(changes: dict[str, object], noise: float) -> None:
+    recipe = RECIPE.model_copy(update=changes)
+    array, alone = Pliant(noise), Pliant(noise)
+    report = array.program_conductances(TARGET, MASK, recipe)
+    ends = write_verify(selected(alone), recipe)
+    for cell, _ in selected(alone):
+        assert report.pulses.flat[cell.number] == cell.pulses, cell.number
+        assert report.outcome.flat[cell.number] == ends[cell.number], cell.number
+        read = cell.read(recipe.verify_averages)
+        assert report.achieved.flat[cell.number] == pytest.approx(read, rel=1e-9)
+        assert array.cells[cell.number].reads == cell.reads
+    assert [one.held for one in array.cells] == pytest.approx([one.held for one in alone.cells])
+    assert report.reads == array.reads
+    assert report.seconds == pytest.approx(array.reads * READ_S + len(array.sent) * PULSE_S)
+    assert report.tolerance == recipe.tolerance_out
+    assert np.isnan(report.achieved[~MASK]).all()
+
+
 # ---- reading until the decision is closed
 
 
