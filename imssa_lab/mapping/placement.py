@@ -171,21 +171,25 @@ def blocks_of(
     Raises:
         DeploymentError: not even one state fits.
     """
-    states = len(bundle.layers[0].b[0])
     most = (min(shape[0], shape[1] // 2) - 1) // 2
     if most < 1:
         raise DeploymentError(
             f"a kernel of one state needs 3 word lines and 6 bit lines, the array has {shape[0]} and {shape[1]}; "
             "use larger arrays"
         )
-    parts = np.array_split(np.arange(states), -(-states // most))
+    parts = [_parts(layer.b.shape[1], most) for layer in bundle.layers]
     return [
         (index, channel, kernel_block(layer, channel, form, [int(state) for state in part]))
         for index, layer in enumerate(bundle.layers)
         for channel in range(len(layer.d))
         for form in [forms if isinstance(forms, str) else forms[index][channel]]
-        for part in parts
+        for part in parts[index]
     ]
+
+
+def _parts(states: int, most: int) -> list[NDArray[np.intp]]:
+    """The states of a kernel in as few parts of at most `most` as it takes."""
+    return np.array_split(np.arange(states), -(-states // most))
 
 
 def arrays_needed(bundle: KernelBundle, shape: tuple[int, int]) -> int:

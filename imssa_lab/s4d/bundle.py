@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import BundleError, ConfigError
+from imssa_lab.s4d.quantise.precision import Form
 
 FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 2
@@ -46,7 +47,8 @@ class LayerKernels(FrozenArrays):
         form: "delta", where the array gives the increment and the state keeps all its digits, "direct" or "state".
 
     Raises:
-        BundleError: an array has the wrong shape, or a value is not finite.
+        BundleError: an array has the wrong shape, a value is not finite, a range not above zero, a width or a form
+            unknown, or there is no state.
     """
 
     transition: FloatArray
@@ -71,11 +73,19 @@ class LayerKernels(FrozenArrays):
         if self.b.ndim != 3:
             raise BundleError(f"layer: b must have shape (channels, states, 2), got {self.b.shape}")
         channels, states = self.b.shape[:2]
+        if not channels or not states:
+            raise BundleError(f"layer: {channels} channels of {states} states; one or more of each")
         _check("transition", self.transition, (channels, states, 2, 2))
         _check("b", self.b, (channels, states, 2))
         _check("c", self.c, (channels, states, 2))
         for name in ("d", "state_range", "increment_range", "output_range", "norm_scale", "norm_shift"):
             _check(name, getattr(self, name), (channels,))
+        for name in ("input_range", "state_range", "increment_range", "output_range", "activation_range"):
+            _check_range(f"layer: {name}", getattr(self, name))
+        for name in ("state_bits", "output_bits"):
+            _check_bits(f"layer: {name}", getattr(self, name))
+        if self.form not in get_args(Form):
+            raise BundleError(f"layer: form {self.form!r}; it is one of {', '.join(get_args(Form))}")
         if (self.mix_weight is None) != (self.mix_bias is None):
             raise BundleError("layer: mix_weight and mix_bias come together or not at all")
         if self.mix_weight is not None and self.mix_bias is not None:
@@ -97,7 +107,8 @@ class KernelBundle(FrozenArrays):
         provenance: seed, versions, training settings.
 
     Raises:
-        BundleError: parts that do not fit together.
+        BundleError: parts that do not fit together, a range not above zero, a width that no converter has, a label
+            that comes twice.
     """
 
     layers: tuple[LayerKernels, ...]
@@ -123,6 +134,21 @@ class KernelBundle(FrozenArrays):
             raise BundleError(f"bundle: one layer or more, each with the encoder's {channels} channels")
         if len(self.layer_ranges) != len(self.layers) or len(self.expected_accuracy) != 3:
             raise BundleError("bundle: one layer_ranges entry per layer, three of expected_accuracy")
+        for name, ranges in (
+            ("encoder_range", self.encoder_range),
+            ("layer_ranges", self.layer_ranges),
+            ("head_range", self.head_range),
+        ):
+            _check_range(f"bundle: {name}", ranges)
+        _check_bits("bundle: activation_bits", self.activation_bits)
+        if len(set(self.labels)) != classes or classes < 2:
+            raise BundleError(f"bundle: labels {', '.join(map(repr, self.labels))}; two or more different ones")
+        accuracy, low, high = self.expected_accuracy
+        if not 0.0 <= low <= accuracy <= high <= 1.0:
+            raise BundleError(
+                f"bundle: expected_accuracy {self.expected_accuracy}; accuracy, low and high are fractions, and "
+                "low <= accuracy <= high"
+            )
         if any(layer.mix_weight is None for layer in self.layers[:-1]) or self.layers[-1].mix_weight is not None:
             raise BundleError("bundle: a mix connects two layers, so every layer but the last has one")
         _check("encoder_weight", self.encoder_weight, (channels, self.inputs))
@@ -242,6 +268,17 @@ def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
         raise BundleError(
             f"bundle: {name} must be finite and of shape {shape}, got shape {values.shape}; train again"
         )
+
+
+def _check_range(name: str, values: float | FloatArray | tuple[float, ...]) -> None:
+    numbers = np.asarray(values, dtype=np.float64)
+    if not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise BundleError(f"{name} is {values}; a range is the largest value on training data, finite and above zero")
+
+
+def _check_bits(name: str, bits: int | None) -> None:
+    if bits is not None and (isinstance(bits, bool) or bits not in range(2, 17)):
+        raise BundleError(f"{name} is {bits!r}; converters have 2 to 16 bits, or None where there is none")
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:

@@ -96,9 +96,9 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         c=_array(c),
         d=_array(d),
         input_range=1.0,
-        state_range=_array(layer.state_converter.full_scale)[:, 0, 0] / STATE_HEADROOM,
+        state_range=_or_one(_array(layer.state_converter.full_scale)[:, 0, 0] / STATE_HEADROOM),
         increment_range=np.ones(len(d)),
-        output_range=_array(layer.output_converter.full_scale),
+        output_range=_or_one(_array(layer.output_converter.full_scale)),
         norm_scale=_array(scale),
         norm_shift=_array(norm.bias - _buffer(norm.running_mean) * scale),
         activation_range=_scale(network.relu_converters[index]),
@@ -107,6 +107,11 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         form=network.precision.form,
         **mix,
     )
+
+
+def _or_one(ranges: FloatArray) -> FloatArray:
+    """Ranges that were never tracked, because nothing is converted there, are measured later; until then one."""
+    return np.where(ranges > 0, ranges, 1.0)
 
 
 def _bits(bits: ConverterBits) -> int | None:
