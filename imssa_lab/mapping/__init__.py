@@ -3,6 +3,7 @@
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
 from imssa_lab.mapping.kernel_assignment import reassign, separate, split
 from imssa_lab.mapping.line_assignment import Arrangement, arrange
+from imssa_lab.mapping.magnitudes import Needs, magnitudes, needs
 from imssa_lab.mapping.pairs import compensate, from_pairs, to_pairs
 from imssa_lab.mapping.placement import Mapping, PlacedKernel, arrays_needed, kernels_per_array, map_bundle
 from imssa_lab.mapping.reach import Reach, shortfall
@@ -12,6 +13,7 @@ __all__ = [
     "Form",
     "KernelBlock",
     "Mapping",
+    "Needs",
     "PlacedKernel",
     "Reach",
     "arrange",
@@ -20,7 +22,9 @@ __all__ = [
     "from_pairs",
     "kernel_block",
     "kernels_per_array",
+    "magnitudes",
     "map_bundle",
+    "needs",
     "reassign",
     "separate",
     "shortfall",

@@ -1,7 +1,8 @@
 """One S4D kernel as a block of weights: rows [u, x], columns [next state or increment, y].
 
 With u = U v_0 and x = X v_1.., W[u, x_n] = b_n U / X, W[x, x] = M (direct) or M - 1 (delta), W[x, y] = c X and
-W[u, y] = D U. Each column is divided by its largest magnitude, which the digital side multiplies back.
+W[u, y] = D U; U = X where the layer asks for a common scale. Each column is divided by its largest magnitude, which
+the digital side multiplies back.
 """
 
 from __future__ import annotations
@@ -63,7 +64,12 @@ def kernel_block(
     u_scale = float(layer.input_range)
     x_scale = STATE_HEADROOM * float(layer.state_range[channel])
     weights = np.zeros((count + 1, count + 1))
-    weights[0, :count] = layer.b[channel][list(chosen)].ravel() * u_scale / x_scale
+    gains = layer.b[channel][list(chosen)].ravel()
+    if layer.common_scale:  # not multiplied and divided by one number: equal weights are to stay equal
+        u_scale = x_scale = max(u_scale, x_scale)
+        weights[0, :count] = gains
+    else:
+        weights[0, :count] = gains * u_scale / x_scale
     weights[1:, :count] = transition.T
     weights[1:, count] = layer.c[channel][list(chosen)].ravel() * x_scale
     weights[0, count] = layer.d[channel] * u_scale if 0 in chosen else 0.0

@@ -44,6 +44,8 @@ class LayerKernels(FrozenArrays):
         mix_weight, mix_bias: (H, H) and (H,) of the 1x1 mix with residual before the next layer; None in the last.
         state_bits, output_bits: converters that the model was trained for, of the fed-back state (full scale
             STATE_HEADROOM state_range) and of the output (full scale output_range); None for none.
+        common_scale: inputs and states have one full scale at the array's inputs, so that a column of cells has one
+            magnitude where the model was trained for three levels.
         form: "delta", where the array gives the increment and the state keeps all its digits, "direct" or "state".
 
     Raises:
@@ -67,6 +69,7 @@ class LayerKernels(FrozenArrays):
     state_bits: int | None = None
     output_bits: int | None = None
     form: str = "delta"
+    common_scale: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -236,7 +239,7 @@ class KernelBundle(FrozenArrays):
                 value = getattr(layer, entry.name)
                 if isinstance(value, np.ndarray):
                     tensors[f"layers.{index}.{entry.name}"] = value
-                elif value is not None:
+                elif value is not None and value is not False:  # what a kernel does not have is not stored
                     scalars[entry.name] = value
             facts["layers"].append(scalars)
         contiguous = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in tensors.items()}

@@ -105,6 +105,7 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         state_bits=_bits(layer.state_converter.bits),
         output_bits=_bits(layer.output_converter.bits),
         form=network.precision.form,
+        common_scale=network.precision.three_levels,
         **mix,
     )
 

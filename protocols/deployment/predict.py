@@ -155,11 +155,16 @@ class Predictor:
     def forms(self, sigma: float) -> list[list[Form]]:
         """For every channel of every layer "delta" or "direct", whichever has the lower predicted NRMSE.
 
+        Layers of three levels are held in the delta form.
+
         Args:
             sigma: sd of the error of a weight, in units of the largest weight.
         """
         chosen: list[list[Form]] = []
         for index, layer in enumerate(self.bundle.layers):
+            if layer.common_scale:  # three levels are three in the delta form alone
+                chosen.append(["delta"] * len(layer.d))
+                continue
             errors = []
             for form in ("delta", "direct"):
                 blocks = [kernel_block(layer, channel, form) for channel in range(len(layer.d))]

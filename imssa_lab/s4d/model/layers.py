@@ -12,7 +12,7 @@ from imssa_lab.s4d.model.poles import Poles
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.pole_forms import PoleForm, exact, pole_form
 from imssa_lab.s4d.quantise.precision import Precision
-from imssa_lab.s4d.quantise.quantisers import Converter, Exact, weight_quantiser
+from imssa_lab.s4d.quantise.quantisers import Converter, Exact, Ternary, weight_quantiser
 
 CHUNK = 16384
 """Longer sequences are convolved piece by piece, so that memory grows with the piece and not with the sequence."""
@@ -41,21 +41,28 @@ class S4DLayer(nn.Module):
         self.b_quantiser: nn.Module = Exact()
         self.c_quantiser: nn.Module = Exact()
         self.d_quantiser: nn.Module = Exact()
+        self._output_quantiser = Ternary((1,))
         self.state_converter = Converter((channels, 1, 1))
         self.output_converter = Converter((channels,))
         self._errors: CellErrors | None = None
         self._rng = rng
         self._form: PoleForm = exact
         self._delta = True
+        self._tied_b = self._tied_d = False
 
     def set_precision(self, precision: Precision) -> None:
         """Hold poles, b and c (one scale per channel), d (one for the layer) and converters at these widths."""
         with torch.no_grad():
             b = self.matrices()[1][..., 0]
-        self._form, self._delta = pole_form(precision), precision.form == "delta"
-        self.b_quantiser = weight_quantiser(precision.b, (1,), b, precision)
+            self._form, self._delta = pole_form(precision), precision.form == "delta"
+            self._tied_b, self._tied_d = precision.b == "tied", precision.d == "tied"
+            if self._tied_b:  # the same kernels from other input gains
+                self.c.mul_((b / self.matrices()[1][..., 0])[..., None])
+        self.b_quantiser = Exact() if precision.b == "tied" else weight_quantiser(precision.b, (1,), b, precision)
         self.c_quantiser = weight_quantiser(precision.c, (1, 2), self.c, precision)
-        self.d_quantiser = weight_quantiser(precision.d, (0,), self.d, precision)
+        self.d_quantiser = (
+            Exact() if precision.d == "tied" else weight_quantiser(precision.d, (0,), self.d, precision)
+        )
         self.state_converter.bits, self.output_converter.bits = precision.state, precision.output
 
     def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator) -> None:
@@ -75,9 +82,13 @@ class S4DLayer(nn.Module):
         """Effective M (H, N, 2, 2), b (H, N, 2), c (H, N, 2), d (H,) at the current precision."""
         real, imag = self.poles()
         real, imag = self._form(real, imag, self.poles.r_max)
-        beta = self.b_quantiser(torch.sqrt((1.0 - real**2 - imag**2).clamp_min(1e-9)))
+        energy = torch.sqrt((1.0 - real**2 - imag**2).clamp_min(1e-9))
+        beta = 1.0 - real if self._tied_b else self.b_quantiser(energy)
         transition = torch.stack([torch.stack([real, -imag], -1), torch.stack([imag, real], -1)], -2)
         b = torch.stack([beta, torch.zeros_like(beta)], -1)
+        if self._tied_d:
+            outputs = self._output_quantiser(torch.cat([self.c.flatten(1), self.d[:, None]], 1))
+            return transition, b, outputs[:, :-1].unflatten(1, self.c.shape[1:]), outputs[:, -1]
         return transition, b, self.c_quantiser(self.c), self.d_quantiser(self.d)
 
     def kernel(self, steps: int) -> Tensor:
@@ -95,11 +106,7 @@ class S4DLayer(nn.Module):
             return self.recur(u)[0]
         transition, b, c, d = self.matrices()
         if self.training and self._errors is not None:
-            origin = torch.eye(2, device=u.device) if self._delta else torch.zeros(2, 2, device=u.device)
-            held = origin + self._errors.apply(transition - origin, (1, 2, 3), self._rng)
-            transition = stabilised(held, self.poles.r_max)
-            b = self._errors.apply(b, (1, 2), self._rng)
-            c = self._errors.apply(c, (1, 2), self._rng)
+            transition, b, c, d = self._in_cells(self._errors, transition, b, c, d)
         steps = u.shape[1]
         if steps <= CHUNK:
             return self._converted(convolve(u, impulse_response(transition, b, c, d, steps)))
@@ -108,6 +115,19 @@ class S4DLayer(nn.Module):
             y, state = checkpoint(_piece, transition, b, c, d, piece, state, use_reentrant=False)
             outputs.append(y)
         return self._converted(torch.cat(outputs, 1))
+
+    def _in_cells(
+        self, errors: CellErrors, transition: Tensor, b: Tensor, c: Tensor, d: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The matrices as cells with errors hold them: by column with three levels, else by kind of weight."""
+        origin = torch.eye(2, device=b.device) if self._delta else torch.zeros(2, 2, device=b.device)
+        if self._tied_b and self._tied_d:
+            columns = errors.apply(torch.cat([b[..., None], transition - origin], -1), (3,), self._rng)
+            outputs = errors.apply(torch.cat([c.flatten(1), d[:, None]], 1), (1,), self._rng)
+            held = stabilised(origin + columns[..., 1:], self.poles.r_max)
+            return held, columns[..., 0], outputs[:, :-1].unflatten(1, c.shape[1:]), outputs[:, -1]
+        held = stabilised(origin + errors.apply(transition - origin, (1, 2, 3), self._rng), self.poles.r_max)
+        return held, errors.apply(b, (1, 2), self._rng), errors.apply(c, (1, 2), self._rng), d
 
     def step(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step of the recurrence: u (n, H), state (n, H, N, 2) or None for zero -> output (n, H), next state."""

@@ -24,6 +24,8 @@ def pole_form(precision: Precision) -> PoleForm:
     bits = precision.a
     if bits == "float":
         return exact
+    if precision.three_levels:
+        return one_magnitude
     if bits == "ternary":
         return delta_ternary if precision.form == "delta" else eight_directions
     if precision.form == "delta":
@@ -46,6 +48,12 @@ def delta_ternary(real: Tensor, imag: Tensor, r_max: float) -> tuple[Tensor, Ten
     turning = (q.abs() > 0.5 * a).to(real.dtype)
     gain = torch.where(turning > 0, (a + q.abs()) / 2, a).clamp(1.0 - r_max, 0.9)
     return straight_through(real, 1.0 - gain), straight_through(imag, gain * torch.sign(q) * turning)
+
+
+def one_magnitude(real: Tensor, imag: Tensor, r_max: float) -> tuple[Tensor, Tensor]:
+    """`delta_ternary` whose two parts of Abar - 1 are of the same magnitude to the last bit."""
+    held, turn = delta_ternary(real, imag, r_max)
+    return held, straight_through(imag, (1.0 - held.detach()) * torch.sign(turn.detach()))
 
 
 def eight_directions(real: Tensor, imag: Tensor, r_max: float) -> tuple[Tensor, Tensor]:

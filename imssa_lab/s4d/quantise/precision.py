@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from imssa_lab.contract.errors import ConfigError
 
 WeightBits = Literal["float", "ternary"] | Annotated[int, Field(ge=2, le=8)]
 """Of weights: 2 to 8 bits, "ternary" or "float"."""
+
+TiedBits = WeightBits | Literal["tied"]
+"""Of weights that may share the magnitude of others in their column of cells: "tied" for that."""
 
 ConverterBits = Literal["float"] | Annotated[int, Field(ge=2, le=16)]
 """Of a converter between digital and analog: 2 to 16 bits, or "float" for none."""
@@ -18,7 +21,7 @@ ConverterBits = Literal["float"] | Annotated[int, Field(ge=2, le=16)]
 Form = Literal["delta", "direct", "state"]
 """What the cells hold of a pole: Abar - 1, Abar itself, or its direction with the radius as a digital factor."""
 
-_NAME = re.compile(r"(float|ternary|[2-8]bit)$")
+_NAME = re.compile(r"(float|three-level|ternary|[2-8]bit)$")
 _WEIGHTS = ("a", "b", "c", "encoder", "mixing", "head")
 
 
@@ -26,7 +29,9 @@ class Precision(BaseModel):
     """Widths of all parts of a model.
 
     Attributes:
-        a, b, c, d: of the kernels' poles, input gains, output weights and feedthrough.
+        a, b, c, d: of the kernels' poles, input gains, output weights and feedthrough. "tied": b takes its pole's
+            gain, 1 - Re(pole), and d is ternary with the scale of its channel's c, so that a column of cells holds
+            one magnitude.
         encoder, mixing, head: of the linear maps before, between and after the layers.
         state, output: converters of the recurrence, the DAC of the fed-back state and the ADC of the output; the
             state's acts in recurrent mode only, convolution has no state.
@@ -38,9 +43,9 @@ class Precision(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     a: WeightBits = "float"
-    b: WeightBits = "float"
+    b: TiedBits = "float"
     c: WeightBits = "float"
-    d: WeightBits = "float"
+    d: TiedBits = "float"
     encoder: WeightBits = "float"
     mixing: WeightBits = "float"
     head: WeightBits = "float"
@@ -50,25 +55,43 @@ class Precision(BaseModel):
     form: Form = "delta"
     step: Literal["max", "learned"] = "max"
 
+    @model_validator(mode="after")
+    def _tied(self) -> Precision:
+        if self.b == "tied" and (self.a not in ("ternary", "float") or self.form != "delta"):
+            raise ValueError("b=tied takes the gain of a ternary (or float) pole in the delta form")
+        if self.d == "tied" and self.c != "ternary":
+            raise ValueError("d=tied takes the scale of a ternary c")
+        return self
+
+    @property
+    def three_levels(self) -> bool:
+        """Whether every cell of the kernels' blocks holds -g, 0 or +g of its array."""
+        return (self.a, self.b, self.c, self.d) == ("ternary", "tied", "ternary", "tied")
+
     @classmethod
     def parse(cls, text: str) -> Precision:
         """A precision from words: a name, then changes, such as "ternary, head=8, form=direct".
 
         Names: "float"; "2bit" to "8bit" (every weight, d and converters 8 bits); "ternary" (A, C and linear maps
-        ternary, b exact, d and converters 8 bits).
+        ternary, b exact, d and converters 8 bits); "three-level" (as ternary, with b and d tied: cells hold -g, 0
+        or +g).
 
         Raises:
             ConfigError: no such name, part or width.
         """
         name, *changes = (word.strip() for word in text.split(","))
         if not _NAME.match(name):
-            raise ConfigError(f"precision {name!r}: no such name; choose float, ternary or 2bit to 8bit")
+            raise ConfigError(
+                f"precision {name!r}: no such name; choose float, ternary or 2bit to 8bit, or three-level"
+            )
         parts: dict[str, object] = {}
         if name != "float":
-            width: object = "ternary" if name == "ternary" else int(name[0])
+            width: object = int(name[0]) if name.endswith("bit") else "ternary"
             parts = dict.fromkeys(_WEIGHTS, width) | {"d": 8, "input": 8}
             if name == "ternary":
                 parts["b"] = "float"
+            elif name == "three-level":
+                parts |= {"b": "tied", "d": "tied"}
         for change in changes:
             part, _, value = (word.strip() for word in change.partition("="))
             if part not in cls.model_fields:
@@ -78,9 +101,14 @@ class Precision(BaseModel):
             return cls.model_validate(parts)
         except ValidationError as error:
             problem = error.errors()[0]
+            if not problem["loc"]:
+                raise ConfigError(
+                    f"precision {text!r}: {problem['msg'].removeprefix('Value error, ')}; see three-level"
+                ) from error
             raise ConfigError(
                 f"precision {text!r}: {problem['loc'][0]} cannot be {problem['input']!r}; weights take 2 to 8, "
-                "ternary or float, converters (state, input, output) 2 to 16 or float, form delta, direct or state"
+                "ternary or float (b and d also tied), converters (state, input, output) 2 to 16 or float, form "
+                "delta, direct or state"
             ) from error
 
     @property
@@ -90,7 +118,7 @@ class Precision(BaseModel):
 
     def __str__(self) -> str:
         """The words that `parse` reads: the nearest name, then what differs from it."""
-        names = ["float", "ternary", *(f"{bits}bit" for bits in range(2, 9))]
+        names = ["float", "ternary", "three-level", *(f"{bits}bit" for bits in range(2, 9))]
         best = min(names, key=lambda name: len(self._differences(name)))
         return ", ".join([best, *(f"{part}={value}" for part, value in self._differences(best).items())])
 

@@ -1,0 +1,98 @@
+"""`imssa bundle`: what a kernel bundle holds, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.session import console, facts_table
+from imssa_lab.contract.errors import ConfigError
+
+bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: what one holds and costs.")
+Shape = Annotated[str, typer.Option(help="Word lines and bit lines of each array.")]
+
+
+@bundle.callback()
+def _one_verb_so_far() -> None:
+    """Kernel bundles: what one holds and costs."""
+
+
+@bundle.command()
+@takes_json
+def show(
+    path: Annotated[Path, typer.Argument(help="Bundle that `imssa train` wrote.")], shape: Shape = "64x64"
+) -> None:
+    """Say what a bundle holds and what it costs: accuracy, parameters, arithmetic, arrays, conductance levels.
+
+    Example: imssa bundle show model/bundle.safetensors --shape 64x64
+    """
+    from imssa_lab.mapping.magnitudes import needs
+    from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.cost import cost
+
+    lines = read_shape(shape)
+    found = KernelBundle.load(path)
+    spent, asked = cost(found), needs(found, lines)
+    accuracy, low, high = found.expected_accuracy
+    table = facts_table(str(path))
+    rows: list[tuple[str, str]] = [
+        ("task", found.task),
+        ("precision", found.precision),
+        ("accuracy in software", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})"),
+        (
+            "layers, channels, states",
+            "; ".join(f"{h} x {n}" for h, n in (layer.b.shape[:2] for layer in found.layers)),
+        ),
+        ("parameters", str(spent.parameters)),
+        ("multiplications a step, kernels", str(spent.kernel_macs)),
+        ("multiplications a step, digital", f"{spent.digital_macs}, and {spent.head_macs} a sequence"),
+        ("bit operations a step", "not known" if spent.bit_operations is None else str(spent.bit_operations)),
+        ("state", f"{spent.state_bytes} bytes"),
+        ("kernels", str(asked.kernels)),
+        ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}"),
+        ("cells", str(spent.cells)),
+        ("magnitudes of weights on an array", _counted(asked.magnitudes)),
+        ("digest", found.digest()),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    console().print(table)
+    answer(
+        {
+            "task": found.task,
+            "precision": found.precision,
+            "accuracy": {"quantised": accuracy, "interval": [low, high]},
+            "labels": found.labels,
+            "layers": [{"channels": layer.b.shape[0], "states": layer.b.shape[1]} for layer in found.layers],
+            "cost": spent,
+            "shape": lines,
+            "arrays": asked.arrays,
+            "kernels": asked.kernels,
+            "magnitudes_by_array": asked.magnitudes,
+            "sha256": found.digest(),
+            "provenance": dict(found.provenance),
+        }
+    )
+
+
+def read_shape(text: str) -> tuple[int, int]:
+    """Word lines and bit lines from "64x64".
+
+    Raises:
+        ConfigError: not two whole numbers above zero with an x between them.
+    """
+    rows, _, cols = text.partition("x")
+    if not (rows.isdigit() and cols.isdigit() and int(rows) and int(cols)):
+        raise ConfigError(f"--shape {text!r}: write word lines x bit lines, for example 64x64")
+    return int(rows), int(cols)
+
+
+def _counted(magnitudes: tuple[int, ...]) -> str:
+    """Distinct non-zero magnitudes, the most on any array, in words."""
+    most = max(magnitudes)
+    if most == 1:
+        return "1: cells hold -g, 0 or +g"
+    return f"{most} different ones besides zero"

@@ -1,0 +1,86 @@
+"""What a bundle costs to compute and to keep, counted from its shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.quantise.precision import Precision
+
+FLOAT_BITS = 32
+"""Width that counts for a part that is not quantised."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One step of a network, and what it keeps.
+
+    Attributes:
+        parameters: numbers that were trained: per kernel a step, 2N of poles, 2N of c and d; linear maps and norms.
+        kernel_macs: multiplications a step with weights of the kernels, zeros of a block left out; digital_macs: of
+            encoder, mixes and norms; head_macs: once a sequence.
+        bit_operations: a step, sum over all multiplications of weight bits times input bits, ternary as 2 and what is
+            not quantised as 32; None where the bundle's precision cannot be read.
+        state_bytes: of the digital accumulators, 4 bytes each unless the state has a converter and no accumulator.
+        cells: of the kernels' blocks, a differential pair for every weight, zeros included.
+    """
+
+    parameters: int
+    kernel_macs: int
+    digital_macs: int
+    head_macs: int
+    bit_operations: int | None
+    state_bytes: int
+    cells: int
+
+
+def cost(bundle: KernelBundle) -> Cost:
+    """What `bundle` costs."""
+    inputs, channels, classes = bundle.inputs, len(bundle.encoder_weight), len(bundle.labels)
+    sizes = [layer.b.shape[:2] for layer in bundle.layers]
+    mixes = sum(layer.mix_weight is not None for layer in bundle.layers)
+    linear = (inputs + 1) * channels + mixes * (channels + 1) * channels + (channels + 1) * classes
+    norms = len(sizes) * channels
+    accumulators = sum(
+        2 * h * n * (4 if layer.form == "delta" else _bytes(layer.state_bits))
+        for layer, (h, n) in zip(bundle.layers, sizes, strict=True)
+    )
+    return Cost(
+        parameters=linear + 2 * norms + sum(h * (4 * n + 2) for h, n in sizes),
+        kernel_macs=sum(h * (8 * n + 1) for h, n in sizes),
+        digital_macs=inputs * channels + mixes * channels**2 + norms,
+        head_macs=channels * classes,
+        bit_operations=_bit_operations(bundle),
+        state_bytes=accumulators,
+        cells=sum(h * 2 * (2 * n + 1) ** 2 for h, n in sizes),
+    )
+
+
+def _bit_operations(bundle: KernelBundle) -> int | None:
+    try:
+        precision = Precision.parse(bundle.precision)
+    except ConfigError:
+        return None
+    activations = bundle.activation_bits or FLOAT_BITS
+    channels, total = len(bundle.encoder_weight), 0
+    for layer in bundle.layers:
+        h, n = layer.b.shape[:2]
+        state = layer.state_bits or FLOAT_BITS
+        total += h * state * (4 * n * _width(precision.a) + 2 * n * _width(precision.c))
+        total += h * activations * (2 * n * _width(precision.b) + _width(precision.d))
+        total += h * FLOAT_BITS * (layer.output_bits or FLOAT_BITS)  # the norm
+        if layer.mix_weight is not None:
+            total += h**2 * activations * _width(precision.mixing)
+    return total + bundle.inputs * channels * activations * _width(precision.encoder)
+
+
+def _width(bits: int | str) -> int:
+    """Bits of a weight."""
+    if isinstance(bits, int):
+        return bits
+    return FLOAT_BITS if bits == "float" else 2
+
+
+def _bytes(bits: int | None) -> int:
+    return 4 if bits is None else -(-bits // 8)
