@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
+from imssa_lab.cli.shared.verdicts import verdicts
 from imssa_lab.log import open_run
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
@@ -55,7 +56,8 @@ def deploy(folder: Path, address: str, *more: object) -> Result:
 
 
 def facts(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "run" / "result.json").read_text())
+    """Of the newest verdict of the deployment."""
+    found: dict[str, object] = json.loads((verdicts(folder / "run")[-1] / "result.json").read_text())
     return found
 
 
@@ -90,6 +92,7 @@ def test_through_the_serial_driver_and_checked_again_after_drift(
 
 def test_a_look_without_pulses(folder: Path, board: SuperTBoard, address: str) -> None:
     assert deploy(folder, address).exit_code == 0
+    first = {name: (folder / "run" / name).read_bytes() for name in ("result.json", "report.html", "run.h5")}
     board.benches[0].cells.conductance[:] = 76e-6  # everything is lost
     before = board.benches[0].cells.conductance.copy()
     told = imssa("recheck", folder / "run", "--dry-run")
@@ -101,7 +104,14 @@ def test_a_look_without_pulses(folder: Path, board: SuperTBoard, address: str) -
     assert "spent before all was done" in looked.stdout
     assert np.abs(board.benches[0].cells.conductance - before).max() < 5e-6
     assert facts(folder)["pulses"] == 0
+    assert facts(folder)["passed"] is False
     assert set(facts(folder)["cells_by_outcome"]) <= {"reached", "budget"}  # type: ignore[call-overload]
+    assert {name: (folder / "run" / name).read_bytes() for name in first} == first
+    lines = [line.split(",")[0] for line in looked.stdout.splitlines() if "accuracy on the arrays" in line]
+    assert lines[0].startswith("deployment: verified")
+    assert lines[1].startswith("check ")
+    assert lines[1].endswith("NOT verified")
+    assert (verdicts(folder / "run")[-1] / "report.html").exists()
 
 
 def test_known_stuck_cells_are_planned_around(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinish
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
 from imssa_lab.cli.shared.run_folder import LOG, logs, next_log
 from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
+from imssa_lab.cli.shared.verdicts import REPORT, RESULT, next_verdict, verdicts
 from imssa_lab.contract.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from protocols.wrappers.counting_array import DryRun
 
 _log = logging.getLogger(__name__)
-RESULT, REPORT = "result.json", "report.html"
 LEVEL_FAILED = 3
 KNOWN = "known faults"
 """Kind of the events that say what was known of each array before."""
@@ -109,8 +109,9 @@ def deploy(
 
 
 def written(out: Path) -> dict[str, str]:
-    """What a deployment leaves in its folder, by name."""
-    return {"log": str(logs(out)[-1]), "result": str(out / RESULT), "report": str(out / REPORT)}
+    """What a deployment, or the last check of it, leaves in its folder, by name."""
+    newest = verdicts(out)[-1]
+    return {"log": str(logs(out)[-1]), "result": str(newest / RESULT), "report": str(newest / REPORT)}
 
 
 def deploy_files(
@@ -126,6 +127,8 @@ def deploy_files(
     choices: Choices | None = None,
 ) -> Deployment:
     """Deploy a bundle file and leave log, result and report in `out`; a report also where it fails half way.
+
+    A folder that holds a result keeps it: result and report of a further check go into checks/TIME.
 
     Args:
         template: address of the arrays, ``{index}`` counting from `first_index`.
@@ -146,11 +149,13 @@ def deploy_files(
     sequences = Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
     log_path = out / LOG if entries is None else next_log(out)
+    place = next_verdict(out)
     try:
         with ExitStack() as stack:
             arrays = _open(stack, template, first_index, bundle, choices)
             if fresh and not choices.resume:
                 new_folder(out)
+            place.mkdir(parents=True, exist_ok=True)
             kept = provenance() | (facts or {})
             kept |= {
                 "array": template,
@@ -166,13 +171,13 @@ def deploy_files(
             bars("open the arrays", 1, 1)
             outcome, text = _logged(log, arrays, bundle, sequences, bars, choices, entries)
     except BaseException as error:
-        leave_report_unfinished(log_path, out / REPORT, error)
+        leave_report_unfinished(log_path, place / REPORT, error)
         if log_path.exists() and journal_of(out):
             error.add_note(f"go on: imssa recheck {out}")
         raise
     bars("write the report", 0, 1)
-    (out / RESULT).write_text(text, encoding="utf-8")
-    leave_report(log_path, out / REPORT)
+    (place / RESULT).write_text(text, encoding="utf-8")
+    leave_report(log_path, place / REPORT)
     bars("write the report", 1, 1)
     return outcome
 

@@ -13,7 +13,8 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.run_folder import LOG
-from imssa_lab.cli.shared.session import stages
+from imssa_lab.cli.shared.session import console, stages
+from imssa_lab.cli.shared.verdicts import verdict_lines
 from imssa_lab.contract.errors import ConfigError
 
 
@@ -32,7 +33,9 @@ def recheck(
 ) -> None:
     """Verify a deployment again; mend what left its window, and nothing else. Goes on with one that was cut off.
 
-    The log of each check is run-1.h5, run-2.h5 ... beside that of the deployment; result and report are the newest.
+    The deployment's own result and report stay. Each check has its own in checks/TIME, and its log is run-1.h5,
+    run-2.h5 ... beside that of the deployment. All verdicts are listed, the newest last.
+
     Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report.
 
     Example: imssa recheck night-1
@@ -65,5 +68,7 @@ def recheck(
             return
         outcome = deploy_files(bundle, sequences, template, folder, bars=bars, first_index=first, choices=choices)
     show_result(outcome, Sequences.load(sequences).reference, bars.seconds, written(folder))
+    for line in verdict_lines(folder):
+        console().print(line, markup=False)
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)
