@@ -310,3 +310,24 @@ def test_wires_that_show_only_in_the_products_that_were_fitted_are_not_taken() -
     assert outcome.chosen == "no wires"
     assert "wires" not in outcome.sections
     assert outcome.held_out["no wires"] > outcome.held_out["wires"]
+
+
+@pytest.mark.parametrize(
+    ("times", "carries", "against"),
+    [(2.9, False, False), (3.1, True, False), (-2.9, False, False), (-3.1, False, True)],
+)
+def test_a_current_is_one_beyond_three_times_the_noise_over_the_highest_voltage(
+    times: float, carries: bool, against: bool
+) -> None:
+    """The noise of one cell is laid across what is fitted, so that its conductance is exactly so many times it."""
+    volts = np.linspace(-0.25, 0.2, 31)
+    basis = np.stack([np.ones(31), volts, volts**3], axis=1)
+    noise = 1e-7 * np.random.default_rng(0).standard_normal(31)
+    noise -= basis @ np.linalg.lstsq(basis, noise, rcond=None)[0]
+    one = times * np.sqrt(noise @ noise / 28) / 0.25
+    g = np.append(one, np.linspace(20e-6, 60e-6, 12))
+    current = (g[:, None] * volts + noise).ravel()
+    data = table(cell=np.repeat(np.arange(13), 31), voltage=np.tile(volts, 13), current=current)
+    words = [remark.what for remark in fit_current_voltage(data, np.random.default_rng(0)).remarks]
+    assert any("no current beyond the noise" in word for word in words) == (not carries)
+    assert any("against the voltage" in word for word in words) == against
