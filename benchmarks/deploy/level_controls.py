@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from protocols.deployment.deployment import deploy
 from protocols.deployment.verification import (
     Bounds,
     LevelResult,
+    reread,
     verify_cells,
     verify_kernels,
     verify_mvm,
@@ -62,7 +64,9 @@ class Deployed:
         for layer, values in enumerate(self.inputs):
             exact = run_kernels(self.bundle.layers[layer], values[:32])
             runner.recalibrate(layer, runner.raw(layer, values[:32]), exact)
-        cells, _ = verify_cells(self.arrays, self.result.targets, BOUNDS)
+        achieved = reread(self.arrays, self.result.targets)
+        maps = [replace(old, achieved=read) for old, read in zip(self.result.cell_maps, achieved, strict=True)]
+        cells, _ = verify_cells(maps, mapping.window, BOUNDS)
         kernels, _ = verify_kernels(self.bundle, runner, [values[32:] for values in self.inputs], BOUNDS)
         got = run_network(self.bundle, self.tests, runner).argmax(axis=1)
         right = float(np.mean(got == self.labels))

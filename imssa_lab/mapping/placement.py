@@ -108,6 +108,13 @@ class Mapping:
             target[kernel.cells] = to_pairs(kernel.weights, self.window)
         return target, np.isfinite(target)
 
+    def kernel_cells(self, array: int) -> BoolArray:
+        """Cells of one array that belong to a kernel, (rows, cols); others with a target lie between kernels."""
+        chosen = np.zeros(self.shape, dtype=np.bool_)
+        for kernel in self.on(array):
+            chosen[kernel.cells] = True
+        return chosen
+
     def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
         """The weights of the block that a measured map of its array (rows, cols), S, really implements."""
         held = from_pairs(conductance[kernel.cells], self.window)

@@ -13,6 +13,7 @@ from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 from imssa_lab.report.measured.deployment_result import Outcome
+from imssa_lab.report.measured.programmed import shares
 from imssa_lab.report.page import Cited
 
 _MOST_ROWS = 200
@@ -75,7 +76,7 @@ def deployment(outcome: Outcome, data: xarray.Dataset) -> Table:
     facts = [
         ("kernels", str(result["kernels"])),
         ("arrays", f"{result['arrays']} of {data.sizes['row']} x {data.sizes['col']}"),
-        ("cells programmed", str(int(np.isfinite(data["target"].values).sum()))),
+        ("programmed cells", str(int(np.isfinite(data["target"].values).sum()))),
         ("programming pulses", str(result["pulses"])),
         ("reads while programming", str(result["reads"])),
         ("device time, all arrays", f"{result['device_seconds']:.1f} s"),
@@ -92,21 +93,40 @@ def arrays(run: Run, data: xarray.Dataset) -> Table:
         error = (one["achieved"] - one["target"]).values
         chosen, tolerance, record = np.isfinite(error), float(one["tolerance"]), int(one["record"])
         info = run.infos[index]
-        inside = float(np.mean(np.abs(error[chosen]) <= tolerance)) if chosen.any() else 1.0
+        found = shares(run, data.isel(array=[place]))
+        moved = "" if found is None else f"{found.classes[0].inside} of {found.classes[0].cells}"
+        rest = "" if found is None else f"{found.whole.inside} of {found.whole.cells}"
         rows.append(
             [
                 Cited(str(index)),
                 Cited(f"{info.name} ({info.serial})"),
-                Cited(str(int(chosen.sum())), record),
-                Cited(f"{100 * inside:.2f} %", record),
+                Cited(moved, record),
+                Cited(rest, record),
                 Cited(f"±{1e6 * tolerance:g} µS", record),
                 Cited(f"{1e6 * error[chosen].mean():+.2f} µS", record),
                 Cited(f"{1e6 * error[chosen].std():.2f} µS", record),
                 Cited(str(int(one["pulses"].sum())), record),
             ]
         )
-    head = ["array", "chip", "cells", "within", "tolerance", "mean error", "sd of error", "pulses"]
-    return Table("Arrays, by the last reading of their cells", head, rows)
+    head = ["array", "chip", "had to move", "all", "tolerance", "mean error", "sd of error", "pulses"]
+    note = "Cells in tolerance, of those that had to move and of all programmed ones."
+    return Table("Arrays, by the last reading of their cells", head, rows, note)
+
+
+def cell_classes(run: Run, data: xarray.Dataset) -> Table:
+    """The programmed cells by class, a chip that was never programmed beside them."""
+    found = shares(run, data)
+    rows = []
+    for part in [] if found is None else found.all_parts():
+        percent = [f"{100 * part.share:.2f} %", f"{100 * part.null_share:.1f} %"]
+        values = [part.name, part.cells, part.inside, part.made_up, *percent]
+        rows.append([Cited(str(value), int(data["record"].max())) for value in values])
+    note = (
+        "Cells that only had to stay at the bottom of the window are in tolerance on a chip that was never "
+        "programmed, so each class is judged by itself."
+    )
+    head = ["cells", "programmed", "in tolerance", "made up for by partner", "share", "never programmed"]
+    return Table("Cells in tolerance, by the last reading of them", head, rows, note)
 
 
 def programming(run: Run) -> Table:
@@ -131,10 +151,20 @@ def programming(run: Run) -> Table:
             ends,
         ]
         rows.append([Cited(value, record) for value in values])
-    note = '"Within" is by the re-read at the end of the call, the last column is what the loop believed.'
+    note = '"In tolerance" is by the re-read at the end of the call, the last column is what the loop believed.'
     if run.records("program") > _MOST_ROWS:
         note += f" The first {_MOST_ROWS} of {run.records('program')}."
-    head = ["record", "array", "cells", "within", "tolerance", "pulses", "reads", "device time", "how cells ended"]
+    head = [
+        "record",
+        "array",
+        "cells",
+        "in tolerance",
+        "tolerance",
+        "pulses",
+        "reads",
+        "device time",
+        "how cells ended",
+    ]
     return Table("Programming, call by call", head, rows, note)
 
 

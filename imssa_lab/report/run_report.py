@@ -93,7 +93,7 @@ def _tables(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> list[Tab
         found += [report_tables.deployment(outcome, data), report_tables.kernel_ends(run)]
     else:
         found += progress_tables(run)
-    found += [report_tables.arrays(run, data), report_tables.programming(run)]
+    found += [report_tables.cell_classes(run, data), report_tables.arrays(run, data), report_tables.programming(run)]
     if outcome is not None:
         found.append(report_tables.figures(run, outcome))
     return [*found, report_tables.calls(run)]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import xarray
 
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 from imssa_lab.report.measured.deployment_result import Outcome
-from imssa_lab.report.measured.programmed import inside
+from imssa_lab.report.measured.programmed import shares
 from imssa_lab.report.page import Cited
 from protocols.deployment.journal import JOURNAL
 
@@ -46,19 +45,13 @@ def verdict(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Verdict:
     if failed:
         words = f"{len(failed)} calls failed; the last one: {failed[-1][1]}"
         return Verdict("bad", "With failures.", Cited(words, events["failed"][0]))
-    if data.sizes["array"]:
-        share, cells = within(data)
-        words = f"{100 * share:.2f} % of {cells} cells are within tolerance by their last reading."
+    found = shares(run, data)
+    if found is not None:
+        moved = found.classes[0]
+        words = f"Cells that {moved.name}, by their last reading: {moved}."
         return Verdict("plain", "Programmed.", Cited(words, int(data["record"].max())))
     words = f"{run.records('read_mvm')} products and {run.records('read_conductances')} readings of cells."
     return Verdict("plain", "Nothing was programmed.", Cited(words, _last(run)))
-
-
-def within(data: xarray.Dataset) -> tuple[float, int]:
-    """Share of the programmed cells that the last reading found within tolerance, and how many cells those are."""
-    cells = int(np.isfinite(data["target"].values).sum())
-    good = int(inside(data).sum())
-    return (good / cells if cells else 1.0), cells
 
 
 def _of_levels(outcome: Outcome) -> Verdict:

@@ -74,8 +74,8 @@ class Gaussian:
         return ProgrammingReport(target, achieved, mask.astype(np.int32), ends, TOLERANCE, 0.0, 9)
 
 
-# A sigma of 3 uS or 5 uS leaves cells outside any narrow window: judged are products, kernels and task.
-WIDE = Bounds(tolerance=25e-6, cells=0.0, mvm=10.0, kernel=10.0, task_loss=1.0)
+# A sigma of 3 uS or 5 uS leaves cells outside any narrow tolerance: judged are products, kernels and task.
+WIDE = Bounds(tolerance=0.17, cells=0.0, mvm=10.0, kernel=10.0, task_loss=1.0)
 CALIBRATED = 64
 """Calibration sequences that outputs are corrected with."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.cell_classes import CellMap, CellShares
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
@@ -57,6 +58,7 @@ class Deployment(FrozenArrays):
         predicted_accuracy: from the known faults alone, before the first pulse; None where none were known.
         remedies: what was tried where a level failed, in order; mended: kernels that faults made move or change.
         cell_ends: per array, `CellOutcome` values, REACHED only where the last re-read says so.
+        cell_maps: per array, what the cells level judged; cell_shares: by class, None before there is any.
         kernel_ends: by kernel in words; spent: the budget ended the deployment.
         clock_leaps: times that a device clock went back, or a day ahead.
         product_reads: vectors that the kernels read in closed loop.
@@ -79,6 +81,8 @@ class Deployment(FrozenArrays):
     remedies: list[Remedied] = field(default_factory=list)
     mended: int = 0
     cell_ends: list[NDArray[np.uint8]] = field(default_factory=list)
+    cell_maps: list[CellMap] = field(default_factory=list)
+    cell_shares: CellShares | None = None
     kernel_ends: dict[str, KernelEnd] = field(default_factory=dict)
     spent: bool = False
     clock_leaps: int = 0
@@ -210,7 +214,9 @@ def deploy(
         predicted_accuracy=known,
         remedies=loop.tried,
         mended=mended + loop.mended,
-        cell_ends=cell_ends(programmed.targets, loop.achieved, programmed.states, bounds.tolerance, spent),
+        cell_ends=cell_ends(programmed.cell_maps(loop.achieved), programmed.states, loop.shares.tolerance, spent),
+        cell_maps=programmed.cell_maps(loop.achieved),
+        cell_shares=loop.shares,
         kernel_ends=kernel_ends(mapping, loop.kernel_nrmse, bounds.kernel, spent),
         spent=spent,
         clock_leaps=account.leaps + sum(second < 0 for second in seconds),

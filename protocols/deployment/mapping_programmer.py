@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from imssa_lab.contract.cell_classes import CellMap, made_up_for
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, Programmer, ProgrammingReport
 from imssa_lab.mapping import (
@@ -65,8 +66,8 @@ class ProgrammedMapping:
         arrays: those that may be used; account: what pulses and time are booked on.
         standing: the mapping, and what is known of the arrays.
         predictor: of the bundle, judges kernels by what their cells are found to hold.
-        choices: their programmer and tolerance (S, half width of the window in which a cell counts as finished) are
-            used here; without mending, partners of stuck cells are left at their own targets.
+        choices: their programmer and tolerance (in which a cell counts as finished) are used here; without mending,
+            partners of stuck cells are left at their own targets.
         tell: called with (arrays done, arrays) during the first round.
         note: takes the journal's entries as they are made.
 
@@ -97,7 +98,7 @@ class ProgrammedMapping:
         self._digest = predictor.bundle.digest()
         self._predictor = predictor
         self._programmer = choices.programmer
-        self._tolerance = choices.bounds.tolerance
+        self._tolerance = choices.bounds.tolerance_in(standing.mapping.window)
         self._tell = tell
         self._note = note
         self._sent = standing.pulses
@@ -109,6 +110,18 @@ class ProgrammedMapping:
     def targets(self) -> list[FloatArray]:
         """Per array in use, see above."""
         return [self._target(index) for index in range(self.mapping.arrays)]
+
+    def cell_maps(self, achieved: Sequence[FloatArray]) -> list[CellMap]:
+        """Per array in use its cells as they are judged, `achieved` by an independent re-read, S, (rows, cols)."""
+        return [
+            CellMap(
+                self._target(index),
+                read,
+                self.mapping.kernel_cells(index),
+                made_up_for(self.mapping.target(index)[0], read, self.states[index].stuck, self._tolerance),
+            )
+            for index, read in enumerate(achieved)
+        ]
 
     @property
     def held(self) -> list[FloatArray]:

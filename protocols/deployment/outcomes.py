@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.cell_classes import CellMap, in_tolerance
 from imssa_lab.contract.hal import CellOutcome, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
 from protocols.deployment.journal import ArrayState, Standing
@@ -26,22 +27,18 @@ class KernelEnd(StrEnum):
 
 
 def cell_ends(
-    targets: Sequence[FloatArray],
-    achieved: Sequence[FloatArray],
-    states: Sequence[ArrayState],
-    tolerance: float,
-    spent: bool,
+    maps: Sequence[CellMap], states: Sequence[ArrayState], tolerance: float, spent: bool
 ) -> list[NDArray[np.uint8]]:
-    """Per array the `CellOutcome` of every cell, (rows, cols), by the last re-read."""
+    """Per array the `CellOutcome` of every cell, (rows, cols), by the last re-read; tolerance in S."""
     ends = []
-    for target, read, state in zip(targets, achieved, states, strict=False):
-        end = np.full(target.shape, CellOutcome.NOT_SELECTED, dtype=np.uint8)
-        chosen = np.isfinite(target)
-        error = np.nan_to_num(read - target)
+    for cells, state in zip(maps, states, strict=False):
+        end = np.full(cells.target.shape, CellOutcome.NOT_SELECTED, dtype=np.uint8)
+        chosen = np.isfinite(cells.target)
+        error = np.nan_to_num(cells.achieved - cells.target)
         end[chosen] = CellOutcome.BUDGET if spent else CellOutcome.GAVE_UP
         end[chosen & state.stuck & (error < 0)] = CellOutcome.STUCK_LOW
         end[chosen & state.stuck & (error > 0)] = CellOutcome.STUCK_HIGH
-        end[chosen & (np.abs(error) <= tolerance)] = CellOutcome.REACHED
+        end[in_tolerance(cells.target, cells.achieved, tolerance)] = CellOutcome.REACHED
         ends.append(end)
     return ends
 

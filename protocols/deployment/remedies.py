@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
+from imssa_lab.contract.cell_classes import CellShares, cell_shares
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.mapping_programmer import ProgrammedMapping
-from protocols.deployment.verification import LevelResult, verify_cells, verify_kernels, verify_mvm
+from protocols.deployment.verification import LevelResult, reread, verify_cells, verify_kernels, verify_mvm
 from protocols.probes import probe_voltages
 from protocols.recurrence import KernelRunner, read_signed
 
 _log = logging.getLogger(__name__)
 _FEW = 0.01
-"""Fraction of the cells that must be out of their window, and movable, for programming again to be worth it."""
+"""Fraction of a class of cells that must be out of tolerance, and movable, for programming again to be worth it."""
 _DEAD = 0.5
 """A bit line does not answer when its products are off by more than this fraction of their rms."""
 
@@ -48,13 +49,14 @@ class Loop:
     """Levels 1 to 3 of a programmed mapping, measured and mended.
 
     Attributes:
-        levels: cells, products, kernels, as last measured; achieved: per array, S, by their re-read.
+        levels: cells, products, kernels, as last measured; achieved: per array, S, by their re-read; shares: of them.
         kernel_nrmse: (kernels,), on real input.
         tried: remedies, in order; mended: kernels that changed by them; reads: vectors read in closed loop.
     """
 
     levels: list[LevelResult]
     achieved: list[FloatArray]
+    shares: CellShares
     kernel_nrmse: FloatArray
 
     def __init__(
@@ -101,7 +103,8 @@ class Loop:
             calibrate_columns(array)
         self._tell("calibrate the columns", len(used), len(used))
         self._tell("verify cells and products", 0, 2)
-        cells, self.achieved = verify_cells(used, self._programmed.targets, self._bounds)
+        self.achieved = reread(used, self._programmed.targets)
+        cells, self.shares = verify_cells(self._programmed.cell_maps(self.achieved), mapping.window, self._bounds)
         self._tell("verify cells and products", 1, 2)
         mvm = verify_mvm(used, mapping, self._bounds)
         self._tell("verify cells and products", 2, 2)
@@ -145,16 +148,15 @@ class Loop:
         return True
 
     def _program_again(self) -> int:
-        """Only where it can help: enough cells must be out of their window that are not known to be stuck."""
-        chosen = out = 0
-        for target, read, state in zip(
-            self._programmed.targets, self.achieved, self._programmed.states, strict=False
-        ):
-            mask = np.isfinite(target)
-            chosen += int(np.count_nonzero(mask))
-            wrong = np.abs(read - target) > self._bounds.tolerance
-            out += int(np.count_nonzero(mask & wrong & ~state.stuck))
-        return self._programmed.refresh() if out >= _FEW * chosen else 0
+        """Only where it can help: enough cells of a class must be out of tolerance that are not known to be stuck."""
+        window = self._programmed.mapping.window
+        free = []
+        for index, cells in enumerate(self._programmed.cell_maps(self.achieved)):
+            stuck = self._programmed.states[index].stuck
+            free.append(replace(cells, target=np.where(stuck, np.nan, cells.target), made_up=None))
+        shares = cell_shares(free, window, self._bounds.tolerance_in(window))
+        due = any(each.cells and each.cells - each.inside >= _FEW * each.cells for each in shares.classes)
+        return self._programmed.refresh() if due else 0
 
     def _leave_dead_lines(self) -> int:
         """Treat bit lines that do not answer to products as what they are: cells without conductance."""

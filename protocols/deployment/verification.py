@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray
+from imssa_lab.contract.cell_classes import TOLERANCE, CellMap, CellShares, cell_shares
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Window
 from imssa_lab.mapping import Mapping, PlacedKernel
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
@@ -25,7 +26,8 @@ class Bounds(BaseModel):
     """What counts as a good deployment.
 
     Attributes:
-        cells: least fraction of programmed cells within `tolerance` (S) of their target by independent re-read.
+        tolerance: how far a cell may be from its target, as a fraction of the conductance window.
+        cells: least fraction of each class of programmed cells (`CellClass`) in tolerance by independent re-read.
         mvm: largest relative rms error of random and of worst-case vectors.
         kernel: largest median NRMSE over the kernels, impulse and real input.
         task_loss: largest loss of accuracy against software, as a fraction.
@@ -33,11 +35,15 @@ class Bounds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tolerance: float = Field(default=10e-6, gt=0)
-    cells: float = Field(default=0.97, ge=0, le=1)
+    tolerance: float = Field(default=TOLERANCE, ge=1e-3, le=1)
+    cells: float = Field(default=0.95, ge=0, le=1)
     mvm: float = Field(default=0.12, gt=0)
     kernel: float = Field(default=0.15, gt=0)
     task_loss: float = Field(default=0.02, ge=0)
+
+    def tolerance_in(self, window: Window) -> float:
+        """The tolerance on an array with this window, S."""
+        return self.tolerance * window.span
 
 
 @dataclass(frozen=True)
@@ -63,33 +69,40 @@ class LevelResult:
         return f"{self.level}: {verdict}, {self.requirement}: {self.measured:.4g} (bound {self.bound:.4g})"
 
 
-def verify_cells(
-    arrays: Sequence[CrossbarArray],
-    targets: Sequence[FloatArray],
-    bounds: Bounds,
-    averages: int = 8,
-) -> tuple[LevelResult, list[FloatArray]]:
-    """Level 1: an independent re-read of every programmed cell.
+def reread(arrays: Sequence[CrossbarArray], targets: Sequence[FloatArray], averages: int = 8) -> list[FloatArray]:
+    """An independent re-read of every programmed cell, S, (rows, cols) per array, NaN elsewhere.
 
     Args:
         targets: per array, S, (rows, cols), NaN where not programmed.
-
-    Returns:
-        The result and the re-read maps, S.
     """
-    maps = [
+    return [
         array.read_conductances(np.isfinite(target), averages) for array, target in zip(arrays, targets, strict=True)
     ]
-    error = np.concatenate([(read - target)[np.isfinite(target)] for read, target in zip(maps, targets, strict=True)])
-    inside = float(np.mean(np.abs(error) <= bounds.tolerance))
-    figures = {
-        "cells": float(error.size),
+
+
+def verify_cells(maps: Sequence[CellMap], window: Window, bounds: Bounds) -> tuple[LevelResult, CellShares]:
+    """Level 1: every class of programmed cells by an independent re-read, see `reread`.
+
+    A class is judged by itself, because a chip that was never programmed has all cells right that only had to stay at
+    the bottom of the window: most of them.
+
+    Returns:
+        The result, its figure that of the worst class, and the shares of all classes.
+    """
+    shares = cell_shares(maps, window, bounds.tolerance_in(window))
+    error = np.concatenate([(cells.achieved - cells.target)[np.isfinite(cells.target)] for cells in maps])
+    figures = {"cells": float(error.size)}
+    for each in (*shares.classes, shares.whole):
+        name = each.name.replace(" ", "_")
+        figures |= {f"{name}_cells": float(each.cells), f"{name}_share": each.share}
+        figures |= {f"{name}_share_never_programmed": each.null_share}
+    figures |= {
         "error_sd_S": float(error.std()),
         "error_mean_S": float(error.mean()),
         "largest_error_S": float(np.abs(error).max()),
     }
-    words = f"fraction of cells within {bounds.tolerance * 1e6:g} uS of target by re-read, at least"
-    return LevelResult("cells", inside, bounds.cells, inside >= bounds.cells, words, figures), maps
+    words = f"in tolerance (±{shares.tolerance * 1e6:.3g} uS by re-read), worst class of cells, fraction, at least"
+    return LevelResult("cells", shares.worst, bounds.cells, shares.worst >= bounds.cells, words, figures), shares
 
 
 def verify_mvm(arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds, vectors: int = 64) -> LevelResult:

@@ -132,7 +132,7 @@ def test_targets_are_programmed_and_judged_by_the_re_read(address: str, here: Pa
     targets = np.load("targets.npy")
     assert len(rows) == 64
     outside = [abs(float(row["conductance"]) - float(row["target"])) > 10e-6 for row in rows]
-    assert [row["inside"] == "False" for row in rows] == outside
+    assert [row["in_tolerance"] == "False" for row in rows] == outside
     assert done.exit_code == (3 if any(outside) else 0), done.output
     np.testing.assert_allclose([float(row["target"]) for row in rows], targets.ravel(), rtol=1e-8)
     with open_run(here / "night" / "run.h5") as run:
@@ -167,11 +167,11 @@ def test_cells_that_do_not_move_are_listed_whatever_the_loop_says(
     monkeypatch.setattr(Cells, "apply", lambda self, pulses: None)
     done = imssa("program", "targets.npy", "--array", TWIN, "--out", "night", "--recipe", "max_steps=3")
     assert done.exit_code == 3
-    assert "NOT all cells inside" in done.stdout
-    outside = [row for row in cells(here / "night") if row["inside"] == "False"]
+    assert "NOT all cells in tolerance" in done.stdout
+    outside = [row for row in cells(here / "night") if row["in_tolerance"] == "False"]
     assert len(outside) > 50
     assert {row["outcome"] for row in outside} == {"reached"}
-    assert f"{len(outside)}, of which the loop believed {len(outside)} inside" in done.stdout
+    assert f"{len(outside)}, of which the loop believed {len(outside)} in" in done.stdout
 
 
 def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(

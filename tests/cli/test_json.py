@@ -17,6 +17,7 @@ from imssa_lab.cli.shared.json_output import json_text
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.compare import differences, statistics
 from imssa_lab.report.measured.deployment_result import outcome_of
+from imssa_lab.report.measured.programmed import cell_figures
 from protocols.deployment import deployment
 from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
@@ -88,7 +89,7 @@ def test_the_text_goes_to_stderr_and_is_the_same(verb: str, run: Path) -> None:
 
 def test_what_log_commands_answer_is_what_the_run_holds(run: Path) -> None:
     with open_run(run) as opened:
-        held, summary = statistics(opened), opened.summary()
+        held, summary = statistics(opened) | cell_figures(opened), opened.summary()
     assert one_value(imssa("log", "stats", run, "--json").stdout) == held
     assert one_value(imssa("log", "show", run, "--json").stdout)["summary"] == summary
     good = one_value(imssa("log", "verify", run, "--json").stdout)
@@ -203,12 +204,17 @@ def test_program_lists_every_cell_outside(here: Path) -> None:
     assert asked.stderr.replace("one", "two") == (plain.stderr + plain.stdout).replace("one", "two")
     told = one_value(asked.stdout)
     assert told["cells"] == 64
-    assert len(told["outside"]) == round(64 * (1 - told["inside"])) > 20  # more than the table of the text shows
-    assert f"{len(told['outside'])}, of which the loop believed {told['believed_inside']} inside" in plain.stdout
+    assert (
+        len(told["out_of_tolerance"]) == round(64 * (1 - told["in_tolerance"])) > 20
+    )  # more than the table of the text shows
+    assert (
+        f"{len(told['out_of_tolerance'])}, of which the loop believed {told['believed_in_tolerance']} in"
+        in plain.stdout
+    )
     assert f"mean {1e6 * told['error_mean']:+.2f} uS, sd {1e6 * told['error_sd']:.2f} uS" in plain.stdout
     assert f"{told['pulses']}, at most {told['most_pulses']} to a cell" in plain.stdout
     targets = np.load("targets.npy")
-    for cell in told["outside"]:
+    for cell in told["out_of_tolerance"]:
         assert cell["target"] == targets[cell["word_line"], cell["bit_line"]]
         assert abs(cell["conductance"] - cell["target"]) > told["tolerance"]
 

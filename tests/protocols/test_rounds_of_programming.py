@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imssa_lab.contract.array_types import Window
+from imssa_lab.contract.cell_classes import CellMap
 from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.inference import layer_inputs
@@ -22,6 +24,7 @@ from trials import tiny
 from twin import DigitalTwin
 
 SHAPE, TOLERANCE = (16, 24), 5e-6
+BOUNDS = Bounds(tolerance=TOLERANCE / 148e-6)  # of the window of the ideal twin, 2 to 150 uS
 
 
 class Bench:
@@ -41,7 +44,7 @@ class Bench:
         self.account = Account(Budget())
         mapping = map_bundle(bundle, SHAPE, self.array.info.window, 1)
         predictor = Predictor(bundle, self.array.info, layer_inputs(bundle, tiny.sequences()[0]))
-        choices = DeploymentChoices(bounds=Bounds(tolerance=TOLERANCE), programmer=self.program)
+        choices = DeploymentChoices(bounds=BOUNDS, programmer=self.program)
         self.run = ProgrammedMapping(
             [self.array],
             self.account,
@@ -200,8 +203,11 @@ class Programmed:
         self.targets[0].flat[:150] = self.targets[1].flat[:50] = 50e-6
         self.states = [ArrayState.fresh((20, 10)) for _ in self.targets]
         self.spent, self.refreshed = False, 0
-        self.mapping = SimpleNamespace(arrays=2)
+        self.mapping = SimpleNamespace(arrays=2, window=Window(low=2e-6, high=150e-6))
         self.arrange_for_products = lambda: 0
+
+    def cell_maps(self, achieved: list[FloatArray]) -> list[CellMap]:
+        return [CellMap(target, read) for target, read in zip(self.targets, achieved, strict=True)]
 
     def refresh(self) -> int:
         self.refreshed += 1
@@ -209,7 +215,7 @@ class Programmed:
 
 
 def loop(programmed: Programmed) -> Loop:
-    choices = DeploymentChoices(bounds=Bounds(tolerance=TOLERANCE))
+    choices = DeploymentChoices(bounds=BOUNDS)
     made = Loop(tiny.bundle(), [], programmed, [], choices, lambda *_: None)  # type: ignore[arg-type]
     made.achieved = [np.where(np.isfinite(target), target, 9.0) for target in programmed.targets]
     return made

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from imssa_lab.contract.array_types import Window
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.report import measured
 from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT, outcome_of, outcome_text
 from protocols.deployment.journal import ArrayState, array_entry, read_states
+from protocols.deployment.verification import Bounds
 from twin import DigitalTwin
 
 
@@ -115,9 +117,10 @@ def strictly(text):
 def test_what_is_not_finite_is_null_in_events_and_nan_to_us(tmp_path):
     response = np.array([[1.0], [np.nan], [np.inf]])
     deployment = SimpleNamespace(
-        mapping=SimpleNamespace(shape=(1, 1)),
+        mapping=SimpleNamespace(shape=(1, 1), window=Window(low=0.0, high=1e-4)),
         targets=[np.array([[np.nan]])],
-        bounds=SimpleNamespace(tolerance=1e-5, kernel=0.1),
+        bounds=Bounds(tolerance=0.1, kernel=0.1),
+        cell_maps=[],
         predictions=np.zeros(2),
         impulses=[(response, response[:, ::-1])],
         kernel_nrmse=np.array([np.nan]),

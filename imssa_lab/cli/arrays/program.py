@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOG, CELLS, REPORT = "run.h5", "cells.csv", "report.html"
 OUTSIDE = 3
 _LISTED = 20
-_STAGE = "cells inside, as the loop reads them"
+_STAGE = "cells in tolerance, as the loop reads them"
 
 
 @takes_json
@@ -50,7 +50,7 @@ def program(
     chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Program the cells of an array to target conductances, and say which are inside by an independent re-read.
+    """Program the cells of an array to target conductances, and say which are in tolerance by an independent re-read.
 
     Exit code 3: cells are out of tolerance; they are listed, all of them in cells.csv. Ctrl-C once
     finishes the call under way, makes safe and writes the report; twice stops now.
@@ -121,7 +121,7 @@ def _logged(
 
 
 def _outside(report: ProgrammingReport) -> BoolArray:
-    """Selected cells (rows, cols) that the re-read finds outside, whatever the loop believes."""
+    """Selected cells (rows, cols) that the re-read finds out of tolerance, whatever the loop believes."""
     import numpy as np
 
     return np.asarray(report.selected & ~(np.abs(report.error) <= report.tolerance))
@@ -140,7 +140,7 @@ def _write_cells(path: Path, report: ProgrammingReport) -> None:
         report.selected,
         target=report.target,
         conductance=report.achieved,
-        inside=~_outside(report),
+        in_tolerance=~_outside(report),
         pulses=report.pulses,
         outcome=ends.reshape(report.outcome.shape),
     )
@@ -156,11 +156,11 @@ def _show(report: ProgrammingReport, folder: Path) -> None:
     outside, error = _outside(report), report.error[report.selected]
     believed = int(np.count_nonzero(outside & (report.outcome == CellOutcome.REACHED)))
     files = {name: str(folder / file) for name, file in (("log", LOG), ("cells", CELLS), ("report", REPORT))}
-    facts = facts_table("programmed" if not outside.any() else "programmed, NOT all cells inside")
-    window = f"{100 * report.within():.2f} % of {error.size} cells, within {1e6 * report.tolerance:g} uS"
+    facts = facts_table("programmed" if not outside.any() else "programmed, NOT all cells in tolerance")
+    window = f"{100 * report.within():.2f} % of {error.size} cells, tolerance {1e6 * report.tolerance:g} uS"
     for name, value in (
-        ("inside, by independent re-read", window),
-        ("outside", f"{np.count_nonzero(outside)}, of which the loop believed {believed} inside"),
+        ("in tolerance, by independent re-read", window),
+        ("out of tolerance", f"{np.count_nonzero(outside)}, of which the loop believed {believed} in"),
         ("error", f"mean {1e6 * error.mean():+.2f} uS, sd {1e6 * error.std():.2f} uS"),
         ("pulses", f"{report.pulses.sum()}, at most {report.pulses.max()} to a cell"),
         ("reads, device time", f"{report.reads}, {report.seconds:.1f} s"),
@@ -184,10 +184,10 @@ def _show(report: ProgrammingReport, folder: Path) -> None:
     answer(
         {
             "cells": error.size,
-            "inside": report.within(),
+            "in_tolerance": report.within(),
             "tolerance": report.tolerance,
-            "outside": listed,
-            "believed_inside": believed,
+            "out_of_tolerance": listed,
+            "believed_in_tolerance": believed,
             "error_mean": error.mean(),
             "error_sd": error.std(),
             "pulses": report.pulses.sum(),
@@ -203,7 +203,7 @@ def _cells_table(outside: list[dict[str, Any]], file: Path) -> Table:
     """The first of the cells out of tolerance."""
     from rich.table import Table
 
-    title = f"outside: the first {_LISTED}, all in {file}" if len(outside) > _LISTED else "outside"
+    title = f"out of tolerance: the first {_LISTED}, all in {file}" if len(outside) > _LISTED else "out of tolerance"
     table = Table("word line", "bit line", "target, uS", "holds, uS", "pulses", "the loop says", title=title)
     for cell in outside[:_LISTED]:
         levels = (f"{1e6 * cell[name]:.2f}" for name in ("target", "conductance"))

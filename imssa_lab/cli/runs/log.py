@@ -195,9 +195,10 @@ def stats(file: File) -> None:
     """
     from imssa_lab.log import open_run
     from imssa_lab.log.care.compare import statistics
+    from imssa_lab.report.measured.programmed import cell_figures
 
     with open_run(file) as run:
-        found = statistics(run)
+        found = statistics(run) | cell_figures(run)
     table = facts_table(str(file))
     for name, value in found.items():
         table.add_row(name, f"{value:.6g}")

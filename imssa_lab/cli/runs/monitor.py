@@ -158,12 +158,19 @@ class View:
     def _programmed(self) -> str:
         import numpy as np
 
+        from imssa_lab.contract.cell_classes import CellMap, cell_shares
+
         run = self._follower.run
         rows = run.records("program")
         if not rows:
             return "nothing programmed yet"
-        last = {name: run.column("program", name, rows - 1) for name in ("target", "achieved", "tolerance", "mask")}
-        chosen = last["mask"] != 0
-        error = np.abs(last["achieved"] - last["target"])[chosen]
-        share = 100 * float(np.mean(error <= last["tolerance"])) if error.size else 100.0
-        return f"last programming: {chosen.sum()} cells, {share:.1f} % within tolerance by re-read"
+        names = ("target", "achieved", "tolerance", "mask", "array")
+        last = {name: run.column("program", name, rows - 1) for name in names}
+        target = np.where(last["mask"] != 0, last["target"], np.nan)
+        window = run.infos[int(last["array"])].window
+        shares = cell_shares([CellMap(target, last["achieved"])], window, float(last["tolerance"]))
+        moved, whole = shares.classes[0], shares.whole
+        return (
+            f"last programming, in tolerance by re-read: {moved.inside} of {moved.cells} cells that had to move, "
+            f"{whole.inside} of {whole.cells} in all"
+        )

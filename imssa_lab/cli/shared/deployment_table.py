@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from imssa_lab.contract.array_types import FloatArray
+    from imssa_lab.contract.cell_classes import ClassShare
     from protocols.deployment.deployment import Deployment
 
 
@@ -49,6 +50,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "kernel_nrmse_median": float(np.median(deployment.kernel_nrmse)),
         "kernel_nrmse": deployment.kernel_nrmse.tolist(),
         "kernels_by_name": dict(deployment.kernel_ends),
+        "cells": [each.facts() for each in _classes(deployment)],
         "cells_by_outcome": _outcomes(deployment),
         "cells_not_reached": _not_reached(deployment),
         "remedies": [str(remedied) for remedied in deployment.remedies],
@@ -67,6 +69,12 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "predictions": deployment.predictions.tolist(),
     }
     return json_text(facts)
+
+
+def _classes(deployment: Deployment) -> list[ClassShare]:
+    """The programmed cells by class, those that had to move by level as well, and all of them."""
+    shares = deployment.cell_shares
+    return [] if shares is None else shares.all_parts()
 
 
 def _outcomes(deployment: Deployment) -> dict[str, int]:
@@ -133,12 +141,12 @@ def _table(
         words = f"{verdict}: {level.requirement} {level.bound:g}; is {level.measured:.4g}"
         table.add_row(f"level {level.level}", words)
     table.add_section()
-    cells = next(level for level in deployment.levels if level.level == "cells")
-    table.add_row("cells in tolerance, by re-read", f"{100 * cells.measured:.2f} % of {cells.figures['cells']:.0f}")
+    for each in _classes(deployment):
+        table.add_row(f"cells, {each.name}", str(each))
     missed = {name: count for name, count in _outcomes(deployment).items() if name != "reached"}
     if missed:
         table.add_row(
-            "cells elsewhere", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
+            "cells out of tolerance", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
         )
     table.add_row("median kernel NRMSE on real input", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
     table.add_row("programming pulses", str(deployment.pulses))

@@ -33,14 +33,16 @@ def statistics(run: Run) -> dict[str, float]:
         found |= _currents(run, table)
     outcomes = run.column("program", "outcome")
     selected = outcomes != CellOutcome.NOT_SELECTED
-    found["cells programmed"] = float(np.count_nonzero(selected))
+    found["cells asked for, over all programming calls"] = float(np.count_nonzero(selected))
     if selected.any():
         error = np.abs(run.column("program", "achieved") - run.column("program", "target"))[selected]
         bound = np.broadcast_to(run.column("program", "tolerance")[:, None, None], outcomes.shape)[selected]
-        found["share of cells within tolerance, by re-read"] = float(np.mean(error <= bound))
+        found["of these in tolerance at the end of the call, fraction"] = float(np.mean(error <= bound))
     for outcome in CellOutcome:
         if outcome is not CellOutcome.NOT_SELECTED and np.any(outcomes == outcome):
-            found[f"cells {outcome.name.lower().replace('_', ' ')}"] = float(np.count_nonzero(outcomes == outcome))
+            found[f"the loop says {outcome.name.lower().replace('_', ' ')}, cells"] = float(
+                np.count_nonzero(outcomes == outcome)
+            )
     found["failed calls"] = float(len(run.events("failed")))
     found["wire bytes"] = float(run.rows("wire", "data"))
     return found

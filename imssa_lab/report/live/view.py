@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.cell_classes import TOLERANCE, had_to_move, in_tolerance
 from imssa_lab.contract.errors import LogError
 from imssa_lab.log.file.writer_presence import presence
 from imssa_lab.log.read.follower import Follower, Seen
@@ -28,7 +29,6 @@ _AT_ONCE = 400
 """Records that one look takes in, so that a page that was opened late catches up while it shows something."""
 _LOOK_BACK = 2000
 _CURVE = 400
-_OF_WINDOW = 0.05
 MICRO = 1e6
 
 
@@ -40,7 +40,7 @@ class LiveView:
 
     Args:
         within: S, what counts as reached on the yield curve; None for the tolerance of the newest finished
-            programming, or 5 % of the window before there is one.
+            programming, or `TOLERANCE` of the window before there is one.
     """
 
     def __init__(self, path: str | Path, within: float | None = None) -> None:
@@ -168,7 +168,7 @@ class LiveView:
         done = run.records("program")
         if done:
             return float(run.column("program", "tolerance", done - 1))
-        return _OF_WINDOW * self._infos[index].window.span
+        return TOLERANCE * self._infos[index].window.span
 
     def _take_events(self) -> None:
         run = self._follower.run
@@ -217,10 +217,11 @@ class LiveView:
         self._now[index][mask] = conductances(run, row)[mask]
         if self._cell is not None and self._cell["array"] == index and mask[self._cell["row"], self._cell["col"]]:
             self._cell["conductance"] = MICRO * float(self._now[index][self._cell["row"], self._cell["col"]])
-        wanted = np.isfinite(self._target[index])
+        tolerance = self._tolerance(run, index)
+        # the others are in tolerance before the first pulse
+        wanted = had_to_move(self._target[index], self._infos[index].window, tolerance)
         if wanted.any():
-            error = np.abs(self._now[index] - self._target[index])[wanted]
-            share = 100 * float(np.mean(error <= self._tolerance(run, index)))
+            share = 100 * float(in_tolerance(self._target[index], self._now[index], tolerance)[wanted].mean())
             self._curves[index].append((self._pulses[index], share))
 
     def _pulsed(self, run: Run, index: int, row: int) -> None:

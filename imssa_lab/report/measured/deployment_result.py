@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.array_types import BoolArray, FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.log.run import Run
 
@@ -46,6 +46,7 @@ class Outcome(FrozenArrays):
     Attributes:
         result: the object of the event `result`, as in result.json; record: the number of that event.
         targets: per array, S, (rows, cols), NaN where nothing belongs; tolerance: S.
+        kernels, made_up: per array, see `CellMap`; empty in files of earlier versions.
         task_tests: test sequences; kernel_bound: of the median NRMSE.
         responses: of the best, the median, the 90th percentile and the worst kernel.
     """
@@ -54,6 +55,8 @@ class Outcome(FrozenArrays):
     record: int
     targets: list[FloatArray]
     tolerance: float
+    kernels: list[BoolArray]
+    made_up: list[BoolArray]
     task_tests: int
     kernel_bound: float
     responses: list[Response]
@@ -65,7 +68,9 @@ def outcome_text(deployment: Deployment) -> str:
         {
             "shape": deployment.mapping.shape,
             "targets": [_packed(target) for target in deployment.targets],
-            "tolerance": deployment.bounds.tolerance,
+            "tolerance": deployment.bounds.tolerance_in(deployment.mapping.window),
+            "kernels": [_packed(cells.kernels) for cells in deployment.cell_maps if cells.kernels is not None],
+            "made_up": [_packed(cells.made_up) for cells in deployment.cell_maps if cells.made_up is not None],
             "task_tests": len(deployment.predictions),
             "kernel_bound": deployment.bounds.kernel,
             "responses": [
@@ -99,6 +104,8 @@ def outcome_of(run: Run) -> Outcome | None:
         record=record,
         targets=[_unpacked(packed, stored["shape"]) for packed in stored["targets"]],
         tolerance=float(stored["tolerance"]),
+        kernels=[_unpacked(packed, stored["shape"]) != 0 for packed in stored.get("kernels", [])],
+        made_up=[_unpacked(packed, stored["shape"]) != 0 for packed in stored.get("made_up", [])],
         task_tests=int(stored["task_tests"]),
         kernel_bound=float(stored["kernel_bound"]),
         responses=[
@@ -147,7 +154,7 @@ def ranked(deployment: Deployment) -> list[Response]:
     return found
 
 
-def _packed(values: FloatArray) -> str:
+def _packed(values: FloatArray | BoolArray) -> str:
     return base64.b64encode(zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes())).decode()
 
 

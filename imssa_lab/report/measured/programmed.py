@@ -8,6 +8,7 @@ import numpy as np
 import xarray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
+from imssa_lab.contract.cell_classes import CellMap, CellShares, cell_shares, in_tolerance
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.deployment_result import outcome_of
 from imssa_lab.report.measured.run_columns import columns
@@ -22,8 +23,10 @@ def programmed(run: Run) -> xarray.Dataset:
     Returns:
         `target` and `achieved` in S, `outcome` (`CellOutcome`), `pulses`, each (array, row, col), NaN or 0 where
         nothing was programmed; `tolerance` in S and `record`, the number of the newest record that `achieved` comes
-        from, each (array). `achieved` is the last reading of a cell outside any programming loop. After a
-        deployment `target` is what the deployment says it wanted, otherwise what the last programming asked for.
+        from, each (array). `kernel` are cells of kernels (all where the log does not say), `made_up` stuck cells
+        whose partner takes over the difference, each (array, row, col). `achieved` is the last reading of a cell
+        outside any programming loop. After a deployment `target` is what the deployment says it wanted, otherwise
+        what the last programming asked for.
 
     Raises:
         LogError: damaged records.
@@ -39,8 +42,12 @@ def programmed(run: Run) -> xarray.Dataset:
             into[index][chosen] = one[name][chosen]
         pulses[index][chosen] += one["pulses"][chosen]
         tolerance[index], record[index] = float(one["tolerance"]), int(one["seq"])
+    kernel, made_up = np.ones(shape, np.bool_), np.zeros(shape, np.bool_)
     found = outcome_of(run)
     if found is not None:
+        for flags, maps in ((kernel, found.kernels), (made_up, found.made_up)):
+            for index, marks in enumerate(maps):
+                flags[index] = marks
         for index, wanted in enumerate(found.targets):
             target[index] = wanted
             achieved[index] = np.where(np.isfinite(wanted), achieved[index], np.nan)
@@ -51,7 +58,13 @@ def programmed(run: Run) -> xarray.Dataset:
             values, record[index] = newer
             achieved[index] = np.where(np.isfinite(values), values, achieved[index])
     kept = np.flatnonzero(np.isfinite(target).any(axis=(1, 2)))
-    return _dataset(kept, target, achieved, outcome, pulses, tolerance, record).assign_attrs(run=str(run.path))
+    dims = ("array", "row", "col")
+    more = {"kernel": (dims, kernel[kept]), "made_up": (dims, made_up[kept])}
+    return (
+        _dataset(kept, target, achieved, outcome, pulses, tolerance, record)
+        .assign(more)
+        .assign_attrs(run=str(run.path))
+    )
 
 
 _COLUMNS = ("seq", "array", "mask", "target", "achieved", "outcome", "pulses", "tolerance")
@@ -70,9 +83,39 @@ def of_arrays(
 
 
 def inside(data: xarray.Dataset) -> BoolArray:
-    """Cells within the tolerance of their array, (array, row, col); False where nothing was programmed."""
-    error = data["achieved"].values - data["target"].values
-    return np.asarray(np.abs(error) <= data["tolerance"].values[:, None, None])
+    """Cells in the tolerance of their array, (array, row, col); False where nothing was programmed."""
+    return np.stack(
+        [
+            in_tolerance(one["target"].values, one["achieved"].values, float(one["tolerance"]))
+            for one in (data.isel(array=place) for place in range(data.sizes["array"]))
+        ]
+    )
+
+
+def shares(run: Run, data: xarray.Dataset) -> CellShares | None:
+    """The programmed cells of all arrays by class; None where nothing was programmed.
+
+    Args:
+        data: what `programmed` made of the run.
+    """
+    found = []
+    for place, index in enumerate(data["array"].values.tolist()):
+        one = data.isel(array=place)
+        cells = CellMap(*(one[name].values for name in ("target", "achieved", "kernel", "made_up")))
+        found.append(cell_shares([cells], run.infos[index].window, float(one["tolerance"])))
+    return CellShares.merged(found) if found else None
+
+
+def cell_figures(run: Run) -> dict[str, float]:
+    """Programmed cells by class in numbers, by name: how many, and how many the last reading found in tolerance."""
+    found = shares(run, programmed(run))
+    figures: dict[str, float] = {}
+    for part in [] if found is None else found.all_parts():
+        figures[f"programmed cells, {part.name}"] = float(part.cells)
+        figures[f"in tolerance by the last reading, {part.name}"] = float(part.inside)
+        if part.made_up:
+            figures[f"made up for by their partner, {part.name}"] = float(part.made_up)
+    return figures
 
 
 def _dataset(
