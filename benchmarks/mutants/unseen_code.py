@@ -46,8 +46,9 @@ def _unseen(tree: ast.Module) -> Iterator[ast.expr | ast.stmt]:
                 yield node
             case ast.Call(func=ast.Name(id="zip")):
                 yield from (one.value for one in node.keywords if one.arg == "strict")
-            case ast.JoinedStr():  # plural endings and the like
+            case ast.JoinedStr():  # plural endings and the like; factors of a unit, of which few digits are shown
                 yield from (one for one in ast.walk(node) if isinstance(one, ast.IfExp) and _is_text(one.body))
+                yield from (one for one in ast.walk(node) if isinstance(one, ast.Constant) and _is_large(one.value))
             case ast.If() if _last_name(node.test) == "TYPE_CHECKING":
                 yield from node.body
             case ast.Raise():
@@ -66,6 +67,11 @@ def _formatted(node: ast.AST) -> Iterator[ast.expr]:
             yield below
         elif isinstance(below, ast.IfExp) and (_is_text(below.body) or _is_text(below.orelse)):
             yield below
+
+
+def _is_large(value: object) -> bool:
+    """Whether one more or less changes a number by less than the six digits that texts have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= 1e5
 
 
 def _is_text(node: ast.expr) -> bool:
