@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from drivers.deadline import Deadline
-from imssa_lab.contract.errors import InstrumentError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import InstrumentError, LinkCorrupt, LinkError, LinkLost, LinkTimeout, WrongProcess
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,8 @@ Handshake = Callable[[Exchange], None]
 class Link:
     """A stream in step with its instrument. Any thread may use it; exchanges come one after another.
 
-    A child process that came by a fork may not: its exchanges are refused, and the parent goes on.
+    A child process that came by a fork may not: its exchanges are refused, what it closes stays open, and the parent
+    goes on.
 
     An exchange that fails leaves the link *poisoned*: before its next use what is under way is drained and the
     handshake repeated. If that fails, the exchange that needed it fails and nothing was sent for it.
@@ -178,7 +179,7 @@ class Link:
     def held(self, timeout: float | None = None) -> Iterator[None]:
         """Keep other threads out for several exchanges."""
         if os.getpid() != self._process:  # the parent and its child would get each other's answers
-            raise LinkError(
+            raise WrongProcess(
                 f"{self.name}: opened by process {self._process}, asked by its child {os.getpid()}; nothing was "
                 "sent; a child opens an array of its own"
             )
@@ -233,7 +234,8 @@ class Link:
     def _close(self, why: str) -> None:
         if not self._closed:
             self._closed = why
-            self._stream.close()
+            if os.getpid() == self._process:  # a child would say goodbye in its parent's name
+                self._stream.close()
 
     def _resynchronise(self, deadline: Deadline) -> None:
         """Drain, then shake hands; some tries, as a late answer may come in between.

@@ -13,6 +13,7 @@ from imssa_lab.contract.array_types import PulseLimits as PulseLimits
 from imssa_lab.contract.array_types import Pulses as Pulses
 from imssa_lab.contract.array_types import Readout as Readout
 from imssa_lab.contract.array_types import Window as Window
+from imssa_lab.contract.errors import ArrayStopped as ArrayStopped
 from imssa_lab.contract.errors import BundleError as BundleError
 from imssa_lab.contract.errors import CalibrationError as CalibrationError
 from imssa_lab.contract.errors import ConfigError as ConfigError
@@ -31,6 +32,7 @@ from imssa_lab.contract.errors import NotConverged as NotConverged
 from imssa_lab.contract.errors import ReplayMismatch as ReplayMismatch
 from imssa_lab.contract.errors import TrainingError as TrainingError
 from imssa_lab.contract.errors import WrongInstrument as WrongInstrument
+from imssa_lab.contract.errors import WrongProcess as WrongProcess
 from imssa_lab.contract.hal import CrossbarArray as CrossbarArray
 from imssa_lab.contract.hal import Programmer as Programmer
 from imssa_lab.contract.programming_report import CellOutcome as CellOutcome

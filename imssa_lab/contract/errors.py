@@ -40,6 +40,14 @@ class WrongInstrument(LinkError):
     """The other end is not the instrument that the address promised."""
 
 
+class WrongProcess(LinkError):
+    """An array was used, or would be, in another process than the one that opened it."""
+
+
+class ArrayStopped(ImssaError):
+    """Another thread has made the array safe: it takes no calls until somebody rearms it."""
+
+
 class InstrumentError(ImssaError):
     """An error that the instrument itself reported.
 

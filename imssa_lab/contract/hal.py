@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NoReturn, Protocol, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,7 +32,7 @@ from imssa_lab.contract.array_types import (
 )
 from imssa_lab.contract.checks import arguments, containers, incoming
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
-from imssa_lab.contract.errors import ImssaError, LimitError
+from imssa_lab.contract.errors import ImssaError, LimitError, WrongProcess
 from imssa_lab.contract.notebook import facts_html
 from imssa_lab.contract.programming_report import CellOutcome, ProgrammingReport
 from imssa_lab.contract.safe_stop import SafeStop
@@ -68,7 +68,10 @@ class CrossbarArray(ABC):
     """A crossbar of memristive cells: rows are word lines (inputs), columns are bit lines (outputs).
 
     Use it as a context manager: leaving the block, by whatever way, makes the array safe and closes it; inside,
-    a first Ctrl-C or SIGTERM waits for the hardware call under way, a second does not.
+    a first Ctrl-C, SIGTERM or SIGHUP waits for the hardware call under way, a second does not.
+
+    Calls of several threads come one after another. A forked child cannot use the array of its parent, and leaves it
+    alone when it ends.
     """
 
     def __init_subclass__(cls) -> None:
@@ -81,7 +84,7 @@ class CrossbarArray(ABC):
         self._info = info
         self._calibration = calibration
         self._closed = False
-        self._safe_stop = SafeStop(info.name)
+        self._safe_stop = SafeStop(info.name, self._make_safe)
 
     # ---- what it is
 
@@ -96,6 +99,8 @@ class CrossbarArray(ABC):
 
         It may stand still between calls, as in a record; to let time pass, use `wait`.
         """
+        if self._safe_stop.gate.barred:
+            self._safe_stop.gate.require_own_process()
         return incoming.device_time(self._info, self._time())
 
     @property
@@ -125,6 +130,7 @@ class CrossbarArray(ABC):
         Raises:
             LimitError: a limit is above the present one, or the instrument cannot read at less; nothing has changed.
         """
+        self._safe_stop.gate.require_own_process()
         now = self._info.limits
         pairs = [(limits.read_voltage, now.read_voltage)]
         for kind in PulseKind:
@@ -241,6 +247,8 @@ class CrossbarArray(ABC):
         """
         chosen = self._mask(mask)
         wanted = arguments.targets(self._info, target, chosen)
+        with self._call():  # refused before a programmer notes anything of it
+            pass
         return incoming.report(self._info, self._program(programmer, np.where(chosen, wanted, np.nan), chosen))
 
     def wait(self, seconds: float) -> None:
@@ -252,22 +260,41 @@ class CrossbarArray(ABC):
         passing = containers.number(seconds, f"{self._info.name}: cannot wait", "s")
         if not (math.isfinite(passing) and passing >= 0):
             raise LimitError(f"{self._info.name}: cannot wait {seconds!r} s; give a finite time of 0 s or more")
-        with self._call():
+        with self._pause():
             self._wait(passing)
 
     def make_safe(self) -> None:
-        """All outputs to zero and grounded; a first Ctrl-C waits until they are."""
-        with self._safe_stop:
+        """All outputs to zero and grounded; a first Ctrl-C waits until they are.
+
+        Beside other threads that have used the array and live, it stops these: the call under way is waited for, for
+        half a second where it does not end, and every later call of any thread raises ArrayStopped until `rearm`.
+
+        Raises:
+            WrongProcess: this is a forked child of the process that opened the array; nothing was sent.
+        """
+        with self._safe_stop.grounding():
             self._make_safe()
 
+    def rearm(self) -> None:
+        """Take calls again after a stop; threads that have not heard of it yet are still refused once."""
+        self._safe_stop.gate.rearm()
+
     def close(self) -> None:
-        """Make safe and let go of the instrument; a second call does nothing."""
-        if not self._closed:
+        """Make safe and let go of the instrument; a second call does nothing, nor does one in a forked child."""
+        if not (self._closed or self._safe_stop.gate.abroad):
             self._closed = True
             try:
                 self.make_safe()
             finally:
                 self._close()
+                self._safe_stop.gate.ground_due = False
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """An open instrument cannot be copied, nor go to another process."""
+        raise WrongProcess(
+            f"{self._info.name}: an array holds its instrument and cannot be copied or sent to another process; "
+            "send the address and open it there with open_array(...)"
+        )
 
     def __enter__(self) -> Self:
         self._safe_stop.install()
@@ -347,9 +374,19 @@ class CrossbarArray(ABC):
     # ---- checks
 
     def _call(self) -> AbstractContextManager[None]:
+        """Around a hardware call; it comes in turn, and not at all where the array was stopped."""
+        if self._closed:
+            self._require_open()
+        return self._safe_stop
+
+    def _pause(self) -> AbstractContextManager[None]:
+        """Around a call that only lets time pass: other threads need not wait for it."""
+        self._require_open()
+        return self._safe_stop.idle()
+
+    def _require_open(self) -> None:
         if self._closed:
             raise ImssaError(f"{self._info.name} is closed; open it again with open_array(...)")
-        return self._safe_stop
 
     def _mask(self, mask: object) -> BoolArray:
         return arguments.mask(self._info, mask)

@@ -18,6 +18,7 @@ from imssa_lab.contract.hal import (
     Pulses,
     Readout,
 )
+from imssa_lab.contract.safe_stop import SafeStop
 
 # A wrapper acts on the backend half of the array inside it.
 # ruff: noqa: SLF001
@@ -35,12 +36,13 @@ class Wrapper(CrossbarArray):
     def __init__(self, array: CrossbarArray) -> None:
         super().__init__(array.info, array.calibration)
         self._array = array
+        self._safe_stop = SafeStop(array.info.name, self._make_safe, array._safe_stop)
 
     # ---- what a wrapper may override
 
     def _around(self, call: str) -> AbstractContextManager[None]:
         """Around one call and its hooks; `call` is the table of the log that such calls go to."""
-        return self._array._call()
+        return self._array._pause() if call == "waits" else self._array._call()
 
     def _after_products(self, voltages: FloatArray, readout: Readout) -> None:
         """`readout` (n, cols) was read for `voltages` (n, rows) in V."""

@@ -14,7 +14,8 @@ from twin import DigitalTwin
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, None)])
 def test_a_signal_after_a_call_stops_at_once(signum: int, status: int | None) -> None:
     """The status is that of a shell: 128 and the signal."""
-    stop = SafeStop("chip")
+    chip = DigitalTwin(shape=(2, 2))
+    stop = SafeStop("chip", chip.make_safe)
     stop.install()
     try:
         with stop:

@@ -21,7 +21,7 @@ except ImportError as error:
         f'imssa_lab.contract.testing needs pytest ({error}): pip install "imssa-lab[testing]"'
     ) from error
 
-for _name in ("electrodes", "suite"):  # so that a failure shows what was compared
+for _name in ("electrodes", "other_threads", "suite"):  # so that a failure shows what was compared
     pytest.register_assert_rewrite(f"imssa_lab.contract.testing.{_name}")
 
 from imssa_lab.contract.testing.suite import ContractSuite, Run, Script  # noqa: E402

@@ -22,6 +22,7 @@ from imssa_lab.contract.hal import (
     Pulses,
 )
 from imssa_lab.contract.testing.electrodes import ElectrodeSuite, Run, Script
+from imssa_lab.contract.testing.other_threads import OtherThreadsSuite
 
 __all__ = ["ContractSuite", "Run", "Script"]
 
@@ -93,7 +94,7 @@ def lines(ideal: FloatArray, measured: FloatArray) -> tuple[FloatArray, FloatArr
     return slope, offset, np.sqrt(np.sum(left**2, axis=0) / (len(ideal) - 2) / power)
 
 
-class ContractSuite(ElectrodeSuite):
+class ContractSuite(ElectrodeSuite, OtherThreadsSuite):
     """The contract as tests: a subclass in a test file says how to open an array, and pytest runs all of them.
 
     A subclass overrides the fixture `array` with one that returns a freshly opened array of at least 4 x 4 cells;

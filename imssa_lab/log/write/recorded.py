@@ -103,7 +103,7 @@ class Recorded(Wrapper):
     def _around(self, call: str) -> Iterator[None]:
         """Around a call to the array inside and its record: a signal waits until both are done."""
         self._safely(self._log.check)
-        with self._array._call():
+        with super()._around(call):
             try:
                 yield
             except LogError:
