@@ -12,6 +12,7 @@ import numpy as np
 from imssa_lab.log.read.follower import in_words
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
+from imssa_lab.report.event_words import event_words
 
 _LONGEST = 300
 
@@ -35,7 +36,7 @@ def cited_records(run: Run, numbers: Iterable[int]) -> list[CitedRecord]:
         LogError: damaged records.
     """
     wanted = np.unique(np.fromiter(numbers, dtype=np.int64))
-    events = {seq: f"{kind}: {text}" for seq, kind, text in run.numbered_events()}
+    events = {seq: f"{kind}: {event_words(kind, text, _LONGEST)}" for seq, kind, text in run.numbered_events()}
     found = []
     for table in (name for name in TABLES if "seq" in TABLES[name]):
         seqs = run.column(table, "seq").astype(np.int64)

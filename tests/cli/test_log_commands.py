@@ -83,6 +83,24 @@ def test_monitor_shows_what_is_there(run):
     assert "in tolerance by re-read" in text
 
 
+def test_monitor_waits_for_a_run_that_has_not_begun(tmp_path, monkeypatch):
+    path, waits = tmp_path / "later.h5", []
+
+    def begun(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            with record(path, [Chip()], {}) as (array,):
+                array.wait(1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", begun)
+        done = imssa("monitor", path)
+    assert done.exit_code == 0, done.output
+    assert len(waits) >= 3
+    assert "later.h5 to be begun" in " ".join(done.stderr.split())
+    assert imssa("monitor", "--once", tmp_path / "never.h5").exit_code == 1
+
+
 def test_monitor_tells_the_rate_of_all_records_and_names_few_chips(tmp_path):
     """More records than the first look takes in, all of them within a moment."""
     path = tmp_path / "fast.h5"

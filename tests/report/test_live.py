@@ -133,6 +133,12 @@ def test_the_view_shows_what_the_cells_hold(night):
             assert state["within"] == pytest.approx(1e6 * float(one["tolerance"]))
         assert state["state"] == "ended"
         assert state["calls"]["program"]["records"] == 2
+        assert state["progress"] == {
+            "wanted": one["target"].count(),
+            "read": one["target"].count(),
+            "pulses": int(one["pulses"].sum()),
+        }
+        assert not [event for event in state["events"] if "{" in event["text"]]
 
 
 @pytest.fixture(scope="module")

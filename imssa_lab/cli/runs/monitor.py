@@ -14,6 +14,8 @@ from imssa_lab.cli.shared.session import console
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from imssa_lab.log.read.follower import Follower, Seen
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 8
 _NAMED = 3  # chips
+_LOOK_FOR_FILE = 0.2  # s
 HOST = "127.0.0.1"
 _LOOK_BACK = 1000  # records of each kind that the first look takes in
 
@@ -35,10 +38,14 @@ def monitor(
 ) -> None:
     """Watch a run: how many calls of each kind and how fast, what was programmed, the last events.
 
+    Waits for a run that has not begun yet, except with --once.
+
     With --web: the map as it fills, the yield, the cell at work, the link, and a button that makes the array safe.
 
     Example: imssa monitor --once imssa-demo/run.h5
     """
+    if not once:
+        wait_for(file)
     if web:
         serve(file, port, None if within is None else 1e-6 * within)
         return
@@ -59,6 +66,15 @@ def monitor(
                 if follower.ended:
                     break
                 time.sleep(period)
+
+
+def wait_for(file: Path) -> None:
+    """Wait until another process has begun the run."""
+    if file.exists():
+        return
+    console(stderr=True).print(f"waiting for {file} to be begun; Ctrl-C ends the monitor", markup=False)
+    while not file.exists():
+        time.sleep(_LOOK_FOR_FILE)
 
 
 def serve(file: Path, port: int, within: float | None) -> None:
@@ -99,22 +115,32 @@ class View:
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
         self._recent: deque[Seen] = deque()
-        self._events: deque[Seen] = deque(maxlen=_EVENTS)
+        self._events: list[tuple[float, str]] = []
         self._device_time = 0.0
         self._last: Seen | None = None
 
     def look(self) -> None:
         """Take in what is new."""
-        for record in self._follower.new():
+        new = self._follower.new()
+        if any(record.table == "events" for record in new):
+            self._events = [*self._events, *self._worded(new)][-_EVENTS:]
+        for record in new:
             self._recent.append(record)
-            if record.table == "events":
-                self._events.append(record)
             if math.isfinite(record.device_time):
                 self._device_time = record.device_time
             self._last = record
         now = time.time()
         while self._recent and self._recent[0].wall_time < now - _SPAN:
             self._recent.popleft()
+
+    def _worded(self, new: Sequence[Seen]) -> list[tuple[float, str]]:
+        """When, and what happened, of the last events among these records."""
+        from imssa_lab.report.event_words import event_words
+
+        events = self._follower.run.numbered_events()
+        texts = {seq: f"{kind}: {event_words(kind, text)}" for seq, kind, text in events}
+        # the records of an event of several parts are one text, under the number of the last one
+        return [(one.wall_time, texts[one.seq]) for one in new if one.table == "events" and one.seq in texts]
 
     def picture(self) -> RenderableType:
         """All of it for the terminal."""
@@ -139,7 +165,7 @@ class View:
                 calls.add_row(table, str(count), f"{rates.get(table, 0.0):.1f}")
         calls.add_row("wire", f"{run.records('wire')} messages", "")
         lines = [Text(self._programmed())]
-        lines += [Text(f"{time.strftime('%H:%M:%S', time.localtime(e.wall_time))}  {e.text}") for e in self._events]
+        lines += [Text(f"{time.strftime('%H:%M:%S', time.localtime(when))}  {words}") for when, words in self._events]
         if self._last is not None:
             lines.append(Text(f"last: record {self._last.seq}, {self._last.table}, {self._last.text}"))
         return Group(head, calls, *lines)
@@ -163,7 +189,8 @@ class View:
         run = self._follower.run
         rows = run.records("program")
         if not rows:
-            return "nothing programmed yet"
+            calls = run.records("pulses")
+            return f"{calls} calls of pulses; no programming has ended yet" if calls else "nothing programmed yet"
         names = ("target", "achieved", "tolerance", "mask", "array")
         last = {name: run.column("program", name, rows - 1) for name in names}
         target = np.where(last["mask"] != 0, last["target"], np.nan)

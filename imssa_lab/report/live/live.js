@@ -72,9 +72,13 @@ function show(now) {
       `on ${cell.cells} ${cell.cells === 1 ? "cell" : "cells"}`;
   }
   const failed = Object.entries(now.link.failed).map(([kind, count]) => `${count} ${kind}`);
-  by("link").textContent = failed.length ? failed.join(", ") : "good";
+  by("link").textContent = failed.length ? failed.join(", ") : there ? "no call failed" : "no session";
   by("link-more").textContent = now.link.messages ?
-    `${now.link.messages} messages, the last ${now.link.last_age.toFixed(0)} s ago` : "no wire: in this process";
+    `${now.link.messages} messages, the last ${now.link.last_age.toFixed(0)} s ago` : "no wire in the log";
+  const {wanted, read, pulses} = now.progress;
+  by("progress").textContent = wanted ?
+    `${wanted} cells have a target, ${read} of them were read; ${pulses} pulses to cells so far` :
+    pulses ? `${pulses} pulses to cells so far, without a target` : "nothing programmed yet";
   if (by("array").length !== now.arrays.length + 1) {
     const names = ["the one at work", ...now.arrays.map((name, number) => `${number}: ${name}`)];
     by("array").replaceChildren(...names.map((name, number) => new Option(name, number ? number - 1 : "")));

@@ -19,6 +19,7 @@ from imssa_lab.log.read.follower import Follower, Seen
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 from imssa_lab.log.write.programming_events import AIM, read_aim
+from imssa_lab.report.event_words import event_words
 from imssa_lab.report.measured.programmed import conductances
 from imssa_lab.report.measured.run_columns import columns
 
@@ -141,6 +142,7 @@ class LiveView:
             "now": _values(self._now[index]),
             "target": _values(self._target[index]),
             "within": MICRO * self._tolerance(run, index),
+            "progress": self._progress(index),
             "curve": _thinned(self._curves[index]),
             "cell": self._cell,
             "events": list(self._events),
@@ -161,6 +163,12 @@ class LiveView:
             started = float(run.file.attrs["started"])
             age = max(0.0, time.time() - started - int(run.column("wire", "t_ns", messages - 1)) / 1e9)
         return {"messages": messages, "last_age": age, "failed": dict(self._failed)}
+
+    def _progress(self, index: int) -> dict[str, int]:
+        """Cells with a target, those of them that were read, and the pulses that cells have had in this run."""
+        wanted = np.isfinite(self._target[index])
+        read = wanted & np.isfinite(self._now[index])
+        return {"wanted": int(wanted.sum()), "read": int(read.sum()), "pulses": self._pulses[index]}
 
     def _tolerance(self, run: Run, index: int) -> float:
         if self._within is not None:
@@ -183,11 +191,9 @@ class LiveView:
         for seq, kind, text in events:
             if kind == AIM:
                 self._aim(text)
-                text = "programming begins"
             if kind == "failed":
                 self._failed[_error_of(text)] += 1
-            said = text if len(text) <= 160 else f"{text[:160]} ..."
-            self._events.append({"seq": seq, "kind": kind, "text": said, "wall_time": walls[seq]})
+            self._events.append({"seq": seq, "kind": kind, "text": event_words(kind, text), "wall_time": walls[seq]})
 
     def _aim(self, text: str) -> None:
         index, target = read_aim(text)
