@@ -33,6 +33,7 @@ def read(tmp_path: Path, content: str | bytes, name: str = "data.csv", **options
         ("\ufeff" + text(), {}),
         (text().replace(",", ", "), {}),
         (text().replace("\n", "\r\n"), {}),
+        (text().replace("\n", "\n   \n\n", 3), {}),
         ("# bench 3\n# by me\n" + text(), {}),
         ("# " + text(), {}),
         ("# bench 3\n# " + text(), {}),
@@ -44,7 +45,7 @@ def read(tmp_path: Path, content: str | bytes, name: str = "data.csv", **options
     ],
 )
 def test_what_can_be_read_is_read_the_same(tmp_path: Path, content: str, options: dict[str, object]) -> None:
-    """Byte-order marks, blanks after commas, Windows line ends, comments, the header of numpy.savetxt, separators."""
+    """Byte-order marks, blanks, Windows line ends, lines of blanks, comments, the header of numpy.savetxt."""
     found = read(tmp_path, content, **options)
     expected = np.array(ROWS)
     for column, (role, scale) in enumerate((("cell", 1), ("time", 1), ("initial", 1e-6), ("conductance", 1e-6))):
@@ -113,3 +114,38 @@ def test_decimal_addresses_of_a_workbook_are_refused(tmp_path: Path) -> None:
     pandas.DataFrame({"cell": [3.1, 3.2], "conductance": [50.0, 51.0]}).to_excel(tmp_path / "a.xlsx", index=False)
     with pytest.raises(DataError, match=r"3\.1 and 3\.10 are equal"):
         read_table(tmp_path / "a.xlsx", Reading(units={"conductance": "uS"}))
+
+
+PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
+
+
+@pytest.mark.parametrize(
+    ("role", "units"),
+    [
+        ("conductance", "S mS uS µS nS"),
+        ("resistance", "Ohm kOhm MOhm"),
+        ("current", "A mA uA µA nA"),
+        ("voltage", "V mV"),
+        ("time", "s ms us"),
+    ],
+)
+def test_units_are_those_of_their_prefixes(tmp_path: Path, role: str, units: str) -> None:
+    base = units.split()[0]
+    for unit in units.split():
+        factor = PREFIXES[unit.removesuffix(base)]
+        small = 1e4 if role == "resistance" else 2e-3
+        values = np.array([1.0, 2.0, 4.0]) * small / factor
+        (tmp_path / "data.csv").write_text(
+            f"cell,{role}\n" + "".join(f"{k},{v!r}\n" for k, v in enumerate(values.tolist()))
+        )
+        found = read_table(tmp_path / "data.csv", Reading(units={role: unit}))
+        assert found[role] == pytest.approx(np.array([1.0, 2.0, 4.0]) * small, rel=1e-12), unit
+        if role == "resistance":
+            assert found["conductance"] == pytest.approx(1 / (np.array([1.0, 2.0, 4.0]) * small), rel=1e-12)
+
+
+def test_minutes_and_hours_are_taken_as_times(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("cell,time\n1,2\n2,3\n")
+    for unit, factor in (("min", 60.0), ("h", 3600.0)):
+        found = read_table(tmp_path / "data.csv", Reading(units={"time": unit}))
+        assert found["time"].tolist() == [2 * factor, 3 * factor]
