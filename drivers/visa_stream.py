@@ -7,13 +7,8 @@ reads ahead; so its socket is first asked whether a step can be taken without wa
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
 import socket
-import struct
-import sys
-import termios
 from typing import TYPE_CHECKING, Any
 
 import pyvisa
@@ -23,6 +18,7 @@ from pyvisa.constants import InterfaceType, ResourceAttribute, StatusCode
 from drivers.deadline import Deadline
 from drivers.links import Stream
 from imssa_lab.contract.errors import ConfigError, LinkError, LinkLost, LinkTimeout
+from imssa_lab.contract.operating_system import Ready, bytes_there, limit_sending
 
 if TYPE_CHECKING:
     from pyvisa.resources import MessageBasedResource
@@ -159,13 +155,11 @@ class _SocketStream:
         self._opened: MessageBasedResource | None = opened
         self._library = opened.visalib
         self._session = opened.session
-        self._file = wire.fileno()
+        self._wire = wire
         # a send that poll allowed can still wait when less is free than a piece: bound that too
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 1, 0))
+        limit_sending(wire, 1)
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(self._file, select.POLLIN)
-        self._writable.register(self._file, select.POLLOUT)
+        self._readable, self._writable = Ready(wire.fileno()), Ready(wire.fileno(), write=True)
         refused = wire.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if refused:
             self.close()
@@ -184,17 +178,20 @@ class _SocketStream:
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
         self._await(self._readable, deadline, "no byte came")
-        there = self._there()
+        try:
+            there = bytes_there(self._wire, limit)
+        except OSError as error:
+            raise self._lost(error) from error
         if not there:
             raise self._lost("it closed the connection")
         try:
-            data, _ = self._library.read(self._session, min(there, limit))
+            data, _ = self._library.read(self._session, there)
         except (pyvisa.errors.Error, OSError) as error:
             raise self._lost(error) from error
         return bytes(data)
 
     def pending(self) -> bool:
-        return self._opened is not None and bool(self._readable.poll(0))
+        return self._opened is not None and bool(self._readable(0))
 
     def clear(self, deadline: Deadline) -> bool:
         return False
@@ -204,18 +201,11 @@ class _SocketStream:
         if opened is not None:
             opened.close()
 
-    def _await(self, event: select.poll, deadline: Deadline, so_far: str) -> None:
+    def _await(self, event: Ready, deadline: Deadline, so_far: str) -> None:
         if self._opened is None:
             raise LinkLost(f"{self.name}: closed")
-        if not event.poll(deadline.milliseconds()):
+        if not event(deadline.milliseconds()):
             raise LinkTimeout(f"{self.name}: {deadline.seconds:g} s passed and {so_far}")
-
-    def _there(self) -> int:
-        try:
-            answer = fcntl.ioctl(self._file, termios.FIONREAD, b"\0\0\0\0")
-        except OSError as error:
-            raise self._lost(error) from error
-        return int.from_bytes(answer, sys.byteorder)
 
     def _lost(self, why: object) -> LinkLost:
         return LinkLost(f"{self.name}: {why}; check cable and power, then open it again")

@@ -1,8 +1,13 @@
-"""Models small enough for tests, made without training."""
+"""Models small enough for tests, made without training; tests of serial ports skip where no program can play one."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.operating_system import NO_PSEUDO_TERMINALS, PSEUDO_TERMINALS
 from imssa_lab.s4d.bundle import KernelBundle
 from trials.untrained import untrained_bundle, varied_sequences
 
@@ -16,3 +21,24 @@ def bundle() -> KernelBundle:
 def sequences() -> np.ndarray:
     """(64, 12, 4), within [-1, 1]."""
     return varied_sequences(7)
+
+
+def _skipping_without_terminals() -> Iterator[None]:
+    try:
+        return (yield)
+    except ConfigError as error:
+        if PSEUDO_TERMINALS or not str(error).startswith(NO_PSEUDO_TERMINALS):
+            raise
+        pytest.skip(NO_PSEUDO_TERMINALS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[None]:
+    """A fixture that is a serial port."""
+    return (yield from _skipping_without_terminals())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: Any) -> Iterator[None]:
+    """A test that makes one itself."""
+    return (yield from _skipping_without_terminals())

@@ -18,7 +18,8 @@ from imssa_lab.station.station_file import Station, StationArray, named, station
 
 GROUP = "imssa_lab.arrays"
 _ARITHMETIC = {"+": operator.add, "//": operator.floordiv, "%": operator.mod}
-_INDEX = re.compile(r"\{index(?:(\+|//|%)([1-9]\d*))?\}")
+_STEP = r"(\+|//|%)([1-9]\d*)"
+_INDEX = re.compile(rf"\{{index(?:{_STEP})?(?:{_STEP})?\}}")
 
 
 def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
@@ -111,7 +112,7 @@ def addresses(template: str, count: int, first: int = 0) -> list[str]:
     """Addresses of `count` arrays; ``{index}`` in the template becomes first, first + 1 ...
 
     Where several arrays share a port, ``{index//3}`` counts the ports and ``{index%3}`` the arrays on each;
-    ``{index+5025}`` counts from there.
+    ``{index+5025}`` counts from there; two steps, as in ``{index//3+5025}``, are taken from left to right.
 
     Raises:
         ConfigError: several arrays are needed and the template has no ``{index}``, or count is below 1.
@@ -128,8 +129,10 @@ def addresses(template: str, count: int, first: int = 0) -> list[str]:
 
 def _numbered(template: str, index: int) -> str:
     def counted(found: re.Match[str]) -> str:
-        sign, operand = found.groups()
-        return str(index if sign is None else _ARITHMETIC[sign](index, int(operand)))
+        value, steps = index, found.groups()
+        for sign, operand in zip(steps[::2], steps[1::2], strict=True):
+            value = value if sign is None else _ARITHMETIC[sign](value, int(operand))
+        return str(value)
 
     return _INDEX.sub(counted, template)
 

@@ -1,18 +1,20 @@
-"""The ports of instruments: a TCP port for one client at a time, a pseudo-terminal; both with watchdog and faults."""
+"""The ports of instruments: a TCP port for one client at a time, a pseudo-terminal; both with watchdog and faults.
+
+A pseudo-terminal there is only where the system has them; a TCP port carries the bytes of any instrument.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import select
 import socket
 import threading
 import time
-import tty
 from types import TracebackType
 from typing import Protocol, Self
 
+from imssa_lab.contract.operating_system import Ready, hung_up, open_pseudo_terminal
 from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.wire_faults import Faults
 
@@ -58,13 +60,14 @@ class _Gone(Exception):
 class _Serving:
     """One wire with one client: bytes in, answers out, in device time where that is asked for."""
 
-    def __init__(self, file: int, instrument: Instrument, faults: Faults | None, stopping: threading.Event) -> None:
-        self._file = file
+    def __init__(
+        self, wire: socket.socket | int, instrument: Instrument, faults: Faults | None, stopping: threading.Event
+    ) -> None:
+        self._wire = wire  # a connection, or the file of a pseudo-terminal
         self._instrument = instrument
         self._faults = faults
         self._stopping = stopping
-        self._writable = select.poll()
-        self._writable.register(file, select.POLLOUT)
+        self._writable = Ready(wire if isinstance(wire, int) else wire.fileno(), write=True)
         self._last = time.monotonic()
 
     def handle(self, data: bytes) -> None:
@@ -100,9 +103,9 @@ class _Serving:
         """As `Port`; a client that collects nothing is given up."""
         given_up = time.monotonic() + _PATIENCE
         while data:
-            if self._writable.poll(_SLICE * 1e3):
+            if self._writable(_SLICE * 1e3):
                 try:
-                    data = data[os.write(self._file, data[:_PIECE]) :]
+                    data = data[self._take(data[:_PIECE]) :]
                 except BlockingIOError:
                     continue
                 except OSError as error:
@@ -110,14 +113,21 @@ class _Serving:
             elif self._stopping.is_set() or time.monotonic() > given_up:
                 raise _Gone("the client does not collect its answers")
 
+    def _take(self, piece: bytes) -> int:
+        return os.write(self._wire, piece) if isinstance(self._wire, int) else self._wire.send(piece)
+
     def pause(self, seconds: float) -> None:
         """As `Port`; ends early when the port is to stop or the client hangs up."""
         end = time.monotonic() + seconds
-        hung_up = select.poll()
-        hung_up.register(self._file, select.POLLRDHUP)
         while (left := end - time.monotonic()) > 0:
-            if self._stopping.is_set() or hung_up.poll(min(left, _SLICE) * 1e3):
+            if self._stopping.is_set() or self._is_left(min(left, _SLICE)):
                 raise _Gone("the client is gone")
+
+    def _is_left(self, seconds: float) -> bool:
+        """Whether the client hangs up within so long; of a pseudo-terminal, whose other end stays open, it cannot."""
+        if isinstance(self._wire, int):
+            return self._stopping.wait(seconds)
+        return hung_up(self._wire, seconds * 1e3)
 
     def hang_up(self) -> None:
         """As `Port`."""
@@ -195,9 +205,10 @@ class TcpPort(_Threaded):
         return f"TCPIP::{self.address[0]}::{self.address[1]}::SOCKET"
 
     def _serve(self) -> None:
+        waiting = Ready(self._listener.fileno())
         with self._listener:
             while not self._stopping.is_set():
-                if select.select([self._listener], [], [], _SLICE)[0]:
+                if waiting(_SLICE * 1e3):
                     client, who = self._listener.accept()
                     with client:
                         if self._faults is None or not self._faults.refuses():
@@ -206,13 +217,11 @@ class TcpPort(_Threaded):
     def _serve_client(self, client: socket.socket, who: str) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setblocking(False)
-        serving = _Serving(client.fileno(), self.instrument, self._faults, self._stopping)
-        ready = select.poll()
-        ready.register(client, select.POLLIN)
-        ready.register(self._listener, select.POLLIN)
+        serving = _Serving(client, self.instrument, self._faults, self._stopping)
+        ready = Ready(client.fileno(), self._listener.fileno())
         try:
             while not self._stopping.is_set():
-                for file, _ in ready.poll(_SLICE * 1e3):
+                for file in ready(_SLICE * 1e3):
                     if file == self._listener.fileno():
                         self._refuse(who)
                         continue
@@ -242,20 +251,16 @@ class PtyPort(_Threaded):
     def __init__(self, instrument: Instrument, faults: Faults | None = None) -> None:
         super().__init__(instrument)
         self._faults = faults
-        self._end, other = os.openpty()
-        tty.setraw(other)
-        os.set_blocking(self._end, False)
-        self._other = other  # stays open: clients come and go as on a USB port
-        self.port = os.ttyname(other)
+        # the other end stays open: clients come and go as on a USB port
+        self._end, self._other, self.port = open_pseudo_terminal()
 
     def _serve(self) -> None:
         serving = _Serving(self._end, self.instrument, self._faults, self._stopping)
-        ready = select.poll()
-        ready.register(self._end, select.POLLIN)
+        ready = Ready(self._end)
         try:
             while not self._stopping.is_set():
                 try:
-                    if ready.poll(_SLICE * 1e3):
+                    if ready(_SLICE * 1e3):
                         serving.handle(os.read(self._end, _PIECE))
                     serving.look_at_clock()
                 except _Gone as error:

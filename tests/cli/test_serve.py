@@ -17,6 +17,7 @@ from drivers.supert_a0 import open_supert
 from imssa_lab.cli.shared.virtual_instruments import virtual_arrays
 from imssa_lab.cli.twins.serve import serve
 from imssa_lab.contract.errors import ConfigError, InstrumentError
+from imssa_lab.contract.operating_system import NO_PSEUDO_TERMINALS, PSEUDO_TERMINALS
 from imssa_lab.station.addresses import open_array, open_arrays
 from imssa_lab.virtual.virtual_supert_a0 import board_profile
 from twin import DigitalTwin
@@ -68,6 +69,17 @@ def test_a_board_on_a_pseudo_terminal(start: Start) -> None:
         assert array.read_conductances().shape == (4, 3)
 
 
+def test_boards_on_tcp_ports(start: Start) -> None:
+    """As on a system without pseudo-terminals; five arrays on two boards, by one template."""
+    _, address = start("supert-a0", "--seed", "7", "--count", "2", "--port", "0")
+    arrays = open_arrays(address, 5)
+    for index in (1, 4):
+        expected = DigitalTwin(board_profile("supert-a0-easy"), (64, 64), 7 + index).read_conductances()
+        assert np.array_equal(arrays[index].read_conductances(), expected)
+    for array in arrays:
+        array.close()
+
+
 @pytest.mark.parametrize("kind", ["supert-a0", "scpi"])
 def test_several_arrays_by_one_template(kind: str) -> None:
     with virtual_arrays(kind, 7, 5) as template:
@@ -88,6 +100,7 @@ def test_three_instruments_around_one_array(start: Start, kinds: tuple[str, ...]
         assert array.read_conductances().min() > 0
 
 
+@pytest.mark.skipif(not PSEUDO_TERMINALS, reason=NO_PSEUDO_TERMINALS)
 def test_names_of_boards_go_with_them(start: Start, tmp_path: Path) -> None:
     process, address = start("supert-a0", "--link", str(tmp_path / "board"))
     assert address == f"serial+supert-a0:{tmp_path / 'board'}"
@@ -108,7 +121,7 @@ def test_faults_by_name(start: Start) -> None:
     ("arguments", "words"),
     [
         (["toaster"], "there is no 'toaster'"),
-        (["supert-a0", "--port", "5025"], "pseudo-terminal"),
+        (["supert-a0", "--port", "5025", "--link", "there"], "leave one out"),
         (["supert-a0", "--profile", "ideal"], "has an ADC"),
         (["supert-a0", "--count", "2"], "by --link"),
         (["scpi", "--link", "there"], "write --port"),

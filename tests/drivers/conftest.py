@@ -4,10 +4,11 @@ import os
 import select
 import socket
 import threading
-import tty
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from imssa_lab.contract.operating_system import open_pseudo_terminal
 
 Send = Callable[[bytes], None]
 Answer = Callable[[bytes, Send], None]
@@ -74,10 +75,9 @@ class PtyPeer:
     def __init__(self, answer: Answer, reads: bool = True) -> None:
         self._answer = answer
         self._reads = reads
-        self._end, other = os.openpty()
-        tty.setraw(other)
-        self._other: int | None = other  # kept open: without it the first close by a client would hang up
-        self.port = os.ttyname(other)
+        # the other end is kept open: without it the first close by a client would hang up
+        self._end, self._other, self.port = open_pseudo_terminal()
+        os.set_blocking(self._end, True)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -93,7 +93,7 @@ class PtyPeer:
         self._stopping.set()
         self._thread.join()
         for end in (self._end, self._other):
-            if end is not None and end >= 0:
+            if end >= 0:
                 os.close(end)
 
     def _run(self) -> None:

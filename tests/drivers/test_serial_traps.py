@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import serial
 
 from drivers.deadline import Deadline
 from drivers.links import Link
@@ -17,6 +16,9 @@ from imssa_lab.contract.errors import ConfigError, LinkLost, LinkTimeout
 from tests.drivers.test_visa_traps import TIMEOUT, ask, echo, handshake, late
 
 Send = Callable[[bytes], None]
+
+
+serial = pytest.importorskip("serial", reason="no serial ports on this system", exc_type=ImportError)
 
 
 def link_to(peer: Any) -> Link:
@@ -121,6 +123,34 @@ def test_s3_a_cooked_terminal_does_not_echo() -> None:
     stream.close()
     os.close(end)
     os.close(other)
+
+
+def test_where_a_port_is_no_file_reads_and_writes_have_a_time_limit_each(
+    pty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of Windows, on a pseudo-terminal."""
+    monkeypatch.setattr("drivers.serial_stream._PORTS_ARE_FILES", False)
+    peer = pty(echo)
+    link = link_to(peer)
+    assert ask(link, b"there?") == b"there?"
+    link.close()
+    stream = open_serial(pty(late).port)
+    stream.send(b"slow?\n", Deadline(TIMEOUT))
+    assert not stream.pending()
+    with pytest.raises(LinkTimeout, match="no byte came"):
+        stream.receive(100, Deadline(TIMEOUT))
+    stream.send(b"quick?\n", Deadline(TIMEOUT))
+    got = b""
+    while not got.endswith(b"quick?\n"):
+        got += stream.receive(3, Deadline(10 * TIMEOUT))
+    assert got == b"slow?\nquick?\n"
+    stream.close()
+    with pytest.raises(LinkLost, match="closed"):
+        stream.send(b"?", Deadline(TIMEOUT))
+    deaf = open_serial(pty(echo, reads=False).port)
+    with pytest.raises(LinkTimeout, match="did not take"):
+        deaf.send(bytes(1 << 20), Deadline(TIMEOUT))
+    deaf.close()
 
 
 def test_p2_a_late_answer_on_a_serial_port(pty: Any) -> None:

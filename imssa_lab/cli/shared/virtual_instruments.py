@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.operating_system import PSEUDO_TERMINALS
 
 KINDS = ("scpi", "supert-a0", "smu-matrix")
 """What `imssa serve` can be."""
@@ -36,12 +37,18 @@ def virtual_arrays(kind: str, seed: int, arrays: int) -> Iterator[str]:
         command = [sys.executable, "-c", _CODE, "serve", kind, "--seed", str(seed)]
         if kind == "supert-a0":
             boards = max(-(-arrays // ARRAYS_PER_BOARD), 2)
-            command += ["--count", str(boards), "--link", str(Path(folder) / "board")]
+            command += ["--count", str(boards)]
+            command += ["--link", str(Path(folder) / "board")] if PSEUDO_TERMINALS else ["--port", "0"]
         else:
             command += ["--count", str(max(arrays, 2))]
         # in a session of its own: Ctrl-C is for the script, which makes the instruments safe through their drivers
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         ) as served:
             assert served.stdout is not None
             try:

@@ -17,10 +17,12 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.session import console
 from imssa_lab.cli.shared.virtual_instruments import ARRAYS_PER_BOARD, KINDS
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.operating_system import PSEUDO_TERMINALS
 
 if TYPE_CHECKING:
     from imssa_lab.virtual.electrode_journal import Journal
     from imssa_lab.virtual.server import Instrument, TcpPort
+    from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
     from imssa_lab.virtual.wire_faults import Faults
 
 _TRIES = 20
@@ -36,7 +38,14 @@ def serve(
     profile: Annotated[
         str, typer.Option(help="Preset or TOML file of the twin inside.", autocompletion=completion.profiles)
     ] = "supert-a0-easy",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for any that is free.")] = 0,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="TCP port; 0, or without it, any that is free. A superT A0 is on a serial port without it.",
+        ),
+    ] = None,
     link: Annotated[
         Path | None, typer.Option(help="Name to give a serial port, which the system calls as it likes: a new link.")
     ] = None,
@@ -70,18 +79,19 @@ def serve(
     """
     # products of one array are small: threads of the linear algebra would wait for each other, ten times longer
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
     from imssa_lab.virtual.wire_faults import parse_faults
 
     if kind not in KINDS:
         raise ConfigError(f"serve: there is no {kind!r}; write one of {', '.join(KINDS)}")
     if link is not None and kind != "supert-a0":
         raise ConfigError(f"serve: {kind} is on TCP ports; --link is for serial ports, write --port instead")
-    if kind == "supert-a0" and port:
-        raise ConfigError(
-            "serve: a superT A0 sits on a pseudo-terminal, which the system names; leave --port out, or give it "
-            "a name of your own by --link"
-        )
-    if kind == "supert-a0" and count > 1 and link is None:
+    if link is not None and port is not None:
+        raise ConfigError("serve: --link names a serial port, --port a TCP port; leave one out")
+    by_tcp = kind != "supert-a0" or port is not None or not PSEUDO_TERMINALS
+    if link is not None and by_tcp:
+        raise ConfigError("serve: this system has no serial ports that a program can play; write --port instead")
+    if not by_tcp and count > 1 and link is None:
         raise ConfigError("serve: several serial ports have no common name; give them one by --link")
     if kind == "smu-matrix" and count > 1:
         raise ConfigError("serve: smu-matrix is three instruments already; start it again for another one")
@@ -91,13 +101,19 @@ def serve(
         with ExitStack() as stack:
             stack.enter_context(_stopped_by_sigterm())
             if kind == "supert-a0":
-                address = _serve_boards(stack, profile, seed, link, paced, notes, faults)
+                boards = [
+                    SuperTBoard(profile, seed + ARRAYS_PER_BOARD * index, notes, paced) for index in range(count)
+                ]
+                if by_tcp:
+                    address = _boards_by_tcp(stack, boards, port or 0, faults)
+                else:
+                    address = _boards_on_terminals(stack, boards, link, faults)
             elif kind == "smu-matrix":
                 cells = _shape(shape or ("5x5" if matrix == "7001" else "16x16"))
-                address = _serve_meters(stack, profile, seed, cells, port, notes, faults, meter, matrix)
+                address = _serve_meters(stack, profile, seed, cells, port or 0, notes, faults, meter, matrix)
             else:
                 cells = _shape(shape or "64x64")
-                address = _serve_testers(stack, profile, seed, cells, port, paced, watchdog, notes, faults)
+                address = _serve_testers(stack, profile, seed, cells, port or 0, paced, watchdog, notes, faults)
             console().print(address)
             while True:  # signal.pause would sleep through a signal that comes just before it
                 time.sleep(_LOOK)
@@ -145,23 +161,25 @@ def _shape(text: str) -> tuple[int, int]:
     return rows, cols
 
 
-def _serve_boards(
-    stack: ExitStack,
-    profile: str,
-    seed: int,
-    link: Path | None,
-    paced: bool,
-    journal: Journal,
-    faults: list[Faults | None],
+def _boards_by_tcp(
+    stack: ExitStack, boards: Sequence[SuperTBoard], port: int, faults: Sequence[Faults | None]
 ) -> str:
-    """Start superT A0 boards; the address of their arrays, `{index}` counting them where there are several."""
-    from imssa_lab.virtual.server import PtyPort
-    from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+    """Start superT A0 boards on TCP ports; the address of their arrays, `{index}` counting them where several."""
+    ports = _started(stack, boards, port, faults)
+    host, first = ports[0].address
+    if len(ports) == 1:
+        return f"serial+supert-a0:TCPIP::{host}::{first}::SOCKET"
+    number = f"{{index//{ARRAYS_PER_BOARD}+{first}}}"
+    return f"serial+supert-a0:TCPIP::{host}::{number}::SOCKET?array={{index%{ARRAYS_PER_BOARD}}}"
 
-    ports: list[PtyPort] = []
-    for index, fault in enumerate(faults):
-        board = SuperTBoard(profile, seed + ARRAYS_PER_BOARD * index, journal, paced)
-        ports.append(stack.enter_context(PtyPort(board, fault)))
+
+def _boards_on_terminals(
+    stack: ExitStack, boards: Sequence[SuperTBoard], link: Path | None, faults: Sequence[Faults | None]
+) -> str:
+    """The same on pseudo-terminals."""
+    from imssa_lab.virtual.server import PtyPort
+
+    ports = [stack.enter_context(PtyPort(board, fault)) for board, fault in zip(boards, faults, strict=True)]
     if link is None:
         return f"serial+supert-a0:{ports[0].port}"
     several = len(ports) > 1

@@ -8,7 +8,6 @@ records, verifies the copy, and only then replaces the file by it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import struct
@@ -22,13 +21,14 @@ import h5py
 import numpy as np
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.operating_system import LOCKS, lock, open_file, read_at, write_at
 from imssa_lab.log.care.verify import Verification, verify
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.checksum import lookup3
 from imssa_lab.log.file.chunks import scan, without_unfinished
 from imssa_lab.log.file.file_state import HDF5_ERRORS
 from imssa_lab.log.file.header import REPAIRED_BYTES, trim
-from imssa_lab.log.file.writer_presence import session_file
+from imssa_lab.log.file.writer_presence import Presence, presence, session_file
 from imssa_lab.log.run import open_run
 from imssa_lab.log.schema import LIBVER, TABLES, commit_column
 
@@ -112,13 +112,19 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the file against every other program."""
+    """Hold the file against every other program; where there are no locks, see that none says it is writing it."""
     try:
-        handle = os.open(path, os.O_RDWR)
+        handle = open_file(path, os.O_RDWR)
     except OSError as error:
         raise LogError(f"{path} cannot be opened for writing: {error.strerror}; nothing was changed") from error
+    if not LOCKS:
+        os.close(handle)  # Windows replaces no file that is open
+        if presence(path) is Presence.THERE:
+            raise LogError(f"{path} is being written by another program; repair it when that has ended")
+        yield
+        return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(handle, shared=False)
         yield
     except BlockingIOError as error:
         raise LogError(f"{path} is being used by another program; repair it when that has ended") from error
@@ -160,7 +166,7 @@ def _clear_marks(path: Path) -> None:
 def _take_back(path: Path) -> list[str]:
     """Undo what a kill left half written over: a chunk must agree with its checksum without the unfinished rows."""
     done: list[str] = []
-    with path.open("r+b") as raw:
+    with path.open("r+b", buffering=0) as raw:
         # first the columns that say how many records there are
         for commit in (True, False):
             with open_run(path) as run:
@@ -174,9 +180,9 @@ def _take_back(path: Path) -> list[str]:
                         for chunk in scan(dataset, raw.fileno()):
                             if chunk.intact:
                                 continue
-                            stored = os.pread(raw.fileno(), chunk.size, chunk.byte_offset)
+                            stored = read_at(raw.fileno(), chunk.size, chunk.byte_offset)
                             mended = without_unfinished(dataset, stored, None if rows is None else rows - chunk.first)
                             if mended is not None:
-                                os.pwrite(raw.fileno(), mended, chunk.byte_offset)
+                                write_at(raw.fileno(), mended, chunk.byte_offset)
                                 done.append(f"/{table}/{name}, rows {chunk.first} to {chunk.stop - 1}")
     return done

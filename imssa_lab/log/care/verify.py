@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.operating_system import open_file
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.file.file_state import HDF5_ERRORS
@@ -129,7 +130,7 @@ def _checksums(run: Run, result: Verification, progress: Callable[[int, int], No
     names: list[str] = []
     size = run.path.stat().st_size
     run.file.visititems(lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None)
-    handle = os.open(run.path, os.O_RDONLY)
+    handle = open_file(run.path, os.O_RDONLY)
     try:
         for name in names:
             if not _is_ours(name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.operating_system import read_at
 from imssa_lab.log.file.checksum import intact
 from imssa_lab.log.file.file_state import HDF5_ERRORS
 from imssa_lab.log.schema import NO_RECORD
@@ -43,7 +43,7 @@ def scan(dataset: h5py.Dataset, handle: int) -> Iterator[Chunk]:
     dataset.id.chunk_iter(keep)
     rows = int(dataset.chunks[0])
     for first, byte_offset, size in sorted(found):
-        good = any(intact(os.pread(handle, size, byte_offset)) for _ in range(_RETRIES))
+        good = any(intact(read_at(handle, size, byte_offset)) for _ in range(_RETRIES))
         yield Chunk(first, first + rows, byte_offset, size, good)
 
 

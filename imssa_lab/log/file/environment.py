@@ -12,6 +12,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from imssa_lab.contract.operating_system import user_number
+
 
 def environment() -> dict[str, Any]:
     """Host, user, working folder, command line, Python, versions of all installed packages, git state, time zone."""
@@ -32,7 +34,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container without an entry for its user
-        return f"uid {os.getuid()}"
+        return f"uid {user_number()}"
 
 
 @functools.cache

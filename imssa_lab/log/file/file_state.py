@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.operating_system import lock, open_file
 from imssa_lab.log.file.attributes import text_attribute, whole_number_attribute
 from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES
 
@@ -69,9 +69,9 @@ def problem_of(file: h5py.File) -> str:
 
 def hold(path: Path) -> int:
     """A shared lock on the file while it is written: SWMR readers share it, a second writer is refused."""
-    handle = os.open(path, os.O_RDWR)
+    handle = open_file(path, os.O_RDWR)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock(handle, shared=True)
     except OSError as error:
         _log.warning("%s: this folder takes no locks (%s); let no second program write the file", path, error)
     return handle

@@ -1,27 +1,30 @@
 """The process that writes a run, as other programs on this computer see it, and how they ask it to make arrays safe.
 
 Beside RUN there is RUN.session while the run is written: locked by the writer, so that the lock goes when the process
-goes, however it ends. A request is bytes at the end of that file. The writer looks several times a second, notes the
-request in the log, and then does to itself what one Ctrl-C does: the hardware call under way ends, the `with` block
-of the array is left, and the array is made safe. Further requests change nothing.
+goes, however it ends. On a system without such locks the number of the process, which is in it, says whether that is
+alive; another process may have got the number since. A request is bytes at the end of that file. The writer looks
+several times a second, notes the request in the log, and then does to itself what one Ctrl-C does: the hardware call
+under way ends, the `with` block of the array is left, and the array is made safe. Further requests change nothing.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import signal
+import re
 import threading
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.operating_system import LOCKS, interrupt_main_thread, lives, lock, open_file
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.2  # s
 _OPENED = b"written by process %d\n"
+_WRITER = re.compile(rb"written by process (\d+)\n")
+_LONGEST = 64  # bytes
 
 
 class Presence(StrEnum):
@@ -40,8 +43,8 @@ class Attendance:
         self._over = threading.Event()
         self._handle = -1
         try:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            self._handle = open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            lock(self._handle, shared=False, wait=True)
             os.write(self._handle, _OPENED % os.getpid())
         except OSError as error:
             _log.warning("%s: no monitor can ask this session to make arrays safe (%s)", self._path, error)
@@ -54,8 +57,8 @@ class Attendance:
         """The run is over; a second call does nothing."""
         self._over.set()
         if self._handle >= 0:
+            self._let_go()  # first: Windows removes no file that is open
             self._path.unlink(missing_ok=True)
-            self._let_go()
 
     def _let_go(self) -> None:
         handle, self._handle = self._handle, -1
@@ -70,7 +73,7 @@ class Attendance:
                 return
             if asked:
                 self._asked()
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                interrupt_main_thread()
                 return
 
 
@@ -82,11 +85,14 @@ def session_file(run_file: Path) -> Path:
 def presence(run_file: Path) -> Presence:
     """Whether the process that writes a run is alive."""
     try:
-        handle = os.open(session_file(run_file), os.O_RDWR)
+        handle = open_file(session_file(run_file), os.O_RDWR)
     except OSError:
         return Presence.GONE
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if not LOCKS:
+            writer = _WRITER.match(os.read(handle, _LONGEST))
+            return Presence.THERE if writer and lives(int(writer[1])) else Presence.GONE
+        lock(handle, shared=True)
     except BlockingIOError:
         return Presence.THERE
     finally:
@@ -105,7 +111,7 @@ def ask_to_make_safe(run_file: Path) -> None:
             f"{run_file}: its session has ended, so no process can make the array safe; "
             "switch the instrument off, or open the array again: opening and closing it makes it safe"
         )
-    handle = os.open(session_file(run_file), os.O_WRONLY | os.O_APPEND)
+    handle = open_file(session_file(run_file), os.O_WRONLY | os.O_APPEND)
     try:
         os.write(handle, b"make safe\n")
     finally:

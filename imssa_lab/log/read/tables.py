@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError, LogError
+from imssa_lab.contract.operating_system import open_file
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.schema import SCALES, TABLES, parts
@@ -74,7 +75,7 @@ def to_xarray(run: RunFile, table: str, *, skip_damaged: bool = False) -> xarray
 def damaged_rows(run: RunFile, table: str) -> dict[str, set[int]]:
     """The rows that hang on damaged chunks, by what they count; a call is damaged if any part of it is."""
     lost: dict[str, set[int]] = {column.per: set() for column in TABLES[table].values()}
-    handle = os.open(run.path, os.O_RDONLY)
+    handle = open_file(run.path, os.O_RDONLY)
     try:
         for name, column in TABLES[table].items():
             if f"{table}/{name}" in run.file:

@@ -113,6 +113,11 @@ class GrowingDataset:
         place: int | None = self._id.get_chunk_info_by_coord(coordinates).byte_offset
         return place
 
+    def stored(self, number: int) -> bytes:
+        """A chunk that was laid down before, as it is stored."""
+        data: bytes = self._id.read_direct_chunk((number * self.per_chunk, *self._tail))[1]
+        return data
+
     def flush(self) -> None:
         """Make what was laid down findable for another process."""
         if self._pending:

@@ -8,7 +8,6 @@ and a kill would then cost the file.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
+from imssa_lab.contract.operating_system import POSITIONED, unlock
 from imssa_lab.log.file.file_state import hold
 from imssa_lab.log.file.header import code_dtype, create_tables, trim, write_header
 from imssa_lab.log.file.writer_presence import Attendance
@@ -65,7 +65,8 @@ class RunLog:
         self._started = float(file.attrs["started"])
         self._handle = hold(path)
         self._inode = os.fstat(self._handle).st_ino
-        self._tables = {table: TableWriter(table, columns, self._handle) for table, columns in datasets.items()}
+        past_hdf5 = self._handle if POSITIONED else None
+        self._tables = {table: TableWriter(table, columns, past_hdf5) for table, columns in datasets.items()}
         self._seq = 0
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
         self._wires: list[WireLog] = []
@@ -319,7 +320,7 @@ class RunLog:
 
     def _finish(self) -> None:
         """Cut all datasets to what was written and mark the file as closed; waits for programs that are reading."""
-        fcntl.flock(self._handle, fcntl.LOCK_UN)
+        unlock(self._handle)
         until = time.monotonic() + _PATIENCE
         while True:
             try:

@@ -1,18 +1,19 @@
 """Datasets of which many rows share a chunk, written a record at a time: numbers, times, vectors, cells.
 
 A chunk is laid down once and then written over in place, which touches no metadata and needs no HDF5. One compiled
-loop brings a record into the chunks under way of all datasets of a table and makes their checksums again.
+loop brings a record into the chunks under way of all datasets of a table and makes their checksums again. Where the
+system has no positioned writes (Windows), HDF5 itself writes each chunk over as a whole, in the same place.
 """
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
+from imssa_lab.contract.operating_system import read_at, write_at
 from imssa_lab.log.file.compiled_checksum import DIGEST, overwrite, sums, with_checksum
 from imssa_lab.log.write.growing import GrowingDataset
 
@@ -21,9 +22,12 @@ _LINE = 64  # bytes
 
 
 class SharedChunks:
-    """The chunks under way of `datasets`; `handle` is a descriptor of their file, open for writing."""
+    """The chunks under way of `datasets`.
 
-    def __init__(self, datasets: Sequence[GrowingDataset], handle: int) -> None:
+    `handle` is a descriptor of their file, open for writing; None to have HDF5 write all of it.
+    """
+
+    def __init__(self, datasets: Sequence[GrowingDataset], handle: int | None) -> None:
         count = len(datasets)
         self._datasets = list(datasets)
         self._handle = handle
@@ -109,7 +113,10 @@ class SharedChunks:
         place = dataset.place_of(number) if number < dataset.touched else None
         stored = self._empty_stored[i]
         if place is not None:
-            stored = os.pread(self._handle, self._sizes[i] + DIGEST.size, place)
+            if self._handle is None:
+                stored = dataset.stored(number)
+            else:
+                stored = read_at(self._handle, self._sizes[i] + DIGEST.size, place)
         self._stored[i][:] = stored
         self._numbers[3:, i] = sums(self._stored[i][: -DIGEST.size])
         self._laid[i], self._places[i] = place is not None, place
@@ -133,7 +140,7 @@ class SharedChunks:
         """The chunk under way from byte `at` on, to its checksum."""
         dataset, stored = self._datasets[i], self._stored[i]
         number = start // self._sizes[i]
-        if not self._laid[i]:
+        if self._handle is None or not self._laid[i]:
             self._new = True
             dataset.lay(number, stored)
             self._laid[i], self._places[i] = True, None
@@ -142,6 +149,6 @@ class SharedChunks:
         if place is None:
             place = self._places[i] = dataset.place_of(number)
             assert place is not None
-        written = os.pwrite(self._handle, stored[at:], place + at)
+        written = write_at(self._handle, stored[at:], place + at)
         if written != len(stored) - at:
             raise OSError(f"{written} of {len(stored) - at} bytes written to {dataset.name}")

@@ -28,13 +28,13 @@ class Encoded(NamedTuple):
 
 
 class TableWriter:
-    """The datasets of one table; `handle` is a descriptor of the file, open for writing.
+    """The datasets of one table; `handle` as in `SharedChunks`.
 
     Attributes:
         rows: written to the end, by what a dataset counts. What an interrupt leaves beyond is overwritten.
     """
 
-    def __init__(self, table: str, datasets: Mapping[str, h5py.Dataset], handle: int) -> None:
+    def __init__(self, table: str, datasets: Mapping[str, h5py.Dataset], handle: int | None) -> None:
         commit, columns = commit_column(table), TABLES[table]
         self.rows = dict.fromkeys((columns[name].per for name in datasets), 0)
         self._several = parts(table)

@@ -16,6 +16,7 @@ from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.supert_array import LIMITS, SuperTArray, pulse_length
 from imssa_lab.contract.errors import LimitError, LinkCorrupt, LinkError, LinkTimeout, WrongInstrument
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.contract.operating_system import open_pseudo_terminal
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from imssa_lab.virtual.wire_faults import KINDS, Faults
@@ -187,9 +188,9 @@ class TestDangers:
         array.close()
 
     def test_somebody_else_at_the_port(self) -> None:
-        end, other = os.openpty()
+        end, other, name = open_pseudo_terminal()
         with pytest.raises(LinkError):
-            Board(open_serial(os.ttyname(other)), timeout=0.3)
+            Board(open_serial(name), timeout=0.3)
         os.close(end)
         os.close(other)
 
