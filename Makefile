@@ -10,12 +10,13 @@ ARRAY  ?= twin
 MEASURES := $(sort $(patsubst benchmarks/measure_%.py,measure-%,$(wildcard benchmarks/measure_*.py)))
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check docs smoke mutants clean $(MEASURES)
+.PHONY: help env demo test test-bare check docs smoke mutants clean $(MEASURES)
 
 help:
 	@echo "make demo [ARGS=...]   train, deploy on the twin, verify, report"
 	@echo "make demo ARRAY=KIND   the same through the driver of supert-a0 or scpi, to a virtual instrument"
 	@echo "make test [ARGS=...]   the tests"
+	@echo "make test-bare         the tests where nothing of POSIX is to be had, as on Windows"
 	@echo "make check             ruff, mypy, import layers, tests: what CI runs"
 	@echo "make mutants           small bugs in a copy of the code, and whether the tests see them (hours)"
 	@echo "make docs              the documentation as a site in build/site"
@@ -45,6 +46,14 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
+# Modules and functions that Windows lacks are refused; see trials/bare_system.
+test-bare: $(STAMP)
+	PYTHONPATH=trials/bare_system:$$PYTHONPATH $(BIN)/python -m pytest -rs $(ARGS)
+
+# What of it CI has the time for: a second passage of the tests that the refusal concerns most.
+BARE_TESTS := tests/log/test_record.py tests/log/test_kill.py tests/log/test_replay.py tests/log/test_shared_chunks.py \
+  tests/drivers/test_visa_traps.py
+
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -55,6 +64,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(MAKE) smoke
 	$(MAKE) test $(if $(COVERAGE),ARGS=--cov)
+	$(MAKE) test-bare ARGS="$(BARE_TESTS)"
 
 $(MEASURES): measure-%: $(STAMP)
 	$(BIN)/python -m benchmarks.measure_$* $(ARGS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.record.instrument import Instrument
+from imssa_lab.contract.operating_system import POSITIONED
 from imssa_lab.log import RunLog
 from imssa_lab.log.schema import LIBVER
 
@@ -26,10 +27,11 @@ def writing(bars: Bars, folder: Path) -> None:
         plain.append(_plain(folder / f"plain{turn}.h5", count))
         direct.append(_direct(folder / f"direct{turn}.h5", count))
     rate = median(ours)
-    bars.check("records/s of one 64x64 read, each flushed, SWMR", rate, ">=", 5000)
-    bars.check(
-        "the same in plain h5py appends, ratio", rate / median(plain), ">=", 0.7, f"{median(plain):.0f} records/s"
-    )
+    least = 5000 if POSITIONED else 1000
+    bars.check("records/s of one 64x64 read, each flushed, SWMR", rate, ">=", least)
+    print(f"     the same in plain h5py appends: {median(plain):.0f} records/s")
+    if POSITIONED:
+        bars.check("records/s over those of plain h5py appends", rate / median(plain), ">=", 0.7)
     print(f"     bare write_direct_chunk of the codes alone: {median(direct):.0f} records/s, for information")
     size = (folder / "ours0.h5").stat().st_size
     bars.check("file size over raw payload, 64x64 reads", size / (count * _CODES), "<=", 1.1)

@@ -24,9 +24,10 @@ WAYS = [compiled_checksum.overwrite, compiled_checksum.overwrite_by_numpy]
 DATASETS = {"a": ("u1", (), 8), "b": ("<u2", (), 6), "c": ("<f8", (3,), 4), "d": ("S7", (), 10), "e": ("<u8", (), 64)}
 
 
+@pytest.mark.parametrize("past_hdf5", [True, False])
 @pytest.mark.parametrize("overwrite", WAYS)
 def test_hdf5_reads_what_was_put(
-    overwrite: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    overwrite: Callable[..., int], past_hdf5: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records of one to many rows, some datasets left out, chunks gone back to, rows set later."""
     monkeypatch.setattr(shared_chunks, "overwrite", overwrite)
@@ -41,7 +42,7 @@ def test_hdf5_reads_what_was_put(
         handle = os.open(tmp_path / "x.h5", os.O_RDWR)
         columns = [GrowingDataset(dataset) for dataset in datasets]
         written = [bytearray() for _ in columns]
-        chunks = SharedChunks(columns, handle)
+        chunks = SharedChunks(columns, handle if past_hdf5 else None)
         for _ in range(120):
             rows, data = [], []
             for column, before in zip(columns, written, strict=True):
