@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 
 from benchmarks.bars import Bars
+from benchmarks.electrodes import chaos
 from benchmarks.electrodes.planted_bugs import planted, survivors
 from benchmarks.parts import Part, measure
 
@@ -39,7 +41,20 @@ def planted_in_keithley(bars: Bars, given: argparse.Namespace) -> None:
     bars.check("share of them that their tests see", 1 - len(left) / len(bugs), ">=", 0.97, "; ".join(left))
 
 
+_BOARD, _METERS = (
+    "driver of the superT A0, virtual board with faults",
+    "drivers of SMU and matrix, virtual with faults",
+)
 PARTS = {
+    "faults-supert": Part(lambda bars, given: chaos.supert(bars), "supert-a0-easy", "pulses", _BOARD, "0 to 3"),
+    "faults-scpi": Part(
+        lambda bars, given: chaos.scpi(bars),
+        "supert-a0-easy",
+        "pulses",
+        "driver of SCPI, virtual with faults",
+        "0 to 3",
+    ),
+    "faults-smu": Part(lambda bars, given: chaos.smu(bars), "supert-a0-easy", "pulses", _METERS, "0 to 3"),
     "planted-supert": Part(planted_in_supert, "supert-a0-easy", "as drawn, and set", "virtual superT A0", "5"),
     "planted-keithley": Part(
         planted_in_keithley, "supert-a0-easy", "as drawn, and set", "virtual meters and matrices", "5"
@@ -47,4 +62,5 @@ PARTS = {
 }
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # that links get back in step thousands of times
     sys.exit(measure(__doc__, PARTS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bars import Bars
-from trials.instrument_restarts import MOMENTS, scpi_restarts
+from trials.electrodes.instrument_restarts import MOMENTS, scpi_restarts
 
 
 def restarts(bars: Bars) -> None:

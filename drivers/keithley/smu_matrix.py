@@ -10,6 +10,7 @@ import numpy as np
 
 from drivers.keithley.matrices import Switch, open_switch
 from drivers.keithley.meters import RAMP_STEP, SourceMeter
+from drivers.links import Link
 from drivers.operation_clock import OperationClock
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
@@ -102,6 +103,11 @@ class SmuMatrixArray(OperationClock):
             )
         if self.open_lines:
             _log.warning("%s: no contact on %s", self.info.name, ", ".join(self.open_lines))
+
+    @property
+    def links(self) -> tuple[Link, Link, Link]:
+        """To the source, the gate source and the matrix."""
+        return self._smu.link, self._gate.link, self._switch.link
 
     def check_contacts(self) -> list[str]:
         """The lines that carry no current at the read voltage with all lines across joined, by name."""
@@ -234,7 +240,7 @@ class SmuMatrixArray(OperationClock):
         """Whatever is driven is taken from `info` when it is driven."""
 
     def _close(self) -> None:
-        for link in (self._smu.link, self._gate.link, self._switch.link):
+        for link in self.links:
             link.close()
 
 

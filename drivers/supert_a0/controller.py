@@ -25,6 +25,8 @@ _SLACK = 2.0
 _MARGIN = 1.5
 _TRIES = 2
 _BARRIER = wire.Barrier()
+_KEPT = 100
+"""Operations that one setup serves: nothing shows a reference that a damaged command has moved, so none lasts."""
 _TRIAL = 10_000  # us
 
 
@@ -60,6 +62,7 @@ class Board:
         self._timing_tried, self._replayed = False, isinstance(stream, ReplayingStream)  # a record has no time
         self._lock, self._busy_until = threading.RLock(), math.inf
         self._ready_for: object = None
+        self._served = 0
         self._pins = PinCheck()
         self._powered = False
         self._resynchronised = self.link.resynchronised
@@ -121,16 +124,19 @@ class Board:
         with self._talk(seconds) as talk:
             if not self._powered:
                 self._ready_for = None
+                self._pins.forget()  # a board that was off, or was sent something damaged, has them anywhere
                 self._several(talk, sequences.power_up())
             self._powered = False
-            if setup.state is None or setup.state != self._ready_for:
+            if setup.state is None or setup.state != self._ready_for or self._served >= _KEPT:
                 self._several(talk, setup.commands())
+                self._served = 0
             for packet in setup.packets:
                 self._one(talk, packet)
             if setup.packets:
                 self._barrier(talk)
             yield talk
             self._powered, self._ready_for = True, setup.state
+            self._served += 1
 
     def _barrier(self, talk: Exchange) -> None:
         wire.check_barrier(self._one(talk, _BARRIER))
@@ -159,10 +165,13 @@ class Board:
                 )
 
     def _several(self, talk: Exchange, commands: Iterable[wire.Command]) -> None:
-        """Commands, and a look at all pins."""
+        """Commands, with a look at a port where they ask for it, and in the end at all pins."""
         some = False
         for command in commands:
-            self._one(talk, command)
+            if isinstance(command, wire.ReadPort):
+                self._look(talk, [command])
+            else:
+                self._one(talk, command)
             some = True
         if some:
             self._look(talk, self._pins.questions)

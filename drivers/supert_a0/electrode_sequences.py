@@ -56,6 +56,7 @@ _LOW_WHEN_SAFE = (
 _LAST_LOW = ("ADC_SEL_EXTERNAL", "SERIAL_BUS_IN", "SERIAL_CK_IN", "UPDATE_TIA_CONF", "SERIAL_CHAIN_SEL0")
 
 Commands = list[wire.Command]
+_VECTOR = [wire.ReadPort(port) for port in "FHJK"]  # COL_ROW_SEL; data and ARRAY_EN; data; bank
 
 
 def high(name: str) -> wire.Command:
@@ -66,6 +67,11 @@ def high(name: str) -> wire.Command:
 def low(name: str) -> wire.Command:
     """A pin low, by its name."""
     return wire.ClearPin(*wire.PINS[name])
+
+
+def look(name: str) -> wire.Command:
+    """A look at the port of a pin: that one pulse of it came can only be seen while it lasts."""
+    return wire.ReadPort(wire.PINS[name][0])
 
 
 def reference(name: str, voltage: float) -> wire.Command:
@@ -116,7 +122,9 @@ def power_up() -> Commands:
         *(low(name) for name in ("NRESET_FULL_CHIP", "NRESET_DPE_ENGINE")),
         high("PIC_LDAC"),
         high("PIC_TGP"),
+        look("NRESET_FULL_CHIP"),
         low("PIC_CLR"),
+        look("PIC_CLR"),  # and at the engine's reset
         high("PIC_CLR"),
         wire.Dac.span_of_10_volts(),
         *outputs_zero(),
@@ -124,15 +132,18 @@ def power_up() -> Commands:
         *stop_clocks(),
         low("PWR_GOOD"),
         *pads_default(),
+        look("PWR_GOOD"),
         high("PWR_GOOD"),
         *(reference(name, voltage) for name, voltage in _REFERENCES.items()),
         wire.ClockOn(ADC_CK),
         wire.ClockOn(CK_ARRAY),
         low("NRESET_FULL_CHIP"),
+        look("NRESET_FULL_CHIP"),
         high("NRESET_FULL_CHIP"),
         *pads_default(),
         wire.WriteChain.of(2, wire.CONTROL_RESET),  # before the engine leaves its reset
         low("NRESET_DPE_ENGINE"),
+        look("NRESET_DPE_ENGINE"),
         high("NRESET_DPE_ENGINE"),
         *set_clocks(),
     ]
@@ -165,6 +176,7 @@ def before_reading(voltage: float, shift: float = 0.0) -> Commands:
         wire.WriteChain.of(0, autogain),
         wire.WriteChain.of(1, autogain),
         high("UPDATE_TIA_CONF"),
+        look("UPDATE_TIA_CONF"),
         low("UPDATE_TIA_CONF"),
         wire.Dac.write(wire.CHANNELS["PLANE_VPP"], row_plane),
         reference("VREF_TIA", TIA_REFERENCE),
@@ -172,15 +184,20 @@ def before_reading(voltage: float, shift: float = 0.0) -> Commands:
         reference("TVDD", READ_GATE),
         *pads_default(),
         low("NRESET_DPE_ENGINE"),
+        look("NRESET_DPE_ENGINE"),
         high("NRESET_DPE_ENGINE"),
     ]
 
 
 def enable_columns(array: int, cols: int) -> Commands:
-    """The first `cols` columns of an array into its column register, for products."""
+    """The first `cols` columns of an array into its column register, for products.
+
+    The register cannot be read: what it is loaded from, and by, is looked at before and while it is latched.
+    """
     load: Commands = []
     for bank, data in enumerate(wire.column_banks(list(range(cols)))):
-        load += [wire.LineData(data), wire.LineBank(1 << bank), high("LATCH_CLK_DATA"), low("LATCH_CLK_DATA")]
+        latch = [look("LATCH_CLK_DATA"), high("LATCH_CLK_DATA"), look("LATCH_CLK_DATA"), low("LATCH_CLK_DATA")]
+        load += [wire.LineData(data), wire.LineBank(1 << bank), *_VECTOR, *latch]
     return [
         high(f"ARRAY_EN{array}"),
         high("COL_ROW_SEL"),

@@ -35,7 +35,7 @@ _MOVED_BY_READS_AND_PULSES = frozenset(
 _FIRST_ARRAY_COMMAND = 400
 _QUESTIONS = {port: wire.ReadPort(port) for port in "ABCDEFGHJK"}
 _LEFT_ALONE = dict.fromkeys(_QUESTIONS, 0xFFFF) | {"K": 0xFF00}
-for _port, _pin in _MOVED_BY_READS_AND_PULSES:
+for _port, _pin in (*_MOVED_BY_READS_AND_PULSES, *wire.DATA_PINS):
     _LEFT_ALONE[_port] &= ~(1 << _pin)
 
 
@@ -43,14 +43,21 @@ class PinCheck:
     """Where the pins must be after the commands so far, as far as these say."""
 
     def __init__(self) -> None:
-        self._known = dict.fromkeys(_QUESTIONS, 0)
         self._high = dict.fromkeys(_QUESTIONS, 0)
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known any more."""
+        self._known = dict.fromkeys(_QUESTIONS, 0)
 
     def note(self, command: wire.Command) -> None:
         """A command that was sent."""
         if isinstance(command, wire.SetPin | wire.ClearPin):
             high = isinstance(command, wire.SetPin)
             self._set(command.port, 1 << command.pin, high << command.pin)
+        elif isinstance(command, wire.LineData):
+            for bit, (port, pin) in enumerate(wire.DATA_PINS):
+                self._set(port, 1 << pin, (command.value >> bit & 1) << pin)
         elif isinstance(command, wire.LineBank):
             self._set("K", 0xFF, command.value)  # the bank and the FIFO lines overwrite each other
         elif isinstance(command, wire.FifoSelect):

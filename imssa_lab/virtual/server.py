@@ -40,6 +40,9 @@ class Instrument(Protocol):
     def unfinished(self) -> bool:
         """Whether part of a message waits for the rest."""
 
+    def transfers(self, data: bytes) -> list[bytes]:
+        """These bytes as the messages that meet a fault each, where they can be told apart."""
+
     def receive(self, data: bytes) -> list[bytes]:
         """What goes back for these bytes."""
 
@@ -72,7 +75,14 @@ class _Serving:
 
     def handle(self, data: bytes) -> None:
         """Bytes from the client."""
-        instrument, faults = self._instrument, self._faults
+        if self._faults is None:
+            self._take(data, None)
+        else:
+            for message in self._instrument.transfers(data):
+                self._take(message, self._faults)
+
+    def _take(self, data: bytes, faults: Faults | None) -> None:
+        instrument = self._instrument
         self._last = time.monotonic()
         if faults is not None:
             data = faults.request(data, self)

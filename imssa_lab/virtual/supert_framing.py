@@ -49,6 +49,16 @@ class Framing:
         """A USB transfer that ended early is dropped."""
         self._data.clear()
 
+    def split(self, data: bytes) -> list[bytes]:
+        """The bytes of the commands that are complete with these, one by one."""
+        self.add(data)
+        pieces: list[bytes] = []
+        while True:
+            before = bytes(self._data)
+            if self.next() is None:
+                return pieces
+            pieces.append(before[: len(before) - len(self._data)])
+
     def next(self) -> Received | None:
         """The next command, None while it is not complete."""
         while self._data[:1] == b"\0":

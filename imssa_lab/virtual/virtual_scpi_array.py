@@ -112,6 +112,10 @@ class ScpiArrayTester:
             answers = (self.execute(message) for message in self._framer.feed(data))
             return [answer for answer in answers if answer]
 
+    def transfers(self, data: bytes) -> list[bytes]:
+        """All of it: a client writes message by message."""
+        return [data]
+
     @property
     def unfinished(self) -> bool:
         """Whether part of a message waits for the rest."""

@@ -89,7 +89,7 @@ class SuperTBoard:
         self.dac = Dac()
         self.chip = ArrayChip(self.dac, self.benches, self._clock, self._count_power_up)
         self.firmware = Firmware(self.chip, self._zero_rule, self._leftover)
-        self._framing = Framing()
+        self._framing, self._transfers = Framing(), Framing()
         self.hung = False
 
     # ---- what a port needs
@@ -99,14 +99,19 @@ class SuperTBoard:
         """The array whose clock paces; all three share the controller."""
         return max(self.benches, key=lambda bench: bench.time)
 
+    def transfers(self, data: bytes) -> list[bytes]:
+        """One command each, as USB brings them: a pseudo-terminal gives as many together as it likes."""
+        return self._transfers.split(data)
+
     @property
     def unfinished(self) -> bool:
         """Whether part of a command waits for the rest."""
-        return self._framing.unfinished
+        return self._framing.unfinished or self._transfers.unfinished
 
     def forget(self) -> None:
         """A USB transfer that ended early is dropped."""
         self._framing.forget()
+        self._transfers.forget()
 
     def make_safe(self) -> None:
         """Power off."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -43,12 +43,25 @@ class Port(Protocol):
 
 @dataclass(frozen=True)
 class Flip:
-    """A bit that was turned: bit `bit` of byte `at` of `data`, on its way to the instrument or from it."""
+    """A bit that was turned: bit `bit` of byte `at` of `data`."""
 
-    to_instrument: bool
     data: bytes
     at: int
     bit: int
+
+    @property
+    def now(self) -> bytes:
+        """The data with it turned."""
+        return self.data[: self.at] + bytes([self.data[self.at] ^ 1 << self.bit]) + self.data[self.at + 1 :]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A request that was changed on its way: `sent`, what `arrived` of it, and what was sent next."""
+
+    sent: bytes
+    arrived: bytes
+    following: bytes = b""
 
 
 @dataclass
@@ -61,7 +74,7 @@ class Faults:
         rng: draws everything.
         seconds: how long "late", "stalled" and "drip" take.
         identity: what "identity" looks for in answers, and what it puts there.
-        flips: the bits that were turned so far; cut_short: the requests of which not all came.
+        flips: the bits of answers that were turned so far; damage: the requests that came otherwise than sent.
         after: messages at the start that pass unharmed, so that a link can be opened.
 
     Raises:
@@ -76,7 +89,7 @@ class Faults:
     after: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     flips: list[Flip] = field(default_factory=list)
-    cut_short: list[bytes] = field(default_factory=list)
+    damage: list[Damage] = field(default_factory=list)
     _now: str = ""
     _seen: int = 0
 
@@ -94,6 +107,8 @@ class Faults:
     def request(self, data: bytes, port: Port) -> bytes:
         """What the instrument gets to see of `data`; draws the fault of this message."""
         self._seen += 1
+        if self.damage and not self.damage[-1].following:
+            self.damage[-1] = replace(self.damage[-1], following=data)
         self._now = ""
         others = [kind for kind in self.kinds if kind != "refused"]
         if others and self._seen > self.after and self.rng.random() < self.rate:
@@ -101,13 +116,13 @@ class Faults:
             self.injected[self._now] += 1
         if self._now == "stalled":
             port.pause(self.seconds)
-        elif self._now == "request-flip":
-            return self._flipped(data, to_instrument=True)
+        if self._now == "request-flip":
+            self.damage.append(Damage(data, self._flipped(data).now))
         elif self._now == "request-truncated":
-            cut = int(self.rng.integers(len(data)))
-            self.cut_short.append(data)
-            return data[:cut]
-        return data
+            self.damage.append(Damage(data, data[: int(self.rng.integers(len(data)))]))
+        else:
+            return data
+        return self.damage[-1].arrived
 
     @property
     def device_error(self) -> bool:
@@ -122,7 +137,8 @@ class Faults:
         if self._now == "late":
             port.pause(self.seconds)
         elif self._now == "answer-flip":
-            data = self._flipped(data, to_instrument=False)
+            self.flips.append(self._flipped(data))
+            data = self.flips[-1].now
         elif self._now == "identity":
             data = data.replace(*self.identity)
         if self._now == "drip":
@@ -143,10 +159,8 @@ class Faults:
             self.injected[kind] += 1
         return happens
 
-    def _flipped(self, data: bytes, to_instrument: bool) -> bytes:
-        at, bit = int(self.rng.integers(len(data))), int(self.rng.integers(8))
-        self.flips.append(Flip(to_instrument, data, at, bit))
-        return data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :]
+    def _flipped(self, data: bytes) -> Flip:
+        return Flip(data, int(self.rng.integers(len(data))), int(self.rng.integers(8)))
 
 
 def parse_faults(text: str, seed: int) -> Faults:

@@ -41,7 +41,7 @@ from protocols.wrappers.device_time import DeviceTimeReported
 from protocols.wrappers.metered import Metered
 from protocols.wrappers.progress import ProgressReported
 from protocols.wrappers.recipe_override import RecipeOverride
-from tests.instruments.arc_two_stand_in import Instrument, library
+from trials.electrodes.arc_two_stand_in import Instrument, library
 from twin import DigitalTwin
 
 SHAPE = (12, 8)

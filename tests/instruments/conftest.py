@@ -7,7 +7,7 @@ import pytest
 
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
-from tests.instruments.smu_bench import KINDS, SmuBench
+from trials.electrodes.smu_bench import KINDS, SmuBench
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError, LinkL
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.virtual_smu_matrix import meter_profile
-from tests.instruments.arc_two_stand_in import AuxDACFn, Instrument, library
+from trials.electrodes.arc_two_stand_in import AuxDACFn, Instrument, library
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.server import TcpPort
 from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 from tests.instruments.test_scpi_array import say
-from trials.instrument_restarts import MOMENTS, scpi_restarts
+from trials.electrodes.instrument_restarts import MOMENTS, scpi_restarts
 
 SHAPE = (4, 3)
 

@@ -48,6 +48,7 @@ from drivers.supert_a0.wire.command import (
 from drivers.supert_a0.wire.lines import (
     CHANNELS,
     CONTROL_RESET,
+    DATA_PINS,
     PINS,
     TIA_GROUPS,
     ClearPin,
@@ -74,6 +75,7 @@ __all__ = [
     "CONTROL_RESET",
     "DAC_OFFSET",
     "DAC_STEP",
+    "DATA_PINS",
     "LONGEST",
     "LONGEST_DELAY",
     "MAX_VECTORS",

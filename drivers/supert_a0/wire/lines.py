@@ -47,6 +47,12 @@ PINS: dict[str, tuple[str, int]] = {
     "ARRAY_EN1": ("H", 6),
     "ARRAY_EN2": ("H", 7),
 }
+DATA_PINS = tuple(
+    (port, pin)
+    for port, pins in (("H", (9, 10, 11, 12, 15)), ("J", (0, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15)))
+    for pin in pins
+)
+"""Where the 16 data lines of `LineData` are, the lowest bit first."""
 CHANNELS = {
     "PLANE_VPP": 0,
     "VREF_ARRAY": 1,

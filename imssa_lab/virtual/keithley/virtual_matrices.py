@@ -86,6 +86,10 @@ class _Matrix707:
         """The twin behind it."""
         return self._wiring.bench
 
+    def transfers(self, data: bytes) -> list[bytes]:
+        """All of it: a client writes message by message."""
+        return [data]
+
     @property
     def unfinished(self) -> bool:
         """Whether part of a line waits for the rest."""

@@ -42,6 +42,10 @@ class WireInstrument:
         """The twin behind all of them."""
         return self._wiring.bench
 
+    def transfers(self, data: bytes) -> list[bytes]:
+        """All of it: a client writes message by message."""
+        return [data]
+
     @property
     def unfinished(self) -> bool:
         """Whether part of a message waits for the rest."""

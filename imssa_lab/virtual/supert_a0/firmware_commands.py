@@ -225,15 +225,16 @@ class Firmware:
 
     def _c404(self, values: list[int], texts: list[bytes], payload: bytes) -> bytes:
         array, row, col, forward, voltage, gate = values
+        voltage, gate = voltage & 0xFFFF, gate & 0xFFFF
         chosen = self._one(array, row, col)
-        if (voltage & 0xFFFF and gate & 0xFFFF) or not self._zero_rule:
+        if (voltage and gate) or not self._zero_rule:
             self._write(array, forward, chosen * np.uint16(voltage), chosen * np.uint16(gate), chosen)
         return _ACKNOWLEDGE
 
     def _c406(self, values: list[int], texts: list[bytes], payload: bytes) -> bytes:
         array, row, col, forward, voltage, gate, zero, width = values
         chosen = self._one(array, row, col)
-        codes = chosen * np.uint16(voltage), chosen * np.uint16(gate)
+        codes = chosen * np.uint16(voltage & 0xFFFF), chosen * np.uint16(gate & 0xFFFF)
         self._write(array, forward, *codes, chosen, zero, width)
         return _ACKNOWLEDGE
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.instruments.smu_bench import SmuBench, one_cell
+from trials.electrodes.smu_bench import SmuBench, one_cell
 
 TERMINATED = {"visa_library": "@py", "read_termination": "\n", "write_termination": "\n"}
 

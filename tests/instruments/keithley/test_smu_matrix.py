@@ -10,7 +10,7 @@ from drivers.keithley.meters import RAMP_STEP
 from drivers.keithley.smu_matrix import COMPLIANCE
 from imssa_lab.contract.errors import ImssaError, LimitError, LinkCorrupt
 from imssa_lab.contract.hal import Pulses
-from tests.instruments.smu_bench import KINDS, SHAPE, SmuBench, one_cell, pulse
+from trials.electrodes.smu_bench import KINDS, SHAPE, SmuBench, one_cell, pulse
 
 # ---- what the cells see
 

@@ -19,8 +19,8 @@ from imssa_lab.contract.errors import (
 )
 from imssa_lab.virtual.server import TcpPort
 from imssa_lab.virtual.wire_faults import Faults
-from tests.instruments.smu_bench import KINDS, SHAPE, SmuBench, one_cell, pulse
-from tests.instruments.strict_488 import StrictWire
+from trials.electrodes.smu_bench import KINDS, SHAPE, SmuBench, one_cell, pulse
+from trials.electrodes.strict_488 import StrictWire
 
 # ---- damaged requests, restarts, errors
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.instruments.smu_bench import SmuBench, one_cell
+from trials.electrodes.smu_bench import SmuBench, one_cell
 
 
 def on_one_cell(kinds: tuple[str, str, str] = ("2400", "2400", "707A"), line: float = 60.0) -> SmuBench:

@@ -10,7 +10,8 @@ import pytest
 from drivers.deadline import Deadline
 from drivers.links import Stream
 from drivers.serial_stream import open_serial
-from drivers.supert_a0 import wire
+from drivers.supert_a0 import electrode_sequences as sequences
+from drivers.supert_a0 import supert_array, wire
 from drivers.supert_a0.controller import Board
 from drivers.supert_a0.convert import dac_code
 from drivers.supert_a0.supert_array import LIMITS, SuperTArray, pulse_length
@@ -19,14 +20,8 @@ from imssa_lab.contract.hal import Pulses
 from imssa_lab.contract.operating_system import open_pseudo_terminal
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
-from imssa_lab.virtual.wire_faults import KINDS, Faults
 from tests.instruments.supert_a0.supert_boards import EVERY, powered
-from trials.link_chaos import (
-    on_supert,
-    random_operations,
-    undetectable_loss_on_supert,
-    undetectable_on_supert,
-)
+from trials.electrodes.supert_chaos import SERIAL_FAULTS, supert_chaos
 
 
 class Spy:
@@ -65,6 +60,13 @@ class TestDangers:
             (b"211,D,13\0", b"211,D,5\0"),  # the engine stays in its reset
             (b"212,G,7\0", b"212,G,6\0" + b"211,G,7\0"),  # the ADC looks elsewhere
             (b"204,8\0", b"204,9\0"),
+            (b"204,2\0", b"204,3\0"),  # the data of one bank in two
+            (b"203,57344\0", b"203,57345\0"),  # a column too many, if it is latched
+            (b"211,E,7\0", b"211,E,6\0"),  # the columns are never latched
+            (b"212,E,7\0", b"212,E,3\0"),  # only the first bank is
+            (b"211,F,12\0", b"211,F,2\0"),  # they are latched as rows
+            (b"211,C,13\0", b"213,C,3\0"),  # the amplifiers stay as they were
+            (b"212,D,13\0", b"212,D,12\0"),  # the engine is not reset
         ],
     )
     def test_a_damaged_pin_command_is_found_before_anything_is_read(
@@ -81,6 +83,28 @@ class TestDangers:
             spy.damage = ()
             assert "mvm" not in [entry.what for entry in firmware.journal.entries[entries:]]
             assert np.isfinite(array.read_conductances()).all()  # everything is set anew
+
+    def test_a_damaged_reference_does_not_last(self, port: PtyPort, firmware: SuperTBoard) -> None:
+        """Nothing shows it, but the next setup sets it anew."""
+        plane = next(
+            command.encode()
+            for command in sequences.before_reading(0.2)
+            if isinstance(command, wire.Dac) and command.word >> 8 & 0xF == wire.CHANNELS["PLANE_VPP"]
+        )
+        spy = Spy(open_serial(port.port))
+        with SuperTArray(Board(spy), 0, (2, 2)) as array:
+            spy.damage = (plane, wire.Dac.write(0, 0x7000).encode())
+            one = np.eye(2, dtype=bool)
+            array.read_conductances(one)
+            spy.damage = ()
+            seen = []
+            for _ in range(60):
+                array.read_conductances(one)
+                reads = [entry for entry in firmware.journal.tail(8) if entry.what == "cells"]
+                seen.append(max(float(np.nanmax(entry.voltage)) for entry in reads))
+        assert seen[0] > 1
+        assert np.flatnonzero(np.array(seen) > 0.2)[-1] < 50
+        assert seen[-1] == pytest.approx(0.2, abs=1e-3)
 
     def test_cells_left_alone_see_nothing(self, port: PtyPort, firmware: SuperTBoard) -> None:
         mask = np.zeros((8, 6), dtype=bool)
@@ -200,34 +224,31 @@ class TestDangers:
             wire.unpack(np.array([0x1000, word]))
 
 
-SERIAL_FAULTS = sorted(set(KINDS) - {"refused", "identity", "error"})  # those that a serial port can have
-
-
 @pytest.mark.parametrize("kind", SERIAL_FAULTS)
 def test_faults_give_typed_errors_and_no_wrong_answer_that_can_be_told(kind: str) -> None:
-    firmware = SuperTBoard("supert-a0-easy", seed=5)
-    faults = Faults((kind,), 0.005, np.random.default_rng(4), seconds=0.3)
-    seen = 0
-
-    def excuse() -> bool:
-        nonlocal seen
-        new, seen = faults.flips[seen:], len(faults.flips)
-        lost = any(undetectable_loss_on_supert(data) for data in faults.cut_short)
-        faults.cut_short.clear()
-        if firmware.hung:
-            firmware.restart()
-        return lost or any(undetectable_on_supert(flip) for flip in new)
-
-    with PtyPort(firmware, faults) as port:
-        outcome = random_operations(
-            on_supert(firmware.benches[0]),
-            lambda: SuperTArray(Board(open_serial(port.port), timeout=0.2), 0, (4, 3)),
-            lambda array: array.board.link.closed,  # type: ignore[attr-defined]
-            0.2,
-            60,
-            np.random.default_rng(4),
-            excuse,
-        )
+    outcome, faults, _ = supert_chaos(60, seed=4, kinds=(kind,), rate=0.004)
     assert faults.injected[kind] > 0
     assert (outcome.wrong, outcome.strange) == (0, 0)
     assert outcome.good > 10
+
+
+_codes, _length = SuperTArray._codes, supert_array.pulse_length
+PLANTED: dict[str, tuple[Any, str, Any]] = {
+    "another column": (wire.ReadCell, "encode", lambda command: b"401,0,%d,1,1\0" % command.row),
+    "rows in the other order": (wire.Products, "payload", property(lambda command: command.masks[::-1])),
+    "pulses ten millivolts up": (SuperTArray, "_codes", lambda array, volts: _codes(array, volts + 0.01)),
+    "twice the width": (supert_array, "pulse_length", lambda width: _length(2 * width)),
+}
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_the_judge_of_random_operations_finds_wrong_ones(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The null control: no fault on the wire, and one in the driver."""
+    owner, name, new = PLANTED[bug]
+    monkeypatch.setattr(owner, name, new)
+    wrong = good = 0
+    for seed in (2, 5):  # both ways of reading and pulsing
+        outcome, _, _ = supert_chaos(30, seed, rate=0.0)
+        wrong, good = wrong + outcome.wrong, good + outcome.good
+    assert wrong > 1
+    assert good == 58

@@ -13,7 +13,7 @@ from imssa_lab.virtual.bench_twin import BenchTwin
 
 
 class ArC2Error(Exception):
-    pass
+    """Of the library."""
 
 
 class PanicException(BaseException):
@@ -21,12 +21,16 @@ class PanicException(BaseException):
 
 
 class IdleMode(Enum):
+    """What channels do at rest."""
+
     Float = auto()
     SoftGnd = auto()
     HardGnd = auto()
 
 
 class AuxDACFn(Enum):
+    """What an auxiliary converter drives."""
+
     SELL = auto()
     SELH = auto()
 
@@ -48,25 +52,30 @@ class Instrument:
         self.pulsed = 0  # ns of pulses that nobody waited for
 
     def config_aux_channels(self, voltages: Iterable[tuple[AuxDACFn, float]]) -> "Instrument":
+        """Gate voltages, V."""
         self.aux |= dict(voltages)
         return self
 
     def config_selectors(self, selectors: Iterable[int]) -> "Instrument":
+        """Word lines whose gates are high."""
         self.selectors = list(selectors)
         return self
 
     def connect_to_gnd(self, chans: Iterable[int]) -> "Instrument":
+        """These to ground, and no others."""
         assert list(chans) == []
         self.grounded = False
         self.bench.connect()
         return self
 
     def config_channels(self, input: Iterable[tuple[int, float]], base: float | None = None) -> "Instrument":
+        """Levels that stay, V."""
         for channel, volt in input:
             self.levels[channel] = volt
         return self
 
     def read_slice_open(self, highs: np.ndarray, ground_after: bool) -> np.ndarray:
+        """Currents of all channels, A, (64,); NaN where none was asked."""
         assert highs.dtype == np.uint64
         if self.broken:
             raise ArC2Error("USB device went away")
@@ -105,6 +114,7 @@ class Instrument:
         return self
 
     def delay(self, nanos: int) -> "Instrument":
+        """Wait."""
         self.pulsed -= nanos
         return self
 
@@ -128,20 +138,24 @@ class Instrument:
                     raise ArC2Error(str(error)) from error
 
     def ground_all(self) -> "Instrument":
+        """All channels to ground."""
         self.levels[:] = 0.0
         self.grounded = True
         self.bench.ground()
         return self
 
     def finalise_operation(self, mode: IdleMode | None = None, control: object = None) -> None:
+        """Back to rest."""
         assert mode is IdleMode.SoftGnd
         self.ground_all()
 
     def execute(self) -> "Instrument":
+        """Send what was noted."""
         self.executed += 1
         return self
 
     def busy(self) -> bool:
+        """Whether it still works."""
         return self.hangs
 
     def _gated(self, volts: np.ndarray) -> np.ndarray:

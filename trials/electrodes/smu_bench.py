@@ -9,16 +9,31 @@ from drivers.keithley.matrices import open_switch
 from drivers.keithley.meters import SourceMeter
 from drivers.keithley.smu_matrix import COMPLIANCE, SmuMatrixArray
 from drivers.visa_stream import open_visa
+from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.electrode_journal import Entry
+from imssa_lab.virtual.keithley.terminal_wiring import Flow
 from imssa_lab.virtual.server import TcpPort
 from imssa_lab.virtual.virtual_smu_matrix import MATRICES, Wiring, meter, meter_profile
 from imssa_lab.virtual.wire_faults import Faults
-from tests.instruments.strict_488 import StrictWire
+from trials.electrodes.strict_488 import StrictWire
 
 SHAPE = (4, 3)
 KINDS = [("2400", "2450", "707A"), ("2450", "2400", "707B"), ("2461", "2410", "7001")]
+
+
+class NotedWiring(Wiring):
+    """As any, with all that flowed kept in `flows`."""
+
+    def __init__(self, bench: BenchTwin, open_lines: frozenset[int]) -> None:
+        super().__init__(bench, open_lines)
+        self.flows: list[Flow] = []
+
+    def drive(self, levels: FloatArray, seconds: FloatArray, limit: float) -> Flow:
+        """As `Wiring`."""
+        self.flows.append(super().drive(levels, seconds, limit))
+        return self.flows[-1]
 
 
 class SmuBench:
@@ -33,7 +48,7 @@ class SmuBench:
     ) -> None:
         self.twin = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=5)
         self.kinds = kinds
-        self.wiring = Wiring(self.twin, frozenset({open_line}))
+        self.wiring = NotedWiring(self.twin, frozenset({open_line}))
         self.source: Any = meter(self.wiring, kinds[0], cables=cables, line=line)
         self.gate: Any = meter(self.wiring, kinds[1], gates=True, cables=cables)
         self.matrix: Any = MATRICES[kinds[2].lower()](self.wiring)
@@ -44,15 +59,21 @@ class SmuBench:
     def connect(
         self, compliance: float = COMPLIANCE, terminals: str = "front", timeout: float = 2.0
     ) -> SmuMatrixArray:
+        """The driver on strict wires."""
         return self._array(list(self.wires), compliance, terminals, timeout)
 
-    def serve(self, stack: ExitStack, faults: Faults | None = None) -> tuple[str, dict[str, str]]:
-        faulty = stack.enter_context(TcpPort(self.source, faults=faults))
-        self.ports = [faulty, *(stack.enter_context(TcpPort(each)) for each in self.instruments[1:])]
+    def serve(self, stack: ExitStack, *faults: Faults) -> tuple[str, dict[str, str]]:
+        """Put the instruments on TCP, the first of them on wires with faults; the source's resource, and options."""
+        each: list[Faults | None] = [*faults, None, None, None]
+        self.ports = [
+            stack.enter_context(TcpPort(instrument, faults=wire))
+            for instrument, wire in zip(self.instruments, each, strict=False)
+        ]
         smu, gate, matrix = (port.resource for port in self.ports)
         return smu, {"gate": gate, "matrix": matrix, "switch": self.kinds[2], "shape": "4x3"}
 
     def connect_to_ports(self, timeout: float) -> SmuMatrixArray:
+        """The driver on the ports of `serve`, which stays open where one fails."""
         with ExitStack() as stack:
             streams = []
             for port in self.ports:
@@ -72,15 +93,18 @@ class SmuBench:
         )
 
     def entries(self, *what: str) -> list[Entry]:
+        """Of the journal, of these kinds."""
         return [entry for entry in self.twin.journal.entries if entry.what in what]
 
     @property
     def safe(self) -> bool:
+        """Whether outputs are off at 0 V, and all relays open."""
         levels = (self.source.level, self.gate.level, self.wiring.gate_level)
         return not (self.source.on or self.gate.on or any(levels) or self.wiring.closed)
 
 
 def one_cell(row: int = 2, col: int = 1) -> Any:
+    """The mask of one cell, (4, 3)."""
     mask = np.zeros(SHAPE, dtype=bool)
     mask[row, col] = True
     return mask
@@ -89,4 +113,5 @@ def one_cell(row: int = 2, col: int = 1) -> Any:
 def pulse(
     array: SmuMatrixArray, kind: str = "SET", voltage: float = 2.0, gate: float = 1.2, width: float = 1e-3
 ) -> None:
+    """One pulse (V, V, s) on `one_cell`."""
     array.apply_pulses(Pulses.on(one_cell(), kind, voltage, gate, width))

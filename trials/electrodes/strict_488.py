@@ -27,6 +27,7 @@ class StrictWire:
         self._answers: list[bytes] = []
 
     def send(self, data: bytes, deadline: Deadline) -> None:
+        """As `Stream`, message by message."""
         for message in data.splitlines(keepends=True):
             if self._answers:
                 self.breaches.append((-410, message))
@@ -37,6 +38,7 @@ class StrictWire:
             self._answers += self.instrument.receive(message)
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
+        """As `Stream`; one answer at a time."""
         if not self._answers:
             if self.sent and not _asks(self.sent[-1]):
                 self.breaches.append((-420, self.sent[-1]))
@@ -45,16 +47,18 @@ class StrictWire:
         return self._answers.pop(0)
 
     def pending(self) -> bool:
+        """As `Stream`."""
         return False
 
     def clear(self, deadline: Deadline) -> bool:
+        """As `Stream`: device clear."""
         self.cleared += 1
         self._answers.clear()
         self.instrument.forget()
         return True
 
     def close(self) -> None:
-        pass
+        """As `Stream`."""
 
     def _error(self, code: int, text: str) -> None:
         status = getattr(self.instrument, "status", None)

@@ -1,0 +1,1 @@
+"""What electrodes see under faults, restarts and requests over limits, for tests and benchmarks."""
