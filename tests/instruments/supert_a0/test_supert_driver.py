@@ -17,9 +17,7 @@ from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard, board_profile
 from imssa_lab.virtual.wire_faults import Flip
 from tests.instruments.supert_a0.supert_boards import EVERY
-from trials.link_chaos import (
-    undetectable_on_supert,
-)
+from trials.electrodes.supert_chaos import hidden_flip
 from twin import DigitalTwin
 
 OFFSET = 0.078
@@ -160,7 +158,7 @@ def test_exactly_the_flips_that_the_documentation_lists_pass_a_reading(gain: int
         flipped = bytearray(data)
         flipped[at] ^= 1 << bit
         word = np.frombuffer(bytes(flipped), "<u2")
-        if undetectable_on_supert(Flip(False, data, at, bit)):
+        if hidden_flip(Flip(data, at, bit)):
             assert wire.unpack(word) != wire.unpack(np.frombuffer(data, "<u2"))  # taken for true, and wrong
         else:
             with pytest.raises(LinkCorrupt):
