@@ -76,12 +76,12 @@ class _Serving:
     def handle(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._faults is None:
-            self._take(data, None)
+            self._answer(data, None)
         else:
             for message in self._instrument.transfers(data):
-                self._take(message, self._faults)
+                self._answer(message, self._faults)
 
-    def _take(self, data: bytes, faults: Faults | None) -> None:
+    def _answer(self, data: bytes, faults: Faults | None) -> None:
         instrument = self._instrument
         self._last = time.monotonic()
         if faults is not None:
