@@ -65,6 +65,9 @@ from imssa_lab.s4d.train.training import train_quantised as train_quantised
 from imssa_lab.station.addresses import open_array as open_array
 from imssa_lab.station.addresses import open_arrays as open_arrays
 from imssa_lab.station.calibration_file import CalibrationFile as CalibrationFile
+from protocols.array_matrix import ArrayMatrix as ArrayMatrix
+from protocols.array_matrix import MatrixCheck as MatrixCheck
+from protocols.array_matrix import put_matrix as put_matrix
 from protocols.characterisation.column_calibration import calibrate_columns as calibrate_columns
 from protocols.characterisation.column_calibration import check_columns as check_columns
 from protocols.characterisation.experiments import Schedule as Schedule
