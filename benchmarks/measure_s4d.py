@@ -22,6 +22,9 @@ import torch
 
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
+from benchmarks.s4d.three_level_nets import FLOORS as THREE_LEVELS
+from benchmarks.s4d.three_level_nets import SEEDS as NEW_SEEDS
+from benchmarks.s4d.three_level_nets import three_levels
 from imssa_lab.mapping.placement import kernels_per_array
 from imssa_lab.s4d.model.layers import S4DLayer
 from imssa_lab.s4d.model.poles import Discretisation, Initialisation, Poles
@@ -166,11 +169,18 @@ def _each(results: Sequence[Figures], name: str) -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), help="these tasks alone")
+    parser.add_argument("--tasks", nargs="+", choices=sorted({*TASKS, *THREE_LEVELS}), help="these tasks alone")
 
 
 PARTS = {
     "modes": Part(lambda bars, given: modes(bars), "none", "none", "none: torch", "0"),
+    "three-levels": Part(
+        lambda bars, given: three_levels(bars, given.tasks),
+        "supert-a0-easy (its window and input converter)",
+        "targets, then targets with Gaussian errors of 2.2 % of full scale",
+        "none: the closed loop in numpy",
+        ", ".join(map(str, NEW_SEEDS)),
+    ),
     "tasks": Part(lambda bars, given: tasks(bars, given.tasks), "none", "none", "none: models in torch", "0, 1, 2"),
 }
 

@@ -1,0 +1,1 @@
+"""Parts of `make measure-s4d`."""
