@@ -56,7 +56,7 @@ def _train(task: str, precision: str, seed: int, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     with stages() as told:
         data, config = settings(task, seed, precision, [], bars=told)
-        model, sequences = train_model(data, config, bars=told, null=False)
+        model, sequences, _ = train_model(data, config, bars=told, null=False)
         bundle = exported(model, data, bars=told)
     (place / "sequences.npz").unlink(missing_ok=True)  # of a training that was cut off here
     sequences.save(place / "sequences.npz")

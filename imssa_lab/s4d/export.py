@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels, wilson_interval
+from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels
 from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
 from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import ConverterBits
@@ -24,7 +24,8 @@ def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] 
     """The bundle of a trained model, with kernel ranges from the training split and accuracy on the test split.
 
     Ranges are measured by running the quantised kernels recurrently over all training sequences, without
-    augmentation; the expected accuracy is that of the exported numpy network, not of the torch one.
+    augmentation; the expected accuracy is that of the exported numpy network, not of the torch one, and its interval
+    counts the independent recordings of the test split.
 
     Args:
         provenance: facts to keep beside seed, versions and training settings.
@@ -36,8 +37,10 @@ def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] 
     seen = layer_inputs(draft, task.train[0])
     measured = replace(draft, layers=tuple(map(_with_ranges, draft.layers, seen)))
     inputs, classes = task.test
-    correct = int(np.count_nonzero(run_network(measured, inputs).argmax(axis=1) == classes))
-    return replace(measured, expected_accuracy=(correct / len(classes), *wilson_interval(correct, len(classes))))
+    right = run_network(measured, inputs).argmax(axis=1) == classes
+    low, high, units = task.interval(right)
+    facts = {**measured.provenance, "test": f"{len(right)} sequences of {units} independent {task.unit}"}
+    return replace(measured, expected_accuracy=(float(right.mean()), low, high), provenance=facts)
 
 
 def _with_ranges(layer: LayerKernels, inputs: FloatArray) -> LayerKernels:

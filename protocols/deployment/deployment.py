@@ -22,6 +22,7 @@ from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
+from imssa_lab.s4d.intervals import accuracy_interval
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.journal import ArrayState, Standing, done_entry, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
@@ -130,7 +131,8 @@ def deploy(
     Args:
         arrays: of one shape and window; the first ones are used, the others are spare.
         sequences: 2 or more for calibration, of which half correct the outputs and half verify the kernels; the
-            test sequences are for the task level, "null" of the reference is what it must exceed.
+            test sequences are for the task level, "null" of the reference is what the lower end of its interval must
+            exceed.
         choices: how it goes; None for `DeploymentChoices()`.
         faults: per array, what is known of its cells beforehand; where a stuck one stands is read if it is NaN.
         journal: takes short texts that say how far it came; resume: those of a deployment that was cut off,
@@ -184,12 +186,19 @@ def deploy(
             return np.asarray(run_network(bundle, test_inputs, loop.runner).argmax(axis=1))
 
     predictions = predicted()
-    accuracy, software_accuracy = (float(np.mean(p == test_labels)) for p in (predictions, software))
-    task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
+    software_accuracy = float(np.mean(software == test_labels))
+    software_low = accuracy_interval(software == test_labels, sequences.test_units).low
+
+    def judged() -> tuple[float, LevelResult]:
+        right = predictions == test_labels
+        lowest = accuracy_interval(right, sequences.test_units).low, software_low
+        share = float(np.mean(right))
+        return share, verify_task(share, software_accuracy, bounds, null_accuracy, lowest)
+
+    accuracy, task = judged()
     if choices.mending and not task.passed and loop.again("task", task.measured):
         predictions = predicted()
-        accuracy = float(np.mean(predictions == test_labels))
-        task = verify_task(accuracy, software_accuracy, bounds, null_accuracy)
+        accuracy, task = judged()
     levels = [*loop.levels, task]
     for level in levels:
         _log.info("%s", level)

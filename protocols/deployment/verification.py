@@ -219,11 +219,22 @@ def verify_kernels(
     )
 
 
-def verify_task(on_array: float, software: float, bounds: Bounds, null_control: float | None = None) -> LevelResult:
+def verify_task(
+    on_array: float,
+    software: float,
+    bounds: Bounds,
+    null_control: float | None = None,
+    lowest: tuple[float, float] | None = None,
+) -> LevelResult:
     """Level 4: accuracy on the arrays against software, and above the null control where there is one.
+
+    A task that the software itself does not do better than the null control needs no memory: it decides nothing, and
+    the level does not pass.
 
     Args:
         on_array, software, null_control: accuracies as fractions, on the same test set.
+        lowest: lower ends of the 95 % intervals of the first two, which must lie above the null control; None for the
+            accuracies themselves.
     """
     loss = software - on_array
     figures = {"on_array": on_array, "software": software}
@@ -231,6 +242,17 @@ def verify_task(on_array: float, software: float, bounds: Bounds, null_control: 
     words = "accuracy lost against software, at most"
     if null_control is not None:
         figures["null_control"] = null_control
-        passed = passed and on_array > null_control
-        words = f"accuracy lost against software (and above the null control's {null_control:.3f}), at most"
+        surely, at_best = (on_array, software) if lowest is None else lowest
+        figures["on_array_low"] = surely
+        passed = passed and surely > null_control
+        words = (
+            f"accuracy lost against software (and with its lower bound above the null control's {null_control:.3f}: "
+            f"{surely:.3f}), at most"
+        )
+        if at_best <= null_control:
+            passed = False
+            words = (
+                f"this task needs no memory: it decides nothing (software is at least {at_best:.3f} right, the null "
+                f"control {null_control:.3f}); choose another task. Accuracy lost against software, at most"
+            )
     return LevelResult("task", loss, bounds.task_loss, passed, words, figures)

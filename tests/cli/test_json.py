@@ -182,7 +182,11 @@ def test_a_failed_level_is_an_answer_too(here: Path) -> None:
 
 def test_the_demo(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = Sequences.load(here / "sequences.npz")
-    for name, given in (("settings", (None, None)), ("train_model", (None, sequences)), ("exported", tiny.bundle())):
+    for name, given in (
+        ("settings", (None, None)),
+        ("train_model", (None, sequences, {})),
+        ("exported", tiny.bundle()),
+    ):
         monkeypatch.setattr(
             f"imssa_lab.cli.arrays.demo.{name}", _always(given)
         )  # what training gives, without its minute

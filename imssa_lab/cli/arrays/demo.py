@@ -55,7 +55,7 @@ def demo(
     bundle_path, sequences_path = out / "bundle.safetensors", out / "sequences.npz"
     with stages() as bars:
         data, config = settings(task, seed, "ternary", [], bars=bars)
-        model, sequences = train_model(data, config, bars=bars)
+        model, sequences, _ = train_model(data, config, bars=bars)
         bundle = exported(model, data, bars=bars)
         bundle.save(bundle_path)
         sequences.save(sequences_path)

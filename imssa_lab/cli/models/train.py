@@ -69,7 +69,7 @@ def train(
         data, config = settings(task, seed, precision, option or [], bars=bars)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
-            model, sequences = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
+            model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
         bundle = exported(model, data, bars=bars)
     from imssa_lab.s4d.train.training import write_history
 
@@ -79,11 +79,14 @@ def train(
     checkpoint.unlink()
     table = facts_table(f"trained {data.name}, seed {seed}")
     accuracy, low, high = bundle.expected_accuracy
-    if "float" in sequences.reference:
-        table.add_row("accuracy, float", f"{100 * sequences.reference['float']:.1f} %")
-    table.add_row(f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
-    if not no_null:
-        table.add_row("accuracy, null control without memory", f"{100 * sequences.reference['null']:.1f} %")
+    if "float" in whole:
+        table.add_row("accuracy, float", _with_interval(whole["float"]))
+    table.add_row(f"accuracy, {bundle.precision}", _with_interval((accuracy, low, high)))
+    if "null" in whole:
+        table.add_row("accuracy, null control without memory", _with_interval(whole["null"]))
+        if low <= whole["null"][0]:
+            table.add_row("verdict", "[bold red]this task needs no memory: it decides nothing[/bold red]")
+    table.add_row("test set", bundle.provenance["test"])
     files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
     for name, path in files.items():
         table.add_row(name, str(path))
@@ -96,15 +99,25 @@ def train(
             "seed": seed,
             "precision": bundle.precision,
             "accuracy": {
-                "float": sequences.reference.get("float"),
+                "float": whole["float"][0] if "float" in whole else None,
+                "float_interval": whole["float"][1:] if "float" in whole else None,
                 "quantised": accuracy,
                 "quantised_interval": [low, high],
-                "null_control": sequences.reference.get("null"),
+                "null_control": whole["null"][0] if "null" in whole else None,
+                "null_control_interval": whole["null"][1:] if "null" in whole else None,
             },
+            "test_set": bundle.provenance["test"],
+            "needs_memory": low > whole["null"][0] if "null" in whole else None,
             "files": files,
             "wall_seconds": bars.seconds,
         }
     )
+
+
+def _with_interval(found: tuple[float, float, float]) -> str:
+    """Accuracy and the ends of its 95 % interval, in percent."""
+    accuracy, low, high = (100 * value for value in found)
+    return f"{accuracy:.1f} % ({low:.1f} to {high:.1f})"
 
 
 def settings(
@@ -216,27 +229,37 @@ def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
 
 def train_model(
     task: Task, config: TrainingConfig, *, bars: Stages, null: bool = True, checkpoint: Path | None = None
-) -> tuple[TrainedModel, Sequences]:
-    """Train float, quantised and, if `null`, the control without memory; and the sequences of a deployment.
+) -> tuple[TrainedModel, Sequences, dict[str, tuple[float, float, float]]]:
+    """Train float, quantised and, if `null`, the control without memory.
+
+    Returns:
+        The model; the sequences of a deployment, the first of the test split, with what the others reach on those;
+        by "float" and "null" the accuracy on the whole test split with the ends of its interval.
 
     Raises:
         TrainingError: a training diverged, or the checkpoint is another training's.
     """
-    from imssa_lab.s4d.train.evaluation import accuracy
+    from imssa_lab.s4d.train.evaluation import predict
     from imssa_lab.s4d.train.training import train as train_torch
     from imssa_lab.s4d.train.training import train_null
     from protocols.deployment.sequences import Sequences
 
-    inputs, labels = task.test[0][:TEST_SEQUENCES], task.test[1][:TEST_SEQUENCES]
+    inputs, labels = task.test
     bars("float", 0, config.full.epochs)
     model = train_torch(task, config, progress=bars, checkpoint=checkpoint)
-    reference = {} if model.start is None else {"float": accuracy(model.start.network, (inputs, labels))}
+    networks = {} if model.start is None else {"float": model.start.network}
     if null:
         bars("null control", 0, config.full.epochs)
-        reference["null"] = accuracy(train_null(task, config, progress=bars).network, (inputs, labels))
-    return model, Sequences(
-        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"), inputs.astype("f8"), labels, reference
+        networks["null"] = train_null(task, config, progress=bars).network
+    right = {name: predict(network, inputs) == labels for name, network in networks.items()}
+    sequences = Sequences(
+        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"),
+        inputs[:TEST_SEQUENCES].astype("f8"),
+        labels[:TEST_SEQUENCES],
+        {name: float(found[:TEST_SEQUENCES].mean()) for name, found in right.items()},
+        None if task.test_units is None else task.test_units[:TEST_SEQUENCES],
     )
+    return model, sequences, {name: (float(found.mean()), *task.interval(found)[:2]) for name, found in right.items()}
 
 
 def exported(model: TrainedModel, task: Task, *, bars: Stages) -> KernelBundle:

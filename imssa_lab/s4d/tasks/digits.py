@@ -39,8 +39,9 @@ def digits_first(seed: int, pairs_train: int = 4000, pairs_validation: int = 500
     images = (bunch.images / 8.0 - 1.0).astype(np.float32)
     parts = _split_images(bunch.target, rng)
     counts = (pairs_train, pairs_validation, pairs_test)
+    pairs = [_pairs(bunch.target[part], count, rng) for part, count in zip(parts, counts, strict=True)]
     train, validation, test = (
-        _pairs(images[part], bunch.target[part], count, rng) for part, count in zip(parts, counts, strict=True)
+        _joined(images[part], bunch.target[part], chosen) for part, chosen in zip(parts, pairs, strict=True)
     )
     return Task(
         "digits-first",
@@ -52,6 +53,8 @@ def digits_first(seed: int, pairs_train: int = 4000, pairs_validation: int = 500
         "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0, as in scikit-learn",
         augmentation=Augmentation(shift_inputs=1, noise=0.1),
         null_control=NullControl("the same net with C frozen at zero, trained on its own"),
+        test_units=pairs[2],
+        unit="images",
     )
 
 
@@ -66,10 +69,16 @@ def _split_images(classes: NDArray[np.int64], rng: np.random.Generator) -> list[
     return [np.concatenate(part) for part in parts]
 
 
-def _pairs(images: NDArray[np.float32], classes: NDArray[np.int64], count: int, rng: np.random.Generator) -> Split:
-    first = rng.integers(len(images), size=count)
-    second = rng.integers(len(images), size=count)
+def _pairs(classes: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of a first and a second image of different classes, (count, 2)."""
+    first = rng.integers(len(classes), size=count)
+    second = rng.integers(len(classes), size=count)
     # Only the second image is drawn again, so that the first digits stay evenly spread.
     while (same := classes[first] == classes[second]).any():
-        second[same] = rng.integers(len(images), size=int(same.sum()))
+        second[same] = rng.integers(len(classes), size=int(same.sum()))
+    return np.stack([first, second], axis=1)
+
+
+def _joined(images: NDArray[np.float32], classes: NDArray[np.int64], pairs: NDArray[np.int64]) -> Split:
+    first, second = pairs.T
     return np.concatenate([images[first], images[second]], axis=1), classes[first].astype(np.int64)

@@ -195,6 +195,7 @@ def _clip_task(
         step_rate=step_rate,
         null_control=null_control,
         held_out_speaker=clips.held_out,
+        unit="clips",
     )
 
 
@@ -215,11 +216,11 @@ def _pair_task(
         raise ConfigError(f"{name}: every split needs a pair or more, got {', '.join(map(str, counts))}")
     features = _FRAMES_50(fit_length(clips.samples, _SECOND))
     streams = np.random.default_rng(seed).spawn(3)
-    splits = [
-        _pairs(features[part], clips.digits[part], count, rng)
+    pairs = [
+        part[_pairs(clips.digits[part], count, rng)]
         for part, count, rng in zip(clips.parts(), counts, streams, strict=True)
     ]
-    train, validation, test = standardised(splits)
+    train, validation, test = standardised([_joined(features, clips.digits, chosen) for chosen in pairs])
     return Task(
         name,
         train,
@@ -232,11 +233,13 @@ def _pair_task(
         step_rate=_FRAMES_50.step_rate,
         null_control=null_control,
         held_out_speaker=clips.held_out,
+        test_units=pairs[2],
+        unit="clips",
     )
 
 
-def _pairs(features: NDArray[np.float32], digits: NDArray[np.int64], count: int, rng: np.random.Generator) -> Split:
-    """Pairs of clips (count, 2 steps, bands): as many of every first digit, then any clip of another digit."""
+def _pairs(digits: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of two clips, (count, 2): as many of every first digit, then any clip of another digit."""
     present = np.unique(digits)
     first_digits = rng.permutation(np.resize(present, count))
     first, second = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
@@ -244,4 +247,10 @@ def _pairs(features: NDArray[np.float32], digits: NDArray[np.int64], count: int,
         chosen = np.flatnonzero(first_digits == digit)
         first[chosen] = rng.choice(np.flatnonzero(digits == digit), size=len(chosen))
         second[chosen] = rng.choice(np.flatnonzero(digits != digit), size=len(chosen))
+    return np.stack([first, second], axis=1)
+
+
+def _joined(features: NDArray[np.float32], digits: NDArray[np.int64], pairs: NDArray[np.int64]) -> Split:
+    """Pairs of clips one after the other, (pairs, 2 steps, bands), and the digits of the first."""
+    first, second = pairs.T
     return np.concatenate([features[first], features[second]], axis=1), digits[first]

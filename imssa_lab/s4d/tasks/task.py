@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.intervals import Interval, accuracy_interval
 
 Inputs = NDArray[np.float32]
 Classes = NDArray[np.int64]
@@ -58,6 +59,8 @@ class Task:
         augmentation: what training may vary; step_rate: steps per second, None where steps are no time.
         null_control: what a model without the needed ability reaches.
         held_out_speaker: who is heard in `test` and nowhere else; None where speakers are in all splits.
+        test_units: (n, k), numbers of the independent recordings that each test sequence is made of, which an
+            accuracy's interval rests on; None where every sequence is one of its own; unit: what they are, in words.
     """
 
     name: str
@@ -71,6 +74,12 @@ class Task:
     step_rate: float | None = None
     null_control: NullControl | None = None
     held_out_speaker: str | None = None
+    test_units: NDArray[np.int64] | None = None
+    unit: str = "sequences"
+
+    def interval(self, right: NDArray[np.bool_]) -> Interval:
+        """95 % interval of the accuracy on `test`, (n,) of which were classified rightly."""
+        return accuracy_interval(right, self.test_units)
 
     @property
     def steps(self) -> int:
