@@ -46,9 +46,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
-# Modules and functions that Windows lacks are refused; see trials/bare_system.
+# Modules and functions that Windows lacks are refused; see trials/refusals.
 test-bare: $(STAMP)
-	PYTHONPATH=trials/bare_system:$$PYTHONPATH $(BIN)/python -m pytest -rs $(ARGS)
+	REFUSED=posix PYTHONPATH=trials/refusals:$$PYTHONPATH $(BIN)/python -m pytest -rs $(ARGS)
 
 # What of it CI has the time for: a second passage of the tests that the refusal concerns most.
 BARE_TESTS := tests/log/test_record.py tests/log/test_kill.py tests/log/test_replay.py tests/log/test_shared_chunks.py \

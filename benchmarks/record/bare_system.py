@@ -1,4 +1,4 @@
-"""The log, the tests and the demo where nothing of POSIX is to be had, as on Windows: in processes of their own."""
+"""The log, the tests and the demo where nothing of POSIX is to be had, or no cache folder: in other processes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmarks.bars import Bars
 from imssa_lab.log import open_run
 
 _ROOT = Path(__file__).parents[2]
-_REFUSING = _ROOT / "trials" / "bare_system"
+_REFUSING = _ROOT / "trials" / "refusals"
 _IMSSA = "from imssa_lab.cli import main; main()"
 
 
-def _python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def _python(*arguments: str, refused: str = "posix", **options: object) -> subprocess.CompletedProcess[str]:
     paths = [str(_REFUSING), str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "REFUSED": refused}
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, cwd=_ROOT, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -46,11 +46,12 @@ def bare_demo(bars: Bars, folder: Path) -> None:
     if bars.smoke:
         bars.left_out("whole demos")
         return
-    for name, more in (("twin", []), ("superT A0", ["--virtual", "supert-a0"])):
-        out = folder / f"demo-{name[:4]}"
-        done = _python("-c", _IMSSA, "demo", *more, "--out", str(out), stdout=subprocess.DEVNULL)
-        replayed = _python("-c", _IMSSA, "log", "replay", str(out / "run.h5"))
+    board = ["--virtual", "supert-a0"]
+    for name, refused, more in (("twin", "posix", []), ("superT A0", "posix", board), ("twin", "home", [])):
+        out = folder / f"demo-{refused}-{name[:4]}"
+        done = _python("-c", _IMSSA, "demo", *more, "--out", str(out), refused=refused, stdout=subprocess.DEVNULL)
+        again = _python("-c", _IMSSA, "log", "replay", str(out / "run.h5"), refused=refused)
         with open_run(out / "run.h5") as run:
             whole = run.closed_cleanly
-        bars.check(f"demo on {name} without POSIX, exit codes", done.returncode + replayed.returncode, "==", 0)
+        bars.check(f"demo on {name} without {refused}, exit codes", done.returncode + again.returncode, "==", 0)
         bars.check(f"its log on {name} closed cleanly", float(whole), "==", 1)

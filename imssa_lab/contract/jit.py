@@ -1,24 +1,67 @@
 """Loops that numba compiles where it is installed (extra `fast`).
 
 numba is optional: callers keep to numpy where `AVAILABLE` is false. The machine code is cached on disk beside the
-file of the loop or, where that cannot be written, in the user's cache folder.
+file of the loop or, where that cannot be written, in the user's cache folder; where neither can, every process
+compiles again and says so once. A file of the cache that cannot be read, as a full disk leaves it, is made again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 AVAILABLE = find_spec("numba") is not None
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_log = logging.getLogger(__name__)
+_said: set[str] = set()
 
 if AVAILABLE and not TYPE_CHECKING:
     from numba import njit
+    from numba.core.caching import FunctionCache
 
-    compiled = njit(cache=True, error_model="numpy")
+    class _Cache(FunctionCache):
+        """numba's own ends in the error of its pickle where a file is damaged, and of the disk where it is full."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            try:
+                return super().load_overload(sig, target_context)
+            except Exception as error:  # noqa: BLE001 - what damaged pickles raise is anything
+                _log.info("%s: damaged (%s), made again", self._cache_path, error)
+                with contextlib.suppress(OSError):
+                    self.flush()
+                return None
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            try:
+                super().save_overload(sig, data)
+            except OSError as error:
+                _say_what_it_costs(error)
+
+    def compiled(function: _Function) -> _Function:
+        """The function, compiled when it is first called."""
+        loop = njit(error_model="numpy")(function)
+        try:
+            loop._cache = _Cache(function)  # noqa: SLF001 - what njit(cache=True) does, with a cache of our own
+        except RuntimeError as error:  # no locator available
+            _say_what_it_costs(error)
+        return loop
+
 else:
 
     def compiled(function: _Function) -> _Function:
         """Without numba the loops stay Python; only tests call them then."""
         return function
+
+
+def _say_what_it_costs(error: Exception) -> None:
+    """Once a process."""
+    if not _said:
+        _said.add("cost")
+        _log.warning(
+            "compiled loops cannot be kept (%s): every process spends some 10 s on compiling them again; "
+            "set NUMBA_CACHE_DIR to a folder that can be written",
+            str(error).partition("\n")[0],
+        )
