@@ -107,8 +107,11 @@ def _executed(tree: Path, work: Path, raw: dict[str, Any]) -> Iterator[tuple[str
             users.setdefault(FIXTURE + fixture, set()).add(test)
     passed = set(raw["seconds"])
     for path in data.measured_files():
+        executed = data.contexts_by_lineno(path)
+        if not executed:  # listed because it lies in the tree; nothing imported it
+            continue
         lines: dict[int, set[str]] = {0: passed}
-        for line, contexts in data.contexts_by_lineno(path).items():
+        for line, contexts in executed.items():
             tests = set().union(*(users.get(one, {one} & passed) for one in contexts))
             if tests:
                 lines[line] = tests
