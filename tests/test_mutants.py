@@ -50,8 +50,11 @@ pytestmark = pytest.mark.skipif(find_spec("cosmic_ray") is None, reason="needs t
 
 
 def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tree: Path) -> None:
+    (tree / "tiny" / "apart.py").write_text("LIMIT = 7\n")  # which nothing imports
     done = run(tree)
     assert done.returncode == 1, done.stderr
+    assert "not executed: tiny/apart.py:1" in done.stdout
+    assert "null control: tests that fail without a mutant: 0, required == 0" in done.stdout
     ends = {line.rpartition(" ")[2]: line for line in done.stdout.splitlines() if line.startswith("tiny ")}
     assert ends
     assert all("killed" in end for place, end in ends.items() if place.endswith(":2"))
