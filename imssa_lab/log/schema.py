@@ -159,6 +159,17 @@ TABLES: dict[str, Table] = {
             "text": Column(f"S{TEXT_BYTES}", meaning="UTF-8, joined over the parts before decoding"),
         },
     ),
+    "measurements": Table(
+        {
+            "seq": CALL["seq"],
+            "wall_time": CALL["wall_time"],
+            "name": Column("S64", meaning="of another instrument's quantity, UTF-8"),
+            "unit": Column("S16", meaning="of value, UTF-8"),
+            "value": Column("f8", "1", meaning="in the unit beside it"),
+        },
+        signal="value",
+        required=False,
+    ),
     "wire": Table(
         {
             "t_ns": Column(

@@ -10,6 +10,7 @@ import xarray
 
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.log.run import Run, open_run
+from imssa_lab.log.write.other_readings import MEASUREMENTS
 from imssa_lab.report import measured, plots, report_tables
 from imssa_lab.report.deployment_progress import progress_tables
 from imssa_lab.report.measured.deployment_result import Outcome
@@ -20,7 +21,7 @@ from imssa_lab.report.report_tables import Table
 from imssa_lab.report.verdict import Verdict, verdict
 
 _FEWEST_REPEATS = 16
-_MOST_PICTURES = 13
+_MOST_PICTURES = 14
 Progress = Callable[[int, int], None]
 
 
@@ -120,6 +121,10 @@ def _pictures(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Iterat
         yield from _programming_pictures(run, data)
     yield from _product_pictures(run)
     yield from _repeat_pictures(run)
+    if run.records(MEASUREMENTS):
+        readings = measured.other_instruments(run)
+        records = [int(readings[f"{name} record"].values[-1]) for name in readings.data_vars]
+        yield picture(plots.other_instruments(readings), "What other instruments measured meanwhile.", records)
 
 
 def _programming_pictures(run: Run, data: xarray.Dataset) -> Iterator[Picture]:

@@ -126,6 +126,7 @@ _TEXTS: dict[str, Any] = {
     "waits": lambda said: f"{said['seconds']:g} s",
     "calibrations": lambda said: "taken away" if said["cleared"] else f"of {said['date'].decode()}",
     "program": lambda said: f"calls {said['first_seq']} to {int(said['last_seq']) - 1}, {said['seconds']:g} s",
+    "measurements": lambda said: f"{said['name'].decode()} {said['value']:g} {said['unit'].decode()}",
     "events": lambda said: (
         f"{said['kind'].decode()}: {said['text'].decode(errors='replace')}"
         + (f" ({said['part'] + 1} of {said['parts']})" if said["parts"] > 1 else "")

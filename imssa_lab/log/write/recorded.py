@@ -116,6 +116,7 @@ class Recorded(Wrapper):
                     failure |= {"text": str(error)}
                 self._log.note("failed", json.dumps(failure))
                 raise
+        self._safely(self._log.after_call)
 
     def _record(self, table: str, values: Mapping[str, Any]) -> None:
         now = self._array.time

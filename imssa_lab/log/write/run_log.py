@@ -32,6 +32,7 @@ from imssa_lab.log.file.header import code_dtype, create_tables, trim, write_hea
 from imssa_lab.log.file.writer_presence import Attendance
 from imssa_lab.log.schema import LIBVER, SCALES, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.write.growing import Unfit
+from imssa_lab.log.write.other_readings import MEASUREMENTS, PolledReaders, measurement
 from imssa_lab.log.write.table_writer import Encoded, TableWriter
 from imssa_lab.log.write.wire_log import WireLog, WireMessage
 
@@ -74,6 +75,7 @@ class RunLog:
         self._lock = threading.RLock()
         self._fsync = fsync
         self._unchecked = _SPACE_EVERY
+        self._readers = PolledReaders(self.append, self.note)
         self._attendance = Attendance(path, lambda: self.note("make_safe_asked", "by a monitor"))
 
     @classmethod
@@ -256,6 +258,40 @@ class RunLog:
             self.event(kind, text)
         except LogError as error:
             _log.warning("not in the log: %s %s (%s)", kind, text, error)
+
+    def measure(self, name: str, value: object, unit: str = "1") -> None:
+        """Record what another instrument measured, such as ``measure("temperature", 296.2, "K")``.
+
+        Raises:
+            LogError: no real number, a name or unit that is too long, or the file cannot take it.
+        """
+        self.append(MEASUREMENTS, measurement(name, value, unit))
+
+    def poll(
+        self,
+        name: str,
+        read: Callable[[], object],
+        unit: str | None = None,
+        *,
+        every_calls: int | None = None,
+        every_seconds: float | None = None,
+    ) -> None:
+        """Read another instrument after every so many calls to the arrays, or after calls so many seconds apart.
+
+        It is read in the thread of the call, when the call has ended. Where it fails, an event "reading failed" says
+        so, and the run continues.
+
+        Args:
+            read: gives one number; a QCoDeS parameter is one such. unit: without it the attribute `unit` of `read`.
+
+        Raises:
+            LogError: both intervals or none, or a name or unit that is too long.
+        """
+        self._readers.add(name, read, unit, every_calls, every_seconds)
+
+    def after_call(self) -> None:
+        """To be called when a call to an array has ended and is recorded: reads what `poll` asked for."""
+        self._readers.after_call()
 
     def wire(self, name: str) -> WireLog:
         """Where a link called `name` puts the bytes that it sends and receives; closes together with the log.

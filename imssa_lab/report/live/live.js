@@ -62,6 +62,8 @@ function show(now) {
     by("answer").textContent = asked && made ? "Made safe: the session has ended." :
       now.state === "ended" ? "" : "Nobody holds the array any more: switch the instrument off, or open the array again.";
   }
+  by("readings").textContent = Object.entries(now.readings).map(([name, [value, unit]]) =>
+    `${name} ${value === null ? "–" : value.toPrecision(5)} ${unit}`).join(", ");
   by("time").textContent = `${now.device_time.toFixed(3)} s`;
   by("within").textContent = now.within.toPrecision(3);
   by("yield").textContent = now.curve.length ? `${now.curve[now.curve.length - 1][1].toFixed(1)} %` : "–";

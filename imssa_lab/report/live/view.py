@@ -18,6 +18,7 @@ from imssa_lab.log.file.writer_presence import presence
 from imssa_lab.log.read.follower import Follower, Seen
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
+from imssa_lab.log.write.other_readings import MEASUREMENTS
 from imssa_lab.log.write.programming_events import AIM, read_aim
 from imssa_lab.report.event_words import event_words
 from imssa_lab.report.measured.programmed import conductances
@@ -25,6 +26,7 @@ from imssa_lab.report.measured.run_columns import columns
 
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 12
+_READINGS = 200
 _PERIOD = 0.4  # s between two looks
 _AT_ONCE = 400
 """Records that one look takes in, so that a page that was opened late catches up while it shows something."""
@@ -145,6 +147,7 @@ class LiveView:
             "progress": self._progress(index),
             "curve": _thinned(self._curves[index]),
             "cell": self._cell,
+            "readings": self._readings(run),
             "events": list(self._events),
         }
 
@@ -163,6 +166,17 @@ class LiveView:
             started = float(run.file.attrs["started"])
             age = max(0.0, time.time() - started - int(run.column("wire", "t_ns", messages - 1)) / 1e9)
         return {"messages": messages, "last_age": age, "failed": dict(self._failed)}
+
+    def _readings(self, run: Run) -> dict[str, list[Any]]:
+        """The last value and the unit of what other instruments measured lately, by name."""
+        rows = slice(max(run.records(MEASUREMENTS) - _READINGS, 0), None)
+        names, units, values = (
+            run.column(MEASUREMENTS, column, rows).tolist() for column in ("name", "unit", "value")
+        )
+        return {
+            name.decode(): [value if math.isfinite(value) else None, unit.decode()]
+            for name, unit, value in zip(names, units, values, strict=False)
+        }
 
     def _progress(self, index: int) -> dict[str, int]:
         """Cells with a target, those of them that were read, and the pulses that cells have had in this run."""

@@ -2,6 +2,7 @@
 
 from imssa_lab.report.measured.calibrated import calibrated
 from imssa_lab.report.measured.deployment_result import Outcome, outcome_of, outcome_text
+from imssa_lab.report.measured.other_instruments import other_instruments
 from imssa_lab.report.measured.products import products
 from imssa_lab.report.measured.programmed import programmed
 from imssa_lab.report.measured.repeats import repeats
@@ -10,6 +11,7 @@ from imssa_lab.report.measured.trajectory import trajectory
 __all__ = [
     "Outcome",
     "calibrated",
+    "other_instruments",
     "outcome_of",
     "outcome_text",
     "products",
