@@ -8,10 +8,10 @@ state of matplotlib; save a picture with `figure.savefig("maps.pdf")`.
 from imssa_lab.report.plots.accuracy import accuracy_against, accuracy_bars
 from imssa_lab.report.plots.calibration import column_calibration
 from imssa_lab.report.plots.drift import relaxation_fans
+from imssa_lab.report.plots.instrument_readings import other_instruments
 from imssa_lab.report.plots.kernel_responses import kernel_overlay, nrmse_histogram
 from imssa_lab.report.plots.maps import conductance_maps, error_maps
 from imssa_lab.report.plots.noise_spectrum import noise_spectra
-from imssa_lab.report.plots.other_instruments import other_instruments
 from imssa_lab.report.plots.product_errors import column_residuals, mvm_scatter
 from imssa_lab.report.plots.pulses import pulse_trajectory, yield_by_pulse
 from imssa_lab.report.plots.target_errors import error_histogram, error_quantiles
