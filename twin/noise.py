@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import Field, model_validator
 from scipy.constants import elementary_charge, k
+from scipy.special import ndtr, ndtri
 
 from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray
@@ -28,7 +29,8 @@ _EVENTS_AT_ONCE = 256
 class Flicker(Section):
     """1/f noise: every e-fold of time constants between `fastest` and `slowest` adds the same variance, sd(G)^2.
 
-    One-sided spectrum S_G(f) = sd(G)^2 / f between 1/(2 pi slowest) and 1/(2 pi fastest).
+    One-sided spectrum S_G(f) = sd(G)^2 f_0^(slope - 1) / f^slope between 1/(2 pi slowest) and f_0 = 1/(2 pi fastest):
+    the e-fold at the time constant tau adds sd(G)^2 sin(pi slope / 2) (tau / fastest)^(slope - 1).
     sd(G) = sd (G / reference)^exponent, or sd ln(G / vanishes_at) / ln(reference / vanishes_at), at least zero.
     """
 
@@ -39,6 +41,10 @@ class Flicker(Section):
     fastest: float = Field(gt=0, description="shortest time constant, s")
     resolved: float = Field(gt=0, description="s; what is faster than this is drawn afresh at every read")
     slowest: float = Field(gt=0, description="longest time constant, s")
+    slope: float = Field(default=1.0, gt=0, lt=2, description="power of f with which the spectrum falls")
+    with_white: bool = Field(
+        default=False, description="True: a cell with more white noise than others has as much more 1/f noise"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Flicker:
@@ -96,6 +102,9 @@ class ReadNoise(Section):
     sd_median: float = Field(ge=0, description="S, of the white part at the reference, median of cells")
     sd_spread: float = Field(ge=0, description="sd of ln of the white sd from cell to cell")
     exponent: float = Field(ge=0, description="the white sd grows as (G / reference) to this power")
+    noisiest: float | None = Field(
+        default=None, gt=1, description="no cell's noise exceeds the median times this: lognormals end there"
+    )
     flicker: Flicker | None = None
     telegraph: Telegraph | None = None
     electronic: Electronic | None = None
@@ -122,15 +131,20 @@ class CellNoise:
     ) -> None:
         self._noise, self.shape, self._compiled = noise, shape, jit.AVAILABLE
         self.stream, in_time = reads.spawn(2)
-        self._at_reference = noise.sd_median * np.exp(noise.sd_spread * devices.standard_normal(shape))
+        white = devices.standard_normal(shape)
+        self._at_reference = noise.sd_median * np.exp(
+            noise.sd_spread * _ended(white, noise.noisiest, noise.sd_spread)
+        )
         cells = np.arange(shape[0] * shape[1])
         rates: list[FloatArray] = []
         self._flicker, self._constants = np.zeros(shape), np.zeros(0)
         if noise.flicker is not None:
-            self._flicker = noise.flicker.sd * np.exp(noise.flicker.spread * devices.standard_normal(shape))
+            own, spread = devices.standard_normal(shape), noise.flicker.spread
+            score = _ended(white if noise.flicker.with_white else own, noise.noisiest, spread)
+            self._flicker = noise.flicker.sd * np.exp(spread * score)
             self._constants = time_constants(noise.flicker)
             rates = [np.full(cells.size, 1.0 / constant) for constant in self._constants]
-        self._traps, self._depth, occupancy = cells[:0], np.zeros(0), np.zeros(0)
+        self._traps, self._depth, self._occupancy = cells[:0], np.zeros(0), np.zeros(0)
         if noise.telegraph is not None:
             self._traps = np.flatnonzero(devices.random(cells.size) < noise.telegraph.fraction)
             self._depth = noise.telegraph.depth * np.exp(
@@ -141,11 +155,11 @@ class CellNoise:
                 for low, high in (noise.telegraph.capture, noise.telegraph.emission)
             )
             rates.append(1.0 / capture + 1.0 / emission)
-            occupancy = emission / (capture + emission)
+            self._occupancy = emission / (capture + emission)
         self.cell = np.concatenate([np.tile(cells, self._constants.size), self._traps])
         gaussian = np.full(self._constants.size * cells.size, np.nan)
         self.states = Fluctuators(
-            np.concatenate([np.zeros(0), *rates]), np.concatenate([gaussian, occupancy]), in_time
+            np.concatenate([np.zeros(0), *rates]), np.concatenate([gaussian, self._occupancy]), in_time
         )
         self._conductance, self.followed = np.full(shape, np.nan), 0
         self.amplitude, self.slow = np.zeros(0), np.zeros(shape)
@@ -226,14 +240,14 @@ class CellNoise:
         parts = []
         if noise.flicker is not None:
             each = (self._flicker * noise.flicker.growth(conductance, noise.reference)) ** 2
-            variance = variance + each * np.log(noise.flicker.resolved / noise.flicker.fastest)
-            folds = np.log(noise.flicker.slowest / noise.flicker.resolved) / self._constants.size
-            parts.append(np.tile(np.sqrt(each * folds).ravel(), self._constants.size))
+            variance = variance + each * unresolved(noise.flicker)
+            parts.append(np.sqrt(np.outer(variances(noise.flicker), each.ravel())).ravel())
         if noise.telegraph is not None:
             at = conductance.ravel()[self._traps]
             with np.errstate(divide="ignore"):
                 step = self._depth * (at / noise.reference) ** -noise.telegraph.exponent
-            parts.append(at * np.expm1(-step))
+            lost = -np.expm1(-step)  # of the upper level; the mean of both, by their times, stays G
+            parts.append(-at * lost / (1.0 - lost * self._occupancy))
         self._variance = variance
         self._variance_on_grid = None
         self.amplitude = np.concatenate([np.zeros(0), *parts])
@@ -292,6 +306,32 @@ def time_constants(flicker: Flicker) -> FloatArray:
     span = np.log(flicker.slowest / flicker.resolved)
     count = max(1, int(np.ceil(span / np.log(10) * _PER_DECADE)))
     return np.asarray(flicker.resolved * np.exp((np.arange(count) + 0.5) / count * span))
+
+
+def variances(flicker: Flicker) -> FloatArray:
+    """Variance of each of the Lorentzians, of that of an e-fold at `fastest`."""
+    constants = time_constants(flicker)
+    folds = np.log(flicker.slowest / flicker.resolved) / constants.size
+    if flicker.slope == 1.0:
+        return np.full(constants.size, folds)
+    size = np.sin(0.5 * np.pi * flicker.slope) * (constants / flicker.fastest) ** (flicker.slope - 1.0)
+    return np.asarray(folds * size)
+
+
+def unresolved(flicker: Flicker) -> float:
+    """Variance of all that is faster than `resolved`, of that of an e-fold at `fastest`."""
+    folds = float(np.log(flicker.resolved / flicker.fastest))
+    if flicker.slope == 1.0:
+        return folds
+    above = flicker.slope - 1.0
+    return float(np.sin(0.5 * np.pi * flicker.slope) * np.expm1(above * folds) / above)
+
+
+def _ended(score: FloatArray, noisiest: float | None, spread: float) -> FloatArray:
+    """Standard normals whose law ends where exp(spread score) is `noisiest`, same shape; the same without an end."""
+    if noisiest is None or spread == 0.0:
+        return score
+    return np.asarray(ndtri(ndtr(score) * ndtr(np.log(noisiest) / spread)))
 
 
 def _in_pieces(at: IntArray, vectors: int) -> Iterator[tuple[slice, slice]]:

@@ -211,7 +211,17 @@ class TestProgrammingError:
             ({"law": "exact", "sd": [1e-6]}, "exact law has no sd"),
             ({"law": "normal", "sd": [1e-6]}, "needs sd and g_max"),
             ({"law": "uniform", "g_max": 1e-6}, "needs sd and g_max"),
-            ({"law": "gauss"}, "'exact', 'normal' or 'uniform'"),
+            ({"law": "normal", "g_max": 1e-4, "sd": [1e-6], "tilt": 0.1}, "normal has no tilt"),
+            ({"law": "normal", "g_max": 1e-4, "sd": [1e-6], "levels": [1e-5]}, "normal has no levels"),
+            (
+                {"law": "by-level", "levels": [1e-5], "shift": [0.0], "core": [1e-6], "sd": [1.0]},
+                "no sd and no g_max",
+            ),
+            ({"law": "by-level", "levels": [2e-5, 1e-5], "shift": [0, 0], "core": [0, 0]}, "levels that rise"),
+            ({"law": "by-level", "levels": [1e-5], "shift": [], "core": [1e-6]}, "shift needs 1 values"),
+            ({"law": "by-level", "levels": [1e-5], "shift": [0], "core": [1e-6], "down": [1e-6]}, "belong together"),
+            ({"law": "by-level", "levels": [1e-5], "shift": [0], "core": [-1e-6]}, "core cannot be negative"),
+            ({"law": "gauss"}, "'exact', 'normal', 'uniform' or 'by-level'"),
         ],
     )
     def test_sections_that_make_no_sense_are_refused(self, section: dict[str, object], message: str) -> None:

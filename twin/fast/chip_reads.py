@@ -37,9 +37,9 @@ CLAIMS: Claims = {
         **dict.fromkeys(("read_noise", "inputs", "columns"), section),
         **dict.fromkeys(("adc", "read_rate", "wires", "nonlinearity"), optional),
     },
-    ReadNoise: fields("reference sd_median sd_spread exponent")
+    ReadNoise: fields("reference sd_median sd_spread exponent noisiest")
     | dict.fromkeys(("flicker", "telegraph", "electronic"), optional),
-    Flicker: fields("sd spread exponent vanishes_at fastest resolved slowest"),
+    Flicker: fields("sd spread exponent vanishes_at fastest resolved slowest slope with_white"),
     Telegraph: fields("fraction depth spread exponent capture emission"),
     Electronic: fields("temperature bandwidth"),
     Inputs: fields("coding bits full_scale signed"),

@@ -37,7 +37,7 @@ CLAIMS: Claims = {
         **dict.fromkeys(("nonlinearity", "read_rate", "relaxation"), absent),
     },
     ReadNoise: {
-        **fields("reference sd_median sd_spread exponent"),
+        **fields("reference sd_median sd_spread exponent noisiest"),
         **dict.fromkeys(("flicker", "telegraph", "electronic"), absent),
     },
     Inputs: {"coding": lambda coding: coding == "analog", **fields("bits full_scale signed")},

@@ -26,13 +26,17 @@ class Remark:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A fitted number with its 90 % bootstrap interval, in SI units."""
+    """A fitted number with its 90 % interval, in SI units.
+
+    `upper_limit`: the data allow zero as well; `high` is a limit, and `value` says nothing.
+    """
 
     name: str
     value: float
     low: float
     high: float
     unit: str
+    upper_limit: bool = False
 
     @property
     def poor(self) -> bool:

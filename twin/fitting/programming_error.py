@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
@@ -24,10 +23,12 @@ from twin.fitting.levels import (
     worst,
 )
 from twin.fitting.tables.measured_tables import Table, mostly_positive
-from twin.fitting.tailed_law import LevelLaw, knots_for
-from twin.relaxation import tailed
+from twin.fitting.tailed_law import GAUSSIAN, NAMES, TAILED, LevelLaw, knots_for
+from twin.programming_law import ProgrammingError
 
-_DEGREE = 2
+CELLS_PER_KNOT = 250
+"""Two to four knots for a thousand cells are as good on unused cells as the other half of the data itself."""
+_DRAWS = 1000
 
 
 def fit_programming(table: Table, rng: np.random.Generator, *, model: str = "") -> Outcome:
@@ -49,7 +50,7 @@ def fit_programming(table: Table, rng: np.random.Generator, *, model: str = "") 
     outcome.remarks.extend(thin_levels(table, names))
     target, error = table["target"], table["conductance"] - table["target"]
     train = half_of(table["cell"], rng)
-    knots = knots_for(target, 250)
+    knots = knots_for(target, CELLS_PER_KNOT)
     halves = [
         _models(target, error, knots, half, rng, model) for half in (train, ~train)
     ]  # each half is judged by the laws of the other
@@ -62,49 +63,63 @@ def fit_programming(table: Table, rng: np.random.Generator, *, model: str = "") 
         for name in halves[0]
     }
     chosen = choose(held_out, outcome)
-    probability = np.empty_like(error)
-    for laws, test in zip(halves, tests, strict=True):
-        probability[test] = laws[chosen].probability(target[test], error[test])
+    sections = [_section(laws[chosen], target) for laws in halves]
+    probability, mean = np.empty_like(error), np.empty_like(error)
+    for section, test in zip(sections, tests, strict=True):
+        profile = ProgrammingError.model_validate(section)
+        probability[test], mean[test] = drawn_places(profile, target[test], table["conductance"][test], rng)
     judge_levels(names, None, probability, outcome, bands_of(names))
     outcome.curves.append(quantile_curve("programming error", probability))
     law = halves[0][chosen]
     if isinstance(law, WindowLaw):
         outcome.parameters.append(Parameter("half width of the window", law.half, law.low, law.high, "S"))
-        outcome.sections["programming"] = law.section(float(target.max()))
     else:
         outcome.parameters.extend(law_parameters(law, ""))
-        outcome.sections["programming"] = _section(law, target)
+    outcome.sections["programming"] = sections[0]
     outcome.sections["window"] = {"low": max(float(target.min()), 0.0), "high": float(target.max())}
     outcome.facts |= {
         "cells": str(np.unique(table["cell"]).size),
         "cells fitted": str(np.unique(table["cell"][train]).size),
-        "tested": "each half by the law of the other",
-        "mean error": f"{1e6 * error.mean():+.2f} uS",
+        "tested": "each half by cells drawn from the profile of the other",
+        "mean error": f"{1e6 * error.mean():+.2f} uS, of cells drawn from the profile {1e6 * mean.mean():+.2f} uS",
         "sd": f"{1e6 * error.std():.2f} uS",
         "robust sd": f"{5e5 * float(np.diff(np.quantile(error, [0.1587, 0.8413]))[0]):.2f} uS",
         "worst group": worst(outcome.groups),
     }
-    if chosen == "tailed" or abs(error.mean()) > 0.1 * error.std():
-        outcome.undetermined.append(
-            "the profile's section `programming` holds an sd by level only: the mean error and the tails found here "
-            "are in this report and not in the profile"
-        )
     outcome.undetermined.append(
         "how much of the error is relaxation and read noise: one reading at one time cannot part them"
     )
     return outcome
 
 
+def drawn_places(
+    law: ProgrammingError, target: FloatArray, conductance: FloatArray, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Where measured cells lie among cells drawn from a profile for the same targets, and how far off these are.
+
+    Args:
+        target, conductance: S, (n,).
+
+    Returns:
+        Probabilities (n,), uniform if the cells follow the law, and the mean error of those drawn, S, (n,).
+    """
+    drawn = law.draw(np.broadcast_to(target, (_DRAWS, target.size)), rng)
+    below, equal = (drawn < conductance).sum(axis=0), (drawn == conductance).sum(axis=0)
+    place = (below + rng.random(target.size) * (equal + 1)) / (_DRAWS + 1)
+    return place, np.asarray(drawn.mean(axis=0) - target)
+
+
 @dataclass(frozen=True)
 class WindowLaw:
     """The residue of an acceptance window: errors uniform within +- half (S), a share `beyond` of them outside.
 
-    `low` and `high` are the ends of the 90 % interval of `half`.
+    `low` and `high` are the ends of the 90 % interval of `half`; the density inside is tilted, (1 + tilt error/half).
     """
 
     half: float
     low: float
     high: float
+    tilt: float = 0.0
     beyond: float = 0.01
 
     @classmethod
@@ -116,24 +131,16 @@ class WindowLaw:
         size = np.abs(error)
         largest = float(np.sort(size)[int(np.ceil(0.99 * size.size)) - 1])
         half = largest * (1 + 1 / size.size)
-        return cls(half, largest, largest * 0.05 ** (-1 / size.size))
+        mean = float(error[size <= half].mean())
+        tilt = float(np.clip(3 * mean / half, -0.9, 0.9))
+        return cls(half, largest, largest * 0.05 ** (-1 / size.size), tilt)
 
     def log_likelihood(self, level: FloatArray, error: FloatArray) -> float:
         """Mean ln density of the errors, per S."""
         inside = np.abs(error) <= self.half
         outer = -0.5 * (error / self.half) ** 2 - np.log(self.half * np.sqrt(2 * np.pi)) + np.log(self.beyond)
-        return float(
-            np.mean(np.logaddexp(outer, np.where(inside, np.log((1 - self.beyond) / (2 * self.half)), -np.inf)))
-        )
-
-    def probability(self, level: FloatArray, error: FloatArray) -> FloatArray:
-        """Where in this law each error lies, between 0 and 1."""
-        inner = np.clip(0.5 + 0.5 * error / self.half, 0.0, 1.0)
-        return np.asarray((1 - self.beyond) * inner + self.beyond * ndtr(error / self.half))
-
-    def section(self, largest: float) -> dict[str, object]:
-        """The section `programming` of a profile."""
-        return {"law": "uniform", "g_max": largest, "sd": [self.half / float(np.sqrt(3))]}
+        density = (1 - self.beyond) / (2 * self.half) * (1 + self.tilt * np.clip(error / self.half, -1, 1))
+        return float(np.mean(np.logaddexp(outer, np.where(inside, np.log(density), -np.inf))))
 
 
 def _models(
@@ -143,18 +150,11 @@ def _models(
     return laws if only else laws | {"window": WindowLaw.of(error[train])}
 
 
-def _section(law: LevelLaw, target: FloatArray) -> dict[str, object]:
-    """Sd by level as a polynomial of the level over the largest one."""
-    z = np.linspace(-4, 4, 2001)
-    weight = np.exp(-0.5 * z**2)
-    levels = np.linspace(target.min(), target.max(), 41) if np.ptp(target) > 0 else target[:1]
-    sds = []
-    for column in law.parameters(levels).T:
-        shift, core, *tails = (np.full(1, value) for value in column)
-        drawn = tailed(z, shift, core, tuple(tails))
-        mean = np.average(drawn, weights=weight)
-        sds.append(float(np.sqrt(np.average((drawn - mean) ** 2, weights=weight))))
-    top = float(target.max())
-    degree = min(_DEGREE, law.knots.size - 1)
-    fitted = np.polynomial.polynomial.polyfit(levels / top, sds, degree)
-    return {"law": "normal", "g_max": top, "sd": [float(f"{value:.6g}") for value in np.atleast_1d(fitted)]}
+def _section(law: LevelLaw | WindowLaw, target: FloatArray) -> dict[str, object]:
+    """The section `programming` of a profile: the law as it was fitted."""
+    if isinstance(law, WindowLaw):
+        sd = law.half / float(np.sqrt(3))
+        return {"law": "uniform", "g_max": float(target.max()), "sd": [sd], "tilt": float(f"{law.tilt:.6g}")}
+    rows = {name: [float(f"{value:.6g}") for value in row] for name, row in zip(NAMES, law.table, strict=True)}
+    tails = rows if law.free == TAILED else {name: rows[name] for name in NAMES[:GAUSSIAN]}
+    return {"law": "by-level", "levels": [float(f"{knot:.6g}") for knot in law.knots], **tails}

@@ -7,7 +7,8 @@ from imssa_lab.contract.errors import DataError
 from tests.twin.fitting.conftest import table
 from twin.fitting.bit_lines import fit_columns
 from twin.fitting.current_voltage import fit_current_voltage
-from twin.fitting.read_noise import fit_read_noise, fit_trace
+from twin.fitting.noise.traces import fit_trace
+from twin.fitting.read_noise import fit_read_noise
 from twin.fitting.stuck import fit_stuck
 from twin.wires.wire_resistance import Wires, effective_matrix
 
@@ -22,11 +23,11 @@ def trace(white, flicker, n=8192, seed=0):
 
 
 def test_white_and_flicker_are_parted():
-    found = fit_trace(trace(1.0e-6, 0.3e-6), np.random.default_rng(1))
+    found = fit_trace(trace(1.0e-6, 0.3e-6))
     assert found.white == pytest.approx(1.0e-6, rel=0.05)
     assert found.flicker == pytest.approx(0.3e-6, rel=0.15)
     assert found.white_range[0] < 1.0e-6 < found.white_range[1]
-    quiet = fit_trace(trace(1.0e-6, 0.0), np.random.default_rng(1))
+    quiet = fit_trace(trace(1.0e-6, 0.0))
     assert quiet.flicker < 0.06e-6  # null control: no 1/f noise, none found
 
 
@@ -42,7 +43,7 @@ def test_interference_is_left_out_and_named():
 def test_measured_trace(rram):
     """One cell of a 64 kbit RRAM: white 1.10 uS, 0.36 uS by Allan deviation over 100 readings."""
     g = np.loadtxt(rram / "ni_rram" / "ret1.csv", delimiter=",", usecols=3)
-    found = fit_trace(g, np.random.default_rng(0))
+    found = fit_trace(g)
     assert found.plateau == pytest.approx(1.10e-6, rel=0.05)
     assert found.allan(np.array([100.0]))[0] == pytest.approx(0.36e-6, rel=0.1)
     assert found.drift < -1e-6
