@@ -7,6 +7,8 @@ from imssa_lab.contract.hal import FloatArray
 from tests.twin.fitting.conftest import table
 from twin.fitting.fit_outcome import Outcome
 from twin.fitting.relaxation_fit import _correlations, _order, _rounded_times, _with_initial
+from twin.fitting.tailed_law import fit_levels
+from twin.relaxation import tailed
 
 
 class Scores:
@@ -110,3 +112,23 @@ def test_more_than_two_dozen_times_are_put_together_to_four_a_decade(count: int,
     else:
         assert np.array_equal(found, times)
     assert len(outcome.remarks) == together
+
+
+def test_every_parameter_of_a_level_without_cells_lies_between_its_neighbours() -> None:
+    """The prior against kinks takes part in each of the six: a shift in the middle, the others in logarithms."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((2, 500))
+    parts = [(-0.2e-6, 0.5e-6, 3e-6, 0.3, 2e-6, 0.1), (0.3e-6, 0.8e-6, 5e-6, 0.2, 3e-6, 0.2)]
+    moved = np.concatenate(
+        [
+            tailed(one, *(np.full(500, p) for p in part[:2]), tuple(np.full(500, p) for p in part[2:]))  # type: ignore[call-arg, misc]
+            for one, part in zip(z, parts, strict=True)
+        ]
+    )
+    level = np.repeat([10e-6, 90e-6], 500)
+    law = fit_levels(level, moved, np.array([10e-6, 50e-6, 90e-6]), rng, replicates=4)
+    assert law.converged
+    assert law.table[0, 1] == pytest.approx(law.table[0, [0, 2]].mean(), abs=0.02e-6)
+    for row in law.table[1:]:
+        assert abs(np.log(row[2] / row[0])) > 0.1
+        assert row[1] == pytest.approx(np.sqrt(row[0] * row[2]), rel=0.03)
