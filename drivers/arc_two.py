@@ -64,7 +64,7 @@ class ChannelMap:
     def load(cls, path: Path) -> ChannelMap:
         """From a TOML file as arc2control has them: a table ``mapping`` with ``words`` and ``bits``."""
         try:
-            mapping = tomllib.loads(path.read_text(encoding="utf-8"))["mapping"]
+            mapping = tomllib.loads(path.read_text(encoding="utf-8-sig"))["mapping"]
             return cls(tuple(map(int, mapping["words"])), tuple(map(int, mapping["bits"])))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"channel map {path}: {error!r}; it needs [mapping] with words and bits") from error

@@ -101,7 +101,7 @@ def _tables(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(f"profile {path}: no such file")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     else:
         preset = files("twin") / "presets" / f"{name_or_path}.toml"
         if not preset.is_file():

@@ -61,7 +61,7 @@ class CalibrationFile(BaseModel):
             CalibrationError: no such file, not readable, or a key or value that it cannot have.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
             raise CalibrationError(f"{path}: no such calibration file; `imssa calibrate` measures one") from error
         except ValidationError as error:

@@ -175,6 +175,19 @@ class Station(_Section):
     log_folder: Path = Path(".")
     arrays: dict[str, StationArray] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _aliases_end_at_an_address(self) -> Station:
+        for alias in self.arrays:
+            chain = [alias]
+            while (address := self.arrays[chain[-1]].address) in self.arrays:
+                chain.append(address)
+                if chain.count(address) > 1:
+                    raise ValueError(
+                        f"{' -> '.join(chain)}: an alias that names itself; give one of them the address of an "
+                        "array, as in twin:supert-a0-easy?seed=1"
+                    )
+        return self
+
     @classmethod
     def load(cls, path: Path | None = None) -> Station:
         """Read a station file; None for that of IMSSA_STATION, else station.toml in the working folder.
@@ -184,7 +197,7 @@ class Station(_Section):
         """
         where = path or station_path()
         try:
-            tables = tomllib.loads(where.read_text(encoding="utf-8"))
+            tables = tomllib.loads(where.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
             raise ConfigError(f"{where}: no such station file; write one with `imssa station init`") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -51,6 +51,12 @@ MISTAKES = [
     ("shape=8x8", "shape=8", "shape"),
     ('"."', '".', "cannot be read as TOML"),
     ("[arrays.chip0]", "[arrays.chip0", "cannot be read as TOML"),
+    ("twin:supert-a0-easy?seed=1&shape=8x8", "chip0", "chip0 -> chip0: an alias that names itself"),
+    (
+        "[arrays.chip0]\n",
+        '[arrays.a]\naddress = "b"\n[arrays.b]\naddress = "a"\n[arrays.chip0]\n',
+        "a -> b -> a: an alias that names itself",
+    ),
 ]
 
 
@@ -76,6 +82,21 @@ def test_an_alias_opens_its_array_with_lower_limits(station: Path) -> None:
         assert np.abs(array.read_conductances(averages=64) - before).max() < 2e-6
         free.apply_pulses(pulses)  # null control: without the station it goes through, and cells move
         assert free.read_conductances().mean() > 10 * before.mean()
+
+
+def test_a_file_with_a_byte_order_mark_is_read(station: Path) -> None:
+    """Editors of Windows write one."""
+    station.write_text(GOOD, encoding="utf-8-sig")
+    with open_array("chip0") as array:
+        assert array.info.limits.read_voltage == 0.15
+    assert CliRunner().invoke(app, ["station", "check"]).exit_code == 0
+
+
+def test_an_alias_may_stand_for_another(station: Path) -> None:
+    """Limits add up, as the one is opened through the other."""
+    station.write_text(GOOD + '[arrays.low]\naddress = "chip0"\n[arrays.low.limits]\nread_voltage = 0.1\n')
+    with open_array("low") as array:
+        assert (array.info.limits.read_voltage, array.info.limits.set.voltage_max) == (0.1, 2.0)
 
 
 def test_check_shows_the_good_arrays_beside_one_that_is_gone(station: Path) -> None:
