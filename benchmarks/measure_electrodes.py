@@ -9,6 +9,7 @@ import sys
 from benchmarks.bars import Bars
 from benchmarks.electrodes import chaos
 from benchmarks.electrodes.planted_bugs import planted, survivors
+from benchmarks.electrodes.stopped_scripts import stopped_scripts
 from benchmarks.parts import Part, measure
 
 _SUPERT_TESTS = [
@@ -55,6 +56,13 @@ PARTS = {
         "0 to 3",
     ),
     "faults-smu": Part(lambda bars, given: chaos.smu(bars), "supert-a0-easy", "pulses", _METERS, "0 to 3"),
+    "stopped": Part(
+        lambda bars, given: stopped_scripts(bars),
+        "supert-a0-easy",
+        "pulses",
+        "drivers of superT A0, SCPI and SMU with matrix, virtual instruments that do not help",
+        "0, 3, 18",
+    ),
     "planted-supert": Part(planted_in_supert, "supert-a0-easy", "as drawn, and set", "virtual superT A0", "5"),
     "planted-keithley": Part(
         planted_in_keithley, "supert-a0-easy", "as drawn, and set", "virtual meters and matrices", "5"

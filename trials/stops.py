@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
-from trials.virtual_kinds import VIRTUAL, WATCHDOG, Virtual
+from trials.virtual_kinds import UNHELPFUL, VIRTUAL, WATCHDOG, Virtual
 
-_HOW = {"exception": None, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
+CODES = {
+    "exception": 1,
+    "SIGINT": -signal.SIGINT,  # Python ends so where nobody catches KeyboardInterrupt
+    "SIGTERM": 128 + signal.SIGTERM,
+    "SIGHUP": 128 + signal.SIGHUP,
+    "terminal closed": 128 + signal.SIGHUP,
+    "another thread": None,
+    "SIGTERM, work in a thread": 128 + signal.SIGTERM,
+}
+"""The ways to stop a script, and the exit code that it ends with; None where it goes on, without its array."""
 _PATIENCE = 10.0
-__all__ = ["WATCHDOG", "Stops", "kills", "stop_once", "stops"]
+__all__ = ["CODES", "WATCHDOG", "Nursery", "Stops", "grounded", "kills", "stop_once", "stops"]
 
 
 @dataclass
@@ -24,15 +38,19 @@ class Stops:
 
     Attributes:
         slowest: s from the stop to the ground of the electrodes; ungrounded: times that it never came.
+        strange: ends with another exit code than is documented, or a thread that was not refused.
     """
 
     trials: int = 0
     slowest: float = 0.0
     ungrounded: int = 0
+    strange: list[str] = field(default_factory=list)
 
-    def add(self, seconds: float | None) -> None:
+    def add(self, seconds: float | None, strange: str = "") -> None:
         """One more, with the s that it took; None if the ground never came."""
         self.trials += 1
+        if strange:
+            self.strange.append(strange)
         if seconds is None:
             self.ungrounded += 1
         else:
@@ -40,47 +58,128 @@ class Stops:
 
 
 def stops(kind: str, trials: int, rng: np.random.Generator) -> Stops:
-    """Exception, Ctrl-C and SIGTERM in turn, each at a random moment of a programming run."""
+    """Every way in turn, each at a random moment of a programming run, on an instrument that does not help."""
     outcome = Stops()
-    with VIRTUAL[kind]((16, 16)) as instrument:
+    with UNHELPFUL[kind]((16, 16)) as instrument, Nursery() as nursery:
         for trial in range(trials):
-            how = list(_HOW)[trial % len(_HOW)]
-            outcome.add(stop_once(instrument, how, float(rng.uniform(0.05, 0.6))))
+            how = list(CODES)[trial % len(CODES)]
+            with nursery.script(instrument, how, float(rng.uniform(0.05, 0.6))) as script:
+                seconds = grounded(instrument, script.stop())
+            outcome.add(seconds, script.strange())
     return outcome
 
 
 def kills(trials: int, rng: np.random.Generator) -> Stops:
     """kill -9, and a script frozen with its connection open, in turn, on the instrument that has a watchdog."""
     outcome = Stops()
-    with VIRTUAL["scpi"]((16, 16)) as instrument:
+    with VIRTUAL["scpi"]((16, 16)) as instrument, Nursery() as nursery:
         for trial in range(trials):
-            outcome.add(stop_once(instrument, ("SIGKILL", "SIGSTOP")[trial % 2], float(rng.uniform(0.05, 0.6))))
+            how = ("SIGKILL", "SIGSTOP")[trial % 2]
+            with nursery.script(instrument, how, float(rng.uniform(0.05, 0.6))) as script:
+                outcome.add(grounded(instrument, script.stop()))
     return outcome
 
 
 def stop_once(instrument: Virtual, how: str, after: float) -> float | None:
-    """s from the stop to the ground; None if it did not come. `how` may also be SIGKILL and SIGSTOP."""
-    command = [sys.executable, "-m", "trials.victim", instrument.address]
-    if how == "exception":
-        command.append(str(after))
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root) as victim:
-        assert victim.stdout is not None
-        if victim.stdout.readline() != b"ready\n":
-            raise RuntimeError("the victim did not start")
-        started = time.time()
-        time.sleep(after)
-        stopped = started + after if how == "exception" else time.time()
-        signum = _HOW.get(how, getattr(signal, how, None))
-        if signum is not None:
-            victim.send_signal(signum)
+    """s from the stop to the ground; None if it did not come. `how` may also be SIGKILL, SIGSTOP and nothing."""
+    with Nursery() as nursery, nursery.script(instrument, how, after) as script:
+        return grounded(instrument, script.stop())
+
+
+class Script:
+    """One script that runs, and what stops it."""
+
+    def __init__(self, how: str, after: float, line: Callable[[], str], hang_up: Callable[[], None]) -> None:
+        self._how, self._after = how, after
+        self._line, self._hang_up = line, hang_up
+        self._said: list[str] = []
+        self._pid = int(self._await("began").split()[1])
+        self._await("ready")
+
+    def stop(self) -> float:
+        """Stop it at its moment; s since 1970 when that was."""
+        if self._how in ("exception", "another thread"):
+            return float(self._await("stopping").split()[1])
+        time.sleep(self._after)
+        stopped = time.time()
+        if self._how == "terminal closed":
+            self._hang_up()
+        elif self._how != "nothing":
+            os.kill(self._pid, getattr(signal, self._how.partition(",")[0]))
+        return stopped
+
+    def end(self) -> None:
+        """Away with it, whatever it does."""
+        if not any(words.startswith("ended") for words in self._said):
+            if CODES.get(self._how) is None:
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+            self._await("ended")
+
+    def strange(self) -> str:
+        """What is not as documented, in words."""
+        code, wanted = int(self._said[-1].split()[1]), CODES[self._how]
+        if wanted is not None and code != wanted:
+            return f"{self._how}: exit code {code}"
+        threaded = self._how.endswith("thread")
+        return f"{self._how}: not refused" if threaded and "refused" not in self._said else ""
+
+    def _await(self, begins: str) -> str:
+        while True:
+            words = self._line()
+            self._said.append(words)
+            if words.startswith(begins):
+                return words
+            if not words or words.startswith("ended"):
+                raise RuntimeError(f"{begins!r} was expected of the script, it said {self._said}")
+
+
+class Nursery:
+    """The process that begets the scripts, one at a time: it has imported what they need."""
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "trials.victim"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[1]
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._process:
+            self._process.kill()
+
+    @contextmanager
+    def script(self, instrument: Virtual, how: str, after: float) -> Iterator[Script]:
+        """A script that programs `instrument`; it has come to its end afterwards."""
+        master, slave = os.openpty()
+        ends = [master, slave]
+
+        def hang_up() -> None:
+            while ends:
+                os.close(ends.pop())
+
         try:
-            return _grounded(instrument, stopped)
+            terminal = os.ttyname(slave) if how == "terminal closed" else ""
+            assert self._process.stdin is not None
+            self._process.stdin.write(f"{how}|{after}|{terminal}|{instrument.address}\n")
+            self._process.stdin.flush()
+            script = Script(how, after, self._line, hang_up)
+            try:
+                yield script
+            finally:
+                script.end()
         finally:
-            victim.kill()
+            hang_up()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
-def _grounded(instrument: Virtual, stopped: float) -> float | None:
+def grounded(instrument: Virtual, stopped: float) -> float | None:
     """When the electrodes were grounded and nothing came after it, s after `stopped`."""
     journal = instrument.bench.journal
     deadline = time.time() + _PATIENCE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from drivers.scpi import ScpiArray
@@ -39,10 +39,27 @@ class Virtual:
     is_closed: Callable[[CrossbarArray], bool]
 
 
-@contextmanager
-def virtual_scpi(shape: tuple[int, int], seed: int = 3, faults: Faults | None = None) -> Iterator[Virtual]:
+class _DoesNotCare(ScpiArrayTester):
+    """An array tester without a watchdog that does not notice that its client goes."""
+
+    def make_safe(self) -> None:
+        """Nothing."""
+
+
+def virtual_scpi(
+    shape: tuple[int, int], seed: int = 3, faults: Faults | None = None
+) -> AbstractContextManager[Virtual]:
     """An SCPI array tester on a TCP port."""
-    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", shape, seed), watchdog=WATCHDOG)
+    return _served(ScpiArrayTester(BenchTwin("supert-a0-easy", shape, seed), watchdog=WATCHDOG), faults)
+
+
+def unhelpful_scpi(shape: tuple[int, int], seed: int = 3) -> AbstractContextManager[Virtual]:
+    """One whose outputs stay as they are when its client goes or falls silent."""
+    return _served(_DoesNotCare(BenchTwin("supert-a0-easy", shape, seed), watchdog=0.0), None)
+
+
+@contextmanager
+def _served(tester: ScpiArrayTester, faults: Faults | None) -> Iterator[Virtual]:
     with TcpPort(tester, faults=faults) as port:
         address = f"visa+scpi:{port.resource}?timeout=2"
         yield Virtual(tester.bench, address, lambda s: open_scpi_at(port.resource, s), _scpi_closed)
@@ -92,4 +109,14 @@ def _supert_closed(array: CrossbarArray) -> bool:
     return array.board.link.closed
 
 
-VIRTUAL = {"scpi": virtual_scpi, "superT": virtual_supert, "smu and matrix": virtual_smu}
+VIRTUAL: dict[str, Callable[[tuple[int, int]], AbstractContextManager[Virtual]]] = {
+    "scpi": virtual_scpi,
+    "superT": virtual_supert,
+    "smu and matrix": virtual_smu,
+}
+UNHELPFUL: dict[str, Callable[[tuple[int, int]], AbstractContextManager[Virtual]]] = {
+    "scpi": unhelpful_scpi,
+    "superT": virtual_supert,
+    "smu and matrix": virtual_smu,
+}
+"""The same where nothing grounds by itself: boards and meters never do."""

@@ -179,8 +179,10 @@ class SmuMatrixArray(OperationClock):
     def _lead(self, words: Iterable[int], bits: Iterable[int], gate: float, forward: bool = True) -> None:
         """Word lines to the high terminal and bit lines to the low one, or the other way round; gates to theirs.
 
-        Where relays have to move, the gates go down to 0 V first, and up to `gate` (V) afterwards.
+        Where relays have to move, the gates go down to 0 V first, and up to `gate` (V) afterwards. A signal or a stop
+        by another thread ends the call here: no list runs, and a whole array of cells takes many seconds.
         """
+        safe_stop.SafeStop.give_way()
         rows, cols = self._info.shape
         word_row, bit_row = (_HIGH, _LOW) if forward else (_LOW, _HIGH)
         words = [int(word) for word in words]

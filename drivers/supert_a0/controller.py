@@ -18,6 +18,7 @@ from drivers.supert_a0 import wire
 from drivers.supert_a0.pin_check import PinCheck
 from drivers.wire_record import ReplayingStream
 from imssa_lab.contract.errors import LinkCorrupt, LinkTimeout, WrongInstrument
+from imssa_lab.contract.safe_stop import SafeStop
 
 _log = logging.getLogger(__name__)
 
@@ -107,10 +108,14 @@ class Board:
     def send_each(
         self, setup: Setup, commands: Iterable[wire.Command], seconds: float, after: Iterable[wire.Command] = ()
     ) -> list[bytes]:
-        """As `send` for several commands under one deadline, with a barrier after each; `seconds` for all."""
+        """As `send` for several commands under one deadline, with a barrier after each; `seconds` for all.
+
+        A signal, or a stop by another thread, ends it between two commands.
+        """
         replies = []
         with self._ready(setup, seconds) as talk:
             for command in commands:
+                SafeStop.give_way()
                 replies.append(self._one(talk, command))
                 self._barrier(talk)
             if after:

@@ -114,6 +114,7 @@ class SuperTArray(OperationClock):
         def read(setup: Setup) -> NDArray[np.uint16]:
             words = []
             for start in range(0, len(masks), _VECTORS_AT_ONCE):
+                safe_stop.SafeStop.give_way()
                 some = masks[start : start + _VECTORS_AT_ONCE]
                 commands = [
                     wire.Products(self._index, len(part), _FLOATING_AUTOGAIN, 0, part.tobytes())
@@ -131,6 +132,7 @@ class SuperTArray(OperationClock):
         reads = np.zeros((averages, *self._info.shape))
         voltage = min(self._info.read_voltage, self._info.limits.read_voltage)
         for read in reads:
+            safe_stop.SafeStop.give_way()
             if self._reading.cells == "rows":
                 rows = np.flatnonzero(mask.any(axis=1))
                 read[rows] = self._products(np.arange(self._info.rows) == rows[:, None], voltage)

@@ -2,17 +2,21 @@
 
 import pytest
 
-from trials.stops import stop_once
-from trials.virtual_kinds import VIRTUAL
+from trials.stops import CODES, Nursery, grounded, stop_once
+from trials.virtual_kinds import UNHELPFUL, VIRTUAL
 
 
-@pytest.mark.parametrize("how", ["exception", "SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("kind", ["scpi", "superT", "smu and matrix"])
-def test_a_stopped_script_leaves_the_electrodes_grounded(kind: str, how: str) -> None:
-    with VIRTUAL[kind]((16, 16)) as instrument:
-        assert stop_once(instrument, how, 0.2) is not None
-        driven = {entry.what for entry in instrument.bench.journal.entries}
-        assert {"on", "ground"} < driven  # it was in the middle of work
+@pytest.mark.parametrize(("kind", "ways"), [("scpi", 1), ("superT", 2), ("smu and matrix", 2)])
+def test_a_stopped_script_leaves_the_electrodes_grounded(kind: str, ways: int) -> None:
+    """However it is stopped, on an instrument that does not help; the exit code says how."""
+    with UNHELPFUL[kind]((16, 16)) as instrument, Nursery() as nursery:
+        for how in list(CODES)[::ways]:
+            before = len(instrument.bench.journal.entries)
+            with nursery.script(instrument, how, 0.2) as script:
+                assert grounded(instrument, script.stop()) is not None, how
+            assert script.strange() == ""
+            driven = {entry.what for entry in instrument.bench.journal.entries[before:]}
+            assert {"on", "ground"} < driven, f"{how}: it was not in the middle of work"
 
 
 def test_a_killed_script_grounds_the_electrodes_of_an_array_tester() -> None:
