@@ -111,6 +111,8 @@ class Script:
     def end(self) -> None:
         """Away with it, whatever it does."""
         if not any(words.startswith("ended") for words in self._said):
+            if self._how == "another thread":
+                self._await("over")
             if CODES.get(self._how) is None:
                 with suppress(ProcessLookupError):
                     os.kill(self._pid, signal.SIGKILL)

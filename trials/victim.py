@@ -23,7 +23,8 @@ from imssa_lab.contract.errors import ImssaError
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.station.addresses import open_array
 
-_SLEEP = 0.05
+_SLEEP = 0.02
+_PATIENCE = 10.0
 
 
 def main() -> None:
@@ -57,7 +58,11 @@ def _script(how: str, after: float, address: str) -> None:
             _say(f"stopping {time.time()!r}")
             array.make_safe()
         if how.endswith("thread"):
-            worker.join()
+            given_up = time.monotonic() + _PATIENCE
+            # not by joining it: Python 3.11 takes a thread for ended when a signal interrupts that
+            while worker.is_alive() and (how != "another thread" or time.monotonic() < given_up):
+                time.sleep(_SLEEP)
+            _say("over")
             while True:  # open, so that nothing but `make_safe` has grounded it
                 time.sleep(_SLEEP)
         _program(array)

@@ -99,9 +99,8 @@ class CrossbarArray(ABC):
 
         It may stand still between calls, as in a record; to let time pass, use `wait`.
         """
-        if self._safe_stop.gate.barred:
-            self._safe_stop.gate.require_own_process()
-        return incoming.device_time(self._info, self._time())
+        with self._safe_stop:
+            return incoming.device_time(self._info, self._time())
 
     @property
     def calibration(self) -> ColumnCalibration | None:
