@@ -166,13 +166,17 @@ class Station(_Section):
     """A bench.
 
     Attributes:
-        operator: who stands in the provenance of logs.
+        operator: whom the provenance of logs names.
         log_folder: where runs go that name no folder of their own.
+        on_end: program and its arguments, started when a command on arrays has ended, well or not.
+        on_trouble: the same, where it did not end with exit code 0.
         arrays: by alias.
     """
 
     operator: str = ""
     log_folder: Path = Path(".")
+    on_end: tuple[str, ...] = ()
+    on_trouble: tuple[str, ...] = ()
     arrays: dict[str, StationArray] = Field(min_length=1)
 
     @model_validator(mode="after")

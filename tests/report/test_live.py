@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.errors import LogError
-from imssa_lab.log import open_run
+from imssa_lab.log import open_run, record
+from imssa_lab.log.file import writer_presence
 from imssa_lab.log.file.writer_presence import Presence, ask_to_make_safe, presence, session_file
 from imssa_lab.report.live import LiveView
 from imssa_lab.report.measured import programmed
 from tests import browser
+from twin import DigitalTwin
 
 SESSION = Path(__file__).with_name("slow_session.py")
 IMSSA = "from imssa_lab.cli import main; main()"
@@ -89,6 +91,17 @@ def test_a_request_stops_the_session_between_two_calls_and_makes_the_array_safe(
         assert run.column("pulses", "done").all()
     with pytest.raises(LogError, match="no process can make the array safe"):
         ask_to_make_safe(path)
+
+
+def test_the_session_file_has_a_heartbeat_that_ends_with_the_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_presence, "HEARTBEAT", 0.3)
+    with record(tmp_path / "run.h5", [DigitalTwin("ideal", (2, 2), seed=0)], {}):
+        file = session_file(tmp_path / "run.h5")
+        os.utime(file, (1.0, 1.0))
+        until(lambda: time.time() - file.stat().st_mtime < 60)
+        os.utime(file, (1.0, 1.0))
+        until(lambda: time.time() - file.stat().st_mtime < 60)
+    assert not file.exists()
 
 
 def test_a_killed_session_is_known_to_be_gone(session):

@@ -10,6 +10,7 @@ import typer
 
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.interrupts import when_stopped
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.run_folder import bench_facts, run_place
@@ -27,6 +28,7 @@ _KELVIN = 273.15
 
 
 @takes_json
+@reports_end
 def calibrate(
     array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     file: Annotated[

@@ -11,6 +11,7 @@ import typer
 
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.shared.run_folder import bench_facts, next_log
@@ -21,6 +22,7 @@ REPORT = "report.html"
 
 
 @takes_json
+@reports_end
 def characterise(
     array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[Path, typer.Option(help="Folder for the tables; resumes an interrupted run.")],

@@ -14,6 +14,7 @@ import typer
 
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
@@ -63,6 +64,7 @@ class Choices:
 
 
 @takes_json
+@reports_end
 def deploy(
     bundle: Annotated[Path, typer.Argument(help="Kernel bundle, as `imssa train` writes it.")],
     sequences: Annotated[Path, typer.Option(help="The sequences.npz that `imssa train` wrote beside it.")],

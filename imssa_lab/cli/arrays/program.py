@@ -10,6 +10,7 @@ import typer
 
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
@@ -31,6 +32,7 @@ _STAGE = "cells in tolerance, as the loop reads them"
 
 
 @takes_json
+@reports_end
 def program(
     targets: Annotated[
         Path, typer.Argument(help="Conductances, word lines x bit lines, .npy or .csv; nan leaves alone.")

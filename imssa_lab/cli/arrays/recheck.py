@@ -11,6 +11,7 @@ import typer
 from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, Choices, deploy_files, dry_files, written
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.run_folder import LOG
 from imssa_lab.cli.shared.session import console, stages
@@ -19,6 +20,7 @@ from imssa_lab.contract.errors import ConfigError
 
 
 @takes_json
+@reports_end
 def recheck(
     folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
     array: Annotated[

@@ -5,6 +5,8 @@ goes, however it ends. On a system without such locks the number of the process,
 alive; another process may have got the number since. A request is bytes at the end of that file. The writer looks
 several times a second, notes the request in the log, and then does to itself what one Ctrl-C does: the hardware call
 under way ends, the `with` block of the array is left, and the array is made safe. Further requests change nothing.
+
+Its time of modification is a heartbeat: the writer sets it every few seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +25,7 @@ from imssa_lab.contract.operating_system import LOCKS, interrupt_main_thread, li
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.2  # s
+HEARTBEAT = 5.0  # s
 _OPENED = b"written by process %d\n"
 _WRITER = re.compile(rb"written by process (\d+)\n")
 _LONGEST = 64  # bytes
@@ -66,8 +70,12 @@ class Attendance:
             os.close(handle)
 
     def _watch(self) -> None:
+        beat = time.monotonic()
         while not self._over.wait(_LOOK_EVERY):
             try:
+                if time.monotonic() - beat >= HEARTBEAT:
+                    os.utime(self._path)
+                    beat = time.monotonic()
                 asked = os.stat(self._path).st_size > self._size
             except OSError:  # removed by hand: no one can ask any more
                 return
