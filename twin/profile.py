@@ -50,6 +50,10 @@ class Recipe(Section):
     averages: int = Field(ge=1)
     max_steps: int = Field(ge=1)
     max_retries: int = Field(ge=0)
+    patience: int | None = Field(default=None, ge=1, description="pulses without progress; None: any number")
+    returns: int | None = Field(default=None, ge=0, description="comings back to a list; None: any number")
+    whole_every: int = Field(default=1, ge=1, description="steps from one read of all cells to the next")
+    step_back: int | None = Field(default=None, ge=0, description="rungs; None: from the start of the ladder")
 
 
 class TwinProfile(CellSections):

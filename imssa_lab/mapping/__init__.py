@@ -1,7 +1,8 @@
 """From the matrices of a kernel bundle to target conductances, and back from measured ones."""
 
+from imssa_lab.mapping.bank_assignment import between, reads_a_step, separate
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
-from imssa_lab.mapping.kernel_assignment import reassign, separate, split
+from imssa_lab.mapping.kernel_assignment import reassign, split
 from imssa_lab.mapping.line_assignment import Arrangement, arrange
 from imssa_lab.mapping.magnitudes import Needs, magnitudes, needs
 from imssa_lab.mapping.pairs import compensate, from_pairs, to_pairs
@@ -18,6 +19,7 @@ __all__ = [
     "Reach",
     "arrange",
     "arrays_needed",
+    "between",
     "compensate",
     "from_pairs",
     "kernel_block",
@@ -25,6 +27,7 @@ __all__ = [
     "magnitudes",
     "map_bundle",
     "needs",
+    "reads_a_step",
     "reassign",
     "separate",
     "shortfall",

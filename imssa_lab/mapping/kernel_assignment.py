@@ -121,19 +121,6 @@ def split(
     return mapping.replaced([(kernel, new)])
 
 
-def separate(mapping: Mapping, kernels: Sequence[PlacedKernel]) -> Mapping:
-    """The mapping with these kernels read by themselves, so that no cell between kernels acts on them.
-
-    It costs one more read a step for each.
-    """
-    moved = []
-    banks = {array: max(k.bank for k in mapping.on(array)) for array in {k.array for k in kernels}}
-    for kernel in kernels:
-        banks[kernel.array] += 1
-        moved.append((kernel, [replace(kernel, bank=banks[kernel.array])]))
-    return mapping.replaced(moved)
-
-
 def _lines(mapping: Mapping, at: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Word lines and pairs of a place."""
     slot, size = at[1], mapping.block_size

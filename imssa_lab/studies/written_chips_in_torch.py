@@ -21,7 +21,7 @@ from imssa_lab.studies.written_chips import (
     healthy_profile,
 )
 from protocols.characterisation.column_calibration import calibrate_columns
-from protocols.deployment.mapping_programmer import in_place
+from protocols.deployment.survey import in_place
 from protocols.recurrence import banks_by_layer, output_correction, spreads_of
 from twin import DigitalTwin
 from twin.fast.many_chips import TwinsTogether
@@ -123,7 +123,7 @@ def _programmed(
     programmer = Gaussian(trial.sigma, np.random.default_rng([trial.chip, 0]))
     for array, target in zip(arrays, targets, strict=True):
         wanted = np.isfinite(target)
-        idle, _ = in_place(array, target, wanted, WIDE.tolerance)
+        idle, _ = in_place(array, target, wanted, WIDE.tolerance_in(array.info.window))
         array.program_conductances(target, wanted & ~idle, programmer)
         calibrate_columns(array)
     return arrays

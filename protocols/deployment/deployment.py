@@ -19,7 +19,7 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.contract.notebook import facts_html
-from imssa_lab.mapping import Mapping, map_bundle
+from imssa_lab.mapping import Mapping, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from imssa_lab.s4d.intervals import accuracy_interval
@@ -63,6 +63,8 @@ class Deployment(FrozenArrays):
         kernel_ends: by kernel in words; spent: the budget ended the deployment.
         clock_leaps: times that a device clock went back, or a day ahead.
         product_reads: vectors that the kernels read in closed loop.
+        surveyed: pulses by which stuck cells were found before anything was placed, see `survey`.
+        reads_a_step: products of one time step of the network, as first planned and as mended.
     """
 
     mapping: Mapping
@@ -88,6 +90,8 @@ class Deployment(FrozenArrays):
     spent: bool = False
     clock_leaps: int = 0
     product_reads: int = 0
+    surveyed: int = 0
+    reads_a_step: tuple[int, int] = (0, 0)
 
     @property
     def passed(self) -> bool:
@@ -97,7 +101,7 @@ class Deployment(FrozenArrays):
     @property
     def pulses(self) -> int:
         """Programming pulses sent."""
-        return sum(int(report.pulses.sum()) for report in self.reports)
+        return self.surveyed + sum(int(report.pulses.sum()) for report in self.reports)
 
     def _repr_html_(self) -> str:
         """For notebooks: the verdict of every level, accuracies, what it took."""
@@ -151,6 +155,7 @@ def deploy(
     exact = layer_inputs(bundle, sequences.calibration_inputs)
     predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
     standing = _plan(bundle, arrays, predictor, faults, resume)
+    planned = reads_a_step(standing.mapping)
     known = None if faults is None else _predicted(predictor, standing, sequences)
     started = [array.time for array in arrays]
     metered = list(arrays) if account.budget.endless else [Metered(array, account) for array in arrays]
@@ -164,8 +169,11 @@ def deploy(
         journal or (lambda text: None),
     )
     mended = 0
-    if faults is not None and choices.mending:
-        mended += programmed.plan_around()
+    if resume is None and choices.mending:
+        tell("look at the arrays", 0, 1)
+        programmed.look_ahead()
+        tell("look at the arrays", 1, 1)
+        mended += programmed.plan_around() + programmed.arrange_ahead()
     if resume is None:
         programmed.program()
     elif standing.done:
@@ -175,9 +183,11 @@ def deploy(
     if choices.mending:
         mended += programmed.mend()
     loop = Loop(bundle, metered, programmed, exact, choices, tell)
-    loop.measure()
     if choices.mending:
+        loop.look()
         loop.improve()
+    else:
+        loop.measure()
     software = run_network(bundle, test_inputs).argmax(axis=1)
 
     def predicted() -> NDArray[np.intp]:
@@ -230,6 +240,8 @@ def deploy(
         spent=spent,
         clock_leaps=account.leaps + sum(second < 0 for second in seconds),
         product_reads=loop.reads,
+        surveyed=programmed.surveyed,
+        reads_a_step=(planned, reads_a_step(mapping)),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,44 +20,29 @@ from imssa_lab.mapping import (
     PlacedKernel,
     Reach,
     compensate,
-    from_pairs,
     kernel_block,
     reassign,
-    separate,
     shortfall,
     split,
 )
 from protocols.deployment.choices import DeploymentChoices
+from protocols.deployment.company import SPOILT, Company
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
 from protocols.deployment.predict import Predictor
+from protocols.deployment.survey import VERIFY, in_place, survey
 from protocols.wrappers.budget import Account
 from protocols.wrappers.metered import Metered
 
 _log = logging.getLogger(__name__)
 _STUCK = (CellOutcome.STUCK_LOW, CellOutcome.STUCK_HIGH, CellOutcome.GAVE_UP)
-CROSSTALK = 0.25
-"""A kernel is read by itself when a cell between kernels acts with more than this fraction of the largest weight."""
 HARM = 0.1
 """A kernel is mended when faults are predicted to add more than this to its NRMSE, in squares."""
 _WORTH = 0.7
 """Share of the damage that an arrangement may leave for it to be worth new pulses."""
+_PLANNED = 0.95
+"""The same before anything was pulsed, when it costs nothing."""
 _ROUNDS = 2
-_VERIFY = 8
-_IDLE = 0.4
-
-
-def in_place(
-    array: CrossbarArray, wanted: FloatArray, mask: BoolArray, tolerance: float
-) -> tuple[BoolArray, FloatArray]:
-    """Cells of `mask` that stand where they are wanted already, and the read (S) that says so.
-
-    A pulse could only move them away.
-
-    Args:
-        wanted: S, (rows, cols); tolerance: S.
-    """
-    read = array.read_conductances(mask, _VERIFY)
-    return mask & (np.abs(read - wanted) <= _IDLE * tolerance), read
+_TINY = 1e-12
 
 
 class ProgrammedMapping:
@@ -75,7 +61,7 @@ class ProgrammedMapping:
         mapping: as it is now; targets: per array, S, (rows, cols), NaN where nothing is programmed: the mapping's,
             with a partner's moved target where it was moved on purpose, so that a stuck cell counts as the failure
             it is.
-        reports: every programming run, in order.
+        reports: every programming run, in order; surveyed: pulses that `look_ahead` sent, which are in none of them.
         states: per array, what is known of its cells.
     """
 
@@ -92,10 +78,12 @@ class ProgrammedMapping:
         self.mapping = standing.mapping
         self.states = standing.arrays or [ArrayState.fresh(standing.mapping.shape) for _ in arrays]
         self.reports: list[ProgrammingReport] = []
+        self.surveyed = 0
         self._arrays = arrays
         self._account = account
         self._bundle = predictor.bundle
         self._digest = predictor.bundle.digest()
+        self._company = Company(predictor, HARM**2)
         self._predictor = predictor
         self._programmer = choices.programmer
         self._tolerance = choices.bounds.tolerance_in(standing.mapping.window)
@@ -162,10 +150,29 @@ class ProgrammedMapping:
     def _look(self, index: int, target: FloatArray) -> FloatArray:
         """A re-read of the cells that have a target on an array, S, NaN elsewhere."""
         mask = np.isfinite(target)
-        read = self._arrays[index].read_conductances(mask, _VERIFY)
+        read = self._arrays[index].read_conductances(mask, VERIFY)
         self._held[index] = np.where(mask, read, self._held[index])
         self._wanted[index] = target
         return read
+
+    def look_ahead(self) -> None:
+        """Before anything is placed: what the arrays hold, and which of their cells do not come down."""
+        for index, array in enumerate(self._arrays[: self.mapping.arrays]):
+            if self.spent:
+                return
+            try:
+                found = survey(array, self._tolerance)
+            except DeploymentError:
+                if not self.spent:
+                    raise
+                return
+            state = self.states[index]
+            new = found.stuck & ~state.stuck
+            state.standing = np.where(new, found.held, state.standing)
+            state.stuck = state.stuck | new
+            self._held[index] = found.held
+            self._sent += found.pulses
+            self.surveyed += found.pulses
 
     def plan_around(self) -> int:
         """Before the first pulse: arrange kernels around the faults that are known; how many kernels changed."""
@@ -176,6 +183,12 @@ class ProgrammedMapping:
                 break
             changed += count
         return changed
+
+    def arrange_ahead(self) -> int:
+        """Before the first pulse, when it costs none: arrange kernels also where faults hardly show in their outputs,
+        and read apart those that others would spoil; how many kernels changed.
+        """
+        return self._arrange(_PLANNED) + self._separate()
 
     def give_up_lines(self, index: int, dead: BoolArray, held: FloatArray) -> None:
         """Bit lines (cols,) of an array that do not answer: their cells count as stuck without conductance."""
@@ -250,7 +263,7 @@ class ProgrammedMapping:
         except DeploymentError:
             if before is None or not self.spent or not isinstance(array, Metered):
                 raise
-        achieved = array.read_conductances(due, _VERIFY)
+        achieved = array.read_conductances(due, VERIFY)
         inside = np.abs(achieved - wanted) <= self._tolerance
         ends = np.where(inside, CellOutcome.REACHED, CellOutcome.BUDGET)
         return ProgrammingReport(
@@ -260,7 +273,7 @@ class ProgrammedMapping:
             outcome=np.where(due, ends, CellOutcome.NOT_SELECTED).astype(np.uint8),
             tolerance=self._tolerance,
             seconds=array.time - started,
-            reads=_VERIFY,
+            reads=VERIFY,
         )
 
     # ---- kernels that faults have damaged
@@ -280,45 +293,46 @@ class ProgrammedMapping:
         return changed
 
     def _separate(self) -> int:
-        """Kernels that damaged cells between kernels act on are read by themselves from now on."""
-        chosen = []
-        for index in range(self.mapping.arrays):
-            for bank in self.mapping.banks(index):
-                for kernel in bank:
-                    lines = [other.word_lines for other in bank if other is not kernel]
-                    if not lines:
-                        continue
-                    acting = from_pairs(
-                        self._held[index][np.ix_(np.concatenate(lines), kernel.bit_lines)], self.mapping.window
-                    )
-                    if np.nanmax(np.abs(acting), initial=0.0) > CROSSTALK:
-                        chosen.append(kernel)
-        if chosen:
-            _log.info("%d kernels are read by themselves", len(chosen))
-            self.mapping = separate(self.mapping, chosen)
+        """Kernels that damaged cells between kernels act on are read apart from now on."""
+        self.mapping, moved = self._company.separated(self.mapping, self._held)
+        if moved:
             self._note(plan_entry(self.mapping, self._digest))
-        return len(chosen)
+        return moved
+
+    def read_apart(self) -> int:
+        """Read kernels apart whose products others spoil, though their outputs hardly show it; how many changed."""
+        self._company = replace(self._company, share=SPOILT)
+        return self._separate()
 
     def arrange_for_products(self) -> int:
         """Arrange kernels within their places so that faults spoil products least; how many kernels changed.
 
-        All weights count alike. `mend` leaves what hardly shows in the outputs of kernels; their products show it.
+        `mend` leaves what hardly shows in the outputs of kernels; their products show it.
         """
         changed = 0
         for _ in range(_ROUNDS):  # cells that are programmed for the first time may turn out stuck
-            reaches = self._reaches()
-            errors = [self._error_by_faults(kernel, reaches) for kernel in self.mapping.kernels]
-            harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
-            if self.spent or not harmed:
+            count = 0 if self.spent else self._arrange(_WORTH)
+            if not count:
                 break
-            alike = [np.ones(kernel.weights.shape) for kernel in harmed]
-            arranged, costs = reassign(self.mapping, harmed, alike, reaches, move=False)
-            if costs.sum() > _WORTH * sum(float((error**2).sum()) for error in errors):
-                break
-            self.mapping = arranged
             self.program()
-            changed += len(harmed)
+            changed += count
         return changed
+
+    def _arrange(self, worth: float) -> int:
+        """Arrange kernels that faults touch within their places, where that leaves less than `worth` of the harm."""
+        reaches = self._reaches()
+        errors = [self._error_by_faults(kernel, reaches) for kernel in self.mapping.kernels]
+        harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
+        if not harmed:
+            return 0
+        # what products show, which is all weights alike, and what outputs show
+        weights = [1.0 + each / max(float(each.mean()), _TINY) for each in self._predictor.importance(harmed)]
+        arranged, costs = reassign(self.mapping, harmed, weights, reaches, move=False)
+        shown = [error for error in errors if error.any()]
+        if costs.sum() > worth * sum(float((w * e**2).sum()) for w, e in zip(weights, shown, strict=True)):
+            return 0
+        self.mapping = arranged
+        return len(harmed)
 
     def _reaches(self) -> list[Reach]:
         """Per array, what its cells can take."""

@@ -19,23 +19,31 @@ from protocols.deployment.journal import ArrayState
 from protocols.probes import probe_voltages
 
 _DRAWS = 8
+_SILENT = 1e-4
+"""Share of the largest squared activity below which a row carries no signal to speak of."""
 
 
 def run_blocks(
-    blocks: Sequence[KernelBlock], weights: FloatArray, inputs: FloatArray, bits: int | None = None
+    blocks: Sequence[KernelBlock],
+    weights: FloatArray,
+    inputs: FloatArray,
+    bits: int | None = None,
+    *,
+    drives: bool = False,
 ) -> FloatArray:
     """Outputs (n, steps, ..., kernels) of blocks of one size in closed loop with the weights given for them.
 
     Args:
         weights: (..., kernels, size, size): several variants at once, if you like.
         inputs: (n, steps, kernels); bits: of the input converter, None for a continuous one.
+        drives: give what drives the rows instead, (n, steps, ..., kernels, size), in units of full scale.
     """
     scale = np.array([block.column_scale for block in blocks])
     keep = np.array([[float(block.form == "delta")] for block in blocks])
     full = np.array([block.input_scale for block in blocks])
     top = None if bits is None else 2 ** (bits - 1) - 1
     state = np.zeros((*weights.shape[:-3], len(blocks), len(inputs), weights.shape[-1] - 1))
-    outputs = np.empty((inputs.shape[1], *state.shape[:-1]))
+    outputs = np.empty((inputs.shape[1], *state.shape[:-1], *((weights.shape[-1],) if drives else ())))
     for step in range(inputs.shape[1]):
         u = np.broadcast_to((inputs[:, step] / full).T[..., None], (*state.shape[:-1], 1))
         drive = np.clip(np.concatenate([u, state], axis=-1), -1.0, 1.0)
@@ -43,8 +51,8 @@ def run_blocks(
             drive = np.rint(drive * top) / top
         out = (drive @ weights) * scale[:, None]
         state = np.clip(keep[..., None] * state + out[..., :-1], -1.0, 1.0)
-        outputs[step] = out[..., -1]
-    return np.moveaxis(outputs, (0, -1), (1, 0))
+        outputs[step] = drive if drives else out[..., -1]
+    return np.moveaxis(outputs, (0, -2 if drives else -1), (1, 0))
 
 
 def corrected_nrmse(got: FloatArray, exact: FloatArray) -> FloatArray:
@@ -84,6 +92,7 @@ class Predictor:
         self._bits = info.input_bits
         self._inputs = inputs
         self._exact = [run_kernels(layer, u) for layer, u in zip(bundle.layers, inputs, strict=True)]
+        self._known: dict[tuple[object, ...], FloatArray] = {}
 
     def nrmse(self, kernels: Sequence[PlacedKernel], weights: Sequence[FloatArray]) -> FloatArray:
         """NRMSE of each kernel (or part, against that part in software) with these weights, (kernels,)."""
@@ -99,9 +108,38 @@ class Predictor:
     def importance(self, kernels: Sequence[PlacedKernel], sequences: int = 4, unit: float = 0.05) -> list[FloatArray]:
         """Per kernel (size, size): squared NRMSE for an error of each weight, to first order.
 
+        It does not depend on where a kernel stands, so each is worked out once.
+
         Args:
             sequences: how many of the inputs are used; unit: the error that is tried, in units of the largest weight.
         """
+        due = list({_block_key(k): k for k in kernels if _block_key(k) not in self._known}.values())
+        self._known |= {
+            _block_key(k): one for k, one in zip(due, self._importance(due, sequences, unit), strict=True)
+        }
+        return [self._known[_block_key(kernel)] for kernel in kernels]
+
+    def activity(self, kernel: PlacedKernel, sequences: int = 4) -> FloatArray:
+        """Rms of what drives each row of a kernel in software, (size,), in units of full scale of the inputs."""
+        u = self._inputs_of([kernel])[:sequences]
+        drives = run_blocks([kernel.block], kernel.block.weights[None], u, drives=True)
+        return np.asarray(np.sqrt((drives**2).mean(axis=(0, 1, 2))))
+
+    def crosstalk(self, driving: PlacedKernel, disturbed: PlacedKernel, weights: FloatArray) -> float:
+        """Squared NRMSE that one kernel's word lines add to another by cells between them, to first order.
+
+        Each such cell brings a signal of the driving kernel into a column of the disturbed one. What a signal of that
+        size does there is taken from the errors of the column's own weights, whose rows carry signals of their own.
+
+        Args:
+            weights: (rows of `driving`, columns of `disturbed`), in units of the largest weight.
+        """
+        foreign, own = self.activity(driving) ** 2, self.activity(disturbed) ** 2
+        live = own > _SILENT * own.max()
+        by_signal = (self.importance([disturbed])[0][live] / own[live, None]).mean(axis=0)
+        return float((foreign[:, None] * weights**2 * by_signal).sum())
+
+    def _importance(self, kernels: Sequence[PlacedKernel], sequences: int, unit: float) -> list[FloatArray]:
         found: list[FloatArray] = [np.empty(0)] * len(kernels)
         for indices in _groups(kernels):
             chosen = [kernels[i] for i in indices]
@@ -180,6 +218,10 @@ class Predictor:
 
     def _inputs_of(self, kernels: Sequence[PlacedKernel]) -> FloatArray:
         return np.stack([self._inputs[k.layer][..., k.channel] for k in kernels], axis=-1)
+
+
+def _block_key(kernel: PlacedKernel) -> tuple[object, ...]:
+    return kernel.layer, kernel.channel, kernel.block.states, kernel.block.form
 
 
 def _groups(kernels: Sequence[PlacedKernel]) -> list[list[int]]:

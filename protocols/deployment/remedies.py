@@ -28,6 +28,10 @@ from protocols.recurrence import KernelRunner, read_signed
 _log = logging.getLogger(__name__)
 _FEW = 0.01
 """Fraction of a class of cells that must be out of tolerance, and movable, for programming again to be worth it."""
+_CALIBRATING = 4
+"""Readings of every cell that columns are calibrated by."""
+_WITHOUT_KERNELS = 2
+"""Levels that are measured before the kernels."""
 _DEAD = 0.5
 """A bit line does not answer when its products are off by more than this fraction of their rms."""
 
@@ -78,7 +82,9 @@ class Loop:
             ("cells", "program again", self._program_again),
             ("mvm", "leave dead bit lines", self._leave_dead_lines),
             ("mvm", "arrange for products", programmed.arrange_for_products),
+            ("mvm", "read apart", programmed.read_apart),
             *([("mvm", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
+            ("kernel", "read apart", programmed.read_apart),
             ("kernel", "program again", self._program_again),
             *([("kernel", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
         ]
@@ -96,11 +102,20 @@ class Loop:
 
     def measure(self) -> None:
         """Calibrate columns and outputs, and measure levels 1 to 3."""
+        self._measure_products()
+        self._measure_kernels()
+
+    def look(self) -> None:
+        """Calibrate the columns and measure cells and products, as `improve` goes on from."""
+        self._measure_products()
+
+    def _measure_products(self) -> None:
+        """Calibrate the columns; measure cells and products, which takes a small part of what the kernels take."""
         mapping = self._programmed.mapping
         used = list(self._arrays[: mapping.arrays])
         for index, array in enumerate(used):
             self._tell("calibrate the columns", index, len(used))
-            calibrate_columns(array)
+            calibrate_columns(array, averages=_CALIBRATING)
         self._tell("calibrate the columns", len(used), len(used))
         self._tell("verify cells and products", 0, 2)
         self.achieved = reread(used, self._programmed.targets)
@@ -108,6 +123,12 @@ class Loop:
         self._tell("verify cells and products", 1, 2)
         mvm = verify_mvm(used, mapping, self._bounds)
         self._tell("verify cells and products", 2, 2)
+        self.levels = [cells, mvm]
+
+    def _measure_kernels(self) -> None:
+        """Correct the outputs of the kernels, and measure them."""
+        mapping = self._programmed.mapping
+        used = list(self._arrays[: mapping.arrays])
         self._runners.append(self._run_on(used, mapping))
         half = len(self._inputs[0]) // 2
         for layer, values in enumerate(self._inputs):
@@ -119,14 +140,21 @@ class Loop:
         n, steps = judged[0].shape[:2]
         with self.runner.watched("verify the kernels", n + 1, steps, self._tell):  # one more: the impulse
             kernels, self.kernel_nrmse = verify_kernels(self._bundle, self.runner, judged, self._bounds)
-        self.levels = [cells, mvm, kernels]
+        self.levels = [*self.levels[:2], kernels]
 
     def improve(self) -> None:
-        """Try the remedies of every level that fails, from the cheapest on, each once."""
+        """Try the remedies of every level that fails, from the cheapest on, each once; then all levels are measured.
+
+        Kernels are measured once the remedies of cells and products are through.
+        """
         for level, name, remedy in self._remedies:
+            if level == "kernel" and len(self.levels) == _WITHOUT_KERNELS:
+                self._measure_kernels()
             failed = next(result for result in self.levels if result.level == level)
             if not failed.passed and name not in self._done:
                 self._apply(failed.level, name, remedy, failed.measured)
+        if len(self.levels) == _WITHOUT_KERNELS:
+            self._measure_kernels()
 
     def again(self, level: str, measured: float) -> bool:
         """Program again what left its window, for a level that `improve` does not know; False if nothing changed."""
@@ -141,7 +169,9 @@ class Loop:
         if not remedy():
             return False
         self.mended += self._programmed.mend()
-        self.measure()
+        self._measure_products()
+        if level not in ("cells", "mvm"):
+            self._measure_kernels()
         after = {result.level: result.measured for result in self.levels}.get(level, np.nan)
         self.tried.append(Remedied(level, name, before, after))
         _log.info("%s", self.tried[-1])

@@ -37,6 +37,12 @@ class WriteVerify(BaseModel):
         centre: let cells go further inside the window where small steps would leave a bias.
         step_back: rungs below the last one from which a cell that returns to a list climbs; None: from the start.
         pulse_budget: pulses that one cell may get; None: as many as the ladders give.
+        patience: pulses that bring a cell no closer to its target, after which it is given up instead of at the end
+            of its ladder; None: never. It should be more than the rungs that do nothing on a cell that works.
+        returns: times that a cell may come back to a list after it was let go; it is noise that moves one that comes
+            back more often. None: any number.
+        whole_every: steps from one read of all cells to the next; between them only listed cells are read. Every cell
+            is read before the loop ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +63,9 @@ class WriteVerify(BaseModel):
     centre: bool = False
     step_back: int | None = Field(default=None, ge=0)
     pulse_budget: int | None = Field(default=None, ge=0)
+    patience: int | None = Field(default=None, ge=1)
+    returns: int | None = Field(default=None, ge=0)
+    whole_every: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _sane(self) -> WriteVerify:
@@ -82,7 +91,14 @@ class WriteVerify(BaseModel):
     def rules(self) -> Rules:
         """How cells climb under this recipe."""
         return Rules(
-            self.tolerance_in, self.tolerance_out, self.max_retries, self.pulse_budget, self.step_back, self.centre
+            self.tolerance_in,
+            self.tolerance_out,
+            self.max_retries,
+            self.pulse_budget,
+            self.step_back,
+            self.centre,
+            self.patience,
+            self.returns,
         )
 
     def climb(
@@ -98,17 +114,21 @@ class WriteVerify(BaseModel):
         for step in range(self.max_steps):
             if not climb.open.any():
                 break
-            seen = look.read(array, climb.open, target, climb.limit())
+            whole = step % self.whole_every == 0 or not (climb.listed & ~climb.spent).any()
+            looked = climb.open if whole else climb.listed & ~climb.spent
+            seen = look.read(array, looked, target, climb.limit())
             reads += seen.reads
             np.fmin(lowest, seen.conductance, out=lowest)
             np.fmax(highest, seen.conductance, out=highest)
             error = seen.conductance - target
             error[np.isnan(error)] = 0.0
-            climb.verify(error, seen.doubt)
+            climb.verify(error, seen.doubt, looked)
             listed = np.count_nonzero(climb.to_set), np.count_nonzero(climb.to_reset)
             _log.debug("step %d: %d cells to SET, %d to RESET", step, *listed)
             if not (climb.listed & ~climb.spent).any():
-                break
+                if whole:
+                    break
+                continue
             for pulses in climb.next_pulses():
                 array.apply_pulses(pulses)
         achieved = array.read_conductances(mask, self.verify_averages)

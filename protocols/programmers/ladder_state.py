@@ -10,6 +10,9 @@ from imssa_lab.contract.hal import BoolArray, FloatArray, PulseKind, Pulses
 from protocols.programmers.bias_removal import Aim
 from protocols.programmers.ladder import Ladder
 
+_PROGRESS = 0.75
+"""Share of the smallest error so far below which a cell counts as having come closer."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -20,6 +23,9 @@ class Rules:
         retries: pulses at the top before a cell is given up; budget: pulses a cell may get, None for any number.
         step_back: rungs below the last one from which a cell that comes back climbs again; None: from the start.
         centre: aim so that letting cells go leaves no bias.
+        patience: pulses without progress after which a cell is given up, None for any number; progress is to be read
+            a quarter closer to the target than ever before.
+        returns: times that a cell may come back to a list after it was let go, None for any number.
     """
 
     inner: float
@@ -28,6 +34,8 @@ class Rules:
     budget: int | None
     step_back: int | None
     centre: bool
+    patience: int | None = None
+    returns: int | None = None
 
 
 class Climb:
@@ -51,6 +59,8 @@ class Climb:
         self._before = np.full(mask.shape, np.nan)
         self._last: dict[PulseKind, BoolArray] = {kind: np.zeros_like(mask) for kind in self._ladders}
         self._retries = np.zeros(mask.shape, dtype=np.int32)
+        self._best, self._idle_pulses = np.full(mask.shape, np.inf), np.zeros(mask.shape, dtype=np.int32)
+        self._returns = np.zeros(mask.shape, dtype=np.int32)
         self.to_set, self.to_reset = mask.copy(), mask.copy()
         self.given_up = np.zeros_like(mask)
         self.pulses = np.zeros(mask.shape, dtype=np.int32)
@@ -74,9 +84,13 @@ class Climb:
         """Half width of the window that each cell is judged by now, S."""
         return np.where(self.to_set | self.to_reset, self._rules.inner, self._rules.outer)
 
-    def verify(self, error: FloatArray, doubt: FloatArray | float) -> None:
-        """Renew both lists from measured - target (S), accepting in a window narrower by `doubt` (S)."""
-        rules, renew = self._rules, self.open
+    def verify(self, error: FloatArray, doubt: FloatArray | float, looked: BoolArray | None = None) -> None:
+        """Renew both lists from measured - target (S), accepting in a window narrower by `doubt` (S).
+
+        Args:
+            looked: cells that were read, None for all that are open; the others stay as they are.
+        """
+        rules, renew = self._rules, self.open if looked is None else self.open & looked
         inner = rules.inner - np.minimum(doubt, rules.inner / 2)
         if rules.centre:
             self._learn(error)
@@ -90,6 +104,19 @@ class Climb:
         self._leave(PulseKind.RESET, before[1] & ~self.to_reset)
         self._retries.put(np.flatnonzero((before[0] | before[1]) & ~self.to_set & ~self.to_reset), 0)
         self._before = error
+        self._count(error, before, renew)
+
+    def _count(self, error: FloatArray, before: tuple[BoolArray, BoolArray], renew: BoolArray) -> None:
+        """Progress of the cells that were read, and how often they came back to a list."""
+        rules, off = self._rules, np.abs(error)
+        if rules.patience is not None:
+            closer = renew & (off < _PROGRESS * self._best)
+            self._best = np.where(closer, off, self._best)
+            self._idle_pulses.put(np.flatnonzero(closer), 0)
+        if rules.returns is not None:
+            back = (self.to_set | self.to_reset) & ~(before[0] | before[1])
+            self._returns += back
+            self.given_up |= back & (self._returns > rules.returns)
 
     def _learn(self, error: FloatArray) -> None:
         for kind, sign in ((PulseKind.SET, 1.0), (PulseKind.RESET, -1.0)):
@@ -118,6 +145,10 @@ class Climb:
             given_up = at_top[retries > self._rules.retries]
             self.given_up.put(given_up, True)
             chosen.put(given_up, False)
+            if self._rules.patience is not None:
+                self.given_up |= chosen & (self._idle_pulses >= self._rules.patience)
+                chosen &= ~self.given_up
+                self._idle_pulses += chosen
             climbing = np.flatnonzero(chosen)
             rung.put(climbing, np.minimum(rung.take(climbing) + 1, ladder.top))
             self.pulses.put(climbing, self.pulses.take(climbing) + 1)

@@ -96,7 +96,8 @@ def test_a_bundle_too_large_for_an_array_comes_in_parts(bundle: KernelBundle) ->
 def test_a_kernel_by_itself_has_no_cells_between(bundle: KernelBundle) -> None:
     mapping = map_bundle(bundle, (64, 64), WINDOW, 1)
     kernel = mapping.kernels[0]
-    alone = separate(mapping, [kernel])
+    alone, moved = separate(mapping, lambda one, other: kernel in (one, other))
+    assert moved == 1
     changed = next(k for k in alone.kernels if (k.layer, k.channel) == (kernel.layer, kernel.channel))
     assert [k for k in alone.on(0) if k.bank == changed.bank] == [changed]
     assert mapping.target(0)[1].sum() > alone.target(0)[1].sum()

@@ -204,7 +204,7 @@ class Programmed:
         self.states = [ArrayState.fresh((20, 10)) for _ in self.targets]
         self.spent, self.refreshed = False, 0
         self.mapping = SimpleNamespace(arrays=2, window=Window(low=2e-6, high=150e-6))
-        self.arrange_for_products = lambda: 0
+        self.arrange_for_products = self.read_apart = lambda: 0
 
     def cell_maps(self, achieved: list[FloatArray]) -> list[CellMap]:
         return [CellMap(target, read) for target, read in zip(self.targets, achieved, strict=True)]

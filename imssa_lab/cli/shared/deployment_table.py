@@ -58,7 +58,9 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "budget_spent": deployment.spent,
         "clock_leaps": deployment.clock_leaps,
         "product_reads": deployment.product_reads,
+        "reads_a_step": {"planned": deployment.reads_a_step[0], "mended": deployment.reads_a_step[1]},
         "pulses": deployment.pulses,
+        "pulses_to_find_stuck_cells": deployment.surveyed,
         "reads": sum(report.reads for report in deployment.reports),
         "arrays": deployment.mapping.arrays,
         "kernels": len(deployment.mapping.kernels),
@@ -149,7 +151,9 @@ def _table(
             "cells out of tolerance", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
         )
     table.add_row("median kernel NRMSE on real input", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
-    table.add_row("programming pulses", str(deployment.pulses))
+    table.add_row("programming pulses", f"{deployment.pulses}, of them {deployment.surveyed} to find stuck cells first")
+    planned, mended = deployment.reads_a_step
+    table.add_row("products a time step", f"{mended}, as planned without faults {planned}")
     rows, cols = deployment.mapping.shape
     kernels = len(deployment.mapping.kernels)
     table.add_row("arrays", f"{deployment.mapping.arrays} of {rows}x{cols}, {kernels} kernels")

@@ -1,0 +1,69 @@
+"""What a look at an array says of it before it is programmed, and at cells before they get a pulse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, PulseKind, Pulses
+
+VERIFY = 8
+"""Readings of a cell that a decision is taken on."""
+_IDLE = 0.4
+_LOOK = 2
+_TRIES = 3
+"""RESET pulses after which a cell that has not moved counts as stuck."""
+_SHARE = 0.7
+"""Their voltage, of what the limits of the array allow: 2.1 V of 3 V, where the recipes of the board end."""
+_WIDTH = 1e-3
+"""Their width, s, as far as the limits allow it."""
+_MOVED = 0.5
+"""Share of the way to the bottom of the window that a cell which works takes by then, at least."""
+
+
+def in_place(
+    array: CrossbarArray, wanted: FloatArray, mask: BoolArray, tolerance: float
+) -> tuple[BoolArray, FloatArray]:
+    """Cells of `mask` that stand where they are wanted already, and the read (S) that says so.
+
+    A pulse could only move them away.
+
+    Args:
+        wanted: S, (rows, cols); tolerance: S.
+    """
+    read = array.read_conductances(mask, VERIFY)
+    return mask & (np.abs(read - wanted) <= _IDLE * tolerance), read
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Maps (rows, cols): what the cells hold, S; which do not come down; pulses that were spent to know it."""
+
+    held: FloatArray
+    stuck: BoolArray
+    pulses: int
+
+
+def survey(array: CrossbarArray, tolerance: float) -> Survey:
+    """Read the whole array, and bring down the cells that stand high: those that stay are stuck.
+
+    On a fresh chip all cells stand at the bottom of the window but those that are stuck high or on a dead word line.
+    They are known then before anything is placed, for three pulses each instead of a whole ladder. The pulses follow
+    from the limits of the array alone, so that a replay asks for the same.
+
+    Args:
+        tolerance: S, how far above the bottom of the window a cell may be read to count as being there.
+    """
+    everything = np.ones(array.info.shape, dtype=np.bool_)
+    before = array.read_conductances(everything, _LOOK)
+    low, limits = array.info.window.low, array.info.limits.reset
+    high = before > low + tolerance
+    if limits is None or not high.any():
+        return Survey(before, np.zeros_like(high), 0)
+    width = min(max(_WIDTH, limits.width_min), limits.width_max)
+    for _ in range(_TRIES):
+        array.apply_pulses(Pulses.on(high, PulseKind.RESET, _SHARE * limits.voltage_max, limits.gate_max, width))
+    after = array.read_conductances(high, VERIFY)
+    stuck = high & (after > low + tolerance) & (after - low > _MOVED * (before - low))
+    return Survey(np.where(high, after, before), stuck, _TRIES * int(np.count_nonzero(high)))
