@@ -200,11 +200,13 @@ def test_parts_go_to_the_free_places_that_suit_them() -> None:
 def test_kernels_read_by_themselves_get_the_next_banks_of_their_array() -> None:
     mapping = map_bundle(untrained_bundle(channels=6, states=2, layers=1), (15, 30), WINDOW, 2)
     first = [kernel for kernel in mapping.kernels if (kernel.array, kernel.slot) in ((0, 0), (0, 2), (1, 1))]
-    found = separate(mapping, first)
-    banks = {(kernel.array, kernel.slot): kernel.bank for kernel in found.kernels}
-    assert banks == {(0, 0): 1, (0, 1): 0, (0, 2): 2, (1, 0): 0, (1, 1): 1, (1, 2): 0}
+    alone = {kernel.channel for kernel in first}
+    found, moved = separate(mapping, lambda one, other: bool({one.channel, other.channel} & alone))
+    assert moved == 3
     assert found.abandoned == ()
-    assert [[kernel.slot for kernel in bank] for bank in found.banks(0)] == [[1], [0], [2]]
+    assert sorted(len(bank) for bank in found.banks(0)) == [1, 1, 1]
+    assert [[kernel.slot for kernel in bank] for bank in found.banks(1)] == [[0, 2], [1]]
+    assert [bank[0].bank for bank in found.banks(0)] == [0, 1, 2]
 
 
 def test_a_block_that_fits_stays_as_it_is_and_costs_what_is_left() -> None:

@@ -8,6 +8,7 @@ from imssa_lab.contract.hal import CrossbarArray, PulseKind, Pulses
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.characterisation.column_calibration import calibrate_columns, check_columns
+from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
@@ -91,9 +92,9 @@ def test_a_ladder_above_the_limits_is_refused_before_the_first_pulse() -> None:
 def test_a_deployment_is_counted_and_nothing_is_asked() -> None:
     sequences = Sequences(*tiny.sequences())
     dry = CountingArray(Untouchable("ideal", SHAPE, 0))
-    counted = deploy(tiny.bundle(), [dry], sequences)
+    counted = deploy(tiny.bundle(), [dry], sequences, DeploymentChoices(mending=False))
     real = DigitalTwin("ideal", SHAPE, 0)
-    outcome = deploy(tiny.bundle(), [real], sequences)
+    outcome = deploy(tiny.bundle(), [real], sequences, DeploymentChoices(mending=False))
     assert counted.passed
     assert dry.expected.cells == np.isfinite(outcome.targets[0]).sum()
     assert dry.expected.products > counted.product_reads > 0

@@ -209,7 +209,7 @@ def dry_files(
     with ExitStack() as stack:
         arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
         counted = [CountingArray(array) for array in arrays]
-        how = DeploymentChoices(averages=choices.averages)
+        how = DeploymentChoices(averages=choices.averages, mending=False)
         deployment.deploy(bundle, counted, sequences, how, resume=entries, progress=bars)
     return DryRun.of(counted)
 

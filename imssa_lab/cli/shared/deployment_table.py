@@ -151,7 +151,7 @@ def _table(
             "cells out of tolerance", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
         )
     table.add_row("median kernel NRMSE on real input", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
-    table.add_row("programming pulses", f"{deployment.pulses}, of them {deployment.surveyed} to find stuck cells first")
+    table.add_row("programming pulses", f"{deployment.pulses}, {deployment.surveyed} of them to find stuck cells")
     planned, mended = deployment.reads_a_step
     table.add_row("products a time step", f"{mended}, as planned without faults {planned}")
     rows, cols = deployment.mapping.shape
