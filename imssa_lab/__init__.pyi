@@ -55,6 +55,7 @@ from imssa_lab.s4d.quantise.pruning import prune as prune
 from imssa_lab.s4d.tasks import TASKS as TASKS
 from imssa_lab.s4d.tasks import Task as Task
 from imssa_lab.s4d.tasks import load_task as load_task
+from imssa_lab.s4d.tasks import task_of as task_of
 from imssa_lab.s4d.train.recipes import training_recipe as training_recipe
 from imssa_lab.s4d.train.settings import Stage as Stage
 from imssa_lab.s4d.train.settings import TrainingConfig as TrainingConfig

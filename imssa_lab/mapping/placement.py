@@ -199,6 +199,15 @@ def _parts(states: int, most: int) -> list[NDArray[np.intp]]:
     return np.array_split(np.arange(states), -(-states // most))
 
 
+def most_channels(states: int, layers: int, arrays: int, shape: tuple[int, int]) -> int:
+    """How many channels of `states` complex states, in each of some layers, fit on `arrays` of a shape; 0 if none."""
+    most = (min(shape[0], shape[1] // 2) - 1) // 2
+    if most < 1:
+        return 0
+    parts = _parts(states, most)
+    return arrays * kernels_per_array(2 * max(len(part) for part in parts) + 1, shape) // (len(parts) * layers)
+
+
 def arrays_needed(bundle: KernelBundle, shape: tuple[int, int]) -> int:
     """How many arrays of this shape the kernels of a bundle take.
 

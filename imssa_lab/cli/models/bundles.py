@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from imssa_lab.cli.models.sizes import read_shape
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table
-from imssa_lab.contract.errors import ConfigError
 
 bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: what one holds and costs.")
 Shape = Annotated[str, typer.Option(help="Word lines and bit lines of each array.")]
@@ -54,7 +54,7 @@ def show(
         ("kernels", str(asked.kernels)),
         ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}"),
         ("cells", str(spent.cells)),
-        ("magnitudes of weights on an array", _counted(asked.magnitudes)),
+        ("magnitudes of weights on an array", counted(asked.magnitudes)),
         ("digest", found.digest()),
     ]
     for name, value in rows:
@@ -78,19 +78,7 @@ def show(
     )
 
 
-def read_shape(text: str) -> tuple[int, int]:
-    """Word lines and bit lines from "64x64".
-
-    Raises:
-        ConfigError: not two whole numbers above zero with an x between them.
-    """
-    rows, _, cols = text.partition("x")
-    if not (rows.isdigit() and cols.isdigit() and int(rows) and int(cols)):
-        raise ConfigError(f"--shape {text!r}: write word lines x bit lines, for example 64x64")
-    return int(rows), int(cols)
-
-
-def _counted(magnitudes: tuple[int, ...]) -> str:
+def counted(magnitudes: tuple[int, ...]) -> str:
     """Distinct non-zero magnitudes, the most on any array, in words."""
     most = max(magnitudes)
     if most == 1:

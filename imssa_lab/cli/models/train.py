@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.models.bundles import counted
+from imssa_lab.cli.models.sizes import read_shape, sized
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
 from imssa_lab.cli.shared.json_output import answer, takes_json
@@ -42,6 +44,15 @@ def train(
             help="Train against this twin profile's programming errors.", autocompletion=completion.profiles
         ),
     ] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Of the net, instead of the recipe's.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Of the net, instead of the recipe's.")] = None,
+    states: Annotated[int | None, typer.Option(min=1, help="Complex states of a kernel.")] = None,
+    init: Annotated[str | None, typer.Option(help="Of the poles: lin, inv, legs or spread.")] = None,
+    dt: Annotated[str | None, typer.Option(help="Smallest and largest initial step, such as 0.01,0.2.")] = None,
+    arrays: Annotated[
+        int | None, typer.Option(min=1, help="As many channels as fit on so many arrays; a check with --channels.")
+    ] = None,
+    shape: Annotated[str, typer.Option(help="Word lines and bit lines of an array.")] = "64x64",
     no_null: Annotated[bool, typer.Option("--no-null", help="Leave the control without memory out.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a CUDA card where there is one.")] = "cpu",
     resume: Annotated[
@@ -51,6 +62,8 @@ def train(
     """Train a model and write a kernel bundle.
 
     Ctrl-C leaves a checkpoint; the same command with --resume continues from there.
+
+    Your own data: --task mine.npz, a .ts file, or a folder of CSV files.
 
     Example: imssa train --task digits-first --precision 4bit --out model.safetensors
     """
@@ -63,14 +76,19 @@ def train(
         raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
+    lines = read_shape(shape)
     if resume and not checkpoint.exists():
         raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
     with stages() as bars:
         data, config = settings(task, seed, precision, option or [], bars=bars)
+        numbers = {"channels": channels, "layers": layers, "states": states}
+        config = sized(config, numbers, init, dt, arrays, shape)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
             model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
         bundle = exported(model, data, bars=bars)
+    from imssa_lab.mapping.magnitudes import needs
+    from imssa_lab.s4d.cost import cost
     from imssa_lab.s4d.train.training import write_history
 
     bundle.save(out)
@@ -87,6 +105,10 @@ def train(
         if low <= whole["null"][0]:
             table.add_row("verdict", "[bold red]this task needs no memory: it decides nothing[/bold red]")
     table.add_row("test set", bundle.provenance["test"])
+    asked, cells = needs(bundle, lines), cost(bundle).cells
+    table.add_row("net", f"{config.channels} channels, {config.layers} layers, {config.states} states")
+    table.add_row("arrays", f"{asked.arrays} of {shape}: {asked.kernels} kernels, {cells} cells")
+    table.add_row("magnitudes of weights on an array", counted(asked.magnitudes))
     files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
     for name, path in files.items():
         table.add_row(name, str(path))
@@ -107,6 +129,9 @@ def train(
                 "null_control_interval": whole["null"][1:] if "null" in whole else None,
             },
             "test_set": bundle.provenance["test"],
+            "size": {"channels": config.channels, "layers": config.layers, "states": config.states},
+            "needs": {"shape": lines, "arrays": asked.arrays, "kernels": asked.kernels, "cells": cells},
+            "magnitudes_by_array": asked.magnitudes,
             "needs_memory": low > whole["null"][0] if "null" in whole else None,
             "files": files,
             "wall_seconds": bars.seconds,

@@ -5,10 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
 
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.tasks import digits, fsdd, shd, smnist, speech_commands
+from imssa_lab.s4d.tasks.own_data import task_from_file
 from imssa_lab.s4d.tasks.task import Task
+
+GROUP = "imssa_lab.tasks"
+"""Entry points of packages that bring tasks."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class TaskEntry:
     @property
     def options(self) -> tuple[str, ...]:
         """Names of the keyword options that `load_task` takes for this task."""
-        return tuple(name for name in inspect.signature(self.build).parameters if name != "seed")
+        return tuple(name for name in inspect.signature(self.build).parameters if name not in ("seed", "path"))
 
 
 CATALOGUE: dict[str, TaskEntry] = {
@@ -49,6 +56,9 @@ TASKS = tuple(CATALOGUE)
 def load_task(name: str, seed: int, **options: object) -> Task:
     """A task by its name; same seed and options, same arrays.
 
+    A path of an .npz file, an .ts file or a folder of CSV files is a name too. Packages add tasks by the entry point
+    group `imssa_lab.tasks`: a function of the seed and keyword options that gives a `Task`.
+
     Args:
         seed: of every random choice in making the task.
         options: as the task's own function takes them; those not given keep their defaults.
@@ -57,11 +67,24 @@ def load_task(name: str, seed: int, **options: object) -> Task:
         ConfigError: no such task, no such option, an option's value that cannot be, or a package is missing.
         DataError: the data are missing or damaged.
     """
-    if name not in CATALOGUE:
-        raise ConfigError(f"task {name!r}: no such task; choose one of {', '.join(TASKS)}")
-    entry = CATALOGUE[name]
+    entry = _entry(name)
     if unknown := sorted(set(options) - set(entry.options)):
         raise ConfigError(
             f"task {name}: no option {', '.join(map(repr, unknown))}; it takes {', '.join(entry.options) or 'none'}"
         )
     return entry.build(seed, **options)
+
+
+def _entry(name: str) -> TaskEntry:
+    """Of the catalogue, of a package, or of a path."""
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    others = entry_points(group=GROUP)
+    if name in others.names:
+        return TaskEntry(f"of the package behind the entry point {name}", None, others[name].load())
+    if name.endswith((".npz", ".ts")) or Path(name).is_dir():
+        return TaskEntry(f"the data in {name}", None, partial(task_from_file, name))
+    raise ConfigError(
+        f"task {name!r}: no such task; choose one of {', '.join((*TASKS, *sorted(others.names)))}, or give the path "
+        "of an .npz file, an .ts file or a folder of CSV files"
+    )
