@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
+from benchmarks.s4d.interval_coverage import coverage
 from benchmarks.s4d.three_level_nets import FLOORS as THREE_LEVELS
 from benchmarks.s4d.three_level_nets import SEEDS as NEW_SEEDS
 from benchmarks.s4d.three_level_nets import three_levels
@@ -174,6 +175,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 PARTS = {
     "modes": Part(lambda bars, given: modes(bars), "none", "none", "none: torch", "0"),
+    "coverage": Part(lambda bars, given: coverage(bars), "none", "none", "none: simulated outcomes", "0"),
     "three-levels": Part(
         lambda bars, given: three_levels(bars, given.tasks),
         "supert-a0-easy (its window and input converter)",

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 import imssa_lab
 from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, program, recheck
 from imssa_lab.cli.bench import new_driver, station
-from imssa_lab.cli.models import bundles, data, study, sweep_bits, train
+from imssa_lab.cli.models import baseline, bundles, data, study, sweep_bits, train
 from imssa_lab.cli.runs import log, monitor, report
 from imssa_lab.cli.shared.session import console
 from imssa_lab.cli.twins import fit, serve, twin_check
@@ -77,6 +77,7 @@ def _before_any_command(
 app.command()(demo.demo)
 app.command()(train.train)
 app.command("sweep-bits")(sweep_bits.sweep_bits)
+app.command()(baseline.baseline)
 app.add_typer(bundles.bundle, name="bundle")
 app.add_typer(data.data, name="data")
 app.command()(calibrate.calibrate)

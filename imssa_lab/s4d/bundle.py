@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,6 +24,18 @@ from imssa_lab.s4d.quantise.precision import Form
 
 FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 2
+Pooling = Literal["mean", "max"]
+"""What the head sees of all steps: their mean, or the largest value of each feature."""
+
+Levelling = Literal["none", "sequence", "running"]
+"""How each input of each sequence is brought to mean 0 and deviation 1 before the encoder: not at all, by the whole
+sequence, or by its steps so far, as a stream can: mean S / (t + w) and mean square (w + Q) / (t + w) after t steps of
+sum S and sum of squares Q, with w = PRIOR_STEPS steps of mean 0 and deviation 1 before the first."""
+
+PRIOR_STEPS = 10
+SMALLEST_SD = 1e-3
+"""A sequence whose input hardly changes is divided by no less than this."""
+
 STATE_HEADROOM = 1.1
 """Full scale of the state's converter, as a multiple of the largest state on training data."""
 
@@ -105,6 +117,7 @@ class KernelBundle(FrozenArrays):
         encoder_weight, encoder_bias: (H, inputs), (H,); head_weight, head_bias: (classes, H), (classes,).
         encoder_range, layer_ranges, head_range: full scales of the activation quantisers before encoder, each
             layer and head; activation_bits: their width, None for a float model without them.
+        pooling, levelling: what the head sees of the steps, and how inputs are levelled first.
         labels: names of the classes; task, precision, preprocessing: words for people and records.
         expected_accuracy: test accuracy in software and its 95 % interval: (accuracy, low, high), fractions.
         provenance: seed, versions, training settings.
@@ -129,6 +142,8 @@ class KernelBundle(FrozenArrays):
     preprocessing: str
     expected_accuracy: tuple[float, float, float]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    pooling: Pooling = "mean"
+    levelling: Levelling = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,6 +159,11 @@ class KernelBundle(FrozenArrays):
         ):
             _check_range(f"bundle: {name}", ranges)
         _check_bits("bundle: activation_bits", self.activation_bits)
+        for name, kinds in (("pooling", Pooling), ("levelling", Levelling)):
+            if getattr(self, name) not in get_args(kinds):
+                raise BundleError(
+                    f"bundle: {name} {getattr(self, name)!r}; it is one of {', '.join(get_args(kinds))}"
+                )
         if len(set(self.labels)) != classes or classes < 2:
             raise BundleError(f"bundle: labels {', '.join(map(repr, self.labels))}; two or more different ones")
         accuracy, low, high = self.expected_accuracy
@@ -221,12 +241,14 @@ class KernelBundle(FrozenArrays):
         parts: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
         parts |= {name: tuple(facts[name]) for name in _TUPLES}
         parts |= {name: facts[name] for name in _PLAIN}
+        parts |= {name: facts[name] for name in _OTHERWISE if name in facts}
         return cls(layers=tuple(_layer(arrays, scalars, f"layers.{index}.") for index, scalars in layers), **parts)
 
     def _bytes(self) -> bytes:
         tensors = {name: getattr(self, name) for name in _ARRAYS}
         facts: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         facts |= {name: list(getattr(self, name)) for name in _TUPLES}
+        facts |= {name: getattr(self, name) for name, usual in _OTHERWISE.items() if getattr(self, name) != usual}
         facts |= {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -258,6 +280,10 @@ _PLAIN = (
     "preprocessing",
     "provenance",
 )
+
+
+_OTHERWISE = {"pooling": "mean", "levelling": "none"}
+"""Stored only where they differ from these."""
 
 
 def _layer(arrays: Mapping[str, FloatArray], scalars: Mapping[str, Any], prefix: str) -> LayerKernels:

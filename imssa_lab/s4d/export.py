@@ -81,6 +81,8 @@ def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) 
             **versions(),
             **provenance,
         },
+        pooling=network.architecture.pooling,
+        levelling=network.architecture.levelling,
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, LayerKernels, Levelling
 
 Kernels = Callable[[int, FloatArray], FloatArray]
 """`kernels(layer_index, u)`: outputs (n, steps, H) of one layer's kernels for inputs u of the same shape."""
@@ -64,6 +64,19 @@ def quantise(values: FloatArray, full_scale: float | FloatArray, bits: int | Non
     return np.asarray(step * np.clip(np.rint(values / step), -top, top))
 
 
+def levelled(sequences: FloatArray, how: Levelling) -> FloatArray:
+    """Sequences (n, steps, inputs) as `imssa_lab.s4d.bundle.Levelling` says, same shape."""
+    if how == "none":
+        return sequences
+    if how == "sequence":
+        spread = np.maximum(sequences.std(axis=1, keepdims=True), SMALLEST_SD)
+        return np.asarray((sequences - sequences.mean(axis=1, keepdims=True)) / spread)
+    steps = np.arange(1.0, sequences.shape[1] + 1)[:, None] + PRIOR_STEPS
+    mean = sequences.cumsum(axis=1) / steps
+    power = (PRIOR_STEPS + (sequences**2).cumsum(axis=1)) / steps
+    return np.asarray((sequences - mean) / np.sqrt(power - mean**2))
+
+
 def run_network(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None) -> FloatArray:
     """Logits (n, classes) for input sequences (n, steps, inputs), in float64.
 
@@ -94,7 +107,10 @@ def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -
         )
     if not np.isfinite(sequences).all():
         raise ConfigError("inputs must be finite; mend the NaN or infinite values, they would spread to every step")
-    x = quantise(sequences, bundle.encoder_range, bits) @ bundle.encoder_weight.T + bundle.encoder_bias
+    x = (
+        quantise(levelled(sequences, bundle.levelling), bundle.encoder_range, bits) @ bundle.encoder_weight.T
+        + bundle.encoder_bias
+    )
     seen = []
     for index, layer in enumerate(bundle.layers):
         u = quantise(x, bundle.layer_ranges[index], bits)
@@ -105,5 +121,5 @@ def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -
         x = quantise(np.maximum(layer.norm_scale * y + layer.norm_shift, 0.0), layer.activation_range, bits)
         if layer.mix_weight is not None and layer.mix_bias is not None:
             x = x @ layer.mix_weight.T + layer.mix_bias + u
-    pooled = quantise(x.mean(axis=1), bundle.head_range, bits)
+    pooled = quantise(x.mean(axis=1) if bundle.pooling == "mean" else x.max(axis=1), bundle.head_range, bits)
     return pooled @ bundle.head_weight.T + bundle.head_bias, seen

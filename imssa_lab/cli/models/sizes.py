@@ -44,17 +44,20 @@ def sized(
     steps: str | None,
     arrays: int | None,
     shape: str,
+    head: dict[str, str | None] | None = None,
 ) -> TrainingConfig:
     """The same settings with other sizes and poles, where not None.
 
     Args:
+        head: pooling and levelling.
         numbers: channels, layers and states; with `arrays` and without channels these become as many as fit.
 
     Raises:
-        ConfigError: no such initialisation, or the net does not fit on so many arrays.
+        ConfigError: no such initialisation, pooling or levelling, or the net does not fit on so many arrays.
     """
     from typing import get_args
 
+    from imssa_lab.s4d.bundle import Levelling, Pooling
     from imssa_lab.s4d.model.poles import Initialisation
 
     changes: dict[str, object] = {name: value for name, value in numbers.items() if value is not None}
@@ -62,6 +65,14 @@ def sized(
         if init not in get_args(Initialisation):
             raise ConfigError(f"--init {init!r}: choose one of {', '.join(get_args(Initialisation))}")
         changes["initialisation"] = init
+    for name, (kinds, value) in {
+        "pooling": (Pooling, (head or {}).get("pooling")),
+        "levelling": (Levelling, (head or {}).get("levelling")),
+    }.items():
+        if value is not None:
+            if value not in get_args(kinds):
+                raise ConfigError(f"--{name} {value!r}: choose one of {', '.join(get_args(kinds))}")
+            changes[name] = value
     if steps is not None:
         changes["dt_range"] = read_steps(steps)
     changed = config.model_copy(update=changes)

@@ -49,6 +49,10 @@ def train(
     states: Annotated[int | None, typer.Option(min=1, help="Complex states of a kernel.")] = None,
     init: Annotated[str | None, typer.Option(help="Of the poles: lin, inv, legs or spread.")] = None,
     dt: Annotated[str | None, typer.Option(help="Smallest and largest initial step, such as 0.01,0.2.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="What the head sees of the steps: mean or max.")] = None,
+    levelling: Annotated[
+        str | None, typer.Option(help="Inputs to mean 0, deviation 1: none, by sequence, or running.")
+    ] = None,
     arrays: Annotated[
         int | None, typer.Option(min=1, help="As many channels as fit on so many arrays; a check with --channels.")
     ] = None,
@@ -82,7 +86,7 @@ def train(
     with stages() as bars:
         data, config = settings(task, seed, precision, option or [], bars=bars)
         numbers = {"channels": channels, "layers": layers, "states": states}
-        config = sized(config, numbers, init, dt, arrays, shape)
+        config = sized(config, numbers, init, dt, arrays, shape, {"pooling": pooling, "levelling": levelling})
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
             model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)

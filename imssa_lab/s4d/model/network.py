@@ -1,4 +1,4 @@
-"""The classifier: encoder, S4D layers with batch norm, ReLU and mixing, mean over time, head."""
+"""The classifier: encoder, S4D layers with batch norm, ReLU and mixing, mean or maximum over time, head."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from imssa_lab.s4d.bundle import Levelling, Pooling
 from imssa_lab.s4d.model.layers import S4DLayer
 from imssa_lab.s4d.model.poles import Discretisation, Initialisation, Poles
+from imssa_lab.s4d.model.pooling import levelled, pooled
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.precision import Precision, WeightBits
 from imssa_lab.s4d.quantise.quantisers import Converter, Exact, weight_quantiser
@@ -24,6 +26,7 @@ class Architecture:
         channels (H), states (N), layers: of the kernels.
         initialisation, discretisation, dt_range, r_max, leak: of the poles, see `Poles`.
         memory: False for the null control, the same net whose kernels have no state.
+        pooling, levelling: what the head sees of the steps, and how inputs are levelled first; see the bundle.
     """
 
     inputs: int
@@ -37,6 +40,8 @@ class Architecture:
     r_max: float = 0.9995
     leak: float = 1.0
     memory: bool = True
+    pooling: Pooling = "mean"
+    levelling: Levelling = "none"
 
     def poles(self, rng: torch.Generator) -> Poles:
         """Fresh poles of one layer."""
@@ -77,7 +82,7 @@ class QuantisedLinear(nn.Module):
 
 
 class S4DNetwork(nn.Module):
-    """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, mean over time, head.
+    """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, pooling over time, head.
 
     Converters are before the encoder, before every S4D layer, after every ReLU and before the head.
 
@@ -125,7 +130,7 @@ class S4DNetwork(nn.Module):
     def calibrate_states(self, inputs: Tensor) -> None:
         """Set the full scales of all states from inputs (n, steps, inputs), in evaluation mode."""
         assert not self.training
-        x = self.encoder(self.encoder_converter(inputs))
+        x = self.encoder(self.encoder_converter(levelled(inputs, self.architecture.levelling)))
         for index in range(len(self.kernels)):
             u = self.layer_converters[index](x)
             self.layer(index).calibrate_state(u)
@@ -149,7 +154,7 @@ class S4DNetwork(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, steps, inputs) -> logits (n, classes)."""
-        return self.classify(self.features(inputs).mean(1))
+        return self.classify(pooled(self.features(inputs), self.architecture.pooling))
 
     def features(self, inputs: Tensor, states: list[Tensor | None] | None = None) -> Tensor:
         """What the last layer gives at every step, (n, steps, H).
@@ -158,6 +163,10 @@ class S4DNetwork(nn.Module):
             states: recurrent mode: one state (n, H, N, 2) per layer, None for zero, replaced by those after the last
                 step; without it convolution, from zero states.
         """
+        return self.encoded_features(levelled(inputs, self.architecture.levelling), states)
+
+    def encoded_features(self, inputs: Tensor, states: list[Tensor | None] | None = None) -> Tensor:
+        """`features` of inputs that are levelled already."""
         x = self.encoder(self.encoder_converter(inputs))
         for index in range(len(self.kernels)):
             u = self.layer_converters[index](x)
@@ -178,7 +187,7 @@ class S4DNetwork(nn.Module):
             return mixed + u
         return x
 
-    def classify(self, pooled: Tensor) -> Tensor:
-        """Logits (n, classes) of features averaged over time, (n, H)."""
-        logits: Tensor = self.head(self.head_converter(pooled))
+    def classify(self, vector: Tensor) -> Tensor:
+        """Logits (n, classes) of features made one vector, (n, H)."""
+        logits: Tensor = self.head(self.head_converter(vector))
         return logits

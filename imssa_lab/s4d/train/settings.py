@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imssa_lab.s4d.bundle import Levelling, Pooling
 from imssa_lab.s4d.model.poles import Discretisation, Initialisation
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.precision import Precision, PrecisionField
@@ -40,6 +41,7 @@ class TrainingConfig(BaseModel):
         precision: of the final model, a `Precision` or its words; "float" stops after the float training.
         channels (H), states (N), layers: size of the net.
         initialisation, discretisation, dt_range, r_max, leak: of the poles, see `Poles`.
+        pooling, levelling: what the head sees of the steps, and how inputs are levelled first; see the bundle.
         full, quantised: the float training and the one from there; the null control gets the first.
         batch: sequences per step; weight_decay: of all but the poles.
         patience: epochs without a better validation accuracy after which a training stops and goes back to its best
@@ -59,6 +61,8 @@ class TrainingConfig(BaseModel):
     dt_range: tuple[Positive, Positive] = (0.01, 0.2)
     r_max: float = Field(default=0.9995, gt=0, lt=1)
     leak: float = Field(default=1.0, gt=0, le=1)
+    pooling: Pooling = "mean"
+    levelling: Levelling = "none"
     full: Stage
     quantised: Stage
     batch: int = Field(default=64, ge=2)

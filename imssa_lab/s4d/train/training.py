@@ -177,6 +177,8 @@ def _train_new(
         r_max=config.r_max,
         leak=config.leak,
         memory=memory,
+        pooling=config.pooling,
+        levelling=config.levelling,
     )
     network = S4DNetwork(architecture, rng)
     keeper = None if checkpoint is None else Checkpoint(checkpoint, task, config)
