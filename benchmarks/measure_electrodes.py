@@ -1,61 +1,74 @@
-"""make measure-electrodes: what electrodes see of drivers, and bugs planted in these (35 minutes)."""
+"""make measure-electrodes: what electrodes see of drivers under faults, restarts, requests over limits, bugs."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 
 from benchmarks.bars import Bars
 from benchmarks.electrodes import chaos
-from benchmarks.electrodes.planted_bugs import planted, survivors
+from benchmarks.electrodes.limits import limits
+from benchmarks.electrodes.planted_bugs import survivors
+from benchmarks.electrodes.restarts import restarts
 from benchmarks.electrodes.stopped_scripts import stopped_scripts
 from benchmarks.parts import Part, measure
 
-_SUPERT_TESTS = [
-    "tests/instruments/supert_a0/test_supert_electrodes.py",
-    "tests/instruments/supert_a0/test_supert_driver.py",
-    "tests/instruments/supert_a0/test_supert_firmware.py",
-    "tests/instruments/supert_a0/test_supert_dangers.py",
-]
-_KEITHLEY_TESTS = [
-    "tests/instruments/keithley/test_smu_matrix.py",
-    "tests/instruments/keithley/test_smu_matrix_trouble.py",
-]
-
-
-def planted_in_supert(bars: Bars, given: argparse.Namespace) -> None:
-    """Bugs in codes, sequences, pins, order and safe states of the superT A0's driver."""
-    every = planted("planted_supert.toml")
-    bugs = bars.size(every, smoke=every[:2])
-    left = survivors(bugs, _SUPERT_TESTS)
-    bars.check("bugs planted in the driver of the superT A0", len(bugs), ">=", bars.size(30, smoke=2))
-    bars.check("share of them that its tests see", 1 - len(left) / len(bugs), ">=", 0.97, "; ".join(left))
-
-
-def planted_in_keithley(bars: Bars, given: argparse.Namespace) -> None:
-    """Bugs in ranges, compliance, widths, status bits, safe state, and the order of relays, gate and source."""
-    every = planted("planted_keithley.toml")
-    bugs = bars.size(every, smoke=every[:2])
-    left = survivors(bugs, _KEITHLEY_TESTS)
-    bars.check("bugs planted in the drivers of meters and matrices", len(bugs), ">=", bars.size(25, smoke=2))
-    bars.check("share of them that their tests see", 1 - len(left) / len(bugs), ">=", 0.97, "; ".join(left))
-
-
-_BOARD, _METERS = (
-    "driver of the superT A0, virtual board with faults",
-    "drivers of SMU and matrix, virtual with faults",
-)
-PARTS = {
-    "faults-supert": Part(lambda bars, given: chaos.supert(bars), "supert-a0-easy", "pulses", _BOARD, "0 to 3"),
-    "faults-scpi": Part(
-        lambda bars, given: chaos.scpi(bars),
-        "supert-a0-easy",
-        "pulses",
-        "driver of SCPI, virtual with faults",
-        "0 to 3",
+_SUPERT, _KEITHLEY = "tests/instruments/supert_a0/test_supert_", "tests/instruments/keithley/test_smu_matrix"
+_NO_CHAOS = "not faults_give and not judge_of"  # they are a part of their own
+_PLANTED = {
+    "superT A0": (
+        "planted_supert.toml",
+        [
+            *(f"{_SUPERT}{name}.py" for name in ("electrodes", "driver", "firmware", "dangers")),
+            "-k",
+            _NO_CHAOS,
+        ],
+        30,
     ),
-    "faults-smu": Part(lambda bars, given: chaos.smu(bars), "supert-a0-easy", "pulses", _METERS, "0 to 3"),
+    "meters and matrices": ("planted_keithley.toml", [f"{_KEITHLEY}.py", f"{_KEITHLEY}_trouble.py"], 25),
+    "SCPI": (
+        "planted_scpi.toml",
+        [
+            *(f"tests/instruments/test_scpi_{name}.py" for name in ("array", "restarts")),
+            "tests/contract/test_lowered_limits.py",
+            "-k",
+            "not (superT or smu or each_kind)",
+        ],
+        15,
+    ),
+    "ArC TWO": ("planted_arc_two.toml", ["tests/instruments/test_arc_two.py"], 15),
+}
+
+
+def _planted(driver: str) -> Callable[[Bars, argparse.Namespace], None]:
+    name, tests, least = _PLANTED[driver]
+
+    def part(bars: Bars, given: argparse.Namespace) -> None:
+        tried, left = survivors(name, tests, bars.size(None, smoke=1))
+        bars.check(f"bugs planted in the driver, {driver}", tried, ">=", bars.size(least, smoke=1))
+        bars.check(f"share of them that its tests see, {driver}", 1 - len(left) / tried, ">=", 0.97, "; ".join(left))
+
+    return part
+
+
+def _faulty(run: Callable[[Bars], None], driver: str) -> Part:
+    return Part(
+        lambda bars, given: run(bars), "supert-a0-easy", "pulses", f"{driver}, virtual, on failing wires", "0 to 3"
+    )
+
+
+def _with_bugs(driver: str) -> Part:
+    return Part(_planted(driver), "supert-a0-easy", "as drawn, and set", f"{driver}, virtual", "those of the tests")
+
+
+PARTS = {
+    "faults-supert": _faulty(chaos.supert, "superT A0"),
+    "faults-scpi": _faulty(chaos.scpi, "SCPI"),
+    "faults-smu": _faulty(chaos.smu, "meters and matrices"),
+    "restarts": Part(lambda bars, given: restarts(bars), "supert-a0-easy", "pulses", "every wire, virtual", "3, 21"),
+    "limits": Part(lambda bars, given: limits(bars), "supert-a0-easy", "pulses", "every driver, virtual", "3, 7"),
     "stopped": Part(
         lambda bars, given: stopped_scripts(bars),
         "supert-a0-easy",
@@ -63,10 +76,10 @@ PARTS = {
         "drivers of superT A0, SCPI and SMU with matrix, virtual instruments that do not help",
         "0, 3, 18",
     ),
-    "planted-supert": Part(planted_in_supert, "supert-a0-easy", "as drawn, and set", "virtual superT A0", "5"),
-    "planted-keithley": Part(
-        planted_in_keithley, "supert-a0-easy", "as drawn, and set", "virtual meters and matrices", "5"
-    ),
+    "planted-supert": _with_bugs("superT A0"),
+    "planted-keithley": _with_bugs("meters and matrices"),
+    "planted-scpi": _with_bugs("SCPI"),
+    "planted-arc2": _with_bugs("ArC TWO"),
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
-from benchmarks.wires.requests import fuzz, same_bits, threads
+from benchmarks.wires.requests import same_bits, threads
 from benchmarks.wires.speed import speed
 from benchmarks.wires.whole import contract, demos, traps
 from trials.stops import WATCHDOG, kills, stops
@@ -40,7 +40,6 @@ PARTS = {
     "traps": _part(traps, "pulses", "drivers, virtual instruments", "those of the tests"),
     "bits": _part(same_bits, "pulses", f"{_BOTH}, beside the twin in process", "1, 5, 6"),
     "threads": _part(threads, "none", "driver of SCPI, virtual instrument", "1"),
-    "fuzz": _part(fuzz, "none may be sent", _BOTH, "1, 7"),
     "stopping": _part(stopping, "pulses", "drivers of superT A0, SCPI and SMU with matrix, virtual", "0, 3, 15"),
     "speed": _part(speed, "pulses", _BOTH, "0, 1"),
     "demos": _part(demos, "pulses", _BOTH, "0"),

@@ -1,15 +1,12 @@
-"""Requests over the limits, questions from several threads, and the same bits over every wire."""
+"""Questions from several threads, and the same bits over every wire."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 
 from benchmarks.bars import Bars
-from benchmarks.wires.conversation import Conversation
 from drivers.scpi import ScpiArray
 from drivers.scpi.scpi_array import ScpiWire
 from drivers.serial_stream import open_serial
@@ -17,9 +14,7 @@ from drivers.supert_a0.controller import Board
 from drivers.supert_a0.convert import DAC_OFFSET, dac_code, dac_voltage
 from drivers.supert_a0.supert_array import SuperTArray
 from drivers.visa_stream import open_visa
-from drivers.wire_record import RecordingStream
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import CrossbarArray, Pulses
 from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.server import PtyPort, TcpPort
@@ -27,74 +22,7 @@ from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard, board_profile
 from twin import DigitalTwin
 
-_SHAPE = (16, 12)
 _THREADS = 4
-
-
-def fuzz(bars: Bars) -> None:
-    """Requests of every kind with something out of limits: nothing may leave the computer."""
-    count = bars.size(5000, quick=200, smoke=10)
-    sent, entries, accepted, asked = 0, 0, 0, 0
-    rng = np.random.default_rng(7)
-    notes = Conversation()
-    firmware = SuperTBoard("supert-a0-easy", 1)
-    tester = ScpiArrayTester(BenchTwin("supert-a0-easy", _SHAPE, 1), watchdog=0.0)
-    with PtyPort(firmware) as pty, TcpPort(tester) as tcp:
-        arrays: list[tuple[CrossbarArray, BenchTwin]] = [
-            (SuperTArray(Board(RecordingStream(open_serial(pty.port), notes)), 0, _SHAPE), firmware.benches[0]),
-            (ScpiArray(ScpiWire(RecordingStream(open_visa(tcp.resource, 2.0), notes))), tester.bench),
-        ]
-        for array, bench in arrays:
-            before = notes.size, len(bench.journal.entries)
-            for _ in range(count):
-                asked += 1
-                with suppress(LimitError):
-                    _over_a_limit(array, rng)()
-                    accepted += 1
-            sent += notes.size - before[0]
-            entries += len(bench.journal.entries) - before[1]
-            array.close()
-    bars.check("requests over a limit that were made", asked, ">=", 2 * count)
-    bars.check("of these accepted", accepted, "==", 0)
-    bars.check("bytes on the wire for them", sent, "==", 0)
-    bars.check("entries of the journal for them", entries, "==", 0)
-
-
-def _over_a_limit(array: CrossbarArray, rng: np.random.Generator) -> Callable[[], object]:
-    """A request of which one thing, or one cell, is not allowed, by a little or by far."""
-    limits, shape = array.info.limits, array.info.shape
-    kind = ["SET", "RESET"][int(rng.integers(2))]
-    allowed = limits.set if kind == "SET" else limits.reset
-    excess = 1 + 10 ** rng.uniform(-9, 3)
-    voltage = rng.uniform(0.1, allowed.voltage_max, shape)
-    gate = rng.uniform(0.1, allowed.gate_max, shape)
-    width = allowed.width_min
-    cell = tuple(rng.integers(shape))
-    volts = rng.uniform(0, limits.read_voltage, (int(rng.integers(1, 4)), array.info.rows))
-    target = np.full(shape, 50e-6)
-    choice = int(rng.integers(9))
-    if choice == 0:
-        voltage[cell] = allowed.voltage_max * excess
-    elif choice == 1:
-        gate[cell] = allowed.gate_max * excess
-    elif choice == 2:
-        width = allowed.width_max * excess
-    elif choice == 3:
-        width = allowed.width_min / excess
-    elif choice == 4:
-        return lambda: array.apply_pulses(Pulses("FORM", voltage, gate, width))  # type: ignore[arg-type]
-    elif choice == 5:
-        volts[0, cell[0]] = rng.choice([-1, 1]) * limits.read_voltage * excess
-        return lambda: array.read_mvm(volts)
-    elif choice == 6:
-        volts[0, cell[0]] = rng.choice([np.nan, np.inf, -np.inf])
-        return lambda: array.read_mvm(volts)
-    elif choice == 7:
-        target[cell] = rng.choice([np.nan, array.info.window.high * excess, array.info.window.low / excess])
-        return lambda: array.program_conductances(target)
-    else:
-        voltage[cell] = -voltage[cell]
-    return lambda: array.apply_pulses(Pulses.on(np.ones(shape, dtype=np.bool_), kind, voltage, gate, width))
 
 
 def threads(bars: Bars) -> None:

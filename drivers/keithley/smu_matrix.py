@@ -21,8 +21,8 @@ from imssa_lab.contract.hal import Programmer, PulseKind
 _log = logging.getLogger(__name__)
 
 COMPLIANCE = 10e-3
-NO_CONTACT = 1e-9
-"""A at the read voltage that no line with a contact stays below: a cell of 5 nS."""
+NO_CONTACT = 5e-9
+"""S that no line with a contact stays below."""
 _HIGH, _LOW, _GATE = 0, 1, 2
 _SWITCHING, _STEP = 15e-3, 5e-3  # s: relays, a step of a ramp
 _RECIPE = RECIPE.model_copy(update={"set_width": 1e-3})
@@ -48,7 +48,6 @@ class SmuMatrixArray(OperationClock):
 
     Raises:
         ConfigError: the matrix has fewer columns than the array has lines.
-        ImssaError: no line has a contact.
     """
 
     def __init__(
@@ -95,14 +94,33 @@ class SmuMatrixArray(OperationClock):
                 },
             )
         )
-        self.open_lines = self.check_contacts()
-        if len(self.open_lines) == rows + cols:
-            raise ImssaError(
-                f"{self.info.name}: no line carries current at {READ_VOLTAGE:g} V; is the chip in its socket, "
-                "are its gates wired?"
-            )
-        if self.open_lines:
-            _log.warning("%s: no contact on %s", self.info.name, ", ".join(self.open_lines))
+        self._open_lines: list[str] | None = None
+
+    @property
+    def open_lines(self) -> list[str]:
+        """Lines without a contact, by name, as found once, before anything else is driven.
+
+        Not at opening: a bench lowers the read limit after that, and the check keeps to it.
+
+        Raises:
+            ImssaError: no line has a contact.
+        """
+        if self._open_lines is None:
+            found = self.check_contacts()
+            if len(found) == sum(self._info.shape):
+                raise ImssaError(
+                    f"{self.info.name}: no line carries current at {self._reading:g} V; is the chip in its socket, "
+                    "are its gates wired?"
+                )
+            if found:
+                _log.warning("%s: no contact on %s", self.info.name, ", ".join(found))
+            self._open_lines = found
+        return self._open_lines
+
+    @property
+    def _reading(self) -> float:
+        """V that cells are read at, never above the limit."""
+        return min(self._info.read_voltage, self._info.limits.read_voltage)
 
     @property
     def links(self) -> tuple[Link, Link, Link]:
@@ -111,6 +129,7 @@ class SmuMatrixArray(OperationClock):
 
     def check_contacts(self) -> list[str]:
         """The lines that carry no current at the read voltage with all lines across joined, by name."""
+        volts = self._reading
         rows, cols = range(self._info.rows), range(self._info.cols)
         lines = [(f"word line {row}", [row], list(cols)) for row in rows]
         lines += [(f"bit line {col}", list(rows), [col]) for col in cols]
@@ -118,9 +137,9 @@ class SmuMatrixArray(OperationClock):
         self._drive(self._smu.prepare_to_read)
         for name, words, bits in lines:
             self._lead(words, bits, READ_GATE)
-            points = self._smu.read([self._info.read_voltage])
+            points = self._smu.read([volts])
             self._switch.confirm()
-            if abs(points.current[0]) < NO_CONTACT and not points.limited[0]:
+            if abs(points.current[0]) < NO_CONTACT * volts and not points.limited[0]:
                 missing.append(name)
         self._make_safe()
         return missing
@@ -129,7 +148,7 @@ class SmuMatrixArray(OperationClock):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         total = np.zeros((len(voltages), self._info.cols))
-        self._drive(self._smu.prepare_to_read)
+        self._begin(self._smu.prepare_to_read)
         for row in np.flatnonzero(voltages.any(axis=0)):
             for col in range(self._info.cols):
                 total[:, col] += self._measure(int(row), col, voltages[:, row])
@@ -138,7 +157,7 @@ class SmuMatrixArray(OperationClock):
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         reads = np.zeros((averages, *self._info.shape))
-        self._drive(self._smu.prepare_to_read)
+        self._begin(self._smu.prepare_to_read)
         for row, col in np.argwhere(mask):
             reads[:, row, col] = self._measure(int(row), int(col), np.full(averages, self._info.read_voltage))
         self._rest()
@@ -161,7 +180,7 @@ class SmuMatrixArray(OperationClock):
     def _apply_pulses(self, pulses: Pulses) -> None:
         cells = np.argwhere(pulses.mask)
         self._smu.require_width(pulses.width)
-        self._drive(self._smu.prepare_to_pulse)
+        self._begin(self._smu.prepare_to_pulse)
         for row, col in cells[np.argsort(pulses.gate[pulses.mask], kind="stable")]:
             level = float(pulses.voltage[row, col])
             self._lead([row], [col], float(pulses.gate[row, col]), forward=pulses.kind is not PulseKind.RESET)
@@ -207,6 +226,11 @@ class SmuMatrixArray(OperationClock):
             self._led = None
             self._switch.only(())
             self._led = []
+
+    def _begin(self, prepare: Callable[[], None]) -> None:
+        """An operation, after a look at the contacts."""
+        _ = self.open_lines
+        self._drive(prepare)
 
     def _drive(self, prepare: Callable[[], None]) -> None:
         """Source ready and on with no cell on it, gates on at 0 V."""

@@ -65,7 +65,7 @@ class ScpiArrayTester:
         self._order: wire.Order = ">"
         self._framer.clear()
         self._tree = CommandTree()
-        self._in_call = False
+        self._in_call, self._first = False, True
         self._add_commands()
 
     def restart(self) -> None:
@@ -136,6 +136,7 @@ class ScpiArrayTester:
     def execute(self, message: bytes) -> bytes:
         """The answer to one message with its line feed; empty when there is none."""
         answer = self.status.run(self._tree, message)
+        self._first = False
         return answer + b"\n" if answer else b""
 
     # ---- calls
@@ -197,6 +198,8 @@ class ScpiArrayTester:
         self.watchdog = number(argument, 0.0, 3600.0, default=2.0)
 
     def _output(self, argument: bytes) -> None:
+        if boolean(argument) and self._first:
+            raise ScpiError(-221, "Settings conflict; the first message since power-on drives nothing, send it again")
         if boolean(argument):
             self.bench.connect()
         else:

@@ -10,8 +10,9 @@ import pytest
 
 from drivers import arc_two
 from drivers.arc_two import ArcTwoArray, ChannelMap, open_arc_two
-from imssa_lab.contract.errors import ConfigError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import ConfigError, LimitError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.contract.testing.electrodes import lowered
 from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.virtual_smu_matrix import meter_profile
 from trials.electrodes.arc_two_stand_in import AuxDACFn, Instrument, library
@@ -74,6 +75,33 @@ def test_only_the_chosen_cell_sees_anything(instrument: Instrument, kind: str, s
     (entry,) = [entry for entry in instrument.bench.journal.entries if entry.what in ("SET", "RESET")]
     assert (entry.what, entry.gate[3, 30], entry.width) == (kind, gate, 1e-3)
     assert instrument.pulsed == 0
+    assert instrument.moved == 0.0  # the gate opens when the lines have settled
+
+
+def test_what_is_noted_is_executed(instrument: Instrument) -> None:
+    with ArcTwoArray(library(), instrument, ChannelMap.standard()) as array:
+        for number in range(3):
+            assert instrument.executed == 1 + number
+            array.apply_pulses(Pulses.on(np.eye(32, k=-31, dtype=bool), "SET", 1.0, 1.0, 1e-6))
+
+
+def test_a_lowered_read_limit_lowers_what_is_driven(instrument: Instrument) -> None:
+    with ArcTwoArray(library(), instrument, ChannelMap.standard()) as array:
+        array.lower_limits(lowered(array.info, 0.4))
+        array.read_conductances()
+        array.read_mvm(np.full(32, 0.08))
+    assert instrument.bench.journal.peak("mvm")[0] == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(("gate", "width"), [(5.01, 1e-6), (5.0, 39e-9)])
+def test_what_the_instrument_cannot_make_is_outside_the_limits(
+    instrument: Instrument, gate: float, width: float
+) -> None:
+    with ArcTwoArray(library(), instrument, ChannelMap.standard()) as array:
+        array.apply_pulses(Pulses.on(np.eye(32, k=-31, dtype=bool), "RESET", 1.0, 5.0, 40e-9))
+        with pytest.raises(LimitError):
+            array.apply_pulses(Pulses.on(np.eye(32, dtype=bool), "RESET", 1.0, gate, width))
+    assert len([entry for entry in instrument.bench.journal.entries if entry.what == "RESET"]) == 1
 
 
 def test_a_panic_of_the_library_is_an_error_of_ours(instrument: Instrument) -> None:

@@ -34,7 +34,9 @@ SHAPE = (4, 3)
 
 @pytest.fixture
 def tester() -> ScpiArrayTester:
-    return ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=3))
+    made = ScpiArrayTester(BenchTwin("supert-a0-easy", SHAPE, seed=3))
+    made.receive(b"*IDN?\n")  # the first message switches no outputs on
+    return made
 
 
 def say(tester: ScpiArrayTester, text: str | bytes) -> str:

@@ -90,3 +90,13 @@ class TestRestarts:
             say(tester, reset)
             cells = array.read_conductances()
             assert np.array_equal(cells, tester.bench.readout.current(array.info.adc)[0] / array.info.read_voltage)
+
+    def test_the_tail_of_a_call_drives_nothing(self, tester: ScpiArrayTester) -> None:
+        """The rest of a message comes first, to an instrument that was off while its beginning came."""
+        tail = b":OUTP ON;:FORM:BORD SWAP;:READ:MVM? 1,#232" + np.full(4, 0.1).tobytes() + b"\n"
+        tester.restart()
+        before = len(tester.bench.journal.entries)
+        assert tester.receive(tail) == []
+        assert len(tester.bench.journal.entries) == before
+        assert tester.receive(b"SYST:ERR?\n")[0].startswith(b"-221")
+        assert tester.receive(tail) != []  # and the same is a message like any afterwards

@@ -48,6 +48,7 @@ class Instrument:
         self.broken = self.panics = self.hangs = False
         self.currents_are: float | None = None
         self.executed = 0
+        self.moved = 0.0  # V that a line moved by, at most, while gates were open
         self.seen: list[np.ndarray] = []  # V across each cell with an open gate, (rows, cols), step by step
         self.pulsed = 0  # ns of pulses that nobody waited for
 
@@ -71,6 +72,8 @@ class Instrument:
     def config_channels(self, input: Iterable[tuple[int, float]], base: float | None = None) -> "Instrument":
         """Levels that stay, V."""
         for channel, volt in input:
+            if self.selectors:
+                self.moved = max(self.moved, abs(volt - self.levels[channel]))
             self.levels[channel] = volt
         return self
 

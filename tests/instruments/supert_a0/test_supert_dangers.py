@@ -248,7 +248,7 @@ def test_the_judge_of_random_operations_finds_wrong_ones(bug: str, monkeypatch: 
     monkeypatch.setattr(owner, name, new)
     wrong = good = 0
     for seed in (2, 5):  # both ways of reading and pulsing
-        outcome, _, _ = supert_chaos(30, seed, rate=0.0)
+        outcome, _, _ = supert_chaos(30, seed, rate=0.0, deadline=5.0)
         wrong, good = wrong + outcome.wrong, good + outcome.good
     assert wrong > 1
     assert good == 58
