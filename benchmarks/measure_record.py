@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
 from benchmarks.record.bare_system import bare_demo, bare_suite, bare_writer
+from benchmarks.record.bit_flips import bit_flips
 from benchmarks.record.crashes import kills, large_repair
 from benchmarks.record.damage import flips, replay
 from benchmarks.record.days import days, demos
@@ -33,6 +34,7 @@ PARTS = {
     "writing": _part(writing, *_COUNTING, "1, 2"),
     "watching": _part(watching, *_COUNTING, "1"),
     "flips": _part(flips, *_COUNTING, "5, 7"),
+    "bit-flips": _part(bit_flips, *_COUNTING, "11, 7"),
     "repair": _part(large_repair, *_COUNTING, "1"),
     "replay": _part(replay, *_COUNTING, "7"),
     "days": _part(days, "supert-a0-easy", "pulses", "drivers of superT A0 and SCPI, virtual instruments", "3"),

@@ -20,7 +20,8 @@ _SHAPE = (16, 16)
 _STEPS = 25
 
 
-def _make(path: Path) -> list[bytes]:
+def make(path: Path) -> list[bytes]:
+    """A log of every kind of call, of wire bytes and an event; what the calls gave."""
     with record(path, [Instrument(_SHAPE)], {"notes": "n" * 100_000}) as (array,), array:
         seen = [step(array, number) for number in range(_STEPS)]
         wire = array.log.wire("link")
@@ -52,7 +53,7 @@ def _payload(path: Path) -> list[int]:
 def flips(bars: Bars, folder: Path) -> None:
     """One byte at a random place takes another random value, many times over."""
     path, spoilt = folder / "flips.h5", folder / "spoilt.h5"
-    seen = _make(path)
+    seen = make(path)
     assert verify(path).good
     whole = path.read_bytes()
     random = np.random.default_rng(5)

@@ -162,7 +162,7 @@ class Ready:
 
 def hung_up(wire: socket.socket, milliseconds: float) -> bool:
     """Whether the other end of a connection is gone, or goes within so long; also when bytes of it are left."""
-    if hasattr(select, "POLLRDHUP"):
+    if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
         watch = select.poll()
         watch.register(wire, select.POLLRDHUP)
         return bool(watch.poll(milliseconds))

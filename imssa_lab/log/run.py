@@ -69,7 +69,7 @@ def open_run(path: str | Path) -> Run:
                     "wait for it, or `imssa log repair`"
                 ) from error
             time.sleep(0.02)
-        except OSError as error:
+        except HDF5_ERRORS as error:
             raise LogError(
                 f"{where}: HDF5 cannot open it ({error}); truncated or damaged: use a copy, or `imssa log repair`"
             ) from error

@@ -81,8 +81,10 @@ def _volts() -> float | None:
 
 
 def _ports() -> str:
-    from serial.tools.list_ports import comports
-
+    try:
+        from serial.tools.list_ports import comports
+    except ImportError:  # pyserial needs what this system has not
+        return "none"
     return ", ".join(sorted(found.device for found in comports())) or "none"
 
 

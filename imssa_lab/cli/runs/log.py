@@ -92,13 +92,27 @@ def repair(
     console().print(f"{file}: {result}", markup=False)
     for taken in result.taken_back:
         console().print(f"taken back, was being written: {taken}", markup=False)
-    good = result.verification is None or result.verification.good
-    answer(asdict(result) | {"records": result.records, "good": good})
-    if result.verification is not None and not good:
+    answer(asdict(result) | {"records": result.records, "good": result.good})
+    if result.verification is not None and not result.good:
         for finding in result.verification.findings:
             console().print(f"WRONG {finding}", markup=False)
-        console().print(f"the file as it was: {result.original}", markup=False)
+        if result.original is not None:
+            console().print(f"the file as it was: {result.original}", markup=False)
         raise typer.Exit(1)
+
+
+@log.command()
+@takes_json
+def copy(file: File, to: Annotated[Path, typer.Argument(help="New file for the copy.")]) -> None:
+    """Take a copy that is whole, also of a run that is being written, and verify it.
+
+    Example: imssa log copy night-1.h5 backup.h5
+    """
+    from imssa_lab.log.care.snapshot import snapshot
+
+    done = snapshot(file, to)
+    console().print(f"{to}: {done.records} records and {done.messages} messages of the wire, verified", markup=False)
+    answer({"file": done.path, "records": done.records, "messages": done.messages})
 
 
 @log.command()
@@ -151,6 +165,8 @@ def list_runs(
         row = (began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path))
         shown.add_row(*(Text(text) for text in row), Text(entry.problem or entry.command))
     console().print(shown)
+    if any(entry.state == "open" for entry in entries):
+        console().print("open: being written, or cut off; `imssa log copy` takes a whole copy")
     answer(entries)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.programming_report import CellOutcome
+from imssa_lab.log.file.named_damage import damage_named
 from imssa_lab.log.replay.divergence import mismatch
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import PULSE_KINDS, SCALES, TABLES, parts
@@ -17,6 +18,7 @@ _BLOCK = 512
 _OWN = ("process", "command", "folder")
 
 
+@damage_named
 def statistics(run: Run) -> dict[str, float]:
     """A run in numbers: calls by kind, durations (s), pulses by kind and cell, programming, wire, currents (A)."""
     found: dict[str, float] = {table: float(run.records(table)) for table in TABLES}
@@ -65,6 +67,7 @@ def _blocks(rows: int) -> Iterator[slice]:
         yield slice(start, min(start + _BLOCK, rows))
 
 
+@damage_named
 def differences(one: Run, two: Run) -> Iterator[tuple[str, str, str, str]]:
     """How two runs differ: (part, name, in one, in two); part is settings, arrays, calls or statistics.
 

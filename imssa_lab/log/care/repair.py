@@ -43,7 +43,7 @@ class Repair:
         records: whole records, numbered 0 to records - 1; by_table: how many of them in each table.
         taken_back: chunks that were being written when the run ended, put back to what they held before.
         verification: of the file as it is now; original: where the file as it was lies, None if it is gone.
-        needed: false if the file was whole already and nothing was done.
+        needed: false if the file was not cut off, so that nothing was done.
     """
 
     path: Path
@@ -54,6 +54,11 @@ class Repair:
     original: Path | None = None
 
     @property
+    def good(self) -> bool:
+        """Whether the file is whole now: what a repair cannot mend is in `verification`."""
+        return self.verification is None or self.verification.good
+
+    @property
     def records(self) -> int:
         """Whole records that the file holds."""
         return sum(count for table, count in self.by_table.items() if "seq" in TABLES[table])
@@ -61,7 +66,9 @@ class Repair:
     def __str__(self) -> str:
         tables = ", ".join(f"{count} {table}" for table, count in self.by_table.items() if count)
         last = f"salvaged to record {self.records - 1}" if self.records else "no record had been written"
-        return f"{last} ({tables or 'all tables empty'})" if self.needed else f"whole already ({tables})"
+        if self.needed:
+            return f"{last} ({tables or 'all tables empty'})"
+        return f"whole already ({tables})" if self.good else "not cut off, but damaged, which no repair can mend"
 
 
 def repair(path: str | Path, *, keep: bool = False) -> Repair:
@@ -77,7 +84,10 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
     """
     where = Path(path)
     if _whole(where):
-        return _describe(where, needed=False)
+        checked = verify(where)
+        result = _describe(where, needed=False) if checked.good else Repair(where, needed=False)
+        result.verification = checked
+        return result
     with _alone(where):
         copy = where.with_name(f"{where.name}.repairing")
         try:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from imssa_lab.contract.errors import LogError
+from imssa_lab.log.file.named_damage import damage_named
 from imssa_lab.log.run import BEING_CHANGED, Run, open_run
 from imssa_lab.log.schema import PULSE_KINDS, TABLES
 
@@ -97,6 +98,7 @@ class Follower:
             time.sleep(0.05)
 
 
+@damage_named
 def in_words(run: Run, table: str, rows: slice) -> Iterator[Seen]:
     """The records of some rows of a table, each with what it says in words."""
     columns: dict[str, Any] = {

@@ -24,11 +24,13 @@ from imssa_lab.log.file.chunks import mended_rows
 from imssa_lab.log.file.file_state import HDF5_ERRORS, marks_of
 from imssa_lab.log.file.header import sha256
 from imssa_lab.log.file.live_dataset import ask
+from imssa_lab.log.file.named_damage import members_name_damage
 from imssa_lab.log.schema import NO_RECORD, PULSE_KINDS, TABLES, commit_column, parts
 
 _LOOK_BACK = 256
 
 
+@members_name_damage
 class RunFile:
     """The stored columns, events and descriptions of a run file; a context manager. Columns are read when needed."""
 

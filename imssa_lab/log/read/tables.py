@@ -14,6 +14,7 @@ from imssa_lab.contract.errors import ConfigError, LogError
 from imssa_lab.contract.operating_system import open_file
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import scan
+from imssa_lab.log.file.named_damage import damage_named
 from imssa_lab.log.schema import SCALES, TABLES, parts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ FORMATS = ("csv", "parquet")
 Rows = NDArray[np.intp]
 
 
+@damage_named
 def to_xarray(run: RunFile, table: str, *, skip_damaged: bool = False) -> xarray.Dataset:
     """A table as an xarray Dataset with units and coordinates, as it is now; values are read when they are used.
 
@@ -72,6 +74,7 @@ def to_xarray(run: RunFile, table: str, *, skip_damaged: bool = False) -> xarray
     return data.assign_coords({dim: np.arange(data.sizes[dim]) for dim in ("row", "col") if dim in data.dims})
 
 
+@damage_named
 def damaged_rows(run: RunFile, table: str) -> dict[str, set[int]]:
     """The rows that hang on damaged chunks, by what they count; a call is damaged if any part of it is."""
     lost: dict[str, set[int]] = {column.per: set() for column in TABLES[table].values()}
@@ -95,6 +98,7 @@ def damaged_rows(run: RunFile, table: str) -> dict[str, set[int]]:
     return lost
 
 
+@damage_named
 def to_pandas(run: RunFile, table: str, *, skip_damaged: bool = False) -> pandas.DataFrame:
     """A table with one row a record (a vector in `read_mvm`, a message of the wire); maps and cells are in `cells`.
 
@@ -106,6 +110,7 @@ def to_pandas(run: RunFile, table: str, *, skip_damaged: bool = False) -> pandas
     return pandas.concat(blocks, ignore_index=True) if blocks else pandas.DataFrame()
 
 
+@damage_named
 def cells(run: RunFile, table: str, *, skip_damaged: bool = False) -> pandas.DataFrame:
     """A table with one row for every cell that a record touches: seq, row, col and the values there."""
     import pandas
@@ -114,6 +119,7 @@ def cells(run: RunFile, table: str, *, skip_damaged: bool = False) -> pandas.Dat
     return pandas.concat(blocks, ignore_index=True) if blocks else pandas.DataFrame()
 
 
+@damage_named
 def export(run: RunFile, folder: Path, kind: str, tables: list[str], *, skip_damaged: bool = False) -> list[Path]:
     """Write tables as ``TABLE.csv`` or ``.parquet`` and their maps as ``TABLE_cells...``; gives the files.
 

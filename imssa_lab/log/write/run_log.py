@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import struct
 import threading
 import time
@@ -27,8 +26,8 @@ from numpy.typing import NDArray
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.contract.operating_system import POSITIONED, unlock
-from imssa_lab.log.file.file_state import hold
 from imssa_lab.log.file.header import code_dtype, create_tables, trim, write_header
+from imssa_lab.log.file.held_file import CutOff, HeldFile
 from imssa_lab.log.file.writer_presence import Attendance
 from imssa_lab.log.schema import LIBVER, SCALES, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.write.growing import Unfit
@@ -38,10 +37,7 @@ from imssa_lab.log.write.wire_log import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError)
-# HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
-_RESERVE = 1 << 22
 _PATIENCE = 5.0  # s that `close` waits for another program to let the file go
-_SPACE_EVERY = 1 << 20  # bytes written between two looks at the free space
 
 
 class RunLog:
@@ -64,9 +60,8 @@ class RunLog:
         self.opened_at = opened_at
         self._file: h5py.File | None = file
         self._started = float(file.attrs["started"])
-        self._handle = hold(path)
-        self._inode = os.fstat(self._handle).st_ino
-        past_hdf5 = self._handle if POSITIONED else None
+        self._held = HeldFile(path)
+        past_hdf5 = self._held.handle if POSITIONED else None
         self._tables = {table: TableWriter(table, columns, past_hdf5) for table, columns in datasets.items()}
         self._seq = 0
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
@@ -74,7 +69,6 @@ class RunLog:
         self._failure = ""
         self._lock = threading.RLock()
         self._fsync = fsync
-        self._unchecked = _SPACE_EVERY
         self._readers = PolledReaders(self.append, self.note)
         self._attendance = Attendance(path, lambda: self.note("make_safe_asked", "by a monitor"))
 
@@ -129,13 +123,12 @@ class RunLog:
         """To be called before anything is sent to hardware.
 
         Raises:
-            LogError: the log is closed, an earlier record could not be written, the file was moved, or the disk
-                is full or gone.
+            LogError: the log is closed, an earlier record could not be written, the file was moved or cut off, or
+                the disk is full or gone.
         """
         self._check_writable()
         try:
-            if os.stat(self.path).st_ino != self._inode:
-                raise FileNotFoundError("another file has taken its place")
+            self._held.check_place()
         except OSError as error:
             raise self._failed(error) from error
 
@@ -146,11 +139,8 @@ class RunLog:
         if self._file is None:
             raise LogError(f"{self.path}: the log is closed, so the array must not be used; open a new log")
         try:
-            if self._unchecked >= _SPACE_EVERY:
-                free = shutil.disk_usage(self.path.parent).free
-                if free < _RESERVE:
-                    raise OSError(f"{free} bytes are left on the disk, {_RESERVE} are kept free")
-                self._unchecked = 0
+            self._held.check_size()
+            self._held.check_space()
         except OSError as error:
             raise self._failed(error) from error
 
@@ -217,10 +207,10 @@ class RunLog:
         try:
             self._tables[table].write(data, numbers, more)
             if self._fsync:
-                os.fsync(self._handle)
+                os.fsync(self._held.handle)
         except _HDF5_ERRORS as error:
             raise self._failed(error) from error
-        self._unchecked += data.size
+        self._held.wrote(data.size)
         self._seq += calls
 
     def mark_done(self, seq: int, device_time: float) -> None:
@@ -330,7 +320,7 @@ class RunLog:
                 writer.write(writer.stored(data), numbers, more)
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
-            self._unchecked += len(data["data"])
+            self._held.wrote(len(data["data"]))
 
     def close(self) -> None:
         """End the run and mark the file as closed cleanly; a second call does nothing.
@@ -345,18 +335,21 @@ class RunLog:
                 return
             file, self._file = self._file, None
             try:
-                file.close()
+                try:
+                    self._held.check_size()
+                finally:
+                    file.close()
                 if not self._failure:
                     self._finish()
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
             finally:
                 self._attendance.end()
-                os.close(self._handle)
+                self._held.close()
 
     def _finish(self) -> None:
         """Cut all datasets to what was written and mark the file as closed; waits for programs that are reading."""
-        unlock(self._handle)
+        unlock(self._held.handle)
         until = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -391,8 +384,9 @@ class RunLog:
             raise LogError(text) from error
 
     def _failed(self, error: Exception) -> LogError:
+        so_far = "what lay behind is lost" if isinstance(error, CutOff) else "what was acknowledged so far is safe"
         self._failure = (
             f"{self.path}: the log cannot be written ({error}); nothing more is sent to the array. "
-            "Check the disk; what was acknowledged so far is safe"
+            f"Check the disk; {so_far}"
         )
         return LogError(self._failure)

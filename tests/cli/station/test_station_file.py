@@ -100,6 +100,7 @@ def test_an_alias_may_stand_for_another(station: Path) -> None:
 
 
 def test_check_shows_the_good_arrays_beside_one_that_is_gone(station: Path) -> None:
+    pytest.importorskip("serial", reason="no serial ports on this system", exc_type=ImportError)
     station.write_text(GOOD + '[arrays.gone]\naddress = "serial+supert-a0:/dev/ttyNONE?array=0"\n')
     done = CliRunner().invoke(app, ["station", "check"])
     assert done.exit_code == 1

@@ -1,0 +1,178 @@
+"""`snapshot`: a copy of a run file that is whole, also of one that is being written.
+
+A plain copy of a running file is damaged as often as not: HDF5's account of its chunks and the chunks themselves are
+written while it is read. Here the records are read as any reader sees them, up to the last one before which none is
+missing. Whole chunks are taken as they are stored, with their checksums; the rest is stored again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.operating_system import open_file, read_at
+from imssa_lab.log.care.verify import Verification, verify
+from imssa_lab.log.file.checksum import intact
+from imssa_lab.log.file.file_state import HDF5_ERRORS
+from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables
+from imssa_lab.log.file.live_dataset import ask
+from imssa_lab.log.run import Run, open_run
+from imssa_lab.log.schema import LIBVER, TABLES, parts
+
+_TRIES = 50
+_PAUSE = 0.002  # s
+Rows = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was copied: whole records (numbers 0 to records - 1), messages of the wire, and what `verify` says."""
+
+    path: Path
+    records: int
+    messages: int
+    verification: Verification
+
+
+def snapshot(path: str | Path, to: str | Path) -> Snapshot:
+    """Copy a run file, running, cut off or finished; the copy is verified and opens with every HDF5 program.
+
+    It holds every record that was acknowledged before the call. One of a run that goes on is marked as not closed
+    cleanly, and its attribute `repaired` says when it was taken.
+
+    Raises:
+        LogError: there is a file of that name, the run is damaged, or the copy cannot be written or does not verify.
+    """
+    where, target = Path(path), Path(to)
+    if target.exists():
+        raise LogError(f"{target} exists; nothing was overwritten, choose another name")
+    if not target.parent.is_dir():
+        raise LogError(f"{target}: the folder {target.parent} does not exist; make it first")
+    under_way = target.with_name(f"{target.name}.copying")
+    try:
+        with open_run(where) as run:
+            if run.closed_cleanly:
+                shutil.copyfile(where, under_way)
+            else:
+                _copy(run, under_way)
+        found = verify(under_way)
+        if not found.good:
+            first = next(finding for finding in found.findings if finding.serious)
+            raise LogError(f"{where}: its copy does not verify ({first}); `imssa log verify` says what is wrong")
+        with open_run(under_way) as run:
+            records, messages = found.records, run.records("wire")
+        os.replace(under_way, target)
+    except HDF5_ERRORS as error:
+        raise LogError(f"{where}: cannot be copied to {target} ({error}); nothing was changed") from error
+    finally:
+        under_way.unlink(missing_ok=True)
+    found.path = target
+    return Snapshot(target, records, messages, found)
+
+
+def _copy(run: Run, target: Path) -> None:
+    rows = _whole_rows(run)
+    info = run.infos[0]
+    dtype = str(run.file["read_mvm/value"].dtype.str)
+    handle = open_file(run.path, os.O_RDONLY)
+    try:
+        with h5py.File(target, "w", libver=LIBVER) as copy:
+            for name, value in run.file.attrs.items():
+                copy.attrs.create(name, value, dtype=run.file.attrs.get_id(name).dtype)
+            run.file.copy("arrays", copy)
+            for table, datasets in create_tables(copy, info.shape, dtype.lstrip("<")).items():
+                for name, dataset in datasets.items():
+                    dataset.resize(rows[table][TABLES[table][name].per], axis=0)
+                    if f"{table}/{name}" in run.file:
+                        _copy_rows(run, handle, table, name, dataset)
+                if "byte" in copy[table]:
+                    copy[table]["byte"].resize(rows[table]["byte"], axis=0)
+            count = sum(mine["call"] for table, mine in rows.items() if "seq" in TABLES[table])
+            text = f"{datetime.now(UTC).isoformat(timespec='seconds')}: copy of a run under way, {count} records"
+            copy.attrs.create("repaired", np.array(text.encode(), dtype=h5py.string_dtype("utf-8", REPAIRED_BYTES)))
+    finally:
+        os.close(handle)
+
+
+def _whole_rows(run: Run) -> Rows:
+    """Rows of each table, by what they count, of the records before which none is missing.
+
+    Tables are looked at one after the other while the writer goes on: a record of a later one may be there whose
+    forerunner in an earlier one came too late to be seen.
+    """
+    seqs = {table: run.column(table, "seq") for table in TABLES if "seq" in TABLES[table]}
+    numbers = np.sort(np.concatenate(list(seqs.values())))
+    gaps = np.flatnonzero(numbers != np.arange(len(numbers)))
+    whole = int(gaps[0]) if gaps.size else len(numbers)
+    rows: Rows = {}
+    for table in TABLES:
+        records = int(np.searchsorted(seqs[table], whole)) if table in seqs else run.records(table)
+        mine = {"call": records} if table in seqs else {"message": records}
+        several = parts(table) or ("byte" if table == "wire" else None)
+        if several is not None:
+            first, count = ("offset", "length") if several == "byte" else ("first", "count")
+            mine[several] = (
+                int(run.column(table, first, records - 1)) + int(run.column(table, count, records - 1))
+                if records
+                else 0
+            )
+        rows[table] = mine
+    return rows
+
+
+def _copy_rows(run: Run, handle: int, table: str, name: str, target: h5py.Dataset) -> None:
+    """Chunks that are whole as they are stored, the last rows through HDF5."""
+    end, per = target.shape[0], target.chunks[0]
+    stored = ask(run.file, table, name, _places)
+    tail = (0,) * (target.ndim - 1)
+    for first in range(0, end, per):
+        place = stored.get(first)
+        if place is None and first + per <= end:
+            continue  # never written: it reads as the fill value
+        if place is not None and first + per <= end:
+            data = _chunk(handle, *place[:2])
+            if data is not None:
+                target.id.write_direct_chunk((first, *tail), data, place[2])
+                continue
+        until = min(first + per, end)
+        target[first:until] = _read(run, table, name, slice(first, until))
+
+
+def _places(dataset: h5py.Dataset) -> dict[int, tuple[int, int, int]]:
+    """First row of every chunk that is stored: place and size in the file, bytes, and the filters left out."""
+    found: dict[int, tuple[int, int, int]] = {}
+
+    def keep(info: Any) -> None:
+        found[int(info.chunk_offset[0])] = (int(info.byte_offset), int(info.size), int(info.filter_mask))
+
+    dataset.id.chunk_iter(keep)
+    return found
+
+
+def _chunk(handle: int, place: int, size: int) -> bytes | None:
+    """A chunk as it is stored; None where it does not agree with its checksum, as one that is being written over."""
+    for _ in range(_TRIES):
+        data = read_at(handle, size, place)
+        if intact(data):
+            return data
+        time.sleep(_PAUSE)
+    return None
+
+
+def _read(run: Run, table: str, name: str, rows: slice) -> Any:
+    """Rows that the writer may be adding to just now."""
+    for _ in range(_TRIES):
+        try:
+            return run.column(table, name, rows)
+        except LogError:
+            time.sleep(_PAUSE)
+    return run.column(table, name, rows)

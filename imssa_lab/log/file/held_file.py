@@ -1,0 +1,55 @@
+"""`HeldFile`: a run file while it is written: still in its place, not cut off, and with space behind it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from imssa_lab.log.file.file_state import hold
+
+# HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
+RESERVE = 1 << 22
+_SPACE_EVERY = 1 << 20  # bytes written between two looks at the free space
+
+
+class CutOff(OSError):
+    """The file is shorter than it was."""
+
+
+class HeldFile:
+    """The descriptor `handle` of a file, locked as `hold` does; each check raises OSError where it fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.handle = hold(path)
+        self._path = path
+        self._inode, self._size = os.fstat(self.handle).st_ino, 0
+        self._unchecked = _SPACE_EVERY
+
+    def check_place(self) -> None:
+        """No other file has taken its place."""
+        if os.stat(self._path).st_ino != self._inode:
+            raise FileNotFoundError("another file has taken its place")
+
+    def check_size(self) -> None:
+        """A file that is written only grows."""
+        size = os.fstat(self.handle).st_size
+        if size < self._size:
+            raise CutOff(f"another program cut it off: it had {self._size} bytes and has {size}")
+        self._size = size
+
+    def check_space(self) -> None:
+        """The disk has room; looked at now and then."""
+        if self._unchecked >= _SPACE_EVERY:
+            free = shutil.disk_usage(self._path.parent).free
+            if free < RESERVE:
+                raise OSError(f"{free} bytes are left on the disk, {RESERVE} are kept free")
+            self._unchecked = 0
+
+    def wrote(self, count: int) -> None:
+        """Count bytes for `check_space`."""
+        self._unchecked += count
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self.handle)

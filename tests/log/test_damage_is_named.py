@@ -1,0 +1,118 @@
+"""Damage in what HDF5 keeps for itself: a LogError in every verb, no repair that calls it whole; a file cut off."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from imssa_lab.cli.runs.log import log as app
+from imssa_lab.contract.errors import LogError
+from imssa_lab.log import Recorded, RunLog, open_run
+from imssa_lab.log.care.catalogue import catalogue
+from imssa_lab.log.care.compare import differences, statistics
+from imssa_lab.log.care.repair import repair
+from imssa_lab.log.read.follower import in_words
+from imssa_lab.log.read.tables import export
+from imssa_lab.log.schema import TABLES
+
+from .conftest import Chip
+
+VERBS = {
+    "show": lambda run, out: run.summary(),
+    "events": lambda run, out: run.events(),
+    "stats": lambda run, out: statistics(run),
+    "tail": lambda run, out: [list(in_words(run, table, slice(0, 9))) for table in ("events", "pulses")],
+    "export": lambda run, out: export(run, out, "csv", list(TABLES)),
+    "arrays": lambda run, out: run.arrays(),
+    "diff": lambda run, out: list(differences(run, run)),
+}
+
+
+def given(question: Callable[[], Any]) -> Any:
+    """The answer, or the words of the LogError in its place."""
+    try:
+        return question()
+    except LogError as error:
+        return str(error)
+
+
+def spoilt_header(path: Path, name: str) -> None:
+    """Turn a bit in the object header of a group or dataset."""
+    with h5py.File(path, "r") as file:
+        place = h5py.h5o.get_info(file[name].id).addr
+    data = bytearray(path.read_bytes())
+    assert data[place : place + 4] == b"OHDR"
+    data[place + 8] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["arrays", "arrays/0", "events", "events/text", "pulses/kind"])
+def test_a_damaged_header_is_a_log_error_in_every_verb(name: str, finished: Any, tmp_path: Path) -> None:
+    path, _ = finished
+    spoilt_header(path, name)
+
+    def asked(verb: str) -> Any:
+        with open_run(path) as run:
+            return VERBS[verb](run, tmp_path / verb)
+
+    refused = [
+        answer for answer in (given(lambda verb=verb: asked(verb)) for verb in VERBS) if isinstance(answer, str)
+    ]
+    assert refused
+    assert all(str(path) in answer for answer in refused)
+    assert len(list(catalogue(tmp_path))) == 1
+    done = given(lambda: repair(path))
+    assert "no repair can mend" in str(done) or str(path) in done
+    said = CliRunner().invoke(app, ["repair", str(path)])
+    assert said.exit_code == 1
+
+
+def test_a_whole_file_is_called_whole(finished: Any) -> None:
+    """The null control."""
+    path, _ = finished
+    done = repair(path)
+    assert done.good
+    assert "whole already" in str(done)
+
+
+def test_a_file_that_another_program_cut_off_is_not_whole(finished: Any) -> None:
+    path, _ = finished
+    os.truncate(path, path.stat().st_size * 2 // 3)
+    with pytest.raises(LogError):
+        open_run(path)
+    done = given(lambda: repair(path))
+    assert not getattr(done, "good", False)
+
+
+def test_a_file_cut_off_while_it_is_written_is_noticed_at_the_next_call(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    log = RunLog.create(path, [Chip()], {})
+    array = Recorded(Chip(), log)
+    for _ in range(5):
+        array.read_mvm(np.full(5, 0.1))
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(LogError, match=r"cut it off.*lost"):
+        array.read_mvm(np.full(5, 0.1))
+    assert array.log is log
+    given(log.close)
+
+
+def test_a_file_cut_off_after_the_last_call_is_noticed_when_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    log = RunLog.create(path, [Chip()], {})
+    array = Recorded(Chip(), log)
+    array.read_mvm(np.full(5, 0.1))
+    array.wait(1.0)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(LogError, match="cut it off"):
+        log.close()
+
+
+def test_a_mistake_of_the_caller_is_no_damage(finished: Any) -> None:
+    with open_run(finished[0]) as run, pytest.raises(LogError, match="no table 'nothing'"):
+        run.table("nothing")

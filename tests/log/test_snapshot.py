@@ -1,0 +1,107 @@
+"""`imssa log copy`: whole, of a run that goes on, of one that was cut off and of a finished one."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from imssa_lab.cli.runs.log import log as app
+from imssa_lab.contract.errors import LogError
+from imssa_lab.log import open_run, record
+from imssa_lab.log.care import snapshot as module
+from imssa_lab.log.care.repair import repair
+from imssa_lab.log.care.snapshot import snapshot
+from imssa_lab.log.care.verify import verify
+
+from .conftest import Chip, session
+
+
+def test_of_a_run_that_goes_on_every_record_so_far(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    with record(path, [Chip()], {"chip": "seven"}) as (array,):
+        seen = session(array)
+        wire = array.log.wire("link")
+        for number in range(300):
+            wire.sent(b"x" * number, 1.7e9)
+        wire.flush()
+        upto = array.log.next_seq
+        taken = snapshot(path, tmp_path / "copy.h5")
+        array.wait(1.0)
+    assert (taken.records, taken.messages, taken.verification.good) == (upto, 299, True)
+    with h5py.File(taken.path, "r") as plain:  # no mark of a writer
+        assert plain["waits/seq"].shape == (1,)
+    with open_run(taken.path) as run, open_run(path) as whole:
+        assert session(*run.arrays()) == seen
+        assert (run.uuid, run.provenance["chip"]) == (whole.uuid, "seven")
+        assert "copy of a run under way" in run.repaired
+        assert run.column("wire", "data").tobytes() == whole.column("wire", "data").tobytes()
+    assert repair(taken.path).good
+
+
+def test_records_behind_a_missing_one_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that was looked at early lacks a record that came while the others were looked at."""
+    path = tmp_path / "run.h5"
+    with record(path, [Chip()], {}) as (array,):
+        for _ in range(3):
+            array.read_mvm(np.full(5, 0.1))
+            array.wait(1.0)
+        with open_run(path) as run:
+            real = run.column
+
+            def early(table: str, name: str, rows: Any = None) -> Any:
+                found = real(table, name, rows)
+                return found[:1] if (table, name, rows) == ("waits", "seq", None) else found
+
+            monkeypatch.setattr(run, "column", early)
+            rows = module._whole_rows(run)
+    assert (rows["read_mvm"]["call"], rows["read_mvm"]["vector"], rows["waits"]["call"]) == (2, 2, 1)
+
+
+def test_while_records_come(tmp_path: Path) -> None:
+    """From another thread of the writer's process, which HDF5 lets one at a time in."""
+    path, stop = tmp_path / "run.h5", threading.Event()
+    with record(path, [Chip()], {}) as (array,):
+
+        def write() -> None:
+            while not stop.is_set():
+                array.read_mvm(np.full((2, 5), 0.1))
+                array.wait(0.1)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for number in range(4):
+                before = array.log.next_seq
+                assert snapshot(path, tmp_path / f"{number}.h5").records >= before
+        finally:
+            stop.set()
+            writer.join()
+
+
+def test_of_a_finished_run_the_same_bytes(finished: Any, tmp_path: Path) -> None:
+    path, _ = finished
+    said = CliRunner().invoke(app, ["copy", str(path), str(tmp_path / "copy.h5")])
+    assert said.exit_code == 0
+    assert (tmp_path / "copy.h5").read_bytes() == path.read_bytes()
+
+
+def test_nothing_is_overwritten_and_damage_is_not_passed_on(finished: Any, tmp_path: Path) -> None:
+    path, _ = finished
+    (tmp_path / "there.h5").write_bytes(b"mine")
+    with pytest.raises(LogError, match="exists"):
+        snapshot(path, tmp_path / "there.h5")
+    with pytest.raises(LogError, match="does not exist"):
+        snapshot(path, tmp_path / "nowhere" / "copy.h5")
+    with h5py.File(path, "r") as file:
+        place = file["read_mvm/value"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    assert not verify(path).good
+    with pytest.raises(LogError, match="does not verify"):
+        snapshot(path, tmp_path / "copy.h5")
+    assert not list(tmp_path.glob("copy*"))
