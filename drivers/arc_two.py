@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from drivers import arc_two_process
+from drivers.arc_two_process import ArcTwoProcess
 from drivers.deadline import Deadline
 from drivers.operation_clock import OperationClock
 from drivers.taox_cells import READ_GATE, READ_VOLTAGE, RECIPE, WINDOW, limits
@@ -83,8 +86,10 @@ class ArcTwoArray(OperationClock):
     `time` adds up what operations take.
 
     Args:
-        library: the module pyarc2; instrument: its `Instrument`, taken over.
+        library: the module pyarc2; instrument: its `Instrument`, taken over. `open_arc_two` gives an `ArcTwoProcess`
+            for both, which keeps deadlines.
         sleep: lets time pass.
+        release: lets go of the instrument; without it, that goes with the last reference.
     """
 
     def __init__(
@@ -94,8 +99,10 @@ class ArcTwoArray(OperationClock):
         lines: ChannelMap,
         name: str = "ArC TWO",
         sleep: Callable[[float], None] = safe_stop.sleep,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self._library, self._instrument, self._lines = library, instrument, lines
+        self._release = release
         self._sleep = sleep
         self._clock = 0.0
         super().__init__(
@@ -129,6 +136,7 @@ class ArcTwoArray(OperationClock):
 
     def _currents(self, vector: FloatArray) -> FloatArray:
         """Currents into the bit lines at 0 V, A, for word-line voltages (rows,)."""
+        safe_stop.SafeStop.give_way()
         levels = [(channel, float(volt)) for channel, volt in zip(self._lines.words, vector, strict=True)]
         levels += [(channel, 0.0) for channel in self._lines.bits]
         with self._operation(READ_GATE, range(self._info.rows)) as instrument:
@@ -153,6 +161,7 @@ class ArcTwoArray(OperationClock):
         """
         nanos = round(pulses.width * 1e9)
         for row, col in np.argwhere(pulses.mask):
+            safe_stop.SafeStop.give_way()
             volt, bit = float(pulses.voltage[row, col]), self._lines.bits[col]
             rest, active = (0.0, volt) if pulses.kind is PulseKind.RESET else (volt, 0.0)
             levels = [(word, rest if index == row else 0.0) for index, word in enumerate(self._lines.words)]
@@ -176,11 +185,17 @@ class ArcTwoArray(OperationClock):
             instrument.connect_to_gnd([])
             try:
                 yield instrument
-            finally:
-                instrument.config_selectors([])
-                instrument.finalise_operation(self._library.IdleMode.SoftGnd)
-                instrument.execute()
-                self._settle()
+            except BaseException:
+                with suppress(LinkError, self._library.ArC2Error):  # where this fails too it says nothing new
+                    self._rest(instrument)
+                raise
+            self._rest(instrument)
+
+    def _rest(self, instrument: Any) -> None:
+        instrument.config_selectors([])
+        instrument.finalise_operation(self._library.IdleMode.SoftGnd)
+        instrument.execute()
+        self._settle()
 
     def _settle(self) -> None:
         """As the library's own `wait`, which has no deadline."""
@@ -220,8 +235,8 @@ class ArcTwoArray(OperationClock):
             self._settle()
 
     def _close(self) -> None:
-        """The library lets go of the instrument with the last reference to it."""
         self._instrument = None
+        self._release()
 
 
 def open_arc_two(port: str, options: Mapping[str, str]) -> ArcTwoArray:
@@ -245,15 +260,23 @@ def open_arc_two(port: str, options: Mapping[str, str]) -> ArcTwoArray:
             lines = lines.block(rows, cols)
     except ValueError as error:
         raise ConfigError(f"arc2:{port}: {error}; write for example arc2:0?firmware=...&block=32x32") from error
-    try:
-        import pyarc2
-    except ImportError as error:
-        raise ConfigError(f"arc2:{port}: {error}; it is the maker's: pip install 'imssa-lab[arc2]'") from error
-    there = pyarc2.find_ids()
-    if number not in there:
-        raise ConfigError(f"arc2:{port}: no such instrument, there are {there or 'none'}; plugged in, switched on?")
-    try:
-        instrument = pyarc2.Instrument(number, options["firmware"])
-    except pyarc2.ArC2Error as error:
-        raise LinkError(f"arc2:{port}: cannot be opened ({error}); in use elsewhere?") from error
-    return ArcTwoArray(pyarc2, instrument, lines, f"ArC TWO {number}")
+    if find_spec(arc_two_process.LIBRARY) is None:
+        raise ConfigError(
+            f"arc2:{port}: pyarc2 is not installed; it is the maker's: pip install 'imssa-lab[arc2]', then try again"
+        )
+    name = f"ArC TWO {number}"
+    with ExitStack() as stack:
+        board = ArcTwoProcess(name)
+        stack.callback(board.close)
+        try:
+            there = board.find_ids()
+            if number not in there:
+                raise ConfigError(
+                    f"arc2:{port}: no such instrument, there are {there or 'none'}; plugged in, switched on?"
+                )
+            board.open(number, options["firmware"])
+        except board.ArC2Error as error:
+            raise LinkError(f"arc2:{port}: cannot be opened ({error}); in use elsewhere?") from error
+        array = ArcTwoArray(board, board, lines, name, release=board.close)
+        stack.pop_all()
+    return array

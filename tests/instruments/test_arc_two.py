@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers import arc_two
+from drivers import arc_two, arc_two_process
 from drivers.arc_two import ArcTwoArray, ChannelMap, open_arc_two
 from imssa_lab.contract.errors import ConfigError, LimitError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 from imssa_lab.contract.hal import Pulses
@@ -177,7 +177,7 @@ def test_a_map_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_options(monkeypatch: pytest.MonkeyPatch, port: str, options: dict[str, str], words: str) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyarc2", library())
+    monkeypatch.setattr(arc_two_process, "LIBRARY", "tests.instruments.hanging_pyarc2")
     with pytest.raises(ConfigError, match=words):
         open_arc_two(port, options)
 

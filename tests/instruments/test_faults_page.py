@@ -16,7 +16,8 @@ def test_every_kind_has_its_recipe() -> None:
 
 
 def test_every_test_that_it_names_is_there() -> None:
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    folders = ROOT / "tests", ROOT / "imssa_lab/contract/testing"
+    tests = "\n".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py"))
     files = {"test_scpi_array", "test_supert_dangers", "test_safety"}
     named = set(re.findall(r"test_[a-z0-9_]+\b(?!\.py)", PAGE)) - files
     assert len(named) > 10
