@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.models.bundles import counted
+from imssa_lab.cli.models.hardening import measured_errors
 from imssa_lab.cli.models.sizes import read_shape, sized
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
@@ -41,7 +42,8 @@ def train(
     harden: Annotated[
         str | None,
         typer.Option(
-            help="Train against this twin profile's programming errors.", autocompletion=completion.profiles
+            help="Train against what cells of this twin profile are measured to do.",
+            autocompletion=completion.profiles,
         ),
     ] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Of the net, instead of the recipe's.")] = None,
@@ -228,7 +230,7 @@ def on_device(config: TrainingConfig, name: str) -> TrainingConfig:
 
 
 def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
-    """The same settings with the programming errors and stuck cells of a twin profile in the quantised training.
+    """The same settings with what the cells of a twin profile were measured to do in the quantised training.
 
     Args:
         profile: name of a preset or path of a TOML file; None leaves what the recipe says.
@@ -238,21 +240,7 @@ def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
     """
     if profile is None:
         return config
-    import numpy as np
-
-    from imssa_lab.s4d.quantise.cell_errors import CellErrors
-    from twin import TwinProfile
-    from twin.expected_errors import programming_sd
-
-    chip = TwinProfile.load(profile)
-    levels = np.linspace(chip.window.low, chip.window.high, 17)
-    errors = CellErrors(
-        conductance=tuple(levels.tolist()),
-        sigma=tuple(programming_sd(chip, levels).tolist()),
-        window=(chip.window.low, chip.window.high),
-        stuck_on=chip.stuck.on_fraction,
-        stuck_off=chip.stuck.off_fraction,
-    )
+    errors = measured_errors(profile)
     return config.model_copy(update={"quantised": config.quantised.model_copy(update={"cell_errors": errors})})
 
 
