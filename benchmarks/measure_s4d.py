@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
+from benchmarks.s4d.converters import converters
 from benchmarks.s4d.held_out import SEED as HELD_OUT_SEED
 from benchmarks.s4d.held_out import held_out as leave_one_out
 from benchmarks.s4d.interval_coverage import coverage
@@ -184,6 +185,13 @@ PARTS = {
         "supert-a0-easy (its window and input converter)",
         "targets, then targets with Gaussian errors of 2.2 % of full scale",
         "none: the closed loop in numpy",
+        ", ".join(map(str, NEW_SEEDS)),
+    ),
+    "converters": Part(
+        lambda bars, given: converters(bars, given.tasks),
+        "none",
+        "none",
+        "none: the recurrence in numpy",
         ", ".join(map(str, NEW_SEEDS)),
     ),
     "held-out": Part(
