@@ -44,6 +44,10 @@ def test_a_deployment_is_judged_so(null: float, passed: bool) -> None:
 def test_few_recordings_show_less_than_many_sequences() -> None:
     assert deployed(0.85).passed
     assert not deployed(0.85, np.arange(40)[:, None] % 4).passed
+    few, many = (
+        deployed(0.2, units).levels[-1].figures["on_array_low"] for units in (np.arange(40)[:, None] % 4, None)
+    )
+    assert few < 0.5 < 0.9 < many
 
 
 def test_sequences_keep_their_units(tmp_path) -> None:
