@@ -28,20 +28,20 @@ from imssa_lab.mapping import (
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.company import SPOILT, Company
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
+from protocols.deployment.misses import Misses
 from protocols.deployment.predict import Predictor
 from protocols.deployment.survey import VERIFY, in_place, survey
 from protocols.wrappers.budget import Account
 from protocols.wrappers.metered import Metered
 
 _log = logging.getLogger(__name__)
-_STUCK = (CellOutcome.STUCK_LOW, CellOutcome.STUCK_HIGH, CellOutcome.GAVE_UP)
 HARM = 0.1
 """A kernel is mended when faults are predicted to add more than this to its NRMSE, in squares."""
 _WORTH = 0.7
 """Share of the damage that an arrangement may leave for it to be worth new pulses."""
-_PLANNED = 0.95
-"""The same before anything was pulsed, when it costs nothing."""
+_PLANNED = 0.95  # the same before anything was pulsed, when it costs nothing
 _ROUNDS = 2
+_TURNS = 3  # runs of an array: its cells, what missed, partners of what turned out stuck by that
 _TINY = 1e-12
 
 
@@ -83,6 +83,7 @@ class ProgrammedMapping:
         self._account = account
         self._bundle = predictor.bundle
         self._digest = predictor.bundle.digest()
+        self._misses = [Misses(standing.mapping.shape) for _ in arrays]
         self._company = Company(predictor, HARM**2)
         self._predictor = predictor
         self._programmer = choices.programmer
@@ -178,10 +179,9 @@ class ProgrammedMapping:
         """Before the first pulse: arrange kernels around the faults that are known; how many kernels changed."""
         changed = 0
         for _ in range(_ROUNDS):
-            count = self._rearrange()
+            changed += (count := self._rearrange())
             if not count:
                 break
-            changed += count
         return changed
 
     def arrange_ahead(self) -> int:
@@ -221,14 +221,15 @@ class ProgrammedMapping:
         return compensate(target, state.stuck, state.standing, self.mapping.window)
 
     def _bring(self, index: int) -> None:
-        for _ in range(2):
+        misses = self._misses[index].again()
+        for _ in range(_TURNS):
             state, wanted = self.states[index], self._target(index)
             mask = np.isfinite(wanted)
             new = mask & (wanted != self._wanted[index])
             if not np.isnan(self._wanted[index]).all():  # what was finished for another target is not any more
                 state.finished &= ~new
             self._wanted[index] = wanted
-            due = mask & ~state.finished & ~state.stuck
+            due = mask & ~state.finished & ~state.stuck & ~misses.out
             if self.spent or not due.any():
                 return
             due &= ~self._idle(index, wanted, due)
@@ -237,7 +238,7 @@ class ProgrammedMapping:
                 self.reports.append(report)
                 self._sent += int(report.pulses.sum())
                 self._held[index] = np.where(due, report.achieved, self._held[index])
-                stuck = np.isin(report.outcome, _STUCK) & ~(np.abs(report.error) <= self._tolerance)
+                stuck = misses.stuck(report, due, self._tolerance)
                 state.stuck |= stuck
                 state.standing = np.where(stuck, report.achieved, state.standing)
                 state.finished |= due & (np.abs(report.error) <= self._tolerance)
