@@ -215,11 +215,11 @@ def output_correction(layer: int, measured: FloatArray, ideal: FloatArray) -> tu
     """
     m, t = (values.reshape(-1, values.shape[-1]) for values in (measured, ideal))
     m_mean, t_mean = m.mean(axis=0), t.mean(axis=0)
-    variance = ((m - m_mean) ** 2).sum(axis=0)
-    if not (variance > 0).all():
+    constant = np.ptp(m, axis=0) == 0  # a variance would be above zero by rounding of the mean
+    if constant.any():
         raise DeploymentError(
-            f"layer {layer}: channels {np.flatnonzero(variance == 0).tolist()} give a constant output on the "
+            f"layer {layer}: channels {np.flatnonzero(constant).tolist()} give a constant output on the "
             "calibration inputs; check that the array is powered and programmed"
         )
-    gain = ((m - m_mean) * (t - t_mean)).sum(axis=0) / variance
+    gain = ((m - m_mean) * (t - t_mean)).sum(axis=0) / ((m - m_mean) ** 2).sum(axis=0)
     return gain, t_mean - gain * m_mean

@@ -47,10 +47,11 @@ def fitted_columns(measured: FloatArray, ideal: FloatArray) -> ColumnCalibration
     A bit line whose slope is no gain (`is_gain`), such as 0 where nothing varies, keeps gain 1.
     """
     m_mean, i_mean = measured.mean(axis=0), ideal.mean(axis=0)
+    varies = np.ptp(measured, axis=0) > 0  # a variance would be above zero by rounding of the mean
     variance = ((measured - m_mean) ** 2).sum(axis=0)
-    slope = ((measured - m_mean) * (ideal - i_mean)).sum(axis=0) / np.where(variance > 0, variance, 1.0)
+    slope = ((measured - m_mean) * (ideal - i_mean)).sum(axis=0) / np.where(varies, variance, 1.0)
     # a line without answers, or without cells that conduct, stays as it is; verification names it
-    gain = np.where(is_gain(slope), slope, 1.0)
+    gain = np.where(varies & is_gain(slope), slope, 1.0)
     offset = i_mean - gain * m_mean
     residual = np.sqrt(np.mean((gain * measured + offset - ideal) ** 2, axis=0))
     return ColumnCalibration(gain, offset, residual, datetime.now(UTC).isoformat(timespec="seconds"))

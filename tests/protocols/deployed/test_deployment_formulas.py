@@ -44,12 +44,14 @@ def test_corrections_are_straight_lines_through_the_points() -> None:
         assert columns.residual[channel] == pytest.approx(np.sqrt(np.mean((slope * x + start - y) ** 2)))
         error = corrected_nrmse(measured, ideal)[channel]
         assert error == pytest.approx(np.sqrt(np.mean((slope * x + start - y) ** 2)) / y.std())
-    measured[..., 1] = 0.5  # a sum without rounding
+    measured[..., 1] = 0.7  # its mean is another number, by rounding
+    assert (measured[..., 1] != measured[..., 1].mean()).all()
     with pytest.raises(DeploymentError, match=r"layer 4: channels \[1\] give a constant output"):
         output_correction(4, measured, ideal)
     still = fitted_columns(measured.reshape(35, 3), ideal.reshape(35, 3))
     assert still.gain[1] == 1.0
     assert corrected_nrmse(measured, ideal)[1] == pytest.approx(1.0)
+    measured[..., 1] = 0.0
     assert corrected_nrmse(ideal, measured)[1] == 0.0
 
 
