@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import coverage
+from coverage.exceptions import DataError
 
 from benchmarks.mutants.line_contexts import CONTEXT, FIXTURE, LineContexts
 from benchmarks.mutants.tested_parts import digest
@@ -99,7 +100,10 @@ def _executed(tree: Path, work: Path, raw: dict[str, Any]) -> Iterator[tuple[str
     data = coverage.CoverageData(basename=str(work / "all"))
     for part in sorted(work.glob("data.*")):
         one = coverage.CoverageData(basename=str(part))
-        one.read()
+        try:
+            one.read()
+        except DataError:  # of a process that a test killed while this was written
+            continue
         data.update(one)
     users: dict[str, set[str]] = {}
     for test, fixtures in raw["fixtures"].items():

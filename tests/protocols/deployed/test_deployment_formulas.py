@@ -11,7 +11,7 @@ import pytest
 from imssa_lab.contract.cell_classes import CellMap
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CellOutcome, FloatArray, Window
-from imssa_lab.mapping import map_bundle, separate
+from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
 from protocols.characterisation.column_calibration import ColumnCheck, fitted_columns
 from protocols.deployment.journal import ArrayState, array_entry, done_entry, plan_entry, read_journal, read_states
@@ -234,8 +234,9 @@ def test_what_was_cut_off_is_told_by_the_cells_that_are_finished_or_stuck() -> N
 
 def test_a_journal_gives_back_the_mapping_and_the_states() -> None:
     bundle = untrained_bundle(channels=3, states=2, layers=1)
-    mapping = separate(whole := map_bundle(bundle, (7, 12), WINDOW, 3), [whole.kernels[1]])
-    kernels = (replace(mapping.kernels[0], row_signs=np.array([1, -1, 1, 1, 1.0])), *mapping.kernels[1:])
+    mapping = map_bundle(bundle, (7, 12), WINDOW, 3)
+    first, second, third = mapping.kernels
+    kernels = (replace(first, row_signs=np.array([1, -1, 1, 1, 1.0])), replace(second, bank=3), third)
     mapping = replace(mapping, kernels=kernels, abandoned=((0, 1), (2, 0)))
     state = ArrayState.fresh((7, 12))
     state.finished[mapping.kernels[1].cells] = True

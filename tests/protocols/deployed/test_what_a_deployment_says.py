@@ -47,6 +47,7 @@ def test_every_stage_of_the_progress_rises_from_none_to_all_and_follows_the_one_
     for stage, done, total in told:
         stages.setdefault(stage, []).append((done, total))
     assert list(stages) == [
+        "look at the arrays",
         "program the arrays",
         "calibrate the columns",
         "verify cells and products",
