@@ -24,10 +24,8 @@ ROOMS = (
     "imssa_lab.mapping",
     "imssa_lab.s4d.quantise",
     "imssa_lab.s4d.model",
-    "imssa_lab.virtual",
-    "protocols",
-    "drivers",
-    "twin",
+    "protocols.programmers",
+    "protocols.wrappers",
 )
 
 OF_THE_MACHINE = {"AVAILABLE"}
