@@ -24,7 +24,6 @@ from protocols.programmers.hysteretic import WriteVerify
 from twin.cells import Cells
 from twin.fast.chip_reads import CompiledReads, ReadParts
 from twin.fast.exact_products import ExactProduct, SteppedProduct
-from twin.fast.plain_reads import PlainReads
 from twin.noise import CellNoise
 from twin.periphery.columns import ColumnAmplifiers, Sag
 from twin.periphery.converter import Converters, adc_ranges
@@ -84,7 +83,7 @@ class DigitalTwin(CrossbarArray):
         self._wired = None if p.wires is None else WiredCells(p.wires)
         self._product = self._product_with(self.cells.conductance)
         parts = ReadParts(p, self.columns, self._converters, self._sag, self.noise, self._wired, self._beside)
-        self._compiled, self._plain = CompiledReads.of(parts), PlainReads.of(parts)
+        self._compiled = CompiledReads.of(parts)
         self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
         self._clock = 0.0
         self._relaxing: RelaxingCells | None = None
@@ -98,9 +97,6 @@ class DigitalTwin(CrossbarArray):
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         period = self.profile.timing.mvm
-        if self._plain is not None:
-            self._clock = self._after(len(voltages), period)
-            return self._plain.read(self.cells.conductance, voltages)
         if self._compiled is not None:
             return self._read_compiled(self._compiled, voltages)
         inputs, start = self.profile.inputs, self._clock
@@ -131,20 +127,10 @@ class DigitalTwin(CrossbarArray):
     ) -> LoopRun | None:
         if self._compiled is None or self._relaxing is not None:
             return None
-        if self._plain is not None and self._info.input_signed and self._info.adc is not None:
-            plain = self._plain.run(self.cells.conductance, loop, inputs, states, self._info.adc, calibration)
-            reads, vectors = plain[2].shape[:2]
-            times = self._clock_after(reads * vectors, self.profile.timing.mvm)[vectors::vectors]
-            self._clock = float(times[-1])
-            return LoopRun(*plain, times)
         run = self._compiled.run(self.cells.conductance, loop, inputs, states, calibration, self._clock)
         if run is not None:
             self._clock = float(run.times[-1])
         return run
-
-    def _after(self, reads: int, seconds: float) -> float:
-        """The last of `_clock_after`."""
-        return self._clock + seconds if reads == 1 else float(self._clock_after(reads, seconds)[-1])
 
     def _clock_after(self, reads: int, seconds: float) -> FloatArray:
         """Device time now and after each of so many reads, `seconds` each.
@@ -204,9 +190,6 @@ class DigitalTwin(CrossbarArray):
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         cells, period, start = int(np.count_nonzero(mask)), self.profile.timing.cell_read, self._clock
         seconds = period * cells
-        if self._plain is not None and self._wired is None:
-            self._clock = self._after(averages, seconds)
-            return self._plain.read_cells(self.cells.conductance, self._info.read_voltage, averages)
         if self._compiled is not None:
             return self._read_cells_compiled(self._compiled, mask, averages)
         parts = [self._reads_of_cells(times) for _, times in self._steady(averages, seconds)]

@@ -8,23 +8,20 @@ spectrum; with two states, 1 with probability p, it is a telegraph signal with e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract import jit
-from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from twin.fast import compiled_noise
 
 IntArray = NDArray[np.intp]
-_BLOCK = 512
+_BLOCK = 2048
 
 
-@dataclass(frozen=True)
-class Changes(FrozenArrays):
+class Changes(NamedTuple):
     """Refreshes in the order of time: `which` fluctuator, its level `before` and `after`, `at` which instant."""
 
     which: IntArray
@@ -67,16 +64,14 @@ class Fluctuators:
         self._compiled = jit.AVAILABLE
         self._distinct, self._kinds, counts = np.unique(rates, return_inverse=True, return_counts=True)
         self._members = np.argsort(self._kinds, kind="stable")  # of one rate after those of the other
-        self._first = np.cumsum(counts) - counts
+        self._begins = np.concatenate([[0], np.cumsum(counts)])
         self._up_to = np.cumsum(counts * self._distinct)
         self._total = float(self._up_to[-1]) if rates.size else 0.0
         # Beyond this gap it is cheaper to ask every fluctuator whether it was refreshed.
         self.long_gap = 0.25 * rates.size / self._total if self._total else np.inf
         self.now, self.next = 0.0, 0
         self.level: FloatArray = self._draw(np.arange(rates.size))
-        self.planned = Refreshes(np.zeros(0), np.zeros(0, dtype=np.intp), np.zeros(0))
-        if self._total:
-            self._plan(self.now)
+        self._forget()
 
     def advance(self, now: float) -> Changes:
         """Go to the time `now`, s: what changed; after a long gap each fluctuator once, in their own order."""
@@ -102,9 +97,9 @@ class Fluctuators:
         return Changes(which, self._replace(which, after), after, times.searchsorted(when, side="left"))
 
     def plan_until(self, until: float) -> None:
-        """Have all refreshes up to `until` (s) in `planned`, from `next` on, and at least one after it."""
-        while self._total and self.planned.when[-1] <= until:
-            self._plan(float(self.planned.when[-1]))
+        """Have all refreshes up to `until` (s) in `planned`, from `next` on, and one after it."""
+        while self._total and (not self.planned.when.size or self.planned.when[-1] <= until):
+            self._plan(float(self.planned.when[-1]) if self.planned.when.size else self._since)
 
     def _replace(self, which: IntArray, after: FloatArray) -> FloatArray:
         """Give levels their new values in this order; those before."""
@@ -123,15 +118,30 @@ class Fluctuators:
 
     def _jump(self, gap: float) -> Changes:
         chances = -np.expm1(-gap * self._distinct)
-        which = np.flatnonzero(self._rng.random(self._rates.size) < chances[self._kinds])
+        if self._compiled:
+            which = np.empty(self._rates.size + 1, dtype=np.intp)
+            which = which[: compiled_noise.jump(self._rng, self._kinds, chances, which)]
+        else:
+            which = np.flatnonzero(self._rng.random(self._rates.size) < chances[self._kinds])
         before, after = self.level[which], self._draw(which)
         self.level[which] = after
-        self.next = self.planned.when.size  # forgotten: a Poisson process may do that
-        self._plan(self.now)
+        self._forget()
         return Changes(which, before, after, np.zeros_like(which))
 
+    def _forget(self) -> None:
+        """Plan from now on when it is needed: a Poisson process may do that."""
+        self.planned = Refreshes(np.zeros(0), np.zeros(0, dtype=np.intp), np.zeros(0))
+        self.next, self._since = 0, self.now
+
     def _plan(self, start: float) -> None:
-        """Add the next refreshes after `start` to those that are still to come.
+        """Add the next refreshes after `start` to those that are still to come."""
+        fresh = self._planned_compiled(start) if self._compiled else self._planned(start)
+        left_over = (part[self.next :] for part in self.planned)
+        self.planned = Refreshes(*(np.concatenate(pair) for pair in zip(left_over, fresh, strict=True)))
+        self.next = 0
+
+    def _planned(self, start: float) -> Refreshes:
+        """The next refreshes.
 
         A rate is chosen first and then one of its fluctuators: few rates are found much faster than many fluctuators.
         """
@@ -140,14 +150,21 @@ class Fluctuators:
         lot = self._rng.random(_BLOCK) * self._total
         kind = np.minimum(self._up_to.searchsorted(lot, side="right"), self._distinct.size - 1)
         left = self._up_to[kind] - lot
-        last = np.append(self._first[1:], self._rates.size)[kind] - 1
-        which = self._members[np.maximum(last - (left / self._distinct[kind]).astype(np.intp), self._first[kind])]
-        fresh = Refreshes(np.add.accumulate(gaps), which, self._draw(which))
-        left_over = (part[self.next :] for part in self.planned)
-        self.planned = Refreshes(*(np.concatenate(pair) for pair in zip(left_over, fresh, strict=True)))
-        self.next = 0
+        last = self._begins[kind + 1] - 1
+        which = self._members[np.maximum(last - (left / self._distinct[kind]).astype(np.intp), self._begins[kind])]
+        return Refreshes(np.add.accumulate(gaps), which, self._draw(which))
+
+    def _planned_compiled(self, start: float) -> Refreshes:
+        made = Refreshes(np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.intp), np.empty(_BLOCK))
+        rates = (self._distinct, self._up_to)
+        compiled_noise.plan(self._rng, start, rates, self._members, self._begins, self.occupancy, *made)
+        return made
 
     def _draw(self, which: IntArray) -> FloatArray:
+        if self._compiled:
+            levels = np.empty(which.size)
+            compiled_noise.draw_levels(self._rng, which, self.occupancy, levels)
+            return levels
         occupancy = self.occupancy[which]
         gaussian = np.isnan(occupancy)
         levels = self._rng.standard_normal(which.size)

@@ -16,7 +16,9 @@ from scipy.special import ndtr, ndtri
 from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray
 from twin.fast import compiled_noise
+from twin.fast.aligned import aligned
 from twin.fast.exact_products import MAGNITUDE_GRID, SIEMENS_GRID, SQUARE_GRID, VOLT_GRID, grid_below, on_grid
+from twin.fast.normal_stream import NormalStream
 from twin.fluctuators import Changes, Fluctuators, IntArray
 from twin.profile_section import Section
 
@@ -24,6 +26,8 @@ _PER_DECADE = 2
 """Lorentzians per decade: the spectrum then ripples by less than 1 % about 1/f."""
 
 _EVENTS_AT_ONCE = 256
+_FEW_MOVED = 0.25
+"""Up to this share of the cells, those that moved alone are followed."""
 
 
 class Flicker(Section):
@@ -130,7 +134,8 @@ class CellNoise:
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:
         self._noise, self.shape, self._compiled = noise, shape, jit.AVAILABLE
-        self.stream, in_time = reads.spawn(2)
+        stream, in_time = reads.spawn(2)
+        self.stream = NormalStream(stream)
         white = devices.standard_normal(shape)
         self._at_reference = noise.sd_median * np.exp(
             noise.sd_spread * _ended(white, noise.noisiest, noise.sd_spread)
@@ -162,13 +167,14 @@ class CellNoise:
             np.concatenate([np.zeros(0), *rates]), np.concatenate([gaussian, self._occupancy]), in_time
         )
         self._conductance, self.followed = np.full(shape, np.nan), 0
-        self.amplitude, self.slow = np.zeros(0), np.zeros(shape)
+        self.amplitude, self._variance = np.zeros(self.cell.size), np.zeros(shape)
+        self.slow = aligned(np.zeros(shape))
         self._variance_on_grid: FloatArray | None = None
 
     def of_cells(self, conductance: FloatArray, voltage: float, times: FloatArray) -> FloatArray:
         """Fluctuation of every cell's conductance in reads at `voltage` (V) at `times` (n,): S, (n, rows, cols)."""
         variance = self.cell_variance(conductance, voltage)
-        drawn = self.stream.standard_normal((len(times), *self.shape)) * np.sqrt(variance)
+        drawn = self.stream.take(len(times), *self.shape) * np.sqrt(variance)
         if self.cell.size:
             for i, now in enumerate(times):
                 self.advance(float(now))
@@ -183,7 +189,7 @@ class CellNoise:
         if electronic is not None:
             thermal, shot = electronic
             squares = squares + (thermal + on_grid(np.abs(voltages), MAGNITUDE_GRID) @ shot)
-        drawn = self.stream.standard_normal(squares.shape) * np.sqrt(squares)
+        drawn = self.stream.take(*squares.shape) * np.sqrt(squares)
         if self.cell.size:
             drawn += self._slow_mvm(on_grid(voltages, VOLT_GRID), times)
         return np.asarray(drawn)
@@ -228,49 +234,60 @@ class CellNoise:
 
     def follow(self, conductance: FloatArray) -> None:
         """Amplitudes belong to conductances (S, (rows, cols)): make them again where these have changed."""
-        if np.array_equal(conductance, self._conductance):
+        changed = (conductance != self._conductance).ravel()  # NaN at first
+        moved = int(np.count_nonzero(changed))
+        if not moved:
             return
         self.followed += 1
-        noise = self._noise
+        self._variance_on_grid = None
         self._conductance = conductance.copy()
+        if moved > _FEW_MOVED * changed.size:
+            self._follow(slice(None), slice(None))
+        else:
+            self._follow(np.flatnonzero(changed), np.flatnonzero(changed[self._traps]))
+
+    def _follow(self, cells: IntArray | slice, traps: IntArray | slice) -> None:
+        """Make the amplitudes of these cells, flat, again, and of the traps in them."""
+        noise, conductance = self._noise, self._conductance.ravel()[cells]
         variance = conductance / noise.reference
         variance **= noise.exponent
-        variance *= self._at_reference
+        variance *= self._at_reference.ravel()[cells]
         variance *= variance
-        parts = []
+        folds, size, flat = self._constants.size, self._conductance.size, self.slow.reshape(-1)
         if noise.flicker is not None:
-            each = (self._flicker * noise.flicker.growth(conductance, noise.reference)) ** 2
+            each = (self._flicker.ravel()[cells] * noise.flicker.growth(conductance, noise.reference)) ** 2
             variance = variance + each * unresolved(noise.flicker)
-            parts.append(np.sqrt(np.outer(variances(noise.flicker), each.ravel())).ravel())
+            amplitudes, levels = (
+                part[: folds * size].reshape(folds, size) for part in (self.amplitude, self.states.level)
+            )
+            amplitudes[:, cells] = np.sqrt(np.outer(variances(noise.flicker), each))
+            flat[cells] = on_grid(amplitudes[:, cells] * levels[:, cells], SIEMENS_GRID).sum(axis=0)
+        elif self.cell.size:
+            flat[cells] = 0.0
         if noise.telegraph is not None:
-            at = conductance.ravel()[self._traps]
+            where = self._traps[traps]
+            at = self._conductance.ravel()[where]
             with np.errstate(divide="ignore"):
-                step = self._depth * (at / noise.reference) ** -noise.telegraph.exponent
+                step = self._depth[traps] * (at / noise.reference) ** -noise.telegraph.exponent
             lost = -np.expm1(-step)  # of the upper level; the mean of both, by their times, stays G
-            parts.append(-at * lost / (1.0 - lost * self._occupancy))
-        self._variance = variance
-        self._variance_on_grid = None
-        self.amplitude = np.concatenate([np.zeros(0), *parts])
-        if self.cell.size:
-            held = on_grid(self.amplitude * self.states.level, SIEMENS_GRID)
-            slow = np.bincount(self.cell, held, minlength=conductance.size).astype(np.float64, copy=False)
-            self.slow = slow.reshape(self.shape)
+            amplitude, level = (part[folds * size :] for part in (self.amplitude, self.states.level))
+            amplitude[traps] = -at * lost / (1.0 - lost * self._occupancy[traps])
+            flat[where] += on_grid(amplitude[traps] * level[traps], SIEMENS_GRID)
+        self._variance.reshape(-1)[cells] = variance
 
     def advance(self, now: float) -> None:
         """Bring what lasts to the device time `now`, s."""
         changes = self.states.advance(now)
         if not changes.which.size:
             return
-        slow, cell, step = self.slow.reshape(-1), self.cell[changes.which], self._step(changes)
+        slow = self.slow.reshape(-1)
         if self._compiled:
-            compiled_noise.move(slow, cell, step)
+            compiled_noise.move(slow, self.cell, self.amplitude, changes.which, changes.before, changes.after)
         else:
-            np.add.at(slow, cell, step)
+            np.add.at(slow, self.cell[changes.which], self._step(changes))
 
     def _step(self, changes: Changes) -> FloatArray:
         """Change of the cell's conductance at each of these changes, S, on the grid."""
-        if self._compiled:
-            return compiled_noise.steps(self.amplitude, changes.which, changes.before, changes.after)
         amplitude = self.amplitude[changes.which]
         return on_grid(amplitude * changes.after, SIEMENS_GRID) - on_grid(amplitude * changes.before, SIEMENS_GRID)
 

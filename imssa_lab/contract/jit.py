@@ -3,6 +3,10 @@
 numba is optional: callers keep to numpy where `AVAILABLE` is false. The machine code is cached on disk beside the
 file of the loop or, where that cannot be written, in the user's cache folder; where neither can, every process
 compiles again and says so once. A file of the cache that cannot be read, as a full disk leaves it, is made again.
+
+`compiled` is for what Python calls. `inner` and `inlined` are for what only compiled loops call: they count no
+references to arrays, which takes longer than a loop over 64 columns, and so cannot make arrays. All keep every IEEE
+operation as it stands but `exact_sums`, where the compiler may contract and reorder sums whose every step is exact.
 """
 
 from __future__ import annotations
@@ -40,20 +44,29 @@ if AVAILABLE and not TYPE_CHECKING:
             except OSError as error:
                 _say_what_it_costs(error)
 
-    def compiled(function: _Function) -> _Function:
-        """The function, compiled when it is first called."""
-        loop = njit(error_model="numpy")(function)
-        try:
-            loop._cache = _Cache(function)  # noqa: SLF001 - what njit(cache=True) does, with a cache of our own
-        except RuntimeError as error:  # no locator available
-            _say_what_it_costs(error)
-        return loop
+    def _compiles(**options: Any) -> Callable[[_Function], _Function]:
+        def compiles(function: _Function) -> _Function:
+            """The function, compiled when it is first called."""
+            loop = njit(error_model="numpy", **options)(function)
+            try:
+                loop._cache = _Cache(function)  # noqa: SLF001 - what njit(cache=True) does, with a cache of our own
+            except RuntimeError as error:  # no locator available
+                _say_what_it_costs(error)
+            return loop
 
+        return compiles
+
+    compiled = _compiles(_nrt=True)
+    inner = _compiles(_nrt=False)
+    inlined = _compiles(_nrt=False, forceinline=True)
+    exact_sums = _compiles(_nrt=False, fastmath={"contract", "reassoc"})
 else:
 
     def compiled(function: _Function) -> _Function:
         """Without numba the loops stay Python; only tests call them then."""
         return function
+
+    inner = inlined = exact_sums = compiled
 
 
 def _say_what_it_costs(error: Exception) -> None:

@@ -77,7 +77,6 @@ class Driver(DigitalTwin):
 
     def __init__(self, answers: str) -> None:
         super().__init__("supert-a0-easy", SHAPE, seed=1)
-        self._plain = None
         self._adc = self._info.adc
         if answers == "amperes":
             self._info = self._info.model_copy(update={"adc": None})

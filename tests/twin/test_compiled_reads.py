@@ -151,15 +151,23 @@ class Dimmed(Columns):
     """A law of its own without a new field."""
 
 
-def test_a_planted_section_is_refused() -> None:
+def test_a_planted_section_is_refused_and_named_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin.fast.chip_reads._said", set())
     everything = any_profile(np.random.default_rng(0))
     noise = Humming(**everything.read_noise.model_dump(), hum=1e-6)
     columns = Dimmed(**everything.columns.model_dump())
     for changes, part in (({"read_noise": noise}, "profile.read_noise"), ({"columns": columns}, "profile.columns")):
         planted = everything.model_copy(update=changes)
         assert not_covered(planted, CLAIMS) == part
-        assert DigitalTwin(planted, SHAPE)._compiled is None
+        caplog.clear()
+        for _ in range(2):
+            assert DigitalTwin(planted, SHAPE)._compiled is None
+        assert [part in record.getMessage() for record in caplog.records] == [True]
+    caplog.clear()
     assert DigitalTwin(everything, SHAPE)._compiled is not None
+    assert not caplog.records
 
 
 ABSURD: dict[str, Callable[[TwinProfile], dict[str, Any]]] = {

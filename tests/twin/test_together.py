@@ -9,7 +9,7 @@ from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import map_bundle
 from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.recurrence import banks_by_layer, spreads_of, step_by_step
-from tests.twin.test_plain_reads import plain
+from tests.twin.test_batches_and_laws import plain
 from trials.untrained import untrained_bundle
 from twin import DigitalTwin, TwinProfile
 from twin.wires.wire_resistance import Wires

@@ -1,11 +1,13 @@
 """The compiled reads of one chip: what their loops take, made of the sections of its profile.
 
 Every field of every section that acts on reads is claimed here. A profile with anything else, or a chip made of other
-parts, is read by numpy (`twin.digital_twin`), of which these reads give the bits.
+parts, is refused: it is read by numpy (`twin.digital_twin`), of which these reads give the bits, and a warning names
+the part.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +21,8 @@ from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.hal import BoolArray, ColumnCalibration, FloatArray, Readout
 from twin.cells import Nonlinearity
 from twin.fast import compiled_loop, compiled_reads
-from twin.fast.compiled_digits import Digits
+from twin.fast.aligned import aligned
+from twin.fast.compiled_digits import GROUP, Digits, memory
 from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, SERIAL, UNARY, Lasting, Tables
 from twin.fast.coverage import NOT_OF_READS, Claims, any_value, fields, not_covered, optional, section
 from twin.fast.exact_products import SteppedProduct
@@ -53,10 +56,11 @@ CLAIMS: Claims = {
 Room = tuple[NDArray[Any], NDArray[np.uint8]]
 """For codes and their ranges; for currents in A and none."""
 _CODINGS = {"analog": ANALOG, "bit-serial": SERIAL, "unary": UNARY}
-_PRODUCTS_AT_ONCE = 1024
+_PRODUCTS_AT_ONCE = 512
 """Their noise is drawn ahead; it should fit the processor's cache."""
-_PRODUCTS_IN_A_LOOP = 2048
 _FEW = 32
+_log = logging.getLogger(__name__)
+_said: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,13 @@ class ReadParts:
     wired: WiredCells | None
     beside: Callable[[FloatArray], FloatArray]
 
-    def are_known(self) -> bool:
-        """Whether the compiled reads compute all of these parts."""
-        parts = (self.columns, self.converters, self.sag, self.noise)
-        plain = (ColumnAmplifiers, Converters, Sag, CellNoise)
-        wired = self.wired is None or type(self.wired) is WiredCells
-        return tuple(map(type, parts)) == plain and wired and not_covered(self.profile, CLAIMS) is None
+    def unknown(self) -> str | None:
+        """The first part that the compiled reads do not compute; None where they compute all of them."""
+        kinds = {"columns": ColumnAmplifiers, "converters": Converters, "sag": Sag, "noise": CellNoise}
+        for name, kind in (kinds | ({} if self.wired is None else {"wired": WiredCells})).items():
+            if type(getattr(self, name)) is not kind:
+                return f"class {type(getattr(self, name)).__name__}"
+        return not_covered(self.profile, CLAIMS)
 
 
 class CompiledReads:
@@ -115,26 +120,42 @@ class CompiledReads:
         self._all = np.ones(parts.noise.shape)
         self._known, self._followed = np.full(parts.noise.shape, np.nan), -1
         self._tables: tuple[object, ...] = ()
-        self._nothing = self._drawn = np.zeros((0, cols))
+        self._memory = memory(max(self.pulses, compiled_reads.AT_ONCE), rows, cols)
+        self._nothing, self._moment = np.zeros((0, cols)), np.zeros(3)
         none, no_cells = np.zeros(0), np.zeros(0, dtype=np.intp)
         self._quiet = tuple(Lasting(self._nothing, none, none, no_cells, none, no_cells, none))
 
     @staticmethod
     def of(parts: ReadParts) -> CompiledReads | None:
-        """Of this chip; None where they do not compute all of it, or without numba."""
-        return CompiledReads(parts) if jit.AVAILABLE and parts.are_known() else None
+        """Of this chip; None without numba, or where they do not compute all of it, which is said once a process."""
+        if not jit.AVAILABLE:
+            return None
+        unknown = parts.unknown()
+        if unknown is None:
+            return CompiledReads(parts)
+        if unknown not in _said:
+            _said.add(unknown)
+            _log.warning(
+                "twin %s: compiled reads do not know %s and refuse this chip; it is read by numpy, which takes 5 to "
+                "50 times longer, with all of its physics",
+                parts.profile.name,
+                unknown,
+            )
+        return None
 
     def _digits_of(self, adc: Adc | None) -> Digits:
         parts, cols = self._parts, self._cols
         columns = np.stack([parts.columns.gain, parts.columns.offset, np.ones(cols)])
         if adc is None:
-            return Digits(columns, np.zeros((0, cols)), np.zeros((3, 0)), np.zeros((2, 0)), 0.0, signed=True)
-        full_scales = np.asarray(adc.full_scales)
-        ranges = np.stack([full_scales, adc.headroom * full_scales, np.asarray(parts.converters.ranges.scale)])
+            return Digits(columns, np.zeros((0, 0)), np.zeros((3, 0)), np.zeros((3, 0)), 0.0, signed=True)
+        full_scales, per_code = np.asarray(adc.full_scales), np.asarray(parts.converters.ranges.scale)
+        marks = np.arange(len(full_scales)) if self._gives_codes else per_code
+        ranges = np.stack([1.0 / full_scales, adc.headroom * full_scales, marks])
         bounds = np.array([bound for bound, _ in adc.missing]) * adc.top
-        missing = np.stack([bounds, np.array([step for _, step in adc.missing], dtype=np.float64)])
+        steps = np.array([step for _, step in adc.missing], dtype=np.float64)
+        missing = np.stack([bounds, steps, 1.0 / steps])
         of = parts.converters
-        faults = np.stack([of.gain, of.offset, of.bow, of.bend])
+        faults = np.tile(np.stack([of.gain, of.offset, of.bow, of.bend]), GROUP)
         faulty = adc.gain_spread or adc.offset_spread or adc.inl
         return Digits(columns, faults if faulty else faults[:0], ranges, missing, float(adc.top), adc.signed)
 
@@ -160,13 +181,13 @@ class CompiledReads:
         Args:
             conductance: of the cells, S. products: of all n * pulses; clock: device time before them, s.
         """
-        sag = self._parts.sag
-        moment = np.array([clock, sag.lost_at(clock), 0.0])
+        sag, moment = self._parts.sag, self._moment
+        moment[0], moment[1] = clock, sag.lost_at(clock)
         most = _PRODUCTS_AT_ONCE if self._period <= self._noise.states.long_gap else 1
-        first = products.start
-        while first < products.stop:
-            n = min(most, products.stop - first)
-            drawn = self._draw(n)
+        first, last = products.start, products.stop
+        while first < last:
+            n = min(most, last - first)
+            drawn = self._noise.stream.take(n, self._cols)
             added = self._nothing
             if self._has_beside:
                 vectors = slice(first // self.pulses, -(-(first + n) // self.pulses))
@@ -174,7 +195,7 @@ class CompiledReads:
                 added = self._parts.beside(pulse_trains(voltages[vectors], self._inputs)[skipped : skipped + n])
             if self._followed != self._noise.followed:
                 self._look_at(conductance)
-            self._bring_to(float(moment[0]), n)
+            self._bring_to(moment.item(0), n)
             while not compiled_reads.read(
                 conductance,
                 self._known,
@@ -183,7 +204,7 @@ class CompiledReads:
                 drawn,
                 added,
                 first,
-                (self._weights, self._sag, moment),
+                (self._weights, self._sag, moment, self._memory),
                 self._tables,
                 self._lasting(moment),
                 self._digits,
@@ -192,8 +213,9 @@ class CompiledReads:
                 self._look_at(conductance)
             self._taken(moment)
             first += n
-        sag.keep(float(moment[1]), float(moment[0]))
-        return float(moment[0])
+        clock = moment.item(0)
+        sag.keep(moment.item(1), clock)
+        return clock
 
     def cell_outputs(self, averages: int) -> Room:
         """Room for so many reads of all cells."""
@@ -236,10 +258,12 @@ class CompiledReads:
         variance = noise.cell_variance(conductance, volt)
         if self._lasts:
             noise.advance(clock)
-        drawn = noise.stream.standard_normal(conductance.shape)
+        drawn = noise.stream.take(*conductance.shape)
         slow = noise.slow if self._lasts else self._nothing
         values, ranges = readout[0][number], readout[1][number]
-        compiled_reads.read_cells(cells, share, variance, slow, drawn, left, volt, self._digits, values, ranges)
+        compiled_reads.read_cells(
+            cells, share, variance, slow, drawn, left, volt, self._digits, self._memory, values, ranges
+        )
 
     def run(
         self,
@@ -259,7 +283,9 @@ class CompiledReads:
         self._look_at(conductance)
         n, steps = inputs.shape[:2]
         passes = 1 if self._inputs.signed else 2
-        wiring = compiled_loop.wiring(loop, passes, calibration)
+        adc = self._parts.profile.adc
+        scale = np.asarray(self._parts.converters.ranges.scale) if adc is not None else np.zeros(0)
+        wiring = compiled_loop.wiring(loop, passes, calibration, scale)
         gathered = self._tables
         if not self._lasts and n * len(loop.spreads) > BY_HAND:
             rows = wiring.lines[0]
@@ -275,20 +301,20 @@ class CompiledReads:
         times = np.add.accumulate(np.append(clock, np.full(reads * vectors * self.pulses, self._period)))
         given = np.ascontiguousarray(inputs.swapaxes(0, 1))
         by_step = len(loop.banks) * passes
-        most = max(1, _PRODUCTS_IN_A_LOOP // (by_step * vectors * self.pulses))
-        sag = self._parts.sag
-        moment = np.array([clock, sag.lost_at(clock), 0.0])
+        most = max(1, _PRODUCTS_AT_ONCE // (by_step * vectors * self.pulses))
+        sag, moment = self._parts.sag, self._moment
+        moment[0], moment[1] = clock, sag.lost_at(clock)
         for at in range(0, steps, most):
             now, then = slice(at, at + most), slice(at * by_step, (at + most) * by_step)
             products = len(values[then]) * vectors * self.pulses
             self._bring_to(float(moment[0]), products)
-            drawn = self._draw(products)
+            drawn = self._noise.stream.take(products, self._cols)
             compiled_loop.run(
                 given[now],
                 state,
                 tuple(wiring),
                 drawn,
-                (self._weights, self._sag, moment),
+                (self._weights, self._sag, moment, self._memory),
                 self._tables,
                 gathered,
                 self._lasting(moment),
@@ -307,17 +333,6 @@ class CompiledReads:
         ends = times[vectors * self.pulses :: vectors * self.pulses]
         return LoopRun(outputs.swapaxes(0, 1), after, voltages, self.told((values, ranges)), ends)
 
-    def _draw(self, products: int) -> FloatArray:
-        """White noise of so many products, standard normal; new memory costs more than the numbers."""
-        if len(self._drawn) < products:
-            self._drawn = np.empty((products, self._cols))
-        drawn = self._drawn[:products]
-        if products <= _FEW:  # handing over the generator takes longer
-            self._noise.stream.standard_normal(out=drawn)
-        else:
-            compiled_reads.draw(self._noise.stream, drawn)
-        return drawn
-
     def _bring_to(self, clock: float, products: int) -> None:
         """Have what lasts ready for so many products from a device time (s) on."""
         if not self._lasts:
@@ -325,6 +340,8 @@ class CompiledReads:
         states = self._noise.states
         if clock - states.now > states.long_gap:
             self._noise.advance(clock)
+            if products == 1:
+                return  # a plan is drawn when it is needed, as by numpy
         last = clock
         if products <= _FEW:
             for _ in range(products - 1):
@@ -364,7 +381,15 @@ class CompiledReads:
         electronic = noise.electronic(conductance)
         thermal, shot = (np.zeros(0), np.zeros((0, cols))) if electronic is None else electronic
         self._named = Tables(
-            self._coding, self.pulses, step or 0.0, unit or 0.0, shares, slices, white, shot, thermal
+            self._coding,
+            self.pulses,
+            step or 0.0,
+            unit or 0.0,
+            shares,
+            aligned(slices),
+            aligned(white),
+            aligned(shot),
+            thermal,
         )
         self._tables = tuple(self._named)  # handed over much faster than by names
         self._known, self._followed = conductance.copy(), noise.followed

@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled
-from twin.periphery.converter import COSINE, SINE
+from imssa_lab.contract.jit import compiled, inlined, inner
+from twin.fast.aligned import aligned
+from twin.periphery.converter import BEND
+
+GROUP = 8
+"""Products that are digitised at once: a loop over so many columns is worth its beginning."""
 
 
 class Digits(NamedTuple):
@@ -20,11 +24,13 @@ class Digits(NamedTuple):
 
     Attributes:
         columns: gain, offset (A), and how much of the cells' noise arrives, (3, cols).
-        faults: gain, offset, bow and bend of converters, shares of the full scale, (4, cols); (0, cols) for perfect
-            ones.
-        ranges: full scales, A, ascending, where the next range is taken, A, and A per code, (3, ranges); (3, 0)
+        faults: gain, offset, bow and bend of converters, shares of the full scale, (4, GROUP * cols), over and over;
+            (0, 0) for perfect ones.
+        ranges: one over the full scales, 1/A, these ascending, where the next range is taken, A, and what marks a
+            code of the range: its number, or A per code where a read answers in amperes; (3, ranges), or (3, 0)
             without a converter.
-        missing: up to which code, and the step of codes up to there, (2, parts); (2, 0) where all codes occur.
+        missing: up to which code, the step of codes up to there, and one over it, (3, parts); (3, 0) where all
+            codes occur.
         top: the largest code. signed: whether negative currents have codes.
     """
 
@@ -41,7 +47,10 @@ class Sums(NamedTuple):
 
     Attributes:
         products: of both slices, (n, cols or 2 cols); lasting, variance, shot: (n, cols) each, see `Tables`.
-        amperes, scale, chosen, codes: of one product, (cols,).
+        amperes, codes, marks, step, inverse: of a group of products, (GROUP * cols,).
+        driven, numbers, on: word lines that are driven, what they count, and those on in one pulse, (rows,).
+        weights: of word lines, by their number, in the four kinds of sums, (4, rows).
+        block: what word lines weigh in many vectors at a time, (3, n * rows).
     """
 
     products: FloatArray
@@ -49,121 +58,180 @@ class Sums(NamedTuple):
     variance: FloatArray
     shot: FloatArray
     amperes: FloatArray
-    scale: FloatArray
-    chosen: FloatArray
     codes: FloatArray
+    marks: FloatArray
+    step: FloatArray
+    inverse: FloatArray
+    driven: Any
+    numbers: Any
+    on: Any
+    weights: FloatArray
+    block: FloatArray
+
+
+def memory(n: int, rows: int, cols: int) -> FloatArray:
+    """What `room` makes its parts of; new memory of this size costs more than many products."""
+    return aligned(np.zeros(5 * (n + GROUP) * cols + (4 + 3 * n) * rows))
 
 
 @compiled
-def room(n: int, cols: int, width: int) -> Sums:
-    """Room for `n` products at a time, of slices `width` wide."""
+def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
+    """Room for `n` products at a time, of slices `width` wide, in a `memory` for as many or more."""
+    columns = whole[: 5 * GROUP * cols].reshape((5, GROUP * cols))
+    sums = whole[5 * GROUP * cols :]
+    others = sums[n * width : n * (width + 3 * cols)].reshape((3, n, cols))
+    lines = np.empty((3, rows), np.int64)
+    weights = sums[n * (width + 3 * cols) :]
     return Sums(
-        np.empty((n, width)),
-        np.empty((n, cols)),
-        np.empty((n, cols)),
-        np.empty((n, cols)),
-        np.empty(cols),
-        np.empty(cols),
-        np.empty(cols),
-        np.empty(cols),
+        sums[: n * width].reshape((n, width)),
+        others[0],
+        others[1],
+        others[2],
+        columns[0],
+        columns[1],
+        columns[2],
+        columns[3],
+        columns[4],
+        lines[0],
+        lines[1],
+        lines[2],
+        weights[: 4 * rows].reshape((4, rows)),
+        weights[4 * rows : (4 + 3 * n) * rows].reshape((3, n * rows)),
     )
 
 
-@compiled
+@inlined
 def arrive(
-    sums: Sums, at: int, unit: float, lasts: bool, thermal: FloatArray, drawn: Any, left: float, columns: FloatArray
+    sums: Sums,
+    at: int,
+    amperes: FloatArray,
+    unit: float,
+    lasts: bool,
+    thermal: FloatArray,
+    drawn: Any,
+    left: float,
+    columns: FloatArray,
 ) -> None:
-    """Currents behind the column amplifiers, A, to `sums.amperes`; in there is what else a product carries, A.
+    """Currents behind the column amplifiers, A, to `amperes`; in there is what else a product carries, A; (cols,).
 
     Args:
         at: which of the sums. unit: V, of the products. lasts: whether there is noise that lasts.
         thermal: A^2, (cols,); (0,) without electronic noise. drawn: standard normal, (cols,). left: of sagging.
     """
-    amperes, cols = sums.amperes, len(sums.amperes)
-    products, lasting, variance, shot = sums.products, sums.lasting, sums.variance, sums.shot
-    if products.shape[1] == 2 * cols:
-        for j in range(cols):
-            amperes[j] = unit * (products[at, j] + products[at, cols + j]) + amperes[j]
-    elif products.shape[1] == cols:
-        for j in range(cols):
-            amperes[j] = unit * products[at, j] + amperes[j]
+    cols = len(amperes)
+    products, lasting, variance = sums.products[at], sums.lasting[at], sums.variance[at]
+    gain, offset, share = columns[0], columns[1], columns[2]
     if len(thermal):
+        shot = sums.shot[at]
         for j in range(cols):
-            variance[at, j] += thermal[j] + shot[at, j]
+            variance[j] += thermal[j] + shot[j]
+    if lasts and len(products) == cols:
+        for j in range(cols):
+            noise = drawn[j] * np.sqrt(variance[j]) + lasting[j]
+            amperes[j] = left * (gain[j] * (unit * products[j] + amperes[j] + share[j] * noise) + offset[j])
+        return
+    if len(products) == 2 * cols:
+        for j in range(cols):
+            amperes[j] = unit * (products[j] + products[cols + j]) + amperes[j]
+    elif len(products) == cols:
+        for j in range(cols):
+            amperes[j] = unit * products[j] + amperes[j]
     if lasts:
         for j in range(cols):
-            noise = drawn[j] * np.sqrt(variance[at, j]) + lasting[at, j]
-            amperes[j] = left * (columns[0, j] * (amperes[j] + columns[2, j] * noise) + columns[1, j])
+            noise = drawn[j] * np.sqrt(variance[j]) + lasting[j]
+            amperes[j] = left * (gain[j] * (amperes[j] + share[j] * noise) + offset[j])
     else:
         for j in range(cols):
-            noise = drawn[j] * np.sqrt(variance[at, j])
-            amperes[j] = left * (columns[0, j] * (amperes[j] + columns[2, j] * noise) + columns[1, j])
+            noise = drawn[j] * np.sqrt(variance[j])
+            amperes[j] = left * (gain[j] * (amperes[j] + share[j] * noise) + offset[j])
 
 
-@compiled
-def digitise(sums: Sums, digits: Digits) -> None:
-    """Codes of `sums.amperes`, the ranges they are in, and the A per code, to `sums`."""
-    choose_range(sums.amperes, digits.ranges, digits.signed, sums.scale, sums.chosen)
-    amperes, scale, codes, top = sums.amperes, sums.scale, sums.codes, digits.top
-    for j in range(len(codes)):
-        codes[j] = amperes[j] / scale[j]
+@inlined
+def digitise(sums: Sums, digits: Digits, size: int) -> None:
+    """Codes of as many `sums.amperes`, and the marks of the ranges they are in, to `sums`."""
+    amperes, codes, top = sums.amperes[:size], sums.codes[:size], digits.top
+    choose_range(amperes, digits.ranges, digits.signed, codes, sums.marks)
     if len(digits.faults):
         bend(codes, digits.faults)
     if digits.missing.shape[1]:
-        with_missing(codes, digits.missing, top, digits.signed, scale)
-    elif digits.signed:
-        for j in range(len(codes)):
+        with_missing(codes, digits.missing, top, amperes, sums.step, sums.inverse)
+    else:
+        for j in range(size):
             code = np.rint(min(abs(codes[j]), 1.0) * top)
             codes[j] = -code if codes[j] < 0.0 else code
-    else:
-        for j in range(len(codes)):
-            code = np.rint(min(abs(codes[j]), 1.0) * top)
-            codes[j] = code if codes[j] > 0.0 else 0.0
+    if not digits.signed:
+        for j in range(size):
+            codes[j] = codes[j] if codes[j] > 0.0 else 0.0
 
 
-@compiled
+@inner
 def choose_range(
-    amperes: FloatArray, ranges: FloatArray, signed: bool, scale: FloatArray, chosen: FloatArray
+    amperes: FloatArray, ranges: FloatArray, signed: bool, shares: FloatArray, marks: FloatArray
 ) -> None:
-    """Full scale (A) and number of the smallest range whose headroom holds each current; all (cols,)."""
-    scale[:], chosen[:] = ranges[0, 0], 0.0
-    for i in range(1, ranges.shape[1]):
-        most, wider, number = ranges[1, i - 1], ranges[0, i], float(i)
+    """Shares of the full scale of the smallest range whose headroom holds each current, and its mark; all (n,)."""
+    scale, mark = ranges[0, 0], ranges[2, 0]
+    for j in range(len(amperes)):
+        shares[j] = amperes[j] * scale
+        marks[j] = mark
+    i = 1
+    while i + 1 < ranges.shape[1]:  # two at once: memory is slow
+        most, scale, mark = ranges[1, i - 1], ranges[0, i], ranges[2, i]
+        next_most, next_scale, next_mark = ranges[1, i], ranges[0, i + 1], ranges[2, i + 1]
         for j in range(len(amperes)):
             size = abs(amperes[j]) if signed else amperes[j]
-            above = most < size
-            scale[j] = wider if above else scale[j]
-            chosen[j] = number if above else chosen[j]
+            share = amperes[j] * scale if most < size else shares[j]
+            shares[j] = amperes[j] * next_scale if next_most < size else share
+            marked = mark if most < size else marks[j]
+            marks[j] = next_mark if next_most < size else marked
+        i += 2
+    if i < ranges.shape[1]:
+        most, scale, mark = ranges[1, i - 1], ranges[0, i], ranges[2, i]
+        for j in range(len(amperes)):
+            size = abs(amperes[j]) if signed else amperes[j]
+            shares[j] = amperes[j] * scale if most < size else shares[j]
+            marks[j] = mark if most < size else marks[j]
 
 
-@compiled
+@inner
 def bend(shares: FloatArray, faults: FloatArray) -> None:
-    """What a converter with faults takes shares of its full scale for, (cols,), see `bow_and_bend`."""
+    """What a converter with faults takes shares of its full scale for, (n,), see `bow_and_bend`."""
+    gain, offset, bow, bent = faults[0], faults[1], faults[2], faults[3]
     for j in range(len(shares)):
         share = shares[j]
-        beside = 0.5 - min(abs(share), 1.0)
-        x = beside * beside
-        sine = (((SINE[8] * x + SINE[7]) * x + SINE[6]) * x + SINE[5]) * x + SINE[4]
-        sine = (((sine * x + SINE[3]) * x + SINE[2]) * x + SINE[1]) * x + SINE[0]
-        cosine = (((COSINE[8] * x + COSINE[7]) * x + COSINE[6]) * x + COSINE[5]) * x + COSINE[4]
-        cosine = (((cosine * x + COSINE[3]) * x + COSINE[2]) * x + COSINE[1]) * x + COSINE[0]
-        once = -cosine if share < 0.0 else cosine
-        twice = 2.0 * (once * (sine * beside))
-        shares[j] = faults[0, j] * share + faults[1, j] + faults[2, j] * once + faults[3, j] * twice
+        size = min(abs(share), 1.0)
+        hump = 4.0 * (size * (1.0 - size))
+        once = -hump if share < 0.0 else hump
+        twice = BEND * (once * (1.0 - 2.0 * size))
+        shares[j] = gain[j] * share + offset[j] + bow[j] * once + bent[j] * twice
 
 
-@compiled
-def with_missing(codes: FloatArray, missing: FloatArray, top: float, signed: bool, step: FloatArray) -> None:
-    """Shares of the full scale to the codes that there are, (cols,); `step` is room to work in."""
-    step[:] = missing[1, 0]
-    for i in range(1, missing.shape[1]):
-        most, wider = missing[0, i - 1], missing[1, i]
-        for j in range(len(codes)):
-            step[j] = wider if most < min(abs(codes[j]), 1.0) * top else step[j]
+@inner
+def with_missing(
+    codes: FloatArray, missing: FloatArray, top: float, size: FloatArray, step: FloatArray, inverse: FloatArray
+) -> None:
+    """Shares of the full scale to the codes that there are, (n,); the last three are room to work in."""
+    first, one_over = missing[1, 0], missing[2, 0]
     for j in range(len(codes)):
-        share = codes[j]
-        code = min(np.rint(min(abs(share), 1.0) * top / step[j]) * step[j], top)
-        if signed:
-            codes[j] = -code if share < 0.0 else code
-        else:
-            codes[j] = code if share > 0.0 else 0.0
+        size[j] = min(abs(codes[j]), 1.0) * top
+        step[j] = first
+        inverse[j] = one_over
+    i = 1
+    while i + 1 < missing.shape[1]:
+        most, wide, one_over = missing[0, i - 1], missing[1, i], missing[2, i]
+        next_most, next_wide, next_over = missing[0, i], missing[1, i + 1], missing[2, i + 1]
+        for j in range(len(codes)):
+            above, far = most < size[j], next_most < size[j]
+            near = wide if above else step[j]
+            step[j] = next_wide if far else near
+            over = one_over if above else inverse[j]
+            inverse[j] = next_over if far else over
+        i += 2
+    if i < missing.shape[1]:
+        most, wide, one_over = missing[0, i - 1], missing[1, i], missing[2, i]
+        for j in range(len(codes)):
+            above = most < size[j]
+            step[j] = wide if above else step[j]
+            inverse[j] = one_over if above else inverse[j]
+    for j in range(len(codes)):
+        code = min(np.rint(size[j] * inverse[j]) * step[j], top)
+        codes[j] = -code if codes[j] < 0.0 else code

@@ -8,7 +8,7 @@ import numpy as np
 
 from imssa_lab.contract.closed_loop import ClosedLoop
 from imssa_lab.contract.hal import ColumnCalibration, FloatArray
-from imssa_lab.contract.jit import compiled
+from imssa_lab.contract.jit import compiled, inner
 from twin.fast.compiled_digits import room
 from twin.fast.compiled_reads import AT_ONCE, as_digits, as_lasting, as_tables, by_library, read_block
 from twin.fast.compiled_sums import Tables
@@ -24,6 +24,7 @@ class Wiring(NamedTuple):
         kernels: input scale and keep, (2, kernels).
         spreads: what each read of a step adds, (averages,).
         calibration: gain and offset of the columns, (2, cols); (2, 0) without one.
+        scale: A per code of the ranges, (ranges,).
         passes: reads of a step and bank: 2 where word lines take no sign.
     """
 
@@ -34,10 +35,11 @@ class Wiring(NamedTuple):
     kernels: FloatArray
     spreads: FloatArray
     calibration: FloatArray
+    scale: FloatArray
     passes: int
 
 
-def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None) -> Wiring:
+def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None, scale: FloatArray) -> Wiring:
     """A closed loop as compiled loops take it."""
     banks = loop.banks
     sizes = np.concatenate([np.full(len(bank.rows), bank.rows.shape[1]) for bank in banks])
@@ -52,11 +54,12 @@ def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None)
         np.stack(kernels),
         np.array(loop.spreads),  # one type for the compiler: what a loop holds is read-only
         np.zeros((2, 0)) if calibration is None else np.stack([calibration.gain, calibration.offset]),
+        scale,
         passes,
     )
 
 
-@compiled
+@inner
 def drive(wired: Wiring, low: int, high: int, state: FloatArray, voltages: FloatArray) -> None:
     """Word-line voltages of the reads of one step of a bank, (passes, averages * n, rows), written.
 
@@ -64,7 +67,10 @@ def drive(wired: Wiring, low: int, high: int, state: FloatArray, voltages: Float
         low, high: entries of the bank. state: [u, x] of all, (n, entries).
     """
     n = len(state)
-    voltages[:] = 0.0
+    for number in range(voltages.shape[0]):
+        for k in range(voltages.shape[1]):
+            for row in range(voltages.shape[2]):
+                voltages[number, k, row] = 0.0
     for number in range(len(wired.spreads)):
         for k in range(n):
             m = number * n + k
@@ -79,50 +85,67 @@ def drive(wired: Wiring, low: int, high: int, state: FloatArray, voltages: Float
                     voltages[1, m, row] = -volt
 
 
-@compiled
-def currents(wired: Wiring, scale: FloatArray, values: Any, ranges: Any, at: int, column: int) -> float:
-    """Current of a bit line, A, that the reads of one step say, (passes, averages * n, cols), for vector `at`."""
-    total = 0.0
+@inner
+def currents(wired: Wiring, values: Any, ranges: Any, at: int, total: FloatArray, one: FloatArray) -> None:
+    """Add currents of all bit lines, A, that a read of one step says for vector `at`, to `total` (cols,).
+
+    Args:
+        values, ranges: (passes, averages * n, cols). one: room, (2, cols).
+    """
     for number in range(wired.passes):
-        current = float(values[number, at, column])
+        said, amperes = values[number, at], one[number]
         if ranges.shape[2]:
-            current *= scale[ranges[number, at, column]]
+            chosen = ranges[number, at]
+            for j in range(len(total)):
+                amperes[j] = said[j] * wired.scale[chosen[j]]
+        else:
+            for j in range(len(total)):
+                amperes[j] = said[j]
         if wired.calibration.shape[1]:
-            current = wired.calibration[0, column] * current + wired.calibration[1, column]
-        total = current if number == 0 else total - current
-    return total
+            gain, offset = wired.calibration[0], wired.calibration[1]
+            for j in range(len(total)):
+                amperes[j] = gain[j] * amperes[j] + offset[j]
+    positive, negative = one[0], one[1]
+    if wired.passes == 2:
+        for j in range(len(total)):
+            total[j] += positive[j] - negative[j]
+    else:
+        for j in range(len(total)):
+            total[j] += positive[j]
 
 
-@compiled
+@inner
 def advance(
     wired: Wiring,
     first: int,
     last: int,
-    scale: FloatArray,
     values: Any,
     ranges: Any,
     state: FloatArray,
     outputs: FloatArray,
+    room_for: FloatArray,
 ) -> None:
     """Next states and outputs of the kernels `first` to `last` from the reads of one step, see `currents`.
 
     Args:
-        scale: A per code of the ranges. state: (n, entries), written where x stands; outputs: (n, kernels), written.
+        state: (n, entries), written where x stands; outputs: (n, kernels), written. room_for: (3, cols).
     """
-    n, averages = len(state), len(wired.spreads)
-    pair = np.empty(2)
+    n, averages, total = len(state), len(wired.spreads), room_for[2]
+    begins, plus, numbers, keep = wired.begins, wired.lines[1], wired.numbers[1], wired.kernels[1]
     for k in range(n):
+        for j in range(len(total)):
+            total[j] = 0.0
+        for number in range(averages):
+            currents(wired, values, ranges, number * n + k, total, room_for)
+        if averages > 1:
+            for j in range(len(total)):
+                total[j] = total[j] / averages
         for q in range(first, last):
-            for e in range(wired.begins[q], wired.begins[q + 1]):
-                for side in range(2):
-                    total = 0.0
-                    for number in range(averages):
-                        current = currents(wired, scale, values, ranges, number * n + k, wired.lines[1, e] + side)
-                        total = current if number == 0 else total + current
-                    pair[side] = total / averages
-                out = (pair[0] - pair[1]) * wired.numbers[1, e]
-                if e + 1 < wired.begins[q + 1]:
-                    state[k, e + 1] = min(max(wired.kernels[1, q] * state[k, e + 1] + out, -1.0), 1.0)
+            end = begins[q + 1]
+            for e in range(begins[q], end):
+                out = (total[plus[e]] - total[plus[e] + 1]) * numbers[e]
+                if e + 1 < end:
+                    state[k, e + 1] = min(max(keep[q] * state[k, e + 1] + out, -1.0), 1.0)
                 else:
                     outputs[k, q] = out
 
@@ -148,15 +171,16 @@ def run(
         gathered: tables of all entries' rows, where many vectors go through the library's matrix product.
         written: outputs (steps, n, kernels), and voltages, values and ranges (reads, averages * n, ...).
     """
-    banks, begins, lines, numbers, kernels, spreads, calibration, passes = wired
-    named = Wiring(banks, begins, lines, numbers, kernels, spreads, calibration, passes)
+    banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes = wired
+    named = Wiring(banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes)
     outputs, voltages, values, ranges = written
-    pulse_weights, sag, moment = parts
+    pulse_weights, sag, moment, memory = parts
     made, slow, digit = as_tables(tables), as_lasting(lasting), as_digits(digits)
     rows_of = as_tables(gathered)
-    vectors, cols, scale = voltages.shape[1], drawn.shape[1], digit.ranges[2]
+    vectors, cols = voltages.shape[1], drawn.shape[1]
     library = by_library(made, slow, vectors)
-    sums = room(AT_ONCE if library else made.pulses, cols, made.slices.shape[1])
+    sums = room(memory, AT_ONCE if library else made.pulses, voltages.shape[2], cols, made.slices.shape[1])
+    currents_of = memory[: 3 * cols].reshape((3, cols))  # free between two products
     nothing, products, first = np.empty((0, cols)), vectors * made.pulses, 0
     for at in range(len(inputs)):
         for b in range(len(banks) - 1):
@@ -184,7 +208,7 @@ def run(
                     values[read],
                     ranges[read],
                 )
-            advance(named, banks[b], banks[b + 1], scale, values[mine], ranges[mine], state, outputs[at])
+            advance(named, banks[b], banks[b + 1], values[mine], ranges[mine], state, outputs[at], currents_of)
             first += passes
 
 

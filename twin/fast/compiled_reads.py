@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled
-from twin.fast.compiled_digits import Digits, Sums, arrive, digitise, room
+from imssa_lab.contract.jit import compiled, inlined, inner
+from twin.fast.compiled_digits import GROUP, Digits, Sums, arrive, digitise, room
 from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, Lasting, Tables, sum_block, sum_vector
 
 AT_ONCE = 128
 
 
-@compiled
+@inner
 def same(one: FloatArray, other: FloatArray) -> bool:
     """Whether two matrices of one shape are equal; NaN is equal to nothing."""
     for i in range(one.shape[0]):
@@ -26,22 +26,14 @@ def same(one: FloatArray, other: FloatArray) -> bool:
     return True
 
 
-@compiled
-def draw(noise: Any, drawn: FloatArray) -> None:
-    """Standard normal numbers, written to `drawn` (n, cols), as the generator itself would give them."""
-    for k in range(drawn.shape[0]):
-        for j in range(drawn.shape[1]):
-            drawn[k, j] = noise.standard_normal()
-
-
-@compiled
+@inlined
 def by_library(tables: Tables, lasting: Lasting, vectors: int) -> bool:
     """Whether so many vectors go through the library's matrix product."""
     one_product = tables.coding == ANALOG or tables.coding == CONTINUOUS
     return one_product and vectors > BY_HAND and len(lasting.level) == 0
 
 
-@compiled
+@inner
 def read_block(
     volts: FloatArray,
     lines: Any,
@@ -71,7 +63,7 @@ def read_block(
     """
     pulses, last, k = tables.pulses, first + len(drawn), first
     library, lasts = by_library(tables, lasting, len(volts)), len(lasting.level) > 0
-    clock, lost, upcoming = moment[0], moment[1], int(moment[2])
+    clock, lost, upcoming, cols = moment[0], moment[1], int(moment[2]), drawn.shape[1]
     while k < last:
         vector = k // pulses
         if library:
@@ -81,36 +73,57 @@ def read_block(
             low = k - vector * pulses
             n = min(pulses - low, last - k)
             upcoming = sum_vector(volts[vector], lines, low, low + n, tables, lasting, upcoming, clock, sag[2], sums)
-        for q in range(n):
-            if len(added):
-                sums.amperes[:] = added[k - first]
-            else:
-                sums.amperes[:] = 0.0
-            arrive(sums, q, tables.unit, lasts, tables.thermal, drawn[k - first], 1.0 - lost, digits.columns)
-            lost = (lost + sag[0] * (1.0 - lost)) * sag[1]
-            clock += sag[2]
+        for q in range(0, n, GROUP):
+            group = min(GROUP, n - q)
+            for g in range(group):
+                amperes = sums.amperes[g * cols : (g + 1) * cols]
+                for j in range(cols):
+                    amperes[j] = added[k - first + g, j] if len(added) else 0.0
+                arrive(
+                    sums,
+                    q + g,
+                    amperes,
+                    tables.unit,
+                    lasts,
+                    tables.thermal,
+                    drawn[k - first + g],
+                    1.0 - lost,
+                    digits.columns,
+                )
+                lost = (lost + sag[0] * (1.0 - lost)) * sag[1]
+                clock += sag[2]
             if digits.ranges.shape[1]:
-                digitise(sums, digits)
-            give(sums, digits, k, pulse_weights, values, ranges)
-            k += 1
+                digitise(sums, digits, group * cols)
+            for g in range(group):
+                give(sums, digits, slice(g * cols, (g + 1) * cols), k + g, pulse_weights, values, ranges)
+            k += group
     moment[0], moment[1], moment[2] = clock, lost, float(upcoming)
 
 
-@compiled
-def give(sums: Sums, digits: Digits, product: int, pulse_weights: FloatArray, values: Any, ranges: Any) -> None:
-    """Write what one product says: codes, or its part of the weighted sum of a vector's pulses, A."""
+@inlined
+def give(
+    sums: Sums, digits: Digits, where: Any, product: int, pulse_weights: FloatArray, values: Any, ranges: Any
+) -> None:
+    """Write what one product says, from this slice of `sums`: codes, or its part of a vector's weighted sum, A."""
+    codes, marks, amperes = sums.codes[where], sums.marks[where], sums.amperes[where]
     if ranges.shape[1]:
-        for j in range(len(sums.codes)):
-            values[product, j] = sums.codes[j]
-            ranges[product, j] = sums.chosen[j]
+        chosen, range_of = values[product], ranges[product]
+        for j in range(len(codes)):
+            chosen[j] = codes[j]
+            range_of[j] = marks[j]
         return
-    vector, pulse = product // len(pulse_weights), product % len(pulse_weights)
-    for j in range(len(sums.amperes)):
-        ampere = sums.amperes[j]
-        if digits.ranges.shape[1]:
-            ampere = digits.ranges[2, int(sums.chosen[j])] * sums.codes[j] + 0.0  # codes have no -0
-        ampere *= pulse_weights[pulse]
-        values[vector, j] = ampere if pulse == 0 else values[vector, j] + ampere
+    pulses = len(pulse_weights)
+    vector, pulse = product // pulses, product % pulses
+    weight, total = pulse_weights[pulse], values[vector]
+    if pulse == 0:
+        for j in range(len(total)):
+            total[j] = 0.0
+    if digits.ranges.shape[1]:
+        for j in range(len(codes)):
+            total[j] += marks[j] * codes[j] * weight
+    else:
+        for j in range(len(codes)):
+            total[j] += amperes[j] * weight
 
 
 @compiled
@@ -133,14 +146,14 @@ def read(
 
     Args:
         conductance, known: of the cells, and of the cells that tables were made for, S, (rows, cols).
-        parts: pulse_weights, sag, moment. The rest as there.
+        parts: pulse_weights, sag, moment, and memory to work in. The rest as there.
     """
     if not same(conductance, known):
         return False
-    pulse_weights, sag, moment = parts
+    pulse_weights, sag, moment, memory = parts
     made = as_tables(tables)
     n = AT_ONCE if by_library(made, as_lasting(lasting), len(volts)) else made.pulses
-    sums = room(n, drawn.shape[1], made.slices.shape[1])
+    sums = room(memory, n, volts.shape[1], drawn.shape[1], made.slices.shape[1])
     read_block(
         volts,
         lines,
@@ -192,6 +205,7 @@ def read_cells(
     left: FloatArray,
     voltage: float,
     digits: Any,
+    memory: FloatArray,
     values: Any,
     ranges: Any,
 ) -> None:
@@ -203,9 +217,9 @@ def read_cells(
             `left` may be (0, cols) for none.
     """
     named, (rows, cols) = as_digits(digits), cells.shape
-    sums = room(1, cols, 0)
-    amperes = sums.amperes
+    sums = room(memory, 1, 0, cols, 0)
     for i in range(rows):
+        amperes = sums.amperes[:cols]
         for j in range(cols):
             amperes[j] = drawn[i, j] * np.sqrt(variance[i, j])
         if len(slow):
@@ -219,18 +233,18 @@ def read_cells(
         for j in range(cols):
             amperes[j] *= voltage
         if named.ranges.shape[1]:
-            digitise(sums, named)
+            digitise(sums, named, cols)
         give_cells(sums, named, i, values, ranges)
 
 
-@compiled
+@inlined
 def give_cells(sums: Sums, digits: Digits, row: int, values: Any, ranges: Any) -> None:
     """Write the codes, or currents in A, of one word line's cells."""
-    for j in range(len(sums.codes)):
+    for j in range(values.shape[1]):
         if ranges.shape[1]:
             values[row, j] = sums.codes[j]
-            ranges[row, j] = sums.chosen[j]
+            ranges[row, j] = sums.marks[j]
         elif digits.ranges.shape[1]:
-            values[row, j] = digits.ranges[2, int(sums.chosen[j])] * sums.codes[j] + 0.0
+            values[row, j] = sums.marks[j] * sums.codes[j] + 0.0
         else:
             values[row, j] = sums.amperes[j]

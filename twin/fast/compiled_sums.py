@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled
+from imssa_lab.contract.jit import compiled, exact_sums, inlined
 from twin.fast.compiled_digits import Sums
 from twin.fast.exact_products import MAGNITUDE_GRID, SIEMENS_GRID, SQUARE_GRID, VOLT_GRID
 
@@ -60,8 +60,8 @@ class Lasting(NamedTuple):
     value: FloatArray
 
 
-@compiled
-def weights(tables: Tables, row: int, volt: float) -> tuple[float, float, float, float]:
+@inlined
+def weigh(tables: Tables, row: int, volt: float) -> tuple[float, float, float, float]:
     """Of a word line at a voltage (V) in one product: for slices, slow conductances, variances and shot noise."""
     if tables.coding == ANALOG:
         number = np.rint(volt / tables.step)
@@ -76,7 +76,7 @@ def weights(tables: Tables, row: int, volt: float) -> tuple[float, float, float,
     return number, (seen + shift) - shift, (seen * seen + fine) - fine, (abs(seen) + finest) - finest
 
 
-@compiled
+@inlined
 def is_on(coding: int, number: int, pulse: int) -> bool:
     """Whether a word line with this number is driven in this pulse of a vector."""
     if coding == SERIAL:
@@ -84,7 +84,7 @@ def is_on(coding: int, number: int, pulse: int) -> bool:
     return coding != UNARY or number > pulse
 
 
-@compiled
+@inlined
 def refresh(lasting: Lasting, at: int) -> tuple[int, float]:
     """Let one planned refresh happen: which cell, and by how much its conductance changes, S."""
     which = lasting.which[at]
@@ -97,24 +97,37 @@ def refresh(lasting: Lasting, at: int) -> tuple[int, float]:
     return cell, change
 
 
-@compiled
-def add_rows(sums: FloatArray, at: int, table: FloatArray, rows: Any, numbers: FloatArray, count: int) -> None:
-    """Add `count` rows of a table (n, width), each so many times, to a row of sums; four at once: memory is slow."""
+@exact_sums
+def add_rows(sums: FloatArray, table: FloatArray, rows: Any, weights: FloatArray, count: int) -> None:
+    """Sum of `count` rows of a table (n, width), each times its weight (n,), written to `sums`.
+
+    Eight at once: memory is slow.
+    """
     k, width = 0, table.shape[1]
-    while k + 4 <= count:
-        a, b, c, d = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
-        p, q, r, s = numbers[k], numbers[k + 1], numbers[k + 2], numbers[k + 3]
+    for j in range(width):
+        sums[j] = 0.0
+    while k + 8 <= count:
+        a, b, c, d = table[rows[k]], table[rows[k + 1]], table[rows[k + 2]], table[rows[k + 3]]
+        e, f, g, h = table[rows[k + 4]], table[rows[k + 5]], table[rows[k + 6]], table[rows[k + 7]]
+        p, q, r, s = weights[rows[k]], weights[rows[k + 1]], weights[rows[k + 2]], weights[rows[k + 3]]
+        t, u, v, w = weights[rows[k + 4]], weights[rows[k + 5]], weights[rows[k + 6]], weights[rows[k + 7]]
         for j in range(width):
-            sums[at, j] += (p * table[a, j] + q * table[b, j]) + (r * table[c, j] + s * table[d, j])
-        k += 4
-    while k < count:
-        a, p = rows[k], numbers[k]
+            sums[j] += ((p * a[j] + q * b[j]) + (r * c[j] + s * d[j])) + (
+                (t * e[j] + u * f[j]) + (v * g[j] + w * h[j])
+            )
+        k += 8
+    while k + 2 <= count:
+        a, b, p, q = table[rows[k]], table[rows[k + 1]], weights[rows[k]], weights[rows[k + 1]]
         for j in range(width):
-            sums[at, j] += p * table[a, j]
-        k += 1
+            sums[j] += p * a[j] + q * b[j]
+        k += 2
+    if k < count:
+        a, p = table[rows[k]], weights[rows[k]]
+        for j in range(width):
+            sums[j] += p * a[j]
 
 
-@compiled
+@inlined
 def sum_vector(
     volts: FloatArray,
     lines: Any,
@@ -132,50 +145,43 @@ def sum_vector(
     Args:
         volts: V, (rows,). lines: word lines that may be driven. clock: of the first of these products; period: s.
     """
-    lasts, cols = len(lasting.level) > 0, lasting.slow.shape[1]
-    while lasts and lasting.when[next_refresh] <= clock:
+    lasts, planned, cols = len(lasting.level) > 0, len(lasting.when), lasting.slow.shape[1]
+    while next_refresh < planned and lasting.when[next_refresh] <= clock:
         refresh(lasting, next_refresh)
         next_refresh += 1
-    n, driven = high - low, 0
-    products, slow, variance, shot = sums.products, sums.lasting, sums.variance, sums.shot
-    products[:n], slow[:n], variance[:n], shot[:n] = 0.0, 0.0, 0.0, 0.0
-    rows, counts, numbers = np.empty(len(lines), np.int64), np.empty(len(lines), np.int64), np.empty((4, len(lines)))
+    n, count, pulsed = high - low, 0, tables.coding == SERIAL or tables.coding == UNARY
+    driven, numbers, weights = sums.driven, sums.numbers, sums.weights
     for e in range(len(lines)):
         row = lines[e]
         if volts[row] != 0.0:
-            rows[driven] = row
-            if tables.coding == SERIAL or tables.coding == UNARY:
-                counts[driven] = int(np.rint(abs(volts[row]) / tables.step))
-            numbers[0, driven], numbers[1, driven], numbers[2, driven], numbers[3, driven] = weights(
-                tables, row, volts[row]
-            )
-            driven += 1
-    here, taken = np.empty(driven, np.int64), np.empty((4, driven))
+            driven[count] = row
+            if pulsed:
+                numbers[row] = int(np.rint(abs(volts[row]) / tables.step))
+            weights[0, row], weights[1, row], weights[2, row], weights[3, row] = weigh(tables, row, volts[row])
+            count += 1
+    on, many = driven, count
     for q in range(n):
-        count = 0
-        for e in range(driven):
-            if is_on(tables.coding, counts[e], low + q):
-                here[count] = rows[e]
-                for kind in range(4):
-                    taken[kind, count] = numbers[kind, e]
-                count += 1
-        add_rows(products, q, tables.slices, here, taken[0], count)
-        add_rows(variance, q, tables.white, here, taken[2], count)
+        if pulsed:
+            on, many = sums.on, 0
+            for e in range(count):
+                on[many] = driven[e]
+                many += is_on(tables.coding, numbers[driven[e]], low + q)
+        add_rows(sums.products[q], tables.slices, on, weights[0], many)
         if lasts:
-            add_rows(slow, q, lasting.slow, here, taken[1], count)
+            add_rows(sums.lasting[q], lasting.slow, on, weights[1], many)
+        add_rows(sums.variance[q], tables.white, on, weights[2], many)
         if len(tables.shot):
-            add_rows(shot, q, tables.shot, here, taken[3], count)
+            add_rows(sums.shot[q], tables.shot, on, weights[3], many)
     for q in range(1, n):
         clock += period
-        while lasts and lasting.when[next_refresh] <= clock:
+        while next_refresh < planned and lasting.when[next_refresh] <= clock:
             cell, change = refresh(lasting, next_refresh)
             next_refresh += 1
             row, col = cell // cols, cell % cols
             if volts[row] != 0.0:
-                count, volt = int(np.rint(abs(volts[row]) / tables.step)), weights(tables, row, volts[row])[1]
                 for later in range(q, n):
-                    if is_on(tables.coding, count, low + later):
-                        slow[later, col] += volt * change
+                    if is_on(tables.coding, numbers[row], low + later):
+                        sums.lasting[later, col] += weights[1, row] * change
     return next_refresh
 
 
@@ -185,13 +191,23 @@ def sum_block(volts: FloatArray, lines: Any, tables: Tables, sums: Sums) -> None
 
     The tables hold the rows of `lines` alone.
     """
-    n = len(volts)
-    numbers, squares, sizes = np.empty((n, len(lines))), np.empty((n, len(lines))), np.empty((n, len(lines)))
+    n, size = len(volts), len(volts) * len(lines)
+    numbers = sums.block[0, :size].reshape((n, len(lines)))
+    squares = sums.block[1, :size].reshape((n, len(lines)))
+    fine = _SHIFT * SQUARE_GRID
     for k in range(n):
         for e in range(len(lines)):
-            numbers[k, e], _, squares[k, e], sizes[k, e] = weights(tables, e, volts[k, lines[e]])
+            volt = volts[k, lines[e]]
+            number = np.rint(volt / tables.step)
+            seen = (volt if tables.coding == CONTINUOUS else number * tables.step) * tables.shares[e]
+            numbers[k, e] = number
+            squares[k, e] = (seen * seen + fine) - fine
     if tables.slices.shape[1]:
         np.dot(numbers, tables.slices, sums.products[:n])
     np.dot(squares, tables.white, sums.variance[:n])
     if len(tables.shot):
+        sizes = sums.block[2, :size].reshape((n, len(lines)))
+        for k in range(n):
+            for e in range(len(lines)):
+                sizes[k, e] = weigh(tables, e, volts[k, lines[e]])[3]
         np.dot(sizes, tables.shot, sums.shot[:n])

@@ -1,7 +1,7 @@
 """Which profiles a fast way of reading covers: those of which it claims every field and every law, and no other.
 
-A section, a field or a class that is not claimed sends reads the numpy way, so a new law is slow at first but never
-left out.
+A section, a field or a class that is not claimed is refused: reads go the numpy way, so a new law is slow at first
+but never left out.
 """
 
 from __future__ import annotations

@@ -16,7 +16,44 @@ from imssa_lab.contract.closed_loop import LoopBank
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import FloatArray
 from twin.digital_twin import DigitalTwin
-from twin.fast.plain_reads import is_plain
+from twin.fast.coverage import NOT_OF_READS, Claims, absent, any_value, fields, not_covered, section
+from twin.fast.exact_products import SteppedProduct
+from twin.noise import ReadNoise
+from twin.periphery.columns import Columns
+from twin.periphery.converter import Adc
+from twin.periphery.inputs import Inputs
+from twin.profile import TwinProfile
+from twin.wires.wire_resistance import Wires
+
+CLAIMS: Claims = {
+    TwinProfile: {
+        **dict.fromkeys(NOT_OF_READS, any_value),
+        "read_voltage": any_value,
+        **dict.fromkeys(("read_noise", "inputs", "columns"), section),
+        "adc": lambda adc: adc is not None,
+        "wires": lambda wires: wires is None or type(wires) is Wires,
+        **dict.fromkeys(("nonlinearity", "read_rate", "relaxation"), absent),
+    },
+    ReadNoise: {
+        **fields("reference sd_median sd_spread exponent noisiest"),
+        **dict.fromkeys(("flicker", "telegraph", "electronic"), absent),
+    },
+    Inputs: {"coding": lambda coding: coding == "analog", **fields("bits full_scale signed")},
+    Adc: {
+        **fields("bits full_scales signed headroom converters"),
+        **dict.fromkeys(("missing", "inl", "gain_spread", "offset_spread"), absent),
+    },
+    Columns: fields("gain gain_spread offset_spread"),
+    Wires: fields("r_word r_bit r_in r_out r_access selector"),
+}
+"""What is computed here, field by field."""
+
+
+def is_plain(profile: TwinProfile) -> bool:
+    """Whether the physics of this kind of chip is plain: analog inputs in steps, white noise, perfect converters."""
+    return not_covered(profile, CLAIMS) is None and SteppedProduct.suits(
+        profile.limits.read_voltage, profile.inputs.step
+    )
 
 
 class TwinsTogether:
@@ -27,7 +64,7 @@ class TwinsTogether:
         rng: where noise is drawn; its device computes.
 
     Raises:
-        ConfigError: they differ, or their physics is not plain (see `twin.fast.plain_reads`).
+        ConfigError: they differ, or their physics is not plain (see `is_plain`).
     """
 
     def __init__(self, twins: Sequence[DigitalTwin], rng: torch.Generator) -> None:

@@ -32,7 +32,7 @@ class BoardTwin(BenchTwin):
         super().__init__(profile, (SIDE, SIDE), seed, journal)
         self.front = FrontEnd(self._converters)
         # the short ways of a twin end in its own converters, not in what the board has made of them
-        self._converters, self._plain, self._compiled = self.front, None, None
+        self._converters, self._compiled = self.front, None
         self._nominal = self.profile
         self.at_rest = True
 

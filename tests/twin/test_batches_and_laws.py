@@ -1,4 +1,4 @@
-"""The compiled way of a product gives the bits of the plain one, whatever the batch size."""
+"""Compiled reads have the bits of numpy for any batch and any law, and say so where they do not know one."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,10 @@ import pytest
 from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray, Pulses
 from twin import DigitalTwin, TwinProfile
+from twin.cells import Nonlinearity
+from twin.fast.chip_reads import CLAIMS
 from twin.fast.coverage import not_covered
-from twin.fast.plain_reads import CLAIMS, is_plain
-from twin.noise import CellNoise, Flicker, ReadNoise, Telegraph
+from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph
 from twin.periphery.columns import Columns
 from twin.wires.wire_resistance import Wires
 
@@ -17,7 +18,7 @@ VOLTAGES = np.random.default_rng(0).uniform(-0.2, 0.2, (300, 64))
 
 
 def pair(profile: TwinProfile, monkeypatch: pytest.MonkeyPatch, seed: int = 3) -> tuple[DigitalTwin, DigitalTwin]:
-    """One chip twice: read the short way, and the long way."""
+    """One chip twice: read by compiled loops, and by numpy."""
     short = DigitalTwin(profile, seed=seed)
     with monkeypatch.context() as without:
         without.setattr(jit, "AVAILABLE", False)
@@ -127,13 +128,6 @@ def test_noise_that_lasts_has_the_same_bits_compiled(period: float, monkeypatch:
     assert not np.array_equal(fast.read_conductances(), fast.read_conductances())
 
 
-def test_physics_that_is_not_plain_goes_the_long_way() -> None:
-    assert is_plain(plain())
-    measured = TwinProfile.load("supert-a0")
-    for section in ("read_noise", "inputs", "adc", "read_rate"):
-        assert not is_plain(plain(**{section: getattr(measured, section)}))
-
-
 class Humming(ReadNoise):
     """White noise and a hum of the mains, which no fast way of reading knows."""
 
@@ -164,15 +158,19 @@ def test_a_law_that_the_fast_way_does_not_know_is_seen_by_reads(monkeypatch: pyt
     assert not_covered(humming, CLAIMS) == "profile.read_noise"
     dimmed = quiet.model_copy(update={"columns": Dimmed(**quiet.columns.model_dump())})
     assert not_covered(dimmed, CLAIMS) == "profile.columns"
-    assert DigitalTwin(dimmed)._plain is None
+    assert DigitalTwin(dimmed)._compiled is None
 
 
 def test_a_field_that_comes_later_is_not_covered_until_it_is_claimed() -> None:
+    board = TwinProfile.load("supert-a0")
+    noise = board.read_noise.model_copy(update={"electronic": Electronic(temperature=300.0, bandwidth=1e3)})
+    sections = {"wires": Wires(r_word=1.0, r_bit=1.0), "nonlinearity": Nonlinearity(cubic=0.5, reference=50e-6)}
+    everything = board.model_copy(update={"read_noise": noise, **sections})
     for kind, claims in CLAIMS.items():
         assert set(claims) == set(kind.model_fields)
         for name in claims:
             fewer = {**CLAIMS, kind: {other: claim for other, claim in claims.items() if other != name}}
-            missed = not_covered(plain(wires=Wires(r_word=1.0, r_bit=1.0)), fewer)
+            missed = not_covered(everything, fewer)
             assert missed is not None
             assert missed.endswith(f".{name}")
-    assert not_covered(plain(), CLAIMS) is None
+    assert not_covered(everything, CLAIMS) is None
