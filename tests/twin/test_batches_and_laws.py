@@ -174,3 +174,20 @@ def test_a_field_that_comes_later_is_not_covered_until_it_is_claimed() -> None:
             assert missed is not None
             assert missed.endswith(f".{name}")
     assert not_covered(everything, CLAIMS) is None
+
+
+def test_following_the_cells_that_moved_is_following_all() -> None:
+    """A few cells and then many, beside a chip that has only ever seen the last conductances."""
+    profile = TwinProfile.load("supert-a0")
+    rng = np.random.default_rng(4)
+    step_by_step, at_once = (DigitalTwin(profile, (16, 16), seed=5) for _ in range(2))
+    cells = rng.uniform(2e-6, 150e-6, (16, 16))
+    for moved in (0.05, 0.1, 0.6, 0.02):
+        cells = np.where(rng.random(cells.shape) < moved, rng.uniform(2e-6, 150e-6, cells.shape), cells)
+        step_by_step.noise.follow(cells)
+    at_once.noise.follow(cells)
+    one, other = step_by_step.noise, at_once.noise
+    assert np.array_equal(one.white_variance(cells), other.white_variance(cells))
+    assert np.array_equal(one.amplitude, other.amplitude)
+    assert np.array_equal(one.slow, other.slow)
+    assert one.slow.any()
