@@ -27,16 +27,16 @@ def test_products_of_an_ideal_array_are_those_of_software() -> None:
 
 
 def test_the_measured_board_is_programmed_around_its_faults() -> None:
-    """Seed 2 has a word line on which no cell reaches its target."""
+    """Seed 6 has four dead word lines."""
     weights = RNG.normal(size=(10, 20))
-    with DigitalTwin("supert-a0", (64, 64), seed=2) as array:
+    with DigitalTwin("supert-a0", (64, 64), seed=6) as array:
         matrix = put_matrix(weights, array)
         check = matrix.check()
         assert array.calibration is not None
         assert rms(check.calibrated) < 0.1
         assert rms(check.raw) > 0.15  # null control: the columns were not right without it
         assert rms(check.unprogrammed) == pytest.approx(1)
-    first = put_matrix(weights, DigitalTwin("supert-a0", (64, 64), seed=2), rounds=1)
+    first = put_matrix(weights, DigitalTwin("supert-a0", (64, 64), seed=6), rounds=1)
     assert rms(first.check().calibrated) > 0.2  # null control: where the first programming found its faults
 
 
