@@ -69,6 +69,9 @@ def random_operations(
         started = time.monotonic()
         try:
             if array is None or is_closed(array):
+                if array is not None:
+                    with suppress(ImssaError):
+                        array.close()  # an instrument whose link is still open takes no second client
                 array = None
                 array = connect()
                 outcome.opened += 1

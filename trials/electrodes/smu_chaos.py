@@ -15,7 +15,7 @@ from imssa_lab.virtual.electrode_journal import Entry
 from imssa_lab.virtual.wire_faults import KINDS, Faults
 from trials.electrodes.smu_bench import KINDS as BENCHES
 from trials.electrodes.smu_bench import SHAPE, SmuBench
-from trials.link_chaos import Outcome, alike, random_operations
+from trials.link_chaos import Outcome, random_operations
 
 SOCKET_FAULTS = tuple(sorted(set(KINDS) - {"identity"}))
 """Those that the sockets of meters can have; that somebody else answers is in the tests of opening."""
@@ -121,7 +121,9 @@ def _read(seen: list[Entry], cells: np.ndarray, asked: FloatArray) -> bool:
             vectors[:, row] = asked[:, row]
             wanted.append(np.vstack([vectors, np.zeros(SHAPE[0])]))
     return len(driven) == len(wanted) and all(
-        entry.what == "mvm" and alike(np.round(entry.voltage, 6), np.round(vectors, 6))
+        entry.what == "mvm"
+        and entry.voltage.shape == vectors.shape
+        and np.allclose(entry.voltage, vectors, atol=1e-8)
         for entry, vectors in zip(driven, wanted, strict=True)
     )
 
