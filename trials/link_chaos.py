@@ -132,6 +132,6 @@ def _saw(bench: BenchTwin, what: str, voltage: FloatArray) -> bool:
     return bool(driven) and driven[-1].what == what and alike(driven[-1].voltage, voltage)
 
 
-def alike(one: FloatArray, other: FloatArray) -> bool:
-    """Whether these are the same, NaN where the other is, within a billionth."""
-    return one.shape == other.shape and np.allclose(one, other, rtol=0.0, atol=1e-9, equal_nan=True)
+def alike(one: FloatArray, other: FloatArray, within: float = 1e-9) -> bool:
+    """Whether these are the same `within` a rounding, NaN where the other is."""
+    return one.shape == other.shape and np.allclose(one, other, rtol=0.0, atol=within, equal_nan=True)
