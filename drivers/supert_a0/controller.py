@@ -27,7 +27,6 @@ _MARGIN = 1.5
 _TRIES = 2
 _BARRIER = wire.Barrier()
 _KEPT = 100
-"""Operations that one setup serves: nothing shows a reference that a damaged command has moved, so none lasts."""
 _TRIAL = 10_000  # us
 
 
@@ -51,19 +50,21 @@ class Board:
 
     Args:
         stream: a serial port; taken over.
+        kept: operations that one setup serves: nothing shows a reference that a damaged command has moved, so none
+            lasts.
 
     Raises:
         LinkError: nobody answers, or not a superT A0 with the firmware of 8 December 2019 (WrongInstrument).
     """
 
-    def __init__(self, stream: Stream, timeout: float = _SLACK) -> None:
+    def __init__(self, stream: Stream, timeout: float = _SLACK, kept: int = _KEPT) -> None:
         self.link = Link(stream, shake_hands, timeout)
         self._users = 0
         self._took = 0.0
         self._timing_tried, self._replayed = False, isinstance(stream, ReplayingStream)  # a record has no time
         self._lock, self._busy_until = threading.RLock(), math.inf
         self._ready_for: object = None
-        self._served = 0
+        self._served, self._kept = 0, kept
         self._pins = PinCheck()
         self._powered = False
         self._resynchronised = self.link.resynchronised
@@ -132,7 +133,7 @@ class Board:
                 self._pins.forget()  # a board that was off, or was sent something damaged, has them anywhere
                 self._several(talk, sequences.power_up())
             self._powered = False
-            if setup.state is None or setup.state != self._ready_for or self._served >= _KEPT:
+            if setup.state is None or setup.state != self._ready_for or self._served >= self._kept:
                 self._several(talk, setup.commands())
                 self._served = 0
             for packet in setup.packets:
