@@ -21,7 +21,6 @@ from imssa_lab import (
     open_run,
     programming_table,
     record,
-    significant_differences,
     write_profile,
 )
 
@@ -48,6 +47,6 @@ base = TwinProfile.load(choices.base)
 profile = fitted_profile(base, outcome.sections, choices.out.name, f"programming fitted to {log.name}")
 write_profile(choices.out / "profile.toml", profile, f"programming: fitted to {log.name}")
 with open_run(log) as run:
-    apart = significant_differences(compare_twin(run, profile, (0, 1)))
+    apart = compare_twin(run, profile, (0, 1)).apart
 print(f"twin and chip differ in: {', '.join(one.name for one in apart) or 'nothing'}")
 print(f"use it as twin:{choices.out / 'profile.toml'}")

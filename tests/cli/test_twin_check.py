@@ -11,7 +11,7 @@ from imssa_lab.contract.errors import ConfigError, LogError
 from imssa_lab.log import open_run, record
 from tests.cli.one_value import one_value
 from twin import DigitalTwin, TwinProfile
-from twin.fitting.comparison import compare_twin, significant_differences
+from twin.fitting.comparison import compare_twin
 
 app = typer.Typer()
 app.command()(twin_check)
@@ -43,11 +43,11 @@ def test_a_twin_of_the_same_kind_agrees_and_a_noisier_one_is_told_by_name(sessio
         told = []
         same = compare_twin(run, profile(), (0, 1, 2), lambda done, total: told.append((done, total)))
         noisy = compare_twin(run, profile(sd_median=1.4e-6), (0, 1, 2))
-    assert {one.name for one in same} >= {"programming error", "read sd per cell", "gain of bit lines"}
-    assert significant_differences(same) == []
+    assert {one.name for one in same.statistics} >= {"programming error", "read sd per cell", "gain of bit lines"}
+    assert same.apart == []
     assert told == [(done, 4) for done in range(5)]
-    assert "read sd per cell" in {one.name for one in significant_differences(noisy)}
-    assert "gain of bit lines" not in {one.name for one in significant_differences(noisy)}
+    assert "read sd per cell" in {one.name for one in noisy.apart}
+    assert "gain of bit lines" not in {one.name for one in noisy.apart}
 
 
 def test_the_same_cells_and_bit_lines_asked_again_and_again_count_once(tmp_path):
@@ -60,9 +60,9 @@ def test_the_same_cells_and_bit_lines_asked_again_and_again_count_once(tmp_path)
     with open_run(tmp_path / "run.h5") as run:
         same = compare_twin(run, profile(), (0, 1, 2))
         noisy = compare_twin(run, profile(sd_median=1.4e-6), (0, 1, 2))
-    assert significant_differences(same) == []
-    assert max(one.samples for one in same) <= 24 * 24
-    assert "read sd per cell" in {one.name for one in significant_differences(noisy)}
+    assert same.apart == []
+    assert max(one.samples for one in same.statistics) <= 24 * 24
+    assert "read sd per cell" in {one.name for one in noisy.apart}
 
 
 def test_the_command_says_what_differs_and_exits_with_3(session):

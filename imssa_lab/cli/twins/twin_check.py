@@ -16,6 +16,8 @@ from imssa_lab.contract.errors import ConfigError, LimitError
 if TYPE_CHECKING:
     from twin.fitting.comparison import Statistic
 
+DIFFER, NOT_DECIDABLE = 3, 4
+
 _MICRO = {"S": "uS", "A": "uA"}
 
 
@@ -33,18 +35,18 @@ def twin_check(
 ) -> None:
     """Run the requests of a recorded session on a twin and say where the two differ more than chance.
 
-    Exit code 3 where they differ.
+    Exit code 3 where they differ, 4 where nothing differs but too little could be compared to say that they agree.
 
     Example: imssa twin-check run.h5 my-chip/profile.toml
     """
     from imssa_lab.log import open_run
-    from twin.fitting.comparison import compare_twin, significant_differences
+    from twin.fitting.comparison import compare_twin
     from twin.profile import TwinProfile
 
     wanted = TwinProfile.load(profile)
     with open_run(log) as run, stages() as bars:
         try:
-            statistics = compare_twin(
+            found = compare_twin(
                 run,
                 wanted,
                 tuple(range(seed, seed + chips)),
@@ -54,22 +56,32 @@ def twin_check(
             raise ConfigError(
                 f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"
             ) from error
-    apart = significant_differences(statistics)
-    _print(statistics, apart, f"{log} against {wanted.name}")
+    _print(found.statistics, found.apart, f"{log} against {wanted.name}")
+    for text in found.not_compared:
+        console().print(f"not compared: {text}", markup=False)
     answer(
         {
             "profile": wanted.name,
-            "agree": not apart,
-            "statistics": [asdict(one) | {"differs": one in apart} for one in statistics],
+            "verdict": found.verdict,
+            "agree": found.verdict == "agree",
+            "statistics": [asdict(one) | {"differs": one in found.apart} for one in found.statistics],
+            "not_compared": found.not_compared,
         }
     )
-    if apart:
+    compared = len(found.statistics)
+    if found.verdict == "differ":
         console().print(
-            f"{len(apart)} of {len(statistics)} statistics differ more than chance (1 %, Holm's correction): "
-            f"{', '.join(one.name for one in apart)}; fit them again with `imssa fit {log}`"
+            f"{len(found.apart)} of {compared} statistics differ more than chance (1 %, Holm's correction): "
+            f"{', '.join(one.name for one in found.apart)}; fit them again with `imssa fit {log}`"
         )
-        raise typer.Exit(3)
-    console().print(f"twin and chip agree in all {len(statistics)} statistics within chance")
+        raise typer.Exit(DIFFER)
+    if found.verdict == "not decidable":
+        console().print(
+            f"not decidable: nothing differs in {compared} statistics, but this session holds too little to say that "
+            "twin and chip agree; record a characterisation (imssa characterise)"
+        )
+        raise typer.Exit(NOT_DECIDABLE)
+    console().print(f"twin and chip agree in all {compared} statistics within chance")
 
 
 def _print(statistics: list[Statistic], apart: list[Statistic], title: str) -> None:
@@ -77,7 +89,7 @@ def _print(statistics: list[Statistic], apart: list[Statistic], title: str) -> N
     from rich.text import Text
 
     table = Table(title=title)
-    for name in ("statistic", "chip, median", "twin, median", "values", "KS", "p", "verdict"):
+    for name in ("statistic", "chip", "twin", "values", "distance", "p", "verdict"):
         table.add_column(name)
     for one in statistics:
         factor = 1e6 if one.unit in _MICRO else 1.0

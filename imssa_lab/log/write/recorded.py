@@ -27,7 +27,7 @@ from imssa_lab.contract.hal import (
 )
 from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log.schema import PULSE_KINDS
-from imssa_lab.log.write.programming_events import AIM, Aim, aim_text
+from imssa_lab.log.write.programming_events import AIM, Aim, aim_text, programmer_text
 from imssa_lab.log.write.run_log import RunLog
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Recorded(Wrapper):
         """The report is recorded beside the calls that made it."""
         loop = self._default_programmer() if programmer is None else programmer
         first = self._log.next_seq
-        self._log.event(AIM, aim_text(Aim(self._index, target)))
+        self._log.event(AIM, aim_text(Aim(self._index, target, programmer_text(loop))))
         report = super()._program(loop, target, mask)
         names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
         self._append(

@@ -210,8 +210,8 @@ class LiveView:
             self._events.append({"seq": seq, "kind": kind, "text": event_words(kind, text), "wall_time": walls[seq]})
 
     def _aim(self, text: str) -> None:
-        index, target = read_aim(text)
-        self._target[index] = np.where(np.isfinite(target), target, self._target[index])
+        aim = read_aim(text)
+        self._target[aim.array] = np.where(np.isfinite(aim.target), aim.target, self._target[aim.array])
 
     def _take_measurements(self) -> None:
         """Readings and pulses in the order in which they came, a share of them at a time."""

@@ -9,7 +9,11 @@ import numpy as np
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.log import Run, open_run
+from imssa_lab.log.write.programming_events import AIM, read_aim
+from twin.fitting.fit_outcome import Remark
 from twin.fitting.tables.measured_tables import Table
+
+_OWN = "the chip's own recipe"
 
 
 def is_run(path: Path) -> bool:
@@ -25,22 +29,36 @@ def is_run(path: Path) -> bool:
 def programming_table(path: Path) -> Table:
     """Target and achieved conductance of every cell that a run programmed; the rows number cells.
 
+    Programmings by one programmer only: the chip's own recipe where it was used, else the one used last. Others, such
+    as the pass that merely brings cells to levels from which they relax, leave other errors; a remark counts them.
+
     Raises:
         DataError: the run programmed nothing. LogError: not a run.
     """
-    parts = []
+    by: dict[str, list[FloatArray]] = {}
     with open_run(path) as run:
         size = run.infos[0].rows * run.infos[0].cols
+        aims = [(seq, read_aim(text).programmer) for seq, kind, text in run.numbered_events() if kind == AIM]
         for row in range(run.records("program")):
+            first = int(run.column("program", "first_seq", row))
+            named = next((text for seq, text in aims if seq >= first), None)
+            loop = _OWN if run.column("program", "default", row) else named or "one that the record does not name"
             mask = run.column("program", "mask", row).astype(bool)
             if run.column("program", "first_seq", row) >= run.column("program", "last_seq", row):
                 continue
             cell = int(run.column("program", "array", row)) * size + np.flatnonzero(mask)
             target, achieved = (run.column("program", name, row)[mask] for name in ("target", "achieved"))
-            parts.append(np.stack([cell, target, achieved]))
-    if not parts:
+            parts = by.pop(loop, [])
+            by[loop] = [*parts, np.stack([cell, target, achieved])]
+    if not by:
         raise DataError(f"{path}: the run programmed no cell")
-    return _table(path, ("cell", "target", "conductance"), np.concatenate(parts, axis=1))
+    taken = _OWN if _OWN in by else list(by)[-1]
+    table = _table(path, ("cell", "target", "conductance"), np.concatenate(by[taken], axis=1))
+    for loop, parts in by.items():
+        if loop != taken:
+            what = f"{len(parts)} programmings by another programmer ({loop.partition(' ')[0]}): left out"
+            table.remarks.append(Remark(what))
+    return table
 
 
 def relaxation_table(path: Path) -> Table:

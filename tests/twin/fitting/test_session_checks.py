@@ -1,0 +1,147 @@
+"""What a recorded session says of a twin: everything that it holds, by its own programmers, and no more than that."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport
+from imssa_lab.log import open_run, record
+from imssa_lab.log.write.programming_events import Aim, aim_text, programmer_text, read_aim
+from protocols.characterisation.experiments import Schedule
+from protocols.characterisation.protocol import Characterisation
+from protocols.programmers import Incremental, WriteVerify, recipe_of
+from twin import DigitalTwin, TwinProfile
+from twin.fitting.comparison import Comparison, compare_twin
+from twin.fitting.tables.run_tables import programming_table
+
+BOARD = TwinProfile.load("supert-a0-easy")
+SHAPE = (20, 20)
+
+
+def session(path: Path, use: Callable[[CrossbarArray], object], seed: int = 99) -> Path:
+    with record(path / "run.h5", [DigitalTwin(BOARD, SHAPE, seed)], {}) as (array,):
+        use(array)
+    return path / "run.h5"
+
+
+def against(path: Path, profile: TwinProfile = BOARD) -> Comparison:
+    with open_run(path) as run:
+        return compare_twin(run, profile, (0, 1))
+
+
+@pytest.fixture(scope="module")
+def characterised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stuck map, SET and RESET response of one cell in four, relaxation and noise."""
+    path = tmp_path_factory.mktemp("characterised")
+    schedule = Schedule(sample=4, reads=6, reads_at_once=6, times=(10.0,), averages=2)
+    only = ["stuck", "pulses", "relaxation", "noise"]
+    return session(path, lambda array: Characterisation(array, path / "c", schedule=schedule, only=only).run())
+
+
+def test_everything_that_a_characterisation_holds_is_compared(characterised: Path) -> None:
+    found = against(characterised)
+    assert found.verdict == "agree", found.apart
+    assert {one.aspect for one in found.statistics} == {
+        *("programming", "read noise", "change with time", "pulse response", "stuck cells")
+    }
+    missing = [text.split(":")[0] for text in found.not_compared]
+    assert {"products", "I-V"} <= set(missing)
+    assert not any("by a loop" in text for text in found.not_compared)  # GateStart, as the experiment uses it
+
+
+@pytest.mark.parametrize(
+    ("planted", "statistic"),
+    [
+        (
+            {"set": BOARD.set.model_copy(update={"cycle_spread": 2 * BOARD.set.cycle_spread})},
+            "scatter of strong SETs",
+        ),
+        ({"stuck": BOARD.stuck.model_copy(update={"on_fraction": 0.1})}, "cells that pulses do not move"),
+        (
+            {"read_noise": BOARD.read_noise.model_copy(update={"sd_median": 2 * BOARD.read_noise.sd_median})},
+            "noise from reading to reading",
+        ),
+    ],
+)
+def test_a_twin_with_another_law_is_found_by_name(
+    characterised: Path, planted: dict[str, object], statistic: str
+) -> None:
+    found = against(characterised, BOARD.model_copy(update=planted))
+    assert found.verdict == "differ"
+    assert any(one.name.startswith(statistic) for one in found.apart)
+
+
+def targets() -> FloatArray:
+    return np.random.default_rng(0).uniform(20e-6, 120e-6, SHAPE)
+
+
+def test_a_session_by_another_programmer_is_repeated_by_that_programmer(tmp_path: Path) -> None:
+    def use(array: CrossbarArray) -> None:
+        array.program_conductances(targets(), None, Incremental(recipe=recipe_of(array)))
+        array.read_conductances(averages=5)
+
+    found = against(session(tmp_path, use))
+    assert found.verdict == "agree", found.apart
+    assert "pulses per cell" in {one.name for one in found.statistics}
+    own = {one.name for one in against(session_by_own_recipe(tmp_path / "own")).statistics}
+    assert own >= {"pulses per cell", "programming error"}
+
+
+def session_by_own_recipe(path: Path) -> Path:
+    path.mkdir()
+    return session(path, lambda array: array.program_conductances(targets()))
+
+
+def test_a_loop_that_the_record_does_not_name_is_not_compared(tmp_path: Path) -> None:
+    def once(array: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        return recipe_of(array).model_copy(update={"max_steps": 3})(array, target, mask)
+
+    def use(array: CrossbarArray) -> None:
+        array.program_conductances(targets(), None, once)
+        array.read_conductances(averages=5)
+
+    found = against(session(tmp_path, use))
+    assert "programming error" not in {one.name for one in found.statistics}
+    assert any("by a loop that the record does not name" in text for text in found.not_compared)
+    assert found.verdict == "agree"  # what was read of the cells where that loop left them
+
+
+def test_a_session_that_holds_too_little_decides_nothing(tmp_path: Path) -> None:
+    found = against(session(tmp_path, lambda array: array.program_conductances(targets())))
+    assert found.apart == []
+    assert found.verdict == "not decidable"
+
+
+def test_a_programmer_is_written_with_its_settings_and_one_without_is_not() -> None:
+    recipe = WriteVerify.model_validate(BOARD.recipe.model_dump())
+    loop = Incremental(recipe=recipe)
+    text = programmer_text(loop)
+    assert text is not None
+    aim = read_aim(aim_text(Aim(1, np.full((2, 2), 1e-5), text)))
+    assert aim.array == 1
+    assert aim.programmer == text
+    name, _, settings = text.partition(" ")
+    assert name == "Incremental"
+    assert Incremental.model_validate_json(settings) == loop
+    assert programmer_text(lambda array, target, mask: None) is None
+    assert read_aim(aim_text(Aim(0, np.full((2, 2), 1e-5)))).programmer is None
+
+
+def test_the_levelling_pass_of_the_relaxation_experiment_is_no_programming(
+    characterised: Path, tmp_path: Path
+) -> None:
+    """Forty steps at most, as its levels need not be exact: pooled, it nearly doubled the error of a recipe."""
+    path = tmp_path / "both"
+    path.mkdir()
+    schedule = Schedule(times=(10.0,))
+
+    def use(array: CrossbarArray) -> None:
+        Characterisation(array, path / "c", schedule=schedule, only=["relaxation", "programming"]).run()
+
+    table = programming_table(session(path, use))
+    assert table.size == SHAPE[0] * SHAPE[1]
+    assert any("another programmer" in str(remark) for remark in table.remarks)
+    alone = programming_table(characterised)  # nothing else was programmed: that pass is what there is
+    assert alone.size == SHAPE[0] * SHAPE[1]

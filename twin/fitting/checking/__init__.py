@@ -1,0 +1,1 @@
+"""A recorded session asked of twins, and what can be compared in the answers of both."""
