@@ -16,6 +16,7 @@ from benchmarks.record.crashes import kills, large_repair
 from benchmarks.record.damage import flips, replay
 from benchmarks.record.days import days, demos
 from benchmarks.record.overhead import overhead
+from benchmarks.record.snapshots import snapshots
 from benchmarks.record.watching import watching
 from benchmarks.record.writing import memory, writing
 
@@ -35,6 +36,7 @@ PARTS = {
     "watching": _part(watching, *_COUNTING, "1"),
     "flips": _part(flips, *_COUNTING, "5, 7"),
     "bit-flips": _part(bit_flips, *_COUNTING, "11, 7"),
+    "snapshots": _part(snapshots, *_COUNTING, "13, 7"),
     "repair": _part(large_repair, *_COUNTING, "1"),
     "replay": _part(replay, *_COUNTING, "7"),
     "days": _part(days, "supert-a0-easy", "pulses", "drivers of superT A0 and SCPI, virtual instruments", "3"),

@@ -11,6 +11,8 @@ FORMAT = "imssa_lab run"
 FORMAT_VERSION = 2
 LIBVER = ("v110", "v110")
 TEXT_BYTES = 512
+MOST_LINES = 2**16
+"""Word lines or bit lines: their numbers are of two bytes."""
 # The value of `seq` and `t_ns` where no record is yet: datasets grow by steps, beyond the last one.
 NO_RECORD = 2**64 - 1
 

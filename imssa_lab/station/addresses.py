@@ -9,6 +9,7 @@ import operator
 import re
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from imssa_lab.contract import own_packages
 from imssa_lab.contract.errors import ConfigError
@@ -66,6 +67,8 @@ def split_address(address: str) -> tuple[str, str, dict[str, str]]:
     scheme, colon, rest = address.partition(":")
     known = drivers()
     place, question, query = rest.partition("?")
+    if scheme == "replay":  # a file may have a question mark in its name
+        place, question, query = rest.rpartition("?") if question and not Path(rest).is_file() else (rest, "", "")
     if not (scheme and colon and place):
         raise ConfigError(
             f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0-easy?seed=1; "

@@ -105,3 +105,25 @@ def test_nothing_is_overwritten_and_damage_is_not_passed_on(finished: Any, tmp_p
     with pytest.raises(LogError, match="does not verify"):
         snapshot(path, tmp_path / "copy.h5")
     assert not list(tmp_path.glob("copy*"))
+
+
+def test_what_is_published_says_neither_who_nor_where(tmp_path: Path) -> None:
+    """Not in attributes, and not in bytes that HDF5 has left in the file."""
+    path, to = tmp_path / "run.h5", tmp_path / "public.h5"
+    secrets = {"operator": "Ada Nymous", "host": "bench-7.example", "command": "imssa deploy /home/ada/secret"}
+    with record(path, [Chip()], secrets | {"bundle": "model.safetensors"}) as (array,):
+        seen = session(array)
+    assert all(secret.encode() in path.read_bytes() for secret in secrets.values())
+    said = CliRunner().invoke(app, ["publish", str(path), str(to)])
+    assert said.exit_code == 0
+    for what in ("provenance: operator", "provenance: host", "environment: user", "environment: folder"):
+        assert f"left out: {what}" in said.output
+    data = to.read_bytes()
+    with open_run(path) as run, open_run(to) as public:
+        hidden = [*secrets.values(), run.environment["folder"]]
+        assert [text for text in hidden if text.encode() in data] == []
+        assert public.provenance == {"bundle": "model.safetensors"}
+        assert not {"user", "host", "folder", "command"} & set(public.environment)
+        assert public.closed_cleanly
+        assert session(*public.arrays()) == seen
+    assert verify(to).good

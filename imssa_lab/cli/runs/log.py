@@ -117,6 +117,25 @@ def copy(file: File, to: Annotated[Path, typer.Argument(help="New file for the c
 
 @log.command()
 @takes_json
+def publish(file: File, to: Annotated[Path, typer.Argument(help="New file for other people.")]) -> None:
+    """Take a copy without user, host, folder, command and addresses, and say what was left out.
+
+    Example: imssa log publish night-1.h5 supplement.h5
+    """
+    from imssa_lab.log.care.snapshot import publish as copy_for_others
+
+    done, left_out = copy_for_others(file, to)
+    for what in left_out:
+        console().print(f"left out: {what}", markup=False)
+    console().print(
+        f"{to}: {done.records} records, verified; events and bytes of the wire are as they were: look into them",
+        markup=False,
+    )
+    answer({"file": done.path, "records": done.records, "left_out": left_out})
+
+
+@log.command()
+@takes_json
 def export(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
@@ -160,7 +179,7 @@ def list_runs(
     shown = Table("began", "records", "state", "chips", "file", "command", box=None)
     entries = list(catalogue(folder, chip=chip, since=since, until=until))
     for entry in entries:
-        began = entry.created.astimezone().isoformat(" ", "seconds")[:19] if entry.created else "?"
+        began = entry.created.astimezone().isoformat(" ", "seconds") if entry.created else "?"
         chips = ", ".join(dict.fromkeys(entry.chips))
         row = (began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path))
         shown.add_row(*(Text(text) for text in row), Text(entry.problem or entry.command))
@@ -205,16 +224,16 @@ def _print(records: list[Seen]) -> None:
 @log.command()
 @takes_json
 def stats(file: File) -> None:
-    """A run in numbers.
+    """A run in numbers, and where the bytes of its file are.
 
     Example: imssa log stats imssa-demo/run.h5
     """
     from imssa_lab.log import open_run
-    from imssa_lab.log.care.compare import statistics
+    from imssa_lab.log.care.compare import statistics, stored_bytes
     from imssa_lab.report.measured.programmed import cell_figures
 
     with open_run(file) as run:
-        found = statistics(run) | cell_figures(run)
+        found = statistics(run) | stored_bytes(run) | cell_figures(run)
     table = facts_table(str(file))
     for name, value in found.items():
         table.add_row(name, f"{value:.6g}")

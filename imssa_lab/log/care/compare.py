@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.programming_report import CellOutcome
+from imssa_lab.log.file.live_dataset import ask
 from imssa_lab.log.file.named_damage import damage_named
 from imssa_lab.log.replay.divergence import mismatch
 from imssa_lab.log.run import Run
@@ -48,6 +49,20 @@ def statistics(run: Run) -> dict[str, float]:
     found["failed calls"] = float(len(run.events("failed")))
     found["wire bytes"] = float(run.rows("wire", "data"))
     return found
+
+
+@damage_named
+def stored_bytes(run: Run) -> dict[str, float]:
+    """Where the bytes of a file are: of each dataset that takes more than a hundredth of it, the largest first."""
+    size = run.path.stat().st_size
+    parts = {
+        f"/{table}/{name}": float(ask(run.file, table, name, lambda dataset: dataset.id.get_storage_size()))
+        for table, columns in TABLES.items()
+        for name in columns
+        if f"{table}/{name}" in run.file
+    }
+    large = sorted(((count, name) for name, count in parts.items() if count > size / 100), reverse=True)
+    return {"file, MB": size / 1e6, **{f"{name}, MB": count / 1e6 for count, name in large}}
 
 
 def _currents(run: Run, table: str) -> dict[str, float]:

@@ -7,9 +7,11 @@ missing. Whole chunks are taken as they are stored, with their checksums; the re
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +23,19 @@ import numpy as np
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.operating_system import open_file, read_at
 from imssa_lab.log.care.verify import Verification, verify
+from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.checksum import intact
 from imssa_lab.log.file.file_state import HDF5_ERRORS
-from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables
+from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables, sha256
 from imssa_lab.log.file.live_dataset import ask
 from imssa_lab.log.run import Run, open_run
 from imssa_lab.log.schema import LIBVER, TABLES, parts
 
+PERSONAL = frozenset(
+    {"user", "host", "folder", "command", "process", "operator", "station", "array", "address", "title"}
+)
+"""What `publish` leaves out of environment, provenance and descriptions of arrays."""
+_EDITED = ("environment", "provenance", "info")
 _TRIES = 50
 _PAUSE = 0.002  # s
 Rows = dict[str, dict[str, int]]
@@ -52,7 +60,38 @@ def snapshot(path: str | Path, to: str | Path) -> Snapshot:
     Raises:
         LogError: there is a file of that name, the run is damaged, or the copy cannot be written or does not verify.
     """
-    where, target = Path(path), Path(to)
+
+    def plain(run: Run, target: Path) -> None:
+        if run.closed_cleanly:
+            shutil.copyfile(run.path, target)
+        else:
+            _copy(run, target)
+
+    return _verified(Path(path), Path(to), plain)
+
+
+def publish(path: str | Path, to: str | Path) -> tuple[Snapshot, list[str]]:
+    """A copy for other people, without what says who and where; and the names of what was left out.
+
+    Numbers, events and bytes of the wire are all there, and what a script wrote into them with them.
+
+    Raises:
+        LogError: as `snapshot`.
+    """
+    left_out: list[str] = []
+
+    def without_names(name: str, text: str) -> str:
+        facts = json.loads(text)
+        held = facts["provenance"] if name == "info" else facts
+        for personal in sorted(PERSONAL & set(held)):
+            del held[personal]
+            left_out.append(f"{name}: {personal}")
+        return json.dumps(facts)
+
+    return _verified(Path(path), Path(to), lambda run, target: _copy(run, target, without_names)), left_out
+
+
+def _verified(where: Path, target: Path, make: Callable[[Run, Path], None]) -> Snapshot:
     if target.exists():
         raise LogError(f"{target} exists; nothing was overwritten, choose another name")
     if not target.parent.is_dir():
@@ -60,47 +99,66 @@ def snapshot(path: str | Path, to: str | Path) -> Snapshot:
     under_way = target.with_name(f"{target.name}.copying")
     try:
         with open_run(where) as run:
-            if run.closed_cleanly:
-                shutil.copyfile(where, under_way)
-            else:
-                _copy(run, under_way)
+            make(run, under_way)
         found = verify(under_way)
         if not found.good:
             first = next(finding for finding in found.findings if finding.serious)
             raise LogError(f"{where}: its copy does not verify ({first}); `imssa log verify` says what is wrong")
         with open_run(under_way) as run:
-            records, messages = found.records, run.records("wire")
+            messages = run.records("wire")
         os.replace(under_way, target)
     except HDF5_ERRORS as error:
         raise LogError(f"{where}: cannot be copied to {target} ({error}); nothing was changed") from error
     finally:
         under_way.unlink(missing_ok=True)
     found.path = target
-    return Snapshot(target, records, messages, found)
+    return Snapshot(target, found.records, messages, found)
 
 
-def _copy(run: Run, target: Path) -> None:
+def _copy(run: Run, target: Path, edit: Callable[[str, str], str] = lambda name, text: text) -> None:
+    """A new file with the same records; `edit` gives other texts for some attributes, by name and text."""
     rows = _whole_rows(run)
-    info = run.infos[0]
-    dtype = str(run.file["read_mvm/value"].dtype.str)
+    dtype = str(run.file["read_mvm/value"].dtype.str).lstrip("<")
     handle = open_file(run.path, os.O_RDONLY)
     try:
         with h5py.File(target, "w", libver=LIBVER) as copy:
-            for name, value in run.file.attrs.items():
-                copy.attrs.create(name, value, dtype=run.file.attrs.get_id(name).dtype)
-            run.file.copy("arrays", copy)
-            for table, datasets in create_tables(copy, info.shape, dtype.lstrip("<")).items():
+            _copy_attributes(run.file, copy, edit)
+            for index in run.file["arrays"]:
+                _copy_attributes(run.file["arrays"][index], copy.create_group(f"arrays/{index}"), edit)
+                for name in run.file["arrays"][index]:
+                    run.file.copy(f"arrays/{index}/{name}", copy["arrays"][index])
+            for table, datasets in create_tables(copy, run.infos[0].shape, dtype).items():
                 for name, dataset in datasets.items():
                     dataset.resize(rows[table][TABLES[table][name].per], axis=0)
                     if f"{table}/{name}" in run.file:
                         _copy_rows(run, handle, table, name, dataset)
                 if "byte" in copy[table]:
                     copy[table]["byte"].resize(rows[table]["byte"], axis=0)
-            count = sum(mine["call"] for table, mine in rows.items() if "seq" in TABLES[table])
-            text = f"{datetime.now(UTC).isoformat(timespec='seconds')}: copy of a run under way, {count} records"
-            copy.attrs.create("repaired", np.array(text.encode(), dtype=h5py.string_dtype("utf-8", REPAIRED_BYTES)))
+            if not run.closed_cleanly:
+                count = sum(mine["call"] for table, mine in rows.items() if "seq" in TABLES[table])
+                text = f"{datetime.now(UTC).isoformat(timespec='seconds')}: copy of a run under way, {count} records"
+                _set(copy, "repaired", text, REPAIRED_BYTES)
     finally:
         os.close(handle)
+
+
+def _copy_attributes(source: h5py.Group, target: h5py.Group, edit: Callable[[str, str], str]) -> None:
+    """Edited before they are written: HDF5 leaves the bytes of an attribute that is replaced in the file."""
+    edited: dict[str, str] = {}
+    for name in source.attrs:
+        if name in _EDITED:
+            edited[name] = edit(name, text_attribute(source, name) or "")
+            _set(target, name, edited[name])
+        elif name.removesuffix("_sha256") not in _EDITED:
+            target.attrs.create(name, source.attrs[name], dtype=source.attrs.get_id(name).dtype)
+    for name, text in edited.items():
+        if f"{name}_sha256" in source.attrs:
+            _set(target, f"{name}_sha256", sha256(text))
+
+
+def _set(target: h5py.Group, name: str, text: str, size: int | None = None) -> None:
+    data = text.encode()
+    target.attrs.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", size or max(len(data), 1))))
 
 
 def _whole_rows(run: Run) -> Rows:

@@ -42,7 +42,7 @@ _BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable.        
 
 
 def write_header(
-    file: h5py.File, arrays: Sequence[CrossbarArray], opened_at: Sequence[float], provenance: Mapping[str, str]
+    file: h5py.File, arrays: Sequence[CrossbarArray], opened_at: Sequence[float], provenance: Mapping[str, object]
 ) -> None:
     """Root attributes and /arrays; `opened_at` is the device time of each array, s."""
     try:
@@ -57,7 +57,7 @@ def write_header(
         "python": platform.python_version(),
         "numpy": np.__version__,
         "h5py": h5py.__version__,
-        "provenance": json.dumps(dict(provenance)),
+        "provenance": json.dumps({str(name): as_text(value) for name, value in provenance.items()}),
         "environment": json.dumps(environment()),
         "default": DEFAULT_TABLE,
         "NX_class": "NXroot",
@@ -82,9 +82,18 @@ def write_header(
                 _set_text(_fixed_dataset(group, name, values), "units", unit)
 
 
+def as_text(value: object) -> str:
+    """A value of the provenance as text: numbers of numpy and torch as plain ones, lists and the like as JSON."""
+    if isinstance(value, str):
+        return value
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    plain = plain.tolist() if hasattr(plain, "tolist") else plain
+    return json.dumps(plain, default=str) if isinstance(plain, (list, tuple, dict)) else str(plain)
+
+
 def sha256(text: str) -> str:
     """Checksum of a long attribute, which HDF5 keeps outside its checksummed headers."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def create_tables(file: h5py.File, shape: tuple[int, int], code_dtype: str) -> dict[str, dict[str, h5py.Dataset]]:
@@ -187,7 +196,7 @@ def _fixed_dataset(group: h5py.Group, name: str, values: np.ndarray[Any, np.dtyp
 
 def _set_text(target: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
     # fixed length: strings of variable length live in a heap of their own, which a kill can damage
-    data = text.encode()
+    data = text.encode(errors="backslashreplace")
     dtype = h5py.string_dtype("utf-8", max(len(data), 1))
     target.attrs.create(name, np.array(data, dtype=dtype))
 

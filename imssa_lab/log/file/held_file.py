@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import h5py
+
+from imssa_lab.contract.operating_system import unlock
 from imssa_lab.log.file.file_state import hold
+from imssa_lab.log.file.header import trim
+from imssa_lab.log.schema import LIBVER
 
 # HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
 RESERVE = 1 << 22
+_PATIENCE = 5.0  # s that closing waits for another program to let the file go
 _SPACE_EVERY = 1 << 20  # bytes written between two looks at the free space
 
 
@@ -49,6 +57,26 @@ class HeldFile:
     def wrote(self, count: int) -> None:
         """Count bytes for `check_space`."""
         self._unchecked += count
+
+    def mark_closed(self, rows: Mapping[str, Mapping[str, int]]) -> None:
+        """Cut all datasets to what was written and mark the file as closed; waits for programs that are reading.
+
+        Raises:
+            OSError: another program holds the file, or it cannot be written.
+        """
+        unlock(self.handle)
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with h5py.File(self._path, "r+", libver=LIBVER) as again:
+                    again.attrs["closed_cleanly"] = not trim(again, rows)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise OSError(
+                        "every record is in it, but another program holds the file; close that and `imssa log repair`"
+                    ) from error
+                time.sleep(0.02)
 
     def close(self) -> None:
         """Let it go."""

@@ -136,6 +136,8 @@ class Recorded(Wrapper):
 
     def _after_cells(self, mask: BoolArray, averages: int, readout: Readout) -> None:
         columns = self._columns(readout, (averages, *self._info.shape))
+        if not mask.all():  # what lies outside means nothing, and zeros take no space
+            columns = {name: np.where(mask, values, values.dtype.type(0)) for name, values in columns.items()}
         self._record("read_conductances", {"mask": mask, **columns})
 
     def _before_pulses(self, pulses: Pulses) -> None:
@@ -203,7 +205,7 @@ class Recorded(Wrapper):
 
 @contextmanager
 def record(
-    path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, str]
+    path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, object]
 ) -> Iterator[list[Recorded]]:
     """Record `arrays` into a new log; the log closes at the end of the block, the arrays stay the caller's.
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
-from imssa_lab.contract.operating_system import POSITIONED, unlock
-from imssa_lab.log.file.header import code_dtype, create_tables, trim, write_header
+from imssa_lab.contract.operating_system import POSITIONED
+from imssa_lab.log.file.header import as_text, code_dtype, create_tables, write_header
 from imssa_lab.log.file.held_file import CutOff, HeldFile
 from imssa_lab.log.file.writer_presence import Attendance
-from imssa_lab.log.schema import LIBVER, SCALES, TABLES, TEXT_BYTES, parts
+from imssa_lab.log.schema import LIBVER, MOST_LINES, SCALES, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.write.growing import Unfit
 from imssa_lab.log.write.other_readings import MEASUREMENTS, PolledReaders, measurement
 from imssa_lab.log.write.table_writer import Encoded, TableWriter
@@ -37,7 +37,6 @@ from imssa_lab.log.write.wire_log import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError)
-_PATIENCE = 5.0  # s that `close` waits for another program to let the file go
 
 
 class RunLog:
@@ -74,24 +73,32 @@ class RunLog:
 
     @classmethod
     def create(
-        cls, path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, str], *, fsync: bool = False
+        cls,
+        path: str | Path,
+        arrays: Sequence[CrossbarArray],
+        provenance: Mapping[str, object],
+        *,
+        fsync: bool = False,
     ) -> RunLog:
         """A new log for runs on `arrays`, which must be of one shape.
 
         Args:
             path: the new file; it must not exist, its folder must.
             arrays: their `info`, present `calibration` and `time` go into the file.
-            provenance: what else to keep, as text: command, chip, bundle, station, seeds ...
+            provenance: what else to keep, as text (`header.as_text`): command, chip, bundle, station, seeds ...
             fsync: wait for the disk at every record, so that a power cut loses nothing either; some ms each.
 
         Raises:
-            LogError: the file exists, its folder does not, or the arrays differ in shape.
+            LogError: the file exists, its folder does not, or the arrays differ in shape or are too large.
         """
         where = Path(path)
         shapes = {array.info.shape for array in arrays}
         if len(shapes) != 1:
             listed = ", ".join(f"{array.info.name} {array.info.rows}x{array.info.cols}" for array in arrays)
             raise LogError(f"one log holds arrays of one shape, given: {listed or 'none'}; use a log for each shape")
+        (shape,) = shapes
+        if max(shape) > MOST_LINES:
+            raise LogError(f"an array of {shape[0]}x{shape[1]}: a log numbers lines in 16 bits, {MOST_LINES} at most")
         if not where.parent.is_dir():
             raise LogError(f"{where}: the folder {where.parent} does not exist; make it first")
         try:
@@ -104,7 +111,7 @@ class RunLog:
         opened_at = [array.time for array in arrays]
         try:
             write_header(file, arrays, opened_at, provenance)
-            datasets = create_tables(file, shapes.pop(), code_dtype(arrays))
+            datasets = create_tables(file, shape, code_dtype(arrays))
             file.swmr_mode = True
         except BaseException as error:
             file.close()
@@ -227,20 +234,23 @@ class RunLog:
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
 
-    def event(self, kind: str, text: str) -> None:
+    def event(self, kind: str, text: object) -> None:
         """Write a text of any length; `kind` says what it is (at most 32 bytes).
+
+        What is no text is written as `header.as_text` has it, what is no valid Unicode with backslashes.
 
         Raises:
             LogError: the kind is too long, the text holds a zero byte, or the file cannot take it.
         """
-        if "\0" in kind + text:
+        said = as_text(text)
+        if "\0" in kind + said:
             raise LogError(f"{self.path}: an event with a zero byte, which HDF5 would cut there; send JSON or a repr")
-        data = text.encode()
+        data = said.encode(errors="backslashreplace")
         pieces = [data[start : start + TEXT_BYTES] for start in range(0, max(len(data), 1), TEXT_BYTES)]
         with self._lock:
             for number, piece in enumerate(pieces):
                 values = {"part": number, "parts": len(pieces), "text": piece}
-                self.append("events", {"kind": kind.encode(), **values})
+                self.append("events", {"kind": kind.encode(errors="backslashreplace"), **values})
 
     def note(self, kind: str, text: str) -> None:
         """`event` for moments in which nothing may fail, such as making an array safe: never raises."""
@@ -340,30 +350,12 @@ class RunLog:
                 finally:
                     file.close()
                 if not self._failure:
-                    self._finish()
+                    self._held.mark_closed({table: writer.rows for table, writer in self._tables.items()})
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
             finally:
                 self._attendance.end()
                 self._held.close()
-
-    def _finish(self) -> None:
-        """Cut all datasets to what was written and mark the file as closed; waits for programs that are reading."""
-        unlock(self._held.handle)
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                with h5py.File(self.path, "r+", libver=LIBVER) as again:
-                    again.attrs["closed_cleanly"] = not trim(
-                        again, {table: writer.rows for table, writer in self._tables.items()}
-                    )
-                return
-            except BlockingIOError as error:
-                if time.monotonic() > until:
-                    raise OSError(
-                        "every record is in it, but another program holds the file; close that and `imssa log repair`"
-                    ) from error
-                time.sleep(0.02)
 
     def __enter__(self) -> Self:
         return self
