@@ -11,6 +11,8 @@ import pytest
 from imssa_lab.contract.errors import LogError
 from imssa_lab.log import open_run
 from imssa_lab.log.care.catalogue import catalogue
+from imssa_lab.log.care.repair import repair
+from imssa_lab.log.care.snapshot import snapshot
 from imssa_lab.log.care.verify import verify
 from imssa_lab.log.file.attributes import text_attribute, whole_number_attribute
 from imssa_lab.log.schema import FORMAT, FORMAT_VERSION
@@ -64,6 +66,21 @@ def test_a_folder_of_odd_files_is_listed_with_the_good_run_in_it(folder: Path) -
         f"{depth}{name}.h5" for name in OTHER_FORMATS for depth in ("", "deep/")
     }
     assert all(entry.problem and "\n" not in entry.problem for name, entry in entries.items() if name not in good)
+
+
+def test_every_verb_says_one_line_of_every_odd_file(folder: Path, tmp_path: Path) -> None:
+    odd = [entry.path for entry in catalogue(folder) if entry.state != "closed"]
+    odd += [folder / "dangling.h5", folder / "deep" / "folder.h5"]
+    assert len(odd) >= 38
+    for path in odd:
+        before = path.read_bytes() if path.is_file() else b""
+        for act in (open_run, verify, repair, lambda file: snapshot(file, tmp_path / "copy.h5")):
+            with pytest.raises(LogError) as caught:
+                act(path)
+            assert "\n" not in str(caught.value)
+            assert path.name in str(caught.value)
+        assert (path.read_bytes() if path.is_file() else b"") == before
+    assert not list(tmp_path.glob("copy*"))
 
 
 @pytest.mark.parametrize("name", OTHER_FORMATS)

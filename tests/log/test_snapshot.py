@@ -89,6 +89,25 @@ def test_of_a_finished_run_the_same_bytes(finished: Any, tmp_path: Path) -> None
     assert (tmp_path / "copy.h5").read_bytes() == path.read_bytes()
 
 
+def test_packed_it_is_smaller_and_replays_the_same(tmp_path: Path) -> None:
+    path, to = tmp_path / "run.h5", tmp_path / "packed.h5"
+    with record(path, [Chip(shape=(16, 12))], {}) as (array,):
+        for number in range(400):
+            array.read_mvm(np.full((4, 16), 1e-3 * (number % 7)))
+        seen = session(array)
+    assert CliRunner().invoke(app, ["copy", "--packed", str(path), str(to)]).exit_code == 0
+    assert to.stat().st_size < 0.6 * path.stat().st_size
+    with open_run(to) as run, open_run(path) as whole:
+        assert run.closed_cleanly
+        for name in ("voltage", "value", "range", "vector_call"):
+            assert np.array_equal(run.column("read_mvm", name), whole.column("read_mvm", name))
+        (array,), (other,) = run.arrays(), whole.arrays()
+        for replayed in (array, other):
+            for number in range(400):
+                replayed.read_mvm(np.full((4, 16), 1e-3 * (number % 7)))
+        assert session(array) == session(other) == seen
+
+
 def test_nothing_is_overwritten_and_damage_is_not_passed_on(finished: Any, tmp_path: Path) -> None:
     path, _ = finished
     (tmp_path / "there.h5").write_bytes(b"mine")

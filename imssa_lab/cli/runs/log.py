@@ -103,14 +103,18 @@ def repair(
 
 @log.command()
 @takes_json
-def copy(file: File, to: Annotated[Path, typer.Argument(help="New file for the copy.")]) -> None:
+def copy(
+    file: File,
+    to: Annotated[Path, typer.Argument(help="New file for the copy.")],
+    packed: Annotated[bool, typer.Option("--packed", help="Compress all of it: a third of the space.")] = False,
+) -> None:
     """Take a copy that is whole, also of a run that is being written, and verify it.
 
     Example: imssa log copy night-1.h5 backup.h5
     """
     from imssa_lab.log.care.snapshot import snapshot
 
-    done = snapshot(file, to)
+    done = snapshot(file, to, packed=packed)
     console().print(f"{to}: {done.records} records and {done.messages} messages of the wire, verified", markup=False)
     answer({"file": done.path, "records": done.records, "messages": done.messages})
 

@@ -26,7 +26,7 @@ from imssa_lab.log.care.verify import Verification, verify
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.checksum import lookup3
 from imssa_lab.log.file.chunks import scan, without_unfinished
-from imssa_lab.log.file.file_state import HDF5_ERRORS
+from imssa_lab.log.file.file_state import HDF5_ERRORS, marks_of
 from imssa_lab.log.file.header import REPAIRED_BYTES, trim
 from imssa_lab.log.file.writer_presence import Presence, presence, session_file
 from imssa_lab.log.run import open_run
@@ -83,6 +83,7 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
             read it even then; the file is as it was.
     """
     where = Path(path)
+    marks_of(where)  # a file, and of HDF5
     if _whole(where):
         checked = verify(where)
         result = _describe(where, needed=False) if checked.good else Repair(where, needed=False)

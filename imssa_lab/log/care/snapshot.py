@@ -51,21 +51,24 @@ class Snapshot:
     verification: Verification
 
 
-def snapshot(path: str | Path, to: str | Path) -> Snapshot:
+def snapshot(path: str | Path, to: str | Path, *, packed: bool = False) -> Snapshot:
     """Copy a run file, running, cut off or finished; the copy is verified and opens with every HDF5 program.
 
     It holds every record that was acknowledged before the call. One of a run that goes on is marked as not closed
     cleanly, and its attribute `repaired` says when it was taken.
+
+    Args:
+        packed: compress all of it, as a file can be that nobody writes any more; it takes about a third of the space.
 
     Raises:
         LogError: there is a file of that name, the run is damaged, or the copy cannot be written or does not verify.
     """
 
     def plain(run: Run, target: Path) -> None:
-        if run.closed_cleanly:
+        if run.closed_cleanly and not packed:
             shutil.copyfile(run.path, target)
         else:
-            _copy(run, target)
+            _copy(run, target, packed=packed)
 
     return _verified(Path(path), Path(to), plain)
 
@@ -88,7 +91,7 @@ def publish(path: str | Path, to: str | Path) -> tuple[Snapshot, list[str]]:
             left_out.append(f"{name}: {personal}")
         return json.dumps(facts)
 
-    return _verified(Path(path), Path(to), lambda run, target: _copy(run, target, without_names)), left_out
+    return _verified(Path(path), Path(to), lambda run, target: _copy(run, target, edit=without_names)), left_out
 
 
 def _verified(where: Path, target: Path, make: Callable[[Run, Path], None]) -> Snapshot:
@@ -115,7 +118,9 @@ def _verified(where: Path, target: Path, make: Callable[[Run, Path], None]) -> S
     return Snapshot(target, found.records, messages, found)
 
 
-def _copy(run: Run, target: Path, edit: Callable[[str, str], str] = lambda name, text: text) -> None:
+def _copy(
+    run: Run, target: Path, *, packed: bool = False, edit: Callable[[str, str], str] = lambda name, text: text
+) -> None:
     """A new file with the same records; `edit` gives other texts for some attributes, by name and text."""
     rows = _whole_rows(run)
     dtype = str(run.file["read_mvm/value"].dtype.str).lstrip("<")
@@ -127,7 +132,7 @@ def _copy(run: Run, target: Path, edit: Callable[[str, str], str] = lambda name,
                 _copy_attributes(run.file["arrays"][index], copy.create_group(f"arrays/{index}"), edit)
                 for name in run.file["arrays"][index]:
                     run.file.copy(f"arrays/{index}/{name}", copy["arrays"][index])
-            for table, datasets in create_tables(copy, run.infos[0].shape, dtype).items():
+            for table, datasets in create_tables(copy, run.infos[0].shape, dtype, packed=packed).items():
                 for name, dataset in datasets.items():
                     dataset.resize(rows[table][TABLES[table][name].per], axis=0)
                     if f"{table}/{name}" in run.file:
@@ -188,8 +193,14 @@ def _whole_rows(run: Run) -> Rows:
 
 
 def _copy_rows(run: Run, handle: int, table: str, name: str, target: h5py.Dataset) -> None:
-    """Chunks that are whole as they are stored, the last rows through HDF5."""
+    """Chunks that are whole as they are stored, the last rows and what is stored otherwise through HDF5."""
     end, per = target.shape[0], target.chunks[0]
+    same = ask(run.file, table, name, lambda dataset: dataset.chunks == target.chunks and not target.shuffle)
+    if not same:
+        for first in range(0, end, per):
+            until = min(first + per, end)
+            target[first:until] = _read(run, table, name, slice(first, until))
+        return
     stored = ask(run.file, table, name, _places)
     tail = (0,) * (target.ndim - 1)
     for first in range(0, end, per):

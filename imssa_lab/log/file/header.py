@@ -36,6 +36,9 @@ _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 15  # a chunk of its own costs HDF5 some 10 us, whatever it holds
 _MAX_CHUNK = 256  # rows, but for those of which a record has many:
 _CHUNK_ROWS = {"cell": 1024, "byte": 1 << 16}
+# of a file that nobody writes any more
+_PACKED_BYTES = 1 << 17
+_PACKING = 6
 REPAIRED_BYTES = 512
 # The netCDF-4 convention for a dimension without coordinate values.
 _BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable.         0"
@@ -96,11 +99,16 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
-def create_tables(file: h5py.File, shape: tuple[int, int], code_dtype: str) -> dict[str, dict[str, h5py.Dataset]]:
-    """Every table, empty; table name -> column name -> dataset."""
+def create_tables(
+    file: h5py.File, shape: tuple[int, int], code_dtype: str, *, packed: bool = False
+) -> dict[str, dict[str, h5py.Dataset]]:
+    """Every table, empty; table name -> column name -> dataset.
+
+    `packed`: larger chunks, all of them compressed, for a file that nobody writes any more.
+    """
     sizes = {"row": shape[0], "col": shape[1]}
     return {
-        table: _create_table(file.create_group(table), columns, sizes, code_dtype)
+        table: _create_table(file.create_group(table), columns, sizes, code_dtype, packed)
         for table, columns in TABLES.items()
     }
 
@@ -129,7 +137,7 @@ def trim(file: h5py.File, rows: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _create_table(
-    group: h5py.Group, columns: Table, sizes: Mapping[str, int], code_dtype: str
+    group: h5py.Group, columns: Table, sizes: Mapping[str, int], code_dtype: str, packed: bool
 ) -> dict[str, h5py.Dataset]:
     scales: dict[str, h5py.Dataset] = {}
     for dim in sorted({dim for column in columns.values() for dim in column.dims}):
@@ -138,7 +146,8 @@ def _create_table(
     datasets: dict[str, h5py.Dataset] = {}
     for name, column in columns.items():
         dtype = code_dtype if column.dtype == "code" else column.dtype
-        datasets[name] = _growing_dataset(group, name, tuple(sizes[dim] for dim in column.dims), dtype, column)
+        row = tuple(sizes[dim] for dim in column.dims)
+        datasets[name] = _growing_dataset(group, name, row, dtype, column, packed)
         _set_text(datasets[name], "units", "A" if (column.dtype, dtype) == ("code", "f8") else column.unit)
         if column.meaning:
             _set_text(datasets[name], "meaning", column.meaning)
@@ -147,7 +156,7 @@ def _create_table(
             scales[per] = datasets[name]
             scales[per].make_scale(name)
     if any(column.per == "byte" for column in columns.values()):
-        scales["byte"] = _growing_dataset(group, "byte", (), "u1", Column("u1", per="byte"))
+        scales["byte"] = _growing_dataset(group, "byte", (), "u1", Column("u1", per="byte"), packed)
         scales["byte"].make_scale(_BARE_DIMENSION)
     for name, column in columns.items():
         for axis, dim in enumerate((column.per, *column.dims)):
@@ -170,14 +179,17 @@ def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str)
 
 
 def _growing_dataset(
-    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, column: Column
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, column: Column, packed: bool
 ) -> h5py.Dataset:
     record_bytes = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
     chunk = min(max(_CHUNK_BYTES // record_bytes, 1), _MAX_CHUNK)
     # an even number of rows, as the checksum runs over words of two bytes
     chunk = 1 if len(shape) == 2 else _CHUNK_ROWS.get(column.per, max(chunk // 2 * 2, 1))
     # Maps are mostly empty and have a chunk of their own, which is therefore written once: worth packing.
-    packed = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
+    filters: dict[str, Any] = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
+    if packed:
+        chunk = max(_PACKED_BYTES // record_bytes // 2 * 2, 1)
+        filters = {"compression": "gzip", "compression_opts": _PACKING, "shuffle": True}
     return group.create_dataset(
         name,
         (0, *shape),
@@ -186,7 +198,7 @@ def _growing_dataset(
         chunks=(chunk, *shape),
         fletcher32=True,
         fillvalue=column.fill if np.dtype(dtype).kind != "S" else None,
-        **packed,
+        **filters,
     )
 
 

@@ -142,9 +142,6 @@ def export(run: RunFile, folder: Path, kind: str, tables: list[str], *, skip_dam
 
 
 def _write(blocks: Iterator[pandas.DataFrame], path: Path, kind: str) -> bool:
-    import pyarrow
-    import pyarrow.parquet
-
     writer: Any = None
     try:
         for number, block in enumerate(blocks):
@@ -152,6 +149,9 @@ def _write(blocks: Iterator[pandas.DataFrame], path: Path, kind: str) -> bool:
             if kind == "csv":
                 block.to_csv(path, mode="a", header=number == 0, index=False)
             else:
+                import pyarrow
+                import pyarrow.parquet
+
                 arrow = pyarrow.Table.from_pandas(block, preserve_index=False)
                 writer = writer or pyarrow.parquet.ParquetWriter(path, arrow.schema)
                 writer.write_table(arrow)
