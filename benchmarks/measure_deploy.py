@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bars import Bars
-from benchmarks.deploy import deployed_tasks, programmers
+from benchmarks.deploy import deployed_tasks, measured_board, programmers
 from benchmarks.deploy.kills import kills
 from benchmarks.deploy.level_controls import levels
 from benchmarks.deploy.trained_bundles import BUNDLES
@@ -55,6 +55,16 @@ def _written(run: Callable[[Bars, argparse.Namespace], None]) -> Part:
     return Part(run, "supert-a0-easy, healthy", "written with Gaussian errors", "twin in process", chips)
 
 
+_MEASURED = ("supert-a0", "pulses", "twin in process")
+
+
+def _board(task: str) -> Part:
+    def run(bars: Bars, given: argparse.Namespace) -> None:
+        measured_board.board(bars, _bench(bars, given), task)
+
+    return Part(run, *_MEASURED, "models 0 up to --seeds, chips 1 up to --chips")
+
+
 _EASY = "supert-a0-easy without faults"
 PARTS = {
     "programmers": Part(_programmers, f"{_EASY}, supert-a0", "pulses", "twin in process", "1, 2, 3"),
@@ -77,6 +87,17 @@ PARTS = {
     "t10": _losses("fsdd-t10"),
     "first10": _losses("fsdd-first10"),
     "kernels": _written(_kernels),
+    "board-write": Part(lambda bars, given: measured_board.write_verify(bars), *_MEASURED, "0"),
+    "board-demo": _board("digits-first"),
+    "board-order": _board("fsdd-order"),
+    "board-t10": _board("fsdd-t10"),
+    "fitted": Part(
+        lambda bars, given: measured_board.fitted(bars, _bench(bars, given)),
+        "supert-a0-easy with a [programming] law, 5 % stuck",
+        "written by the law",
+        "twin in process",
+        "model 0, chips 0 up to --chips",
+    ),
 }
 
 if __name__ == "__main__":
