@@ -6,14 +6,13 @@ from scipy import stats
 
 from imssa_lab.contract.hal import FloatArray
 from tests.twin.fitting.conftest import relaxed, table
-from twin.fitting import read_noise
 from twin.fitting.bit_lines import fit_columns
 from twin.fitting.current_voltage import fit_current_voltage
 from twin.fitting.fit_outcome import Outcome, Parameter, Remark
 from twin.fitting.goodness import anderson_darling, anderson_p, banded, judge
 from twin.fitting.levels import bands_of, choose, half_of, judge_levels, named_levels, quantile_curve, worst
+from twin.fitting.noise.traces import Trace, allan_deviation, fit_trace
 from twin.fitting.programming_error import WindowLaw
-from twin.fitting.read_noise import Trace, allan_deviation, fit_trace
 from twin.fitting.tailed_law import GAUSSIAN, TAILED, _Problem, fit_levels, hats, knots_for
 from twin.relaxation import displacement
 from twin.wires.wire_resistance import Wires, effective_matrix
@@ -21,19 +20,15 @@ from twin.wires.wire_resistance import Wires, effective_matrix
 # ---- laws
 
 
-@pytest.mark.parametrize("beyond", [0.01, 0.2])
-def test_the_law_of_a_window_is_one_law(beyond: float) -> None:
-    """Its density integrates to its probability and to one; a share `beyond` is a Gaussian as wide as the window."""
-    law = WindowLaw(3.0, 2.9, 3.1, beyond)
+@pytest.mark.parametrize(("beyond", "tilt"), [(0.01, 0.0), (0.2, 0.5), (0.05, -0.9)])
+def test_the_density_of_a_window(beyond: float, tilt: float) -> None:
+    """Uniform or tilted inside, in all but a share `beyond`, which is a Gaussian as wide as the window."""
+    law = WindowLaw(3.0, 2.9, 3.1, tilt, beyond)
     error = np.linspace(-20.0, 20.0, 401)
     density = np.exp([law.log_likelihood(error, np.array([one])) for one in error])
-    inside = np.abs(error) <= 3.0
+    inside, place = np.abs(error) <= 3.0, np.clip(error / 3.0, -1, 1)
     plain = beyond * stats.norm.pdf(error, scale=3.0)
-    assert density == pytest.approx(plain + np.where(inside, (1 - beyond) / 6.0, 0.0), rel=1e-9)
-    probability = law.probability(error, error)
-    expected = beyond * stats.norm.cdf(error, scale=3.0) + (1 - beyond) * stats.uniform.cdf(error, -3.0, 6.0)
-    assert probability == pytest.approx(expected, abs=1e-12)
-    assert law.section(80e-6) == {"law": "uniform", "g_max": 80e-6, "sd": [pytest.approx(3.0 / np.sqrt(3.0))]}
+    assert density == pytest.approx(plain + np.where(inside, (1 - beyond) / 6.0 * (1 + tilt * place), 0.0), rel=1e-9)
 
 
 def test_a_window_holds_all_but_one_in_a_hundred_and_its_interval_holds_the_true_one() -> None:
@@ -226,7 +221,14 @@ def test_the_allan_deviation_of_a_trace_is_that_of_its_parts() -> None:
     """White noise sd / sqrt(n), a random walk sd sqrt(n / 3), a drift slope n / sqrt(2), a 1/f part flat."""
     lengths = np.array([1.0, 10.0, 300.0])
     parts = {"white": 0.0, "flicker": 0.0, "walk": 0.0, "drift": 0.0}
-    rest = {"mean": 5e-5, "white_range": (0.0, 1.0), "flicker_range": (0.0, 1.0), "plateau": 0.0}
+    rest = {
+        "mean": 5e-5,
+        "short": 0.0,
+        "short_error": 0.0,
+        "white_range": (0.0, 1.0),
+        "flicker_range": (0.0, 1.0),
+        "plateau": 0.0,
+    }
 
     def allan(slope: float = 0.0, **of: float) -> FloatArray:
         return Trace(**{**parts, **rest, **of}, drift_per_reading=slope).allan(lengths)  # type: ignore[arg-type]
@@ -239,16 +241,15 @@ def test_the_allan_deviation_of_a_trace_is_that_of_its_parts() -> None:
     assert allan(white=2.0, walk=2.0, flicker=3.0, slope=0.5) == pytest.approx(np.sqrt(squares))
 
 
-def test_a_trace_of_white_noise_a_walk_and_a_drift_is_parted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_noise, "_REPLICATES", 12)
+def test_a_trace_of_white_noise_a_walk_and_a_drift_is_parted() -> None:
     rng = np.random.default_rng(3)
     n = 2048
     noise, walk = 1e-6 * rng.standard_normal(n), np.cumsum(0.3e-6 * rng.standard_normal(n))
-    found = fit_trace(50e-6 + noise + walk - walk.mean(), np.random.default_rng(0))
+    found = fit_trace(50e-6 + noise + walk - walk.mean())
     assert found.white == pytest.approx(1e-6, rel=0.12)
     assert found.walk == pytest.approx(0.3e-6, rel=0.3)
     assert found.mean == pytest.approx(50e-6, abs=0.1e-6)
-    line = fit_trace(50e-6 + noise + np.linspace(-4e-6, 4e-6, n), np.random.default_rng(0))
+    line = fit_trace(50e-6 + noise + np.linspace(-4e-6, 4e-6, n))
     assert line.drift == pytest.approx(8e-6, abs=0.3e-6)
     assert line.drift_per_reading == pytest.approx(line.drift / (n - 1))
     assert line.walk < 0.02e-6  # the straight line is not taken for one
