@@ -139,7 +139,7 @@ def _newest_reads(run: Run, index: int, wanted: BoolArray, after: int) -> tuple[
     """What reads after record `after` found in the wanted cells, S, NaN where none did; and the newest record."""
     seqs, arrays = columns(run, "read_conductances", "seq", "array")
     rows = np.flatnonzero((seqs > after) & (arrays == index))[::-1][:_LOOK_BACK]
-    found, newest = np.full(wanted.shape, np.nan), 0
+    found, newest = np.full(wanted.shape, np.nan), -1
     for row in rows:
         missing = wanted & np.isnan(found)
         if not missing.any():
@@ -148,7 +148,18 @@ def _newest_reads(run: Run, index: int, wanted: BoolArray, after: int) -> tuple[
         if here.any():
             found[here] = conductances(run, int(row))[here]
             newest = max(newest, int(seqs[row]))
-    return (found, newest) if newest else None
+    return (found, newest) if newest >= 0 else None
+
+
+def last_readings(run: Run, index: int) -> FloatArray:
+    """The last reading of every cell of array `index`, S, (rows, cols), NaN where the newest reads have none.
+
+    Raises:
+        LogError: damaged records.
+    """
+    everywhere = np.ones(run.infos[index].shape, np.bool_)
+    found = _newest_reads(run, index, everywhere, -1)
+    return np.full(everywhere.shape, np.nan) if found is None else found[0]
 
 
 def conductances(run: Run, row: int) -> FloatArray:
