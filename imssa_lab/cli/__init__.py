@@ -16,7 +16,7 @@ import imssa_lab
 from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, program, recheck
 from imssa_lab.cli.bench import new_driver, station
 from imssa_lab.cli.models import baseline, bundles, data, study, sweep_bits, train
-from imssa_lab.cli.runs import compare, log, monitor, report
+from imssa_lab.cli.runs import compare_runs, log, monitor, report
 from imssa_lab.cli.shared.session import console
 from imssa_lab.cli.twins import fit, serve, twin_check
 from imssa_lab.contract import own_packages
@@ -94,7 +94,7 @@ app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
 app.command("new-driver")(new_driver.new_driver)
 app.command()(report.report)
-app.command()(compare.compare)
+app.command()(compare_runs.compare)
 
 
 def main() -> None:
