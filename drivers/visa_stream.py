@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import pyvisa
 import pyvisa.rname
@@ -52,6 +54,7 @@ def open_visa(resource: str, timeout: float, backend: str = "@py") -> Stream:
         raise _mapped(resource, error) from error
     except Exception as error:  # pyvisa-py raises the bare class where it cannot connect
         raise LinkLost(f"{resource}: cannot be opened ({error}); check address and power") from error
+    _OPENED.add(opened)
     opened.set_visa_attribute(ResourceAttribute.termchar_enabled, False)
     # "as many as asked for have come" is no warning here; the mark lives as long as the session
     opened.visalib.ignore_warning(opened.session, StatusCode.success_max_count_read).__enter__()
@@ -209,3 +212,16 @@ class _SocketStream:
 
     def _lost(self, why: object) -> LinkLost:
         return LinkLost(f"{self.name}: {why}; check cable and power, then open it again")
+
+
+_OPENED: WeakSet[Any] = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: what pyvisa closes at its end would say goodbye to instruments in the parent's name."""
+    for opened in list(_OPENED):
+        opened.session = None
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -19,7 +19,7 @@ import drivers.keithley.smu_matrix
 import drivers.scpi
 import drivers.supert_a0
 import drivers.visa_stream  # noqa: F401 - what a script would import while its instrument waits
-from imssa_lab.contract.errors import ImssaError
+from imssa_lab.contract.errors import ImssaError, LinkLost
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.station.addresses import open_array
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _script(how: str, after: float, address: str) -> None:
     """Program and read until something stops it."""
-    with open_array(address) as array:
+    with _opened(address) as array:
         if how.endswith("thread"):
             worker = threading.Thread(target=_work, args=(array,))
             worker.start()
@@ -66,6 +66,18 @@ def _script(how: str, after: float, address: str) -> None:
             while True:  # open, so that nothing but `make_safe` has grounded it
                 time.sleep(_SLEEP)
         _program(array)
+
+
+def _opened(address: str) -> CrossbarArray:
+    """Its array, once the instrument has noticed that the script before is gone."""
+    given_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return open_array(address)
+        except LinkLost:
+            if time.monotonic() > given_up:
+                raise
+            time.sleep(_SLEEP)
 
 
 def _work(array: CrossbarArray) -> None:

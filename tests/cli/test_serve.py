@@ -105,7 +105,7 @@ def test_names_of_boards_go_with_them(start: Start, tmp_path: Path) -> None:
     process, address = start("supert-a0", "--link", str(tmp_path / "board"))
     assert address == f"serial+supert-a0:{tmp_path / 'board'}"
     open_array(f"{address}?array=1&block=2x2").close()
-    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, signal.SIGHUP)  # its terminal is closed
     process.communicate(timeout=20)
     assert process.returncode == 0
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,8 @@ import pytest
 
 from twin import DigitalTwin
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="neither forks nor SIGHUP there")
+
 HEAD = """
 import os, signal, sys
 import numpy as np
@@ -120,3 +122,22 @@ def test_a_child_opens_an_array_of_its_own() -> None:
             finally:
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM - 100
+
+
+def test_a_forked_child_leaves_the_log_of_its_parent_alone(tmp_path: Path) -> None:
+    """It unwinds through the block of the log too, and must not say that its writer is gone."""
+    body = f"""
+from imssa_lab import open_run, record
+path = {str(tmp_path / "run.h5")!r}
+with record(path, [array], {{}}) as (recorded,), recorded:
+    recorded.read_conductances()
+    child = os.fork()
+    if not child:
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert os.path.exists(path + ".session")
+    recorded.read_conductances()
+with open_run(path) as run:
+    os.write(1, b"%d\\n" % run.records("read_conductances"))
+"""
+    assert ran(body) == (0, ["safe", "safe", "2"])

@@ -1,9 +1,13 @@
 """A script that is stopped leaves the electrodes grounded: proved from the instrument's journal."""
 
+import sys
+
 import pytest
 
 from trials.stops import CODES, Nursery, grounded, stop_once
 from trials.virtual_kinds import UNHELPFUL, VIRTUAL
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no forks there")
 
 
 @pytest.mark.parametrize(("kind", "ways"), [("scpi", 1), ("superT", 2), ("smu and matrix", 2)])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvisa
 
 from drivers.links import Link
 from drivers.scpi import ScpiArray, open_scpi, wire
@@ -20,6 +21,7 @@ from imssa_lab.contract.errors import (
     LinkError,
     LinkLost,
     WrongInstrument,
+    WrongProcess,
 )
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.virtual.bench_twin import BenchTwin
@@ -228,11 +230,14 @@ class TestDriver:
         with open_scpi(port.resource, {"timeout": "2"}) as array:
             child = os.fork()
             if not child:
+                array.close()
+                array.link.close()
+                pyvisa.ResourceManager("@py").close()  # as at the exit of the child
                 refused = 0
                 for _ in range(20):
                     try:
                         array.read_conductances()
-                    except LinkError as error:
+                    except WrongProcess as error:
                         refused += "its child" in str(error)
                 os._exit(refused)
             for _ in range(20):

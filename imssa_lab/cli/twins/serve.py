@@ -99,7 +99,7 @@ def serve(
     notes = _journal(journal)
     try:
         with ExitStack() as stack:
-            stack.enter_context(_stopped_by_sigterm())
+            stack.enter_context(_stopped_by_signals())
             if kind == "supert-a0":
                 boards = [
                     SuperTBoard(profile, seed + ARRAYS_PER_BOARD * index, notes, paced) for index in range(count)
@@ -138,17 +138,19 @@ def _journal(path: Path | None) -> Journal:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does."""
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP where it is not ignored, end it as Ctrl-C does."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    taken = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {signum: signal.signal(signum, stop) for signum in taken if signal.getsignal(signum) != signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _shape(text: str) -> tuple[int, int]:

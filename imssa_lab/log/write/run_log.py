@@ -66,6 +66,7 @@ class RunLog:
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
         self._wires: list[WireLog] = []
         self._failure = ""
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._fsync = fsync
         self._readers = PolledReaders(self.append, self.note)
@@ -338,6 +339,8 @@ class RunLog:
         Raises:
             LogError: the file cannot be written to the end; what was acknowledged is safe.
         """
+        if os.getpid() != self._process:  # a forked child: the file is its parent's
+            return
         for wire in self._wires:
             wire.close()
         with self._lock:
