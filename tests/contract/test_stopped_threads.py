@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -130,12 +131,13 @@ def test_a_stop_is_of_one_array() -> None:
 def test_a_signal_stops_workers_that_the_script_waits_for(name: str) -> None:
     """The pool waits for its thread, which only ends when its next call is refused; the array grounds first."""
     signum = getattr(signal, name)
-    array, refused, waited_for = Held(), list[ArrayStopped](), threading.Event()
+    array, refused, asleep = Held(), list[ArrayStopped](), threading.Event()
     array.may_end.set()
 
     def work() -> None:
         array.read_mvm(READ)
-        assert waited_for.wait(_LONG)
+        assert asleep.wait(_LONG)
+        time.sleep(0.2)  # the main thread holds no lock of the pool when the signal comes
         os.kill(os.getpid(), signum)
         try:
             while True:
@@ -145,9 +147,9 @@ def test_a_signal_stops_workers_that_the_script_waits_for(name: str) -> None:
 
     stopping = pytest.raises((KeyboardInterrupt, SystemExit))
     with stopping, array, ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        waited_for.set()
-        future.result()
+        pool.submit(work)
+        asleep.set()
+        time.sleep(_LONG)
     assert name in str(refused[0])
     assert array.notes[-1] == "safe"
 
