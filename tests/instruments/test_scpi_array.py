@@ -18,12 +18,14 @@ from imssa_lab.contract.errors import (
     ConfigError,
     ImssaError,
     InstrumentError,
+    LinkCorrupt,
     LinkError,
     LinkLost,
     WrongInstrument,
     WrongProcess,
 )
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.contract.testing.electrodes import lowered
 from imssa_lab.virtual.bench_twin import BenchTwin
 from imssa_lab.virtual.server import TcpPort
 from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
@@ -179,6 +181,56 @@ class TestDriver:
             assert array.info.provenance["identity"].startswith("imssa_lab,")
             assert array.info.provenance["address"] == port.resource
             assert array.info.shape == SHAPE
+
+    @pytest.mark.parametrize("kind", ["SET", "RESET"])
+    def test_pulses_come_as_they_were_asked(self, port: TcpPort, tester: ScpiArrayTester, kind: Any) -> None:
+        with open_scpi(port.resource, {}) as array:
+            array.apply_pulses(Pulses.on(np.eye(*SHAPE, dtype=bool), kind, 1.5, 0.75, 2e-5))
+        (entry,) = [entry for entry in tester.bench.journal.entries if entry.what in ("SET", "RESET")]
+        assert (entry.what, entry.width) == (kind, 2e-5)
+        assert (np.nansum(entry.voltage), np.nansum(entry.gate)) == (1.5 * min(SHAPE), 0.75 * min(SHAPE))
+
+    def test_a_lowered_limit_lowers_cell_reads(self, port: TcpPort, tester: ScpiArrayTester) -> None:
+        with open_scpi(port.resource, {}) as array:
+            array.lower_limits(lowered(array.info, 0.5))
+            array.read_conductances()
+        assert tester.bench.journal.peak("cells")[0] == pytest.approx(0.1)
+
+    def test_another_version_of_the_interface_is_refused(
+        self, port: TcpPort, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain = wire.Description.model_dump_json
+        monkeypatch.setattr(
+            wire.Description, "model_dump_json", lambda self: plain(self.model_copy(update={"protocol": 1}))
+        )
+        with pytest.raises(WrongInstrument, match="version 1"):
+            open_scpi(port.resource, {})
+
+    def test_a_bit_of_an_answer(
+        self, port: TcpPort, tester: ScpiArrayTester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection, plain = ScpiWire(open_visa(port.resource, 2.0)), tester.receive
+        monkeypatch.setattr(
+            tester, "receive", lambda data: [a[:-2] + bytes([a[-2] ^ 1]) + a[-1:] for a in plain(data)]
+        )
+        with pytest.raises(LinkCorrupt, match="wrong checksum"):
+            connection.ask(b"OUTP?")
+        connection.link.close()
+
+    def test_an_older_answer_is_not_the_next_one_s(
+        self, port: TcpPort, tester: ScpiArrayTester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection, plain, earlier = ScpiWire(open_visa(port.resource, 2.0)), tester.receive, [b""]
+
+        def late(data: bytes) -> list[bytes]:
+            answers = plain(data)
+            earlier.append(answers[0])
+            return [earlier[-2] + answers[0]]
+
+        monkeypatch.setattr(tester, "receive", late)
+        assert connection.ask(b"OUTP?") == b"0"
+        assert connection.ask(b"SYST:SYNC? 7") == b"SYNC 7"
+        connection.link.close()
 
     def test_limits_are_checked_in_the_instrument_too(self, port: TcpPort, tester: ScpiArrayTester) -> None:
         connection = ScpiWire(open_visa(port.resource, 2.0))

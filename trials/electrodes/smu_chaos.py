@@ -17,8 +17,8 @@ from trials.electrodes.smu_bench import KINDS as BENCHES
 from trials.electrodes.smu_bench import SHAPE, SmuBench
 from trials.link_chaos import Outcome, random_operations
 
-SOCKET_FAULTS = tuple(sorted(set(KINDS) - {"identity"}))
-"""Those that the sockets of meters can have; that somebody else answers is in the tests of opening."""
+SOCKET_FAULTS = tuple(sorted(set(KINDS) - {"identity", "refused"}))
+"""Those that the sockets of meters have once they are open; these two are in the tests of opening."""
 ANSWER = "an answer: a digit of what was measured"
 
 
