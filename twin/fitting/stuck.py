@@ -9,6 +9,10 @@ from imssa_lab.contract.errors import DataError
 from twin.fitting.fit_outcome import Outcome, Parameter, Remark
 from twin.fitting.tables.measured_tables import Table, mostly_positive
 
+LEAST_AGREEMENT = 0.6
+"""Correlation of what was asked with what is read, high or low: .7 with a third of the cells stuck at one end, .4 and
+less with the pattern of another chip."""
+
 
 def fit_stuck(table: Table) -> Outcome:
     """Fractions of cells stuck on and off, with exact binomial intervals.
@@ -20,8 +24,8 @@ def fit_stuck(table: Table) -> Outcome:
         table: bit (1 high resistance, 0 low), conductance.
 
     Raises:
-        DataError: one of the states is missing, a bit is neither, conductances are mostly negative, or the medians
-            are the wrong way round.
+        DataError: one of the states is missing, a bit is neither, conductances are mostly negative, the medians are
+            the wrong way round, or bits and readings agree so badly that the pattern is hardly that of these cells.
     """
     outcome = Outcome("stuck cells", remarks=[*table.remarks, *mostly_positive(table, "conductance")])
     other = ~np.isin(table["bit"], (0, 1))
@@ -40,6 +44,14 @@ def fit_stuck(table: Table) -> Outcome:
         )
     middle = float(np.sqrt(on * off))
     stuck_on, stuck_off = high & (g > middle), low & (g < middle)
+    asked_on, reads_on = low.astype(np.float64), (g > middle).astype(np.float64)
+    agreement = float(np.corrcoef(asked_on, reads_on)[0, 1])
+    if agreement < LEAST_AGREEMENT:
+        raise DataError(
+            f"{table.source}: bits and readings correlate by {agreement:.2f}, {LEAST_AGREEMENT:g} is needed: "
+            f"{stuck_on.sum()} of {high.sum()} cells would be stuck on and {stuck_off.sum()} of {low.sum()} off; "
+            "is this the bit pattern of these cells, in their order?"
+        )
     fractions = {}
     for name, stuck, asked in (("on", stuck_on, high), ("off", stuck_off, low)):
         found, of = int(stuck.sum()), int(asked.sum())
@@ -61,6 +73,7 @@ def fit_stuck(table: Table) -> Outcome:
         "low resistance, median": f"{1e6 * on:.2f} uS",
         "high resistance, median": f"{1e6 * off:.2f} uS",
         "border": f"{1e6 * middle:.2f} uS",
+        "correlation of bits and readings": f"{agreement:.3f}",
     }
     outcome.undetermined.append(
         "stuck against unlucky: one reading after one write; a second write distinguishes them"

@@ -79,6 +79,18 @@ def test_stuck_fractions_with_their_rows():
         fit_stuck(table(bit=1 - bit, conductance=g))
 
 
+def test_the_pattern_of_another_chip_is_refused_and_many_stuck_cells_are_not():
+    rng = np.random.default_rng(0)
+    bit = rng.integers(0, 2, 4000).astype(float)
+    g = np.where(bit == 1, 3e-6, 80e-6) * np.exp(0.1 * rng.standard_normal(4000))
+    other = np.where(rng.random(4000) < 0.31, 1 - bit, bit)
+    with pytest.raises(DataError, match=r"bits and readings correlate by 0\.3.*bit pattern of these cells"):
+        fit_stuck(table(bit=other, conductance=g))
+    stuck = np.where((bit == 0) & (rng.random(4000) < 0.3), 1e-6, g)  # three in ten stuck off: a bad chip, but a chip
+    section = fit_stuck(table(bit=bit, conductance=stuck)).sections["stuck"]
+    assert section["off_fraction"] == pytest.approx(0.3, abs=0.03)
+
+
 @pytest.mark.parametrize("resistance", [0.0, 2.0])
 def test_columns_and_wires_from_products(resistance):
     rng = np.random.default_rng(0)

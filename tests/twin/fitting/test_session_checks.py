@@ -14,7 +14,7 @@ from protocols.characterisation.protocol import Characterisation
 from protocols.programmers import Incremental, WriteVerify, recipe_of
 from twin import DigitalTwin, TwinProfile
 from twin.fitting.comparison import Comparison, compare_twin
-from twin.fitting.tables.run_tables import programming_table
+from twin.fitting.tables.run_tables import programming_table, relaxation_table
 
 BOARD = TwinProfile.load("supert-a0-easy")
 SHAPE = (20, 20)
@@ -145,3 +145,20 @@ def test_the_levelling_pass_of_the_relaxation_experiment_is_no_programming(
     assert any("another programmer" in str(remark) for remark in table.remarks)
     alone = programming_table(characterised)  # nothing else was programmed: that pass is what there is
     assert alone.size == SHAPE[0] * SHAPE[1]
+
+
+def test_reads_in_quick_succession_are_one_look_at_a_cell(tmp_path: Path) -> None:
+    """Fifty reads for noise would outweigh the looks after ten and a hundred seconds, and slow a fit down."""
+
+    def use(array: CrossbarArray) -> None:
+        array.program_conductances(targets())
+        for seconds in (10.0, 90.0):
+            array.wait(seconds)
+            for _ in range(6):
+                array.read_conductances()
+
+    table = relaxation_table(session(tmp_path, use))
+    times = np.unique(np.round(table["time"], 1))
+    assert table.size == 2 * SHAPE[0] * SHAPE[1]
+    assert times[0] == pytest.approx(10.0, rel=0.1)
+    assert times[-1] == pytest.approx(100.0, rel=0.1)

@@ -13,6 +13,9 @@ from imssa_lab.log.write.programming_events import AIM, read_aim
 from twin.fitting.fit_outcome import Remark
 from twin.fitting.tables.measured_tables import Table
 
+_AGED = 4 / 3
+"""How much older a cell must be for another look at its relaxation."""
+
 _OWN = "the chip's own recipe"
 
 
@@ -64,7 +67,9 @@ def programming_table(path: Path) -> Table:
 def relaxation_table(path: Path) -> Table:
     """Reads of cells after they were programmed: time since then, conductance then (by re-read) and now.
 
-    A pulse after programming ends the story of its cells.
+    A pulse after programming ends the story of its cells. Reads in quick succession are one look: a cell counts again
+    once its age has grown by a third, as reads for noise would outweigh all others. Calls made inside a programming
+    are part of it.
 
     Raises:
         DataError: no cell was read again after programming. LogError: not a run.
@@ -73,17 +78,28 @@ def relaxation_table(path: Path) -> Table:
     with open_run(path) as run:
         for number, info in enumerate(run.infos):
             initial, since = np.full(info.shape, np.nan), np.full(info.shape, np.nan)
-            for _, table, row in _calls(run, number, ("program", "pulses", "read_conductances")):
+            looked = np.zeros(info.shape)
+            calls = _calls(run, number, ("program", "pulses", "read_conductances"))
+            inside: set[int] = set()
+            for seq, table, row in calls:
+                if table == "program":
+                    inside.update(range(int(run.column("program", "first_seq", row)), seq))
+            for seq, table, row in calls:
+                if seq in inside:
+                    continue
                 when = float(run.column(table, "device_time", row))
                 if table == "program":
                     mask = run.column(table, "mask", row).astype(bool)
                     initial[mask], since[mask] = run.column(table, "achieved", row)[mask], when
+                    looked[mask] = 0.0
                 elif table == "pulses":
                     initial[run.pulses(row).mask] = np.nan
                 else:
-                    mask = run.column(table, "mask", row).astype(bool) & np.isfinite(initial)
-                    if not mask.any() or when <= np.nanmax(since[mask]):
+                    mask = run.column(table, "mask", row).astype(bool) & np.isfinite(initial) & (when > since)
+                    mask &= when - since >= _AGED * looked
+                    if not mask.any():
                         continue
+                    looked[mask] = (when - since)[mask]
                     read = run.readout(table, row, info.adc is not None).current(info.adc).mean(axis=0)
                     cell = number * mask.size + np.flatnonzero(mask)
                     later, measured = when - since[mask], read[mask] / info.read_voltage
