@@ -24,6 +24,11 @@ PARTS = {
     "noise": Part(_later("noise_statistics"), "all presets", "written, pulses", "twin in process", "0 to 15"),
     "board": Part(_later("board"), "supert-a0", "pulses", "twin in process", "0 to 4"),
     "fitting": Part(_later("fitting"), "ideal with fitted relaxation", "written", "twin in process", "0, 1, 1000 on"),
+    "fitted-noise": Part(_later("fitted_noise"), "none: synthetic cells", "traces", "none", "10000 on"),
+    "fitted-programming": Part(_later("fitted_programming"), "none: measured cells", "programmed", "none", "0"),
+    "planted-changes": Part(
+        _later("planted_changes"), "supert-a0-easy, changed", "pulses", "recorded twins", "0 to 19"
+    ),
 }
 
 if __name__ == "__main__":
