@@ -19,7 +19,7 @@ _MUST_FIND = 0.9
 def measure(bars: Bars) -> None:
     """Characterised chips against twins of their own profile, and of profiles with one law changed."""
     kind = _kind()
-    chips, side = bars.size(20, smoke=1), bars.size(32, smoke=20)
+    chips, side = bars.size(20, smoke=1), bars.size(64, smoke=20)
     changed = _changes(kind)
     alarms, found = 0, dict.fromkeys(changed, 0)
     with tempfile.TemporaryDirectory() as name:
