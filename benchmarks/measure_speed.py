@@ -21,9 +21,9 @@ def _part(run: Callable[[Bars], None], profile: str, cells: str, array: str, see
 
 
 PARTS = {
-    "reads": _part(reads.measure, f"{_WITHOUT_WIRES}, noise of supert-a0", "fresh", "twin in process", "0"),
-    "loop": _part(loop.measure, _WITHOUT_WIRES, "fresh", "twin in process, recorded or not", "0"),
-    "programming": _part(programming.measure, _WITHOUT_WIRES, "pulses", "twin in process", "0"),
+    "reads": _part(reads.measure, f"{_WITHOUT_WIRES}, and supert-a0", "fresh", "twin in process", "0"),
+    "loop": _part(loop.measure, f"{_WITHOUT_WIRES}, and supert-a0", "fresh", "twin in process, recorded or not", "0"),
+    "programming": _part(programming.measure, f"{_WITHOUT_WIRES}, and supert-a0", "pulses", "twin in process", "0"),
     "wires": _part(wire_speed.measure, f"{_WITHOUT_WIRES}, or 1 ohm", "written", "twin in process", "0, 1"),
     "s4d": _part(s4d.measure, "none", "none", "none: torch", "0, 1"),
     "study": _part(

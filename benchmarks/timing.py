@@ -26,6 +26,17 @@ def seconds(work: Callable[[], object], repeats: int = 7, at_least: float = 0.02
     return statistics.median(times)
 
 
+def on_processor(work: Callable[[], object], repeats: int = 7) -> float:
+    """Least processor time of one call, s: what other programs on the machine spoil least."""
+    work()
+    least = float("inf")
+    for _ in range(repeats):
+        started = time.process_time()
+        work()
+        least = min(least, time.process_time() - started)
+    return least
+
+
 def side_by_side(works: Sequence[Callable[[], object]], rounds: int = 300) -> NDArray[np.float64]:
     """Wall times of single calls in s, (rounds, works), taken in turns, there and back; the first do not count.
 
