@@ -160,9 +160,16 @@ def test_a_signal_is_raised_in_the_main_thread_while_a_worker_is_in_a_call() -> 
     array = Held()
     worker = Worker(array, lambda: array.read_mvm(READ))
     threading.Timer(0.1, array.may_end.set).start()
-    with pytest.raises(KeyboardInterrupt), array:
+    went_on: list[bool] = []
+
+    def interrupted() -> None:
         os.kill(os.getpid(), signal.SIGINT)
+        went_on.append(True)
+
+    with pytest.raises(KeyboardInterrupt), array:
+        interrupted()
     worker.end()
+    assert went_on == []
     assert array.notes[:2] == ["read", "safe"]
 
 
