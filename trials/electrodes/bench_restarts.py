@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,7 +88,8 @@ def supert_restarts(restarts: int, seed: int) -> Restarts:
             board.after = -1
             outcome.count["superT A0"] += board.restarts - before
             _try(outcome, lambda: operation(array, rng))
-        array.close()
+        with suppress(ImssaError):
+            array.close()
     return outcome
 
 
