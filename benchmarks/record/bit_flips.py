@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import tempfile
 import time
@@ -28,7 +29,8 @@ from imssa_lab.log.read.tables import export
 from imssa_lab.log.schema import TABLES
 
 _HEAD = 4096  # bytes
-_LONGEST = 300.0  # s, on a busy machine, for all verbs of one file
+_PROCESSOR = 120  # s, for all verbs of one file: a loop that does not end takes more
+_LONGEST = 1800.0  # s, on a busy machine, for all verbs of one file
 _EVERY = 20  # a page is made of every so many-th file: it takes seconds
 
 
@@ -76,6 +78,7 @@ def _asked(path: Path, whole: Path, truth: Truth, folder: Path, page: bool) -> l
     child = os.fork()
     if child == 0:
         os.close(source)
+        resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR, _PROCESSOR + 5))
         try:
             text = json.dumps(_verbs(path, whole, truth, folder, page))
             os.write(told, text.encode()[:60_000])
