@@ -9,6 +9,7 @@ from twin import DigitalTwin, TwinProfile
 from twin.cells import Nonlinearity
 from twin.fast.chip_reads import CLAIMS
 from twin.fast.coverage import not_covered
+from twin.fast.normal_stream import NormalStream
 from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph
 from twin.periphery.columns import Columns
 from twin.wires.wire_resistance import Wires
@@ -182,7 +183,7 @@ def test_following_the_cells_that_moved_is_following_all() -> None:
     rng = np.random.default_rng(4)
     step_by_step, at_once = (DigitalTwin(profile, (16, 16), seed=5) for _ in range(2))
     cells = rng.uniform(2e-6, 150e-6, (16, 16))
-    for moved in (0.05, 0.1, 0.6, 0.02):
+    for moved in (0.05, 0.1, 0.6, 0.2):  # a fifth: with traps among them, and followed alone
         cells = np.where(rng.random(cells.shape) < moved, rng.uniform(2e-6, 150e-6, cells.shape), cells)
         step_by_step.noise.follow(cells)
     at_once.noise.follow(cells)
@@ -191,3 +192,9 @@ def test_following_the_cells_that_moved_is_following_all() -> None:
     assert np.array_equal(one.amplitude, other.amplitude)
     assert np.array_equal(one.slow, other.slow)
     assert one.slow.any()
+
+
+def test_numbers_drawn_ahead_are_those_of_the_generator_in_any_pieces() -> None:
+    stream, sizes = NormalStream(np.random.default_rng(8)), [(1, 64)] * 5 + [(250, 64), (30_000,), (7, 64), (3, 5, 9)]
+    taken = np.concatenate([stream.take(*size).ravel().copy() for size in sizes])
+    assert np.array_equal(taken, np.random.default_rng(8).standard_normal(taken.size))
