@@ -84,7 +84,7 @@ def site(bars: Bars) -> None:
 
 
 def tutorial(bars: Bars) -> None:
-    """The tutorial alone, on a copy of the last commit, in an environment made anew: machine time of its commands."""
+    """The tutorial alone, on a copy of the last commit, in a new environment: machine time of its commands."""
     if bars.smoke:
         bars.left_out("the tutorial in a new environment")
         return

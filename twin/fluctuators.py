@@ -1,6 +1,6 @@
 """Fluctuators in time: many small random processes of which only those that change cost anything.
 
-Each is refreshed at Poisson times, at its own rate, and then drawn anew from its own stationary law. With a Gaussian
+Each is refreshed at Poisson times, at its own rate, and then drawn again from its own stationary law. With a Gaussian
 law that is a process with Gaussian marginals and the autocorrelation exp(-rate |t|), one Lorentzian of a 1/f
 spectrum; with two states, 1 with probability p, it is a telegraph signal with exponential dwell times of mean
 1/(rate p) in state 0 and 1/(rate (1 - p)) in state 1.

@@ -235,7 +235,7 @@ class RelaxingCells:
         self._updated = 0.0
 
     def notice(self, conductance: FloatArray, held: BoolArray, time: float) -> None:
-        """Cells whose conductance (S, (rows, cols)) is not what relaxation left begin anew, at `time` (s).
+        """Cells whose conductance (S, (rows, cols)) is not what relaxation left begin again, at `time` (s).
 
         `held` cells are stuck and do not relax.
         """

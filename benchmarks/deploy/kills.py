@@ -55,7 +55,7 @@ Counts = NDArray[np.int64]
 
 
 def kills(bars: Bars, count: int) -> None:
-    """As many kills, each followed by resuming; the verdict is that of a deployment that nobody killed."""
+    """As many kills, each followed by resuming; the verdict is that of a deployment without a kill."""
     random = np.random.default_rng(17)
     for module in _LOADED:
         import_module(module)

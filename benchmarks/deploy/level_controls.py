@@ -44,7 +44,7 @@ class Blind(DigitalTwin):
 
 
 class Deployed:
-    """A verified deployment of one bundle, its arrays, and its levels measured anew."""
+    """A verified deployment of one bundle, its arrays, and its levels measured again."""
 
     def __init__(self, folder: Path | None) -> None:
         self.bundle, self.sequences = trained("fsdd-order", "4bit", 0, folder)
@@ -58,7 +58,7 @@ class Deployed:
         self.inputs = layer_inputs(self.bundle, self.words)
 
     def levels(self) -> list[LevelResult]:
-        """All four, outputs corrected anew: no digital correction may hide a fault."""
+        """All four, with new output corrections: no digital correction may hide a fault."""
         mapping = self.result.mapping
         runner = KernelRunner(self.arrays, mapping, averages=_AVERAGES)
         for layer, values in enumerate(self.inputs):

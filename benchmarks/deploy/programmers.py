@@ -1,6 +1,6 @@
 """Programmers: the window law, reading until the decision is closed, the board's recipe beaten, tuning by products.
 
-Truth is the twin's own conductances, read without noise; beside it stands what an averaged re-read through the
+Truth is the twin's own conductances, read without noise; beside it is what an averaged re-read through the
 converter says. Reads are counted by the cell, at the array, and not taken from the programmers' reports.
 """
 

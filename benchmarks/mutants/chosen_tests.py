@@ -18,8 +18,8 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 def tests_of(mutant: Mutant, tree: Path, known: LineMap) -> set[str]:
     """Tests that execute the statement of the mutant.
 
-    The lines of a compiled loop are seen by nobody: its callers answer for it. What a file does while it is imported
-    concerns every test that imports it.
+    The lines of a compiled loop are seen by no coverage tool: its callers answer for it. What a file does while it is
+    imported concerns every test that imports it.
     """
     module = _parsed(tree / mutant.path)
     inside = _function_of(module, mutant.line)

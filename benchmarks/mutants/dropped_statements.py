@@ -12,7 +12,7 @@ _AUGMENTED = ("+=", "-=", "*=", "/=", "//=", "%=", "|=", "&=", "^=", "<<=", ">>=
 
 
 class DropStatement(Operator):  # type: ignore[misc]
-    """Replaces a call whose result nobody takes, or an augmented assignment, by `pass`."""
+    """Replaces a call whose result is not used, or an augmented assignment, by `pass`."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """The one place, where the first child of a simple statement is such a call or assignment."""

@@ -127,7 +127,7 @@ def _from_calls(day: Day, path: Path, tables: Path) -> bytes:
 
 
 def _from_bytes(day: Day, path: Path, connect: Connect, tables: Path) -> bytes:
-    """The session anew, its log included, which asks for the device time of every record."""
+    """The session again, its log included, which asks for the device time of every record."""
     again = path.with_suffix(".again.h5")
     with open_run(path) as run:
         player = ReplayedWire(run)

@@ -55,7 +55,7 @@ def draw(profile: TwinProfile, path: Path) -> None:
 
 
 def panels_of(profile: TwinProfile) -> list[Callable[[Axes, TwinProfile], None]]:
-    """What there is to see of a profile: nothing of what is perfect in it because nobody published it."""
+    """What there is to see of a profile: nothing of what is perfect in it because nothing was published."""
     by_statistics = profile.programming is not None and profile.programming.law != "exact"
     if not by_statistics:
         by_pulses = [set_pulses, reset_pulses]

@@ -131,7 +131,7 @@ DIALECTS = {
         compliance_query=":SOUR:VOLT:ILIM?",
         zero=":SENS:AZER:ONCE",
         idle=":ABOR",
-        # OFF: a list goes on where the current is limited, or readings would be missing
+        # OFF: a list continues where the current is limited, or readings would be missing
         load=":SOUR:LIST:VOLT {levels};:SOUR:SWE:VOLT:LIST 1,{delay},1,OFF",
         load_checks=(":SOUR:LIST:VOLT?",),
         load_answers=(),

@@ -54,7 +54,7 @@ class SourceMeter(ScpiInstrument):
     Args:
         compliance: A, the largest current; set before the output ever goes on. Reads are held to `READ_COMPLIANCE`.
         terminals: "front" or "rear", where the cables are.
-        gates: whether it stands at levels, as for gates, rather than being read and pulsed with: it is set up for
+        gates: whether it holds levels, as for gates, rather than being read and pulsed with: it is set up for
             20 V at once and never reads.
 
     Raises:
@@ -127,7 +127,7 @@ class SourceMeter(ScpiInstrument):
                 )
 
     def _use(self, mode: str) -> None:
-        """Ranges, compliance and integration time to read or to pulse; the output stands at 0 V while they change."""
+        """Ranges, compliance and integration time to read or to pulse; the output is at 0 V while they change."""
         if mode == self._mode:
             return
         self._mode, self._loaded = "", None
@@ -178,7 +178,7 @@ class SourceMeter(ScpiInstrument):
         self._delay(width)
 
     def _delay(self, width: float) -> float:
-        """What to ask for, s, so that a level stands for `width`.
+        """What to ask for, s, so that a level lasts `width`.
 
         Raises:
             LimitError: the meter cannot make it.
@@ -219,7 +219,7 @@ class SourceMeter(ScpiInstrument):
     def _confirm(self, answers: Sequence[str], level: float) -> None:
         there, on = self._number(answers[0]), answers[1]
         if abs(there - level) > _TOLERANCE:
-            raise LinkCorrupt(f"{self.link.name}: it stands at {there:g} V, {level:g} V was set; nothing was driven")
+            raise LinkCorrupt(f"{self.link.name}: it is at {there:g} V, {level:g} V was set; nothing was driven")
         if self._on and on != "1":
             raise ImssaError(
                 f"{self.link.name}: its output has gone off; an interlock, or somebody at its front panel?"

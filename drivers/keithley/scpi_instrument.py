@@ -29,7 +29,7 @@ class ScpiInstrument:
         timeout: s for what takes no time.
 
     Raises:
-        LinkError: nobody answers, or somebody else (WrongInstrument).
+        LinkError: no answer, or another instrument's (WrongInstrument).
     """
 
     def __init__(self, stream: Stream, timeout: float) -> None:

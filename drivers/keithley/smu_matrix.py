@@ -278,7 +278,7 @@ def open_smu_matrix(resource: str, options: Mapping[str, str]) -> SmuMatrixArray
 
     Raises:
         ConfigError: an option that is missing, unknown or cannot be read.
-        LinkError: nobody answers there, or somebody else.
+        LinkError: no answer there, or another instrument's.
     """
     from drivers.visa_stream import open_visa
 

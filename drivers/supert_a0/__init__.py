@@ -24,7 +24,7 @@ def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
 
     Raises:
         ConfigError: an unknown option or a value that cannot be read.
-        LinkError: nobody answers there, or somebody else.
+        LinkError: no answer there, or another instrument's.
     """
     from pydantic import ValidationError
 

@@ -54,7 +54,7 @@ class Board:
             lasts.
 
     Raises:
-        LinkError: nobody answers, or not a superT A0 with the firmware of 8 December 2019 (WrongInstrument).
+        LinkError: no answer, or not from a superT A0 with the firmware of 8 December 2019 (WrongInstrument).
     """
 
     def __init__(self, stream: Stream, timeout: float = _SLACK, kept: int = _KEPT) -> None:
@@ -88,7 +88,7 @@ class Board:
     ) -> bytes:
         """`setup`, then `last`, then `after`, each command one write; gives the reply of `last`.
 
-        After any trouble the board is powered up anew first: nobody knows what a damaged command did. All pins are
+        After any trouble the board is power-cycled first: what a damaged command did is unknown. All pins are
         read back after the setup, those of `after` after it, and a barrier ends it: what it answers shows that all
         are done, and that no byte came too many or too few.
 
@@ -208,7 +208,7 @@ class Board:
         self._straight(sequences.safe())
 
     def _straight(self, commands: list[wire.Command]) -> None:
-        """Commands in whatever state the board is; afterwards it is configured anew."""
+        """Commands in whatever state the board is; afterwards it is configured again."""
         for tries_left in reversed(range(_TRIES)):
             self._ready_for = None
             try:

@@ -86,5 +86,5 @@ class PinCheck:
             name, set_to = _NAMES.get((port, pin), f"pin {port}{pin}"), "low" if levels >> pin & 1 else "high"
             raise LinkCorrupt(
                 f"superT A0: {name} was set {set_to} and is not; a command was damaged on its way, ask again: "
-                "everything is set anew first"
+                "everything is set again first"
             )

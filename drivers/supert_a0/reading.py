@@ -98,7 +98,7 @@ _CURRENTS = _all_currents()
 def two_step(words: Mapping[float, NDArray[np.uint16]]) -> FloatArray:
     """Currents in A from words read with the ADC's reference moved by each of `SHIFTS`.
 
-    Where the amplifier changed its gain between the two readings that count, the first one stands.
+    Where the amplifier changed its gain between the two readings that count, the first one is kept.
     """
     first, gain = unpack(words[0.0])
     volts = ADC_ZERO + first.astype(np.float64) * (ADC_SPAN / ADC_TOP)

@@ -231,7 +231,7 @@ class SuperTArray(OperationClock):
 
 
 def _driven(voltage: float) -> float:
-    """What stands across the cells, V, where `voltage` is asked: the step of the converter below it."""
+    """What the cells see, V, where `voltage` is asked: the step of the converter below it."""
     return read_steps(voltage) * DAC_STEP
 
 

@@ -88,7 +88,7 @@ class AdcRanges(_Frozen):
     """The converter behind the columns: current = scale[range] * code + offset[range].
 
     `scale` in A per code and `offset` in A, one entry per range of the transimpedance amplifier. Codes are `signed`,
-    or not, or nobody said.
+    or not, or unknown.
     """
 
     bits: int = Field(ge=1, le=24)
@@ -106,7 +106,7 @@ class AdcRanges(_Frozen):
 
     @cached_property
     def codes(self) -> tuple[int, int]:
-        """The lowest and the highest code; where nobody said, as wide as either sign could be."""
+        """The lowest and the highest code; where it is not known, as wide as either sign could be."""
         if self.signed:
             return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
         highest = (1 << self.bits) - 1

@@ -147,7 +147,7 @@ class CrossbarArray(ABC):
         self._info = lowered
 
     def _repr_html_(self) -> str:
-        """For notebooks: what it is, how it stands; nothing is asked of the instrument."""
+        """For notebooks: what it is and its state; no command is sent to the instrument."""
         carried = "none" if self._calibration is None else self._calibration.date or "carried"
         standing = [("columns calibrated", carried), ("state", "closed" if self._closed else "open")]
         return facts_html(type(self).__name__, [*self._info.facts(), *standing])

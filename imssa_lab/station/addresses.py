@@ -30,7 +30,7 @@ def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     ``visa+scpi:TCPIP::192.168.0.7::5025::SOCKET``, ``replay:run.h5?array=0``, ``chip0``.
 
     Args:
-        calibrated: False leaves the calibration file of an alias aside, to measure it anew.
+        calibrated: False leaves the calibration file of an alias aside, to measure it again.
 
     Raises:
         ConfigError: the address cannot be read, no driver of that name is installed, or another module hides it.

@@ -26,7 +26,7 @@ class CalibrationFile(BaseModel):
     Attributes:
         version: of the format.
         chip: name and serial of the chip; array: address or alias it was measured at.
-        date: when; temperature: K, None where nobody said.
+        date: when; temperature: K, None where not given.
         gain: one for each bit line; offset: A, the same.
         before, after: rms of what products miss without and with the calibration, as the conductance of one cell, S,
             for each bit line, on vectors that the calibration was not fitted to.
@@ -66,7 +66,7 @@ class CalibrationFile(BaseModel):
             raise CalibrationError(f"{path}: no such calibration file; `imssa calibrate` measures one") from error
         except ValidationError as error:
             raise CalibrationError(
-                f"{path}: {explain(cls, error, 'file')}; measure anew with `imssa calibrate`"
+                f"{path}: {explain(cls, error, 'file')}; measure again with `imssa calibrate`"
             ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise CalibrationError(f"{path} cannot be read: {error}") from error

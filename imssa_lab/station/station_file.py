@@ -144,7 +144,7 @@ class StationArray(_Section):
         array.set_calibration(found.of(array.info, self.calibration))
         words, stale = found.age(self.calibration_days)
         if stale:
-            _log.warning("%s: column calibration of %s; measure it anew: imssa calibrate", self.calibration, words)
+            _log.warning("%s: column calibration of %s; measure it again: imssa calibrate", self.calibration, words)
 
     def last_calibration(self, info: ArrayInfo) -> tuple[str, bool]:
         """The calibration file in words, date and age, for an array as `info` says; and whether it can be used."""

@@ -191,7 +191,7 @@ class _Threaded:
 
 
 class TcpPort(_Threaded):
-    """A TCP port; a second client is told that the first has it, and let go.
+    """A TCP port; a second client is refused while the first is connected.
 
     Args:
         port: 0 for any that is free; `address` says which.

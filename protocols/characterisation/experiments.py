@@ -243,7 +243,7 @@ def programming(bench: Bench) -> Columns:
 
 
 def noise(bench: Bench, batch: int) -> Columns:
-    """Reads of every cell as it stands, one at a time, with the device time of each."""
+    """Reads of every cell as it is, one at a time, with the device time of each."""
     pieces = []
     for index in range(bench.schedule.reads_at_once):
         number = batch * bench.schedule.reads_at_once + index
@@ -256,7 +256,7 @@ def noise(bench: Bench, batch: int) -> Columns:
 
 
 def current_voltage(bench: Bench, share: float) -> Columns:
-    """Current of every cell as it stands at one read voltage, one word line driven at a time."""
+    """Current of every cell as it is, at one read voltage, one word line driven at a time."""
     array = bench.array
     voltage = share * array.info.limits.read_voltage
     current = array.read_mvm(voltage * np.eye(array.info.rows))

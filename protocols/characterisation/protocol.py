@@ -1,7 +1,7 @@
 """Characterise an array: tables of what its cells are like, for people and for `imssa fit`.
 
 Every experiment is one CSV file with SI columns under the names that a fit takes. Finished parts stay in the folder,
-so that a run that was stopped goes on where it was.
+so that an interrupted run resumes where it was.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Characterisation:
     Args:
         recipe: its ladders pulse the cells; None for the chip's own.
         only: experiments by name; None for all.
-        note_faults: told what the stuck map finds, masks (rows, cols) by name, and who found it; None for
+        note_faults: called with what the stuck map finds, masks (rows, cols) by name, and who found it; None for
             `Counted.note_faults` of `array`, if it has one.
 
     Raises:

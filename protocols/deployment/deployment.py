@@ -138,7 +138,7 @@ def deploy(
             test sequences are for the task level, "null" of the reference is what the lower end of its interval must
             exceed.
         choices: how it goes; None for `DeploymentChoices()`.
-        faults: per array, what is known of its cells beforehand; where a stuck one stands is read if it is NaN.
+        faults: per array, what is known of its cells beforehand; the conductance of a stuck one is read if it is NaN.
         journal: takes short texts that say how far it came; resume: those of a deployment that was cut off,
             whose finished cells get no pulse, or of one that ended: cells that left their window get pulses again.
         progress: called with (stage, done, total).

@@ -86,7 +86,7 @@ def array_entry(index: int, state: ArrayState, pulses: int) -> str:
 
 
 def _or_null(value: float) -> float | None:
-    """JSON has no NaN: a stuck cell that was not read stands at null."""
+    """JSON has no NaN: a stuck cell that was not read is null."""
     return None if math.isnan(value) else value
 
 
@@ -115,7 +115,7 @@ def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> S
             known[entry["array"]] = state, _targets(found.mapping, entry["array"], state)
             pulses = entry["pulses"]
     if found is None:
-        raise DeploymentError("the journal holds no plan: nothing was pulsed; start the deployment anew")
+        raise DeploymentError("the journal holds no plan: nothing was pulsed; start the deployment again")
     found.arrays = [ArrayState.fresh(found.mapping.shape) for _ in range(arrays)]
     for index, (state, finished_at) in known.items():
         # a later plan may want something else of a cell that was finished under an earlier one

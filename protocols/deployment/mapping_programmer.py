@@ -1,7 +1,7 @@
 """Programming a whole mapping: cells, then partners of stuck cells, then kernels that stay damaged.
 
 Remedies in order of cost: a stuck cell's healthy partner takes over the difference; a kernel that cells between
-kernels disturb is read by itself; a damaged kernel is arranged anew within its place; it moves to a free place,
+kernels disturb is read by itself; a damaged kernel is rearranged within its place; it moves to a free place,
 or changes places with another damaged one; it is split over two free places.
 """
 
@@ -365,9 +365,7 @@ class ProgrammedMapping:
                 within, costs = moved, moved_costs
         if costs.sum() > _WORTH * harm[chosen].sum():
             return self._split(kernels, harm[chosen], reaches)
-        _log.info(
-            "%d damaged kernels arranged anew, predicted harm %.3g -> %.3g", len(chosen), harm.sum(), costs.sum()
-        )
+        _log.info("%d damaged kernels rearranged, predicted harm %.3g -> %.3g", len(chosen), harm.sum(), costs.sum())
         self.mapping = within
         return len(chosen)
 

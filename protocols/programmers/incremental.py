@@ -142,7 +142,7 @@ class _Cells:
         self.seen_inside = inside & self.open
 
     def turn(self, chosen: BoolArray, kind: PulseKind, rounds: int) -> None:
-        """Cells that change polarity start their ladder anew; too many changes end it."""
+        """Cells that change polarity restart their ladder; too many changes end it."""
         sign = 1 if kind is PulseKind.SET else -1
         turned = chosen & (self.kind != sign)
         self.kind[turned] = sign

@@ -1,4 +1,4 @@
-"""Where every cell stands on its two ladders: the state of a write-verify loop."""
+"""Where every cell is on its two ladders: the state of a write-verify loop."""
 
 from __future__ import annotations
 

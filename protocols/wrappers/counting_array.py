@@ -61,7 +61,7 @@ class CountingArray(CrossbarArray):
     """An array of the kind of `array` that is never asked itself: it counts, and holds the targets that it is given.
 
     What is outside the limits raises, as it would there. Cells read as far above the window until they are
-    programmed, so that none of them passes for one that stands where it should.
+    programmed, so that none of them passes for one that is where it should be.
 
     Attributes:
         expected, longest: what was asked for so far, with as many pulses as a cell takes on average, and with as

@@ -1,4 +1,4 @@
-"""Deployments from the command line, on a board behind its driver: cut off, gone on with, checked again."""
+"""Deployments from the command line, on a board behind its driver: cut off, resumed, checked again."""
 
 import io
 import json

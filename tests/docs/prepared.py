@@ -1,4 +1,4 @@
-"""What stands in a folder, and in Python, before the code of a page runs: what its reader would have by then."""
+"""What is in a folder, and in Python, before the code of a page runs: what its reader would have by then."""
 
 from pathlib import Path
 

@@ -251,7 +251,7 @@ def test_mvm_level_catches(chip: Chip, fault: Callable[[Chip], None]) -> None:
 
 
 def test_kernel_level_catches_a_zeroed_state(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even after the outputs were corrected anew: gain and offset cannot stand in for memory."""
+    """Even after the outputs were corrected again: gain and offset cannot stand in for memory."""
     assert verify_kernels(chip.bundle, chip.runner, chip.inputs, BOUNDS)[0].passed
     array = chip.twin()
     read = array.read_mvm

@@ -1,4 +1,4 @@
-"""The effective matrix after cells have changed: against the full solve, and when it is worked out anew."""
+"""The effective matrix after cells have changed: against the full solve, and when it is computed again."""
 
 import numpy as np
 import pytest

@@ -236,7 +236,7 @@ class TestBits:
         assert not np.array_equal(first, other)
 
     def test_sums_of_slices_do_not_depend_on_order_as_others_do(self) -> None:
-        """A permutation of the word lines stands for any other order of summation."""
+        """A permutation of the word lines represents any other order of summation."""
         rng = np.random.default_rng(0)
         voltages, g = rng.uniform(-0.2, 0.2, (200, 64)), rng.uniform(2e-6, 150e-6, (64, 64))
         order = rng.permutation(64)

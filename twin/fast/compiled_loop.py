@@ -15,7 +15,7 @@ from twin.fast.compiled_sums import Tables
 
 
 class Wiring(NamedTuple):
-    """What stands where in a closed loop. An entry is a line of a kernel, [u, x], in order, bank after bank.
+    """What is where in a closed loop. An entry is a line of a kernel, [u, x], in order, bank after bank.
 
     Attributes:
         banks: first kernel of each bank, and the end; begins: first entry of each kernel, and the end.
@@ -128,7 +128,7 @@ def advance(
     """Next states and outputs of the kernels `first` to `last` from the reads of one step, see `currents`.
 
     Args:
-        state: (n, entries), written where x stands; outputs: (n, kernels), written. room_for: (3, cols).
+        state: (n, entries), written where x is; outputs: (n, kernels), written. room_for: (3, cols).
     """
     n, averages, total = len(state), len(wired.spreads), room_for[2]
     begins, plus, numbers, keep = wired.begins, wired.lines[1], wired.numbers[1], wired.kernels[1]

@@ -90,7 +90,7 @@ def fit_relaxation(
         "leave read noise out of the profile, or take the core of the first time as its measure"
     )
     outcome.undetermined.append(
-        f"anything before {times[0]:g} s and after {times[-1]:g} s: the law goes on, unproven"
+        f"anything before {times[0]:g} s and after {times[-1]:g} s: the law is extrapolated, unproven"
     )
     outcome.facts |= {
         "cells": str(np.unique(table["cell"]).size),
@@ -215,7 +215,7 @@ def _correlations(
         if any(np.isclose(times[i + 1], time) for time in broken_at):
             found.append(found[-1] if found else 1.0)
             outcome.undetermined.append(
-                f"how a cell goes on from {times[i]:g} to {times[i + 1]:g} s: as asked, these are not the same "
+                f"how a cell moves from {times[i]:g} to {times[i + 1]:g} s: as asked, these are not the same "
                 "trajectories; their correlation is taken from the times before"
             )
             continue

@@ -1,4 +1,4 @@
-"""What stands between cells and converters: column gain and offset, and readings that sag with their rate."""
+"""What is between cells and converters: column gain and offset, and readings that sag with their rate."""
 
 from __future__ import annotations
 

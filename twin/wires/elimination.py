@@ -14,7 +14,7 @@ from imssa_lab.contract.hal import FloatArray
 _LARGEST = 256 * 2**20
 """Bytes of admittances that are kept for updates, at most; 256 x 256 cells take half of it."""
 _ROUNDING = 1e-11
-"""Estimated error of an update, of the largest element, beyond which the matrix is worked out anew."""
+"""Estimated error of an update, of the largest element, beyond which the matrix is computed again."""
 _Cell = tuple[int, int]
 
 
@@ -132,7 +132,7 @@ class Elimination:
     def after(self, cells: FloatArray) -> FloatArray | None:
         """The matrix of the same array with other conductances `cells`, S, (rows, cols).
 
-        None where that is no cheaper than anew (more changed cells than a quarter of the bit lines), where rounding
+        None where a full computation is as cheap (more changed cells than a quarter of the bit lines), where rounding
         may exceed 1e-11 of the largest element, or where nothing was kept.
         """
         base = self._lines.conductance

@@ -161,7 +161,7 @@ class WiredCells:
     """The view of one array's cells, kept until a conductance changes.
 
     Where few cells have changed since rows were last eliminated the effective matrix is updated, to rounding, and
-    otherwise worked out anew (`Elimination.after`).
+    otherwise computed again (`Elimination.after`).
     """
 
     def __init__(self, wires: Wires) -> None:
@@ -196,7 +196,7 @@ class WiredCells:
 
 @dataclass(frozen=True)
 class WiredView(FrozenArrays):
-    """What stands at the ends of the lines sees of the cells through the wires, in one programming state.
+    """What the ends of the lines see of the cells through the wires, in one programming state.
 
     Products are exact. Small fluctuations of cells are approximated: each reaches an output weakened by
     `sensitivity`, and that by the product of its mean over the word line and over the bit line, so that they can be

@@ -1,4 +1,4 @@
-"""Commands for what stands around the arrays: pins, vectors, DAC, clocks, scan chains; and which pin is what."""
+"""Commands for what surrounds the arrays: pins, vectors, DAC, clocks, scan chains; and which pin is what."""
 
 from __future__ import annotations
 

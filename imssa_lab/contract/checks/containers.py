@@ -21,7 +21,7 @@ _PLAIN = "hand over a plain numpy array"
 
 
 def floats(values: object, what: str, dims: tuple[str, ...], unit: str, limits: Sequence[float] = ()) -> NDArray[Any]:
-    """A float64 copy of real numbers, in C order; nobody else holds it.
+    """A float64 copy of real numbers, in C order; no one else has a reference to it.
 
     Args:
         values: numpy array or number, list or tuple of these, xarray DataArray, pandas frame or series, torch tensor

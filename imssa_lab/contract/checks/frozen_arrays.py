@@ -1,4 +1,4 @@
-"""Values that stay as they were checked: the arrays of a frozen dataclass are its own, and nobody can write them.
+"""Values that stay as they were checked: the arrays of a frozen dataclass are its own, and cannot be written.
 
 `dataclass(frozen=True)` keeps a name from being bound again, not the numbers behind it: an array that the caller
 still holds could change between check and wire.
@@ -21,7 +21,7 @@ def frozen(array: _Array) -> _Array:
 
 
 def own(array: _Array) -> _Array:
-    """The array itself where nobody can write it, else a read-only copy, same shape and type."""
+    """The array itself where it cannot be written, else a read-only copy, same shape and type."""
     under: Any = array
     while isinstance(under, np.ndarray):
         if under.flags.writeable:

@@ -1,4 +1,4 @@
-"""What every `CrossbarArray` promises, whatever stands behind it. SI units: S, V, A, s."""
+"""What every `CrossbarArray` promises, whatever is behind it. SI units: S, V, A, s."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class ContractSuite(ElectrodeSuite, OtherThreadsSuite):
     def refused(self, array: CrossbarArray, words: str, call: Callable[[], object]) -> None:
         """The call raises LimitError with these words, and the array has not noticed.
 
-        What is noticed is told by the device's clock where it is simulated, else by the cells.
+        What is noticed is judged by the device's clock where it is simulated, else by the cells.
         """
         time = array.time
         before = None if self.simulated_time else array.read_conductances(averages=16)

@@ -125,7 +125,7 @@ class SharedChunks:
     def _write(self, at: Sequence[int], pieces: Sequence[bytes | memoryview]) -> None:
         """Bring a piece into the chunk under way of each dataset, and what is new there into the file.
 
-        What stands there already is left: it may read the same because the chunk was never written.
+        What is there already is left: it may read the same because the chunk was never written.
         """
         starts = self._starts
         self._starts = [_NONE] * len(starts)  # until all is done: an interrupt in between has the chunks read again

@@ -154,7 +154,7 @@ class Meter2400(Meter):
     # ---- measuring
 
     def point_seconds(self) -> float:
-        """s that each level stands."""
+        """How long each level lasts, s."""
         settings = self.settings
         functions = max(len(self._functions), 1)
         phases = 3 if settings["auto_zero"] else functions

@@ -202,7 +202,7 @@ class Meter2450(Meter):
         return f"{name} {self.settings['function'].removesuffix(':DC')}"
 
     def point_seconds(self, delay: float) -> float:
-        """s that each level stands."""
+        """How long each level lasts, s."""
         settings = self.settings
         source = settings["source"]
         settling = _AUTO_DELAY if settings[f"auto_delay {source}"] else settings[f"delay {source}"]

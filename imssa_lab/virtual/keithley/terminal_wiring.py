@@ -1,4 +1,4 @@
-"""`Wiring`: what stands at the electrodes for the state of two meters and the relays between them and the chip."""
+"""`Wiring`: what the electrodes see for the state of two meters and the relays between them and the chip."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHANNEL = 1e-3
 """S per V above that: what a transistor conducts. Assumed; at the gate of reads it is part of the cell."""
 _READ_GATE = 5.0
 _SHORT = 1e3  # S of a relay path that joins two terminals
-_SHORTEST = 1e-3  # s that a level stands which a command has set: no other comes sooner
+_SHORTEST = 1e-3  # s that a level lasts which a command has set: no other comes sooner
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Wiring:
         self._open_lines = open_lines
 
     def switch(self, closed: set[tuple[int, int]]) -> None:
-        """Relays move; what stands at the terminals is at the cells from then on."""
+        """Relays move; what is at the terminals is at the cells from then on."""
         if closed != self.closed:
             self.moved_at.append((self.level, self.gate_level))
             self.closed = closed
@@ -77,7 +77,7 @@ class Wiring:
             self.stand()
 
     def stand(self, limit: float = np.inf) -> None:
-        """The cells see what stands at the terminals, for `_SHORTEST` at least."""
+        """The cells see what is at the terminals, for `_SHORTEST` at least."""
         if self.level:
             self.drive(np.array([self.level]), np.array([_SHORTEST]), limit)
 

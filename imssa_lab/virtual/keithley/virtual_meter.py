@@ -63,7 +63,7 @@ class WireInstrument:
         """Nothing: it does not notice that its client goes."""
 
     def restart(self) -> None:
-        """Off and on again: what it was told is lost."""
+        """Off and on again: its settings are lost."""
         self._framer.clear()
         self.status.power_on()
 
@@ -83,7 +83,7 @@ class Measured(FrozenArrays):
     """Some points, arrays (n,).
 
     Attributes:
-        programmed: V or A that the source was told; voltage: V; current: A; time: s since switched on.
+        programmed: V or A that the source was set to; voltage: V; current: A; time: s since switched on.
         compliance: where the limit was reached that was set; by_range: where the measuring range was the limit.
     """
 
@@ -180,7 +180,7 @@ class Meter(WireInstrument):
         return most, True
 
     def reset(self) -> None:
-        """What `*RST` does: output off at once, from wherever it stands; then the defaults."""
+        """What `*RST` does: output off at once, from whatever level; then the defaults."""
         self.settings.put("output", False)
         self._apply()
         self.settings.reset()

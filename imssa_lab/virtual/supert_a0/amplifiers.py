@@ -1,7 +1,7 @@
 """The transimpedance amplifiers and converters behind the columns of a superT A0: currents to words.
 
 V_out = VREF_TIA + R I, where I flows from the column (at VREF_TIA) through the cell to the row plane. The ADC sees
-0.5 to 4.0 V, moved by what VREF_HI_CMP stands above 4.0 V.
+0.5 to 4.0 V, moved by the excess of VREF_HI_CMP over 4.0 V.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class BoardTwin(BenchTwin):
     """A `BenchTwin` without limits: a board drives what its lines and references come to.
 
     Attributes:
-        at_rest: whether no voltage stands across the lines now; the board keeps it.
+        at_rest: whether the lines carry no voltage now; the board keeps it.
     """
 
     def __init__(self, profile: TwinProfile, seed: int, journal: Journal) -> None:

@@ -82,7 +82,7 @@ class TestDangers:
                 array.read_mvm(np.full(8, 0.1))
             spy.damage = ()
             assert "mvm" not in [entry.what for entry in firmware.journal.entries[entries:]]
-            assert np.isfinite(array.read_conductances()).all()  # everything is set anew
+            assert np.isfinite(array.read_conductances()).all()  # everything is set again
 
     def test_a_damaged_reference_does_not_last(self, port: PtyPort, firmware: SuperTBoard) -> None:
         """Nothing shows it, but the next setup sets it anew."""
