@@ -1,5 +1,8 @@
 # The public names, each with its home: the only list of them. `__init__.py` reads it to import them lazily.
 
+from imssa_lab.bridges.bluesky_array import BlueskyArray as BlueskyArray
+from imssa_lab.bridges.pymeasure_array import PyMeasureArray as PyMeasureArray
+from imssa_lab.bridges.qcodes_array import QcodesArray as QcodesArray
 from imssa_lab.contract import safe_stop as safe_stop
 from imssa_lab.contract.array_types import AdcRanges as AdcRanges
 from imssa_lab.contract.array_types import ArrayInfo as ArrayInfo

@@ -12,7 +12,7 @@ import pyvisa
 
 from drivers.links import Exchange, Link
 from drivers.visa_stream import open_visa
-from imssa_lab.contract.errors import ConfigError, ImssaError, LinkCorrupt, LinkLost, LinkTimeout
+from imssa_lab.contract.errors import ConfigError, ImssaError, LinkCorrupt, LinkError, LinkLost, LinkTimeout
 
 Send = Callable[[bytes], None]
 TIMEOUT = 0.3
@@ -306,3 +306,9 @@ class TestWritingAndThreads:
             send_and(link, b"before?", press_ctrl_c)
         assert ask(link, b"after?", 10 * TIMEOUT) == b"after?"
         link.close()
+
+
+def test_every_error_is_of_our_tree() -> None:
+    assert issubclass(LinkError, ImssaError)
+    with pytest.raises(LinkError):
+        Link(open_visa("TCPIP::127.0.0.1::9::SOCKET", 0.2), lambda talk: None, 0.2)

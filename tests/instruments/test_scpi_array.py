@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 import pyvisa
 
-from drivers.links import Link
 from drivers.scpi import ScpiArray, open_scpi, wire
 from drivers.scpi.scpi_array import ScpiWire
 from drivers.visa_stream import open_visa
 from imssa_lab.contract.errors import (
     ConfigError,
-    ImssaError,
     InstrumentError,
     LinkCorrupt,
-    LinkError,
     LinkLost,
     WrongInstrument,
     WrongProcess,
@@ -393,9 +390,3 @@ class TestFaults:
                 except TimeoutError:
                     file = plain.makefile("rwb", buffering=0)
         assert wrong > 5
-
-
-def test_every_error_is_of_our_tree() -> None:
-    assert issubclass(LinkError, ImssaError)
-    with pytest.raises(LinkError):
-        Link(open_visa("TCPIP::127.0.0.1::9::SOCKET", 0.2), lambda talk: None, 0.2)

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from drivers.arc_two import ChannelMap
+from drivers.arc_two import ArcTwoArray, ChannelMap
 from imssa_lab.contract.errors import ImssaError
 from imssa_lab.contract.hal import CrossbarArray, Limits, Pulses
 from imssa_lab.station.addresses import open_array
@@ -81,11 +80,13 @@ def virtual(driver: str) -> Iterator[tuple[str, Journal]]:
             yield instrument.address, instrument.bench.journal
         return
     bench = BenchTwin(meter_profile("supert-a0-easy"), SHAPE, seed=3)
-    library: ModuleType = arc_two_stand_in.library()
     lines = ChannelMap.standard().block(*SHAPE)
-    library.__dict__["Instrument"] = lambda number, firmware: arc_two_stand_in.Instrument(bench, lines)
-    with mock.patch.dict("sys.modules", pyarc2=library), tempfile.NamedTemporaryFile() as firmware:
-        yield f"arc2:0?firmware={firmware.name}&block={SHAPE[0]}x{SHAPE[1]}", bench.journal
+
+    def opened(port: str, options: object) -> ArcTwoArray:
+        return ArcTwoArray(arc_two_stand_in.library(), arc_two_stand_in.Instrument(bench, lines), lines)
+
+    with mock.patch("drivers.arc_two.open_arc_two", opened):  # the maker's library has a process of its own
+        yield "arc2:0", bench.journal
 
 
 def over_limits(driver: str, requests: int, seed: int, ways: tuple[str, ...] = WAYS, lowered: bool = True) -> Seen:

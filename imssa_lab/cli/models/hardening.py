@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from imssa_lab.s4d.quantise.cell_errors import CellErrors
 
@@ -34,6 +32,8 @@ def measured_errors(profile: str) -> CellErrors:
     Raises:
         ConfigError: no such profile.
     """
+    import numpy as np
+
     from imssa_lab.contract.hal import CellOutcome
     from imssa_lab.s4d.quantise.cell_errors import CellErrors
     from twin import DigitalTwin
