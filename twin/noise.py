@@ -326,7 +326,7 @@ def time_constants(flicker: Flicker) -> FloatArray:
 
 
 def variances(flicker: Flicker) -> FloatArray:
-    """Variance of each of the Lorentzians, of that of an e-fold at `fastest`."""
+    """Variance of each Lorentzian, (lorentzians,), as a multiple of that of an e-fold at `fastest`."""
     constants = time_constants(flicker)
     folds = np.log(flicker.slowest / flicker.resolved) / constants.size
     if flicker.slope == 1.0:

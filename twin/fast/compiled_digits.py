@@ -70,13 +70,16 @@ class Sums(NamedTuple):
 
 
 def memory(n: int, rows: int, cols: int) -> FloatArray:
-    """What `room` makes its parts of; new memory of this size costs more than many products."""
+    """What `room` makes its parts of, one axis, for n products of shape (rows, cols).
+
+    New memory of this size costs more than many products.
+    """
     return aligned(np.zeros(5 * (n + GROUP) * cols + (4 + 3 * n) * rows))
 
 
 @compiled
 def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
-    """Room for `n` products at a time, of slices `width` wide, in a `memory` for as many or more."""
+    """Room for `n` products of shape (rows, cols) at a time, of slices `width` wide, in a `memory` for n or more."""
     columns = whole[: 5 * GROUP * cols].reshape((5, GROUP * cols))
     sums = whole[5 * GROUP * cols :]
     others = sums[n * width : n * (width + 3 * cols)].reshape((3, n, cols))

@@ -40,7 +40,7 @@ class Wiring(NamedTuple):
 
 
 def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None, scale: FloatArray) -> Wiring:
-    """A closed loop as compiled loops take it."""
+    """A closed loop as compiled loops take it; scale: of one code of each range, A, (ranges,)."""
     banks = loop.banks
     sizes = np.concatenate([np.full(len(bank.rows), bank.rows.shape[1]) for bank in banks])
     lines = [np.concatenate([getattr(bank, name).ravel() for bank in banks]) for name in ("rows", "plus")]

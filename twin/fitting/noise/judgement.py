@@ -70,7 +70,11 @@ def judge_noise(
 
 
 def noise_groups(probabilities: list[FloatArray], mean: FloatArray) -> list[Group]:
-    """Groups of cells by conductance, judged in both statistics."""
+    """Groups of cells by conductance, judged in both statistics.
+
+    Args:
+        probabilities: of each statistic, (cells,); mean: conductance of the cells, S, (cells,).
+    """
     parts = int(np.clip(mean.size // _IN_GROUP, 1, _PARTS))
     found = []
     names = ("from reading to reading", "of means of a tenth of a trace")
