@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray, Window
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 
 TOLERANCE = 0.07
 """Half width of the window around a target, as a fraction of the conductance window: 10.4 uS of 2 to 150 uS."""
@@ -32,7 +33,7 @@ class CellClass(StrEnum):
 
 
 @dataclass(frozen=True)
-class CellMap:
+class CellMap(FrozenArrays):
     """The programmed cells of one array, maps (rows, cols).
 
     Attributes:

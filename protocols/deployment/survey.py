@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, PulseKind, Pulses
 
 VERIFY = 8
@@ -37,7 +38,7 @@ def in_place(
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(FrozenArrays):
     """Maps (rows, cols): what the cells hold, S; which do not come down; pulses that were spent to know it."""
 
     held: FloatArray

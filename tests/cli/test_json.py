@@ -89,7 +89,7 @@ def test_the_text_goes_to_stderr_and_is_the_same(verb: str, run: Path) -> None:
 
 def test_what_log_commands_answer_is_what_the_run_holds(run: Path) -> None:
     with open_run(run) as opened:
-        held, summary = statistics(opened) | cell_figures(opened), opened.summary()
+        held, summary = statistics(opened) | cell_figures(opened) | stored_bytes(opened), opened.summary()
     assert one_value(imssa("log", "stats", run, "--json").stdout) == held
     assert one_value(imssa("log", "show", run, "--json").stdout)["summary"] == summary
     good = one_value(imssa("log", "verify", run, "--json").stdout)

@@ -49,7 +49,7 @@ def deploy(*more: object) -> Result:
 
 def test_a_deployment_says_how_far_it_came_and_goes_on(here: Path, monkeypatch: Any) -> None:
     with monkeypatch.context() as patch:
-        stop_at(patch, "_apply_pulses", 3)
+        stop_at(patch, "_apply_pulses", 20)  # past the look at the arrays, so that there is a plan
         done = deploy()
     assert done.exit_code == 130
     for words in ("stopped by Ctrl-C", "how far it came: night/report.html", "go on: imssa recheck night"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.fitting.fit_outcome import Curve, Outcome, Parameter, Remark
@@ -33,7 +34,7 @@ _HALVES, _FOLDS = 40, 4
 
 
 @dataclass(frozen=True)
-class _Cells:
+class _Cells(FrozenArrays):
     """Cells with traces of one length: their addresses, readings (cells, n), spectra and parts."""
 
     cell: FloatArray

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.intervals import Interval, accuracy_interval
 
@@ -50,7 +51,7 @@ class NullControl:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(FrozenArrays):
     """Labelled sequences, split before anything was combined.
 
     Attributes:

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from imssa_lab.contract.array_types import ArrayInfo, Pulses
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import ColumnCalibration, FloatArray, Programmer
 from imssa_lab.contract.programming_report import ProgrammingReport
 from imssa_lab.log import Run
@@ -25,7 +26,7 @@ _NO_PAUSE = 1e-6
 
 
 @dataclass(frozen=True)
-class Said:
+class Said(FrozenArrays):
     """One call and its answer.
 
     Attributes:
