@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from imssa_lab.cli import app
 from imssa_lab.cli.shared.json_output import json_text
 from imssa_lab.log import open_run, record
-from imssa_lab.log.care.compare import differences, statistics
+from imssa_lab.log.care.compare import differences, statistics, stored_bytes
 from imssa_lab.report.measured.deployment_result import outcome_of
 from imssa_lab.report.measured.programmed import cell_figures
 from protocols.deployment import deployment
