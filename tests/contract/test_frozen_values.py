@@ -17,6 +17,7 @@ from imssa_lab.contract.errors import LimitError
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.verify import verify
 from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.s4d.tasks.task import Task
 from imssa_lab.virtual.bench_twin import BenchTwin
 from protocols.deployment.sequences import Sequences
 from tests.conftest import untrained_bundle
@@ -49,6 +50,7 @@ MADE: dict[type, Callable[[], Any]] = {
     LayerKernels: lambda: untrained_bundle().layers[0],
     KernelBundle: untrained_bundle,
     Sequences: lambda: Sequences(np.ones((2, 3, 4)), np.ones((2, 3, 4)), np.zeros(2, dtype=np.int64)),
+    Task: lambda: Task("none", *[(np.ones((2, 3, 4)), np.zeros(2))] * 3, ("a",), "", "", test_units=np.ones((2, 1))),  # type: ignore[arg-type]
 }
 """Values of the classes that check more than that their arrays are their own."""
 

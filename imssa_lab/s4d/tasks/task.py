@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
+from imssa_lab.contract.checks.frozen_arrays import own
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.intervals import Interval, accuracy_interval
 
@@ -51,7 +51,7 @@ class NullControl:
 
 
 @dataclass(frozen=True)
-class Task(FrozenArrays):
+class Task:
     """Labelled sequences, split before anything was combined.
 
     Attributes:
@@ -77,6 +77,10 @@ class Task(FrozenArrays):
     held_out_speaker: str | None = None
     test_units: NDArray[np.int64] | None = None
     unit: str = "sequences"
+
+    def __post_init__(self) -> None:
+        if self.test_units is not None:  # sequences stay the caller's: they may be large
+            object.__setattr__(self, "test_units", own(self.test_units))
 
     def interval(self, right: NDArray[np.bool_]) -> Interval:
         """95 % interval of the accuracy on `test`, (n,) of which were classified rightly."""

@@ -19,8 +19,7 @@ from imssa_lab.log.care.repair import repair
 from imssa_lab.log.read.follower import in_words
 from imssa_lab.log.read.tables import export
 from imssa_lab.log.schema import TABLES
-
-from .conftest import Chip
+from tests.log.conftest import Chip
 
 VERBS = {
     "show": lambda run, out: run.summary(),

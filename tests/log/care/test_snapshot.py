@@ -16,8 +16,7 @@ from imssa_lab.log.care import snapshot as module
 from imssa_lab.log.care.repair import repair
 from imssa_lab.log.care.snapshot import snapshot
 from imssa_lab.log.care.verify import verify
-
-from .conftest import Chip, session
+from tests.log.conftest import Chip, session
 
 
 def test_of_a_run_that_goes_on_every_record_so_far(tmp_path: Path) -> None:
