@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from imssa_lab.log.run import Run
 from imssa_lab.report.page import Cited
 from imssa_lab.report.report_tables import Table
-from protocols.deployment.journal import JOURNAL
+from protocols.deployment.journal import JOURNAL, finished_cells
 
 
 def progress_tables(run: Run) -> list[Table]:
@@ -26,8 +25,7 @@ def progress_tables(run: Run) -> list[Table]:
     arrays = []
     latest = {entry["array"]: (number, entry) for number, entry in entries if entry["kind"] == "array"}
     for index, (number, entry) in sorted(latest.items()):
-        bits = np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)
-        done = np.unpackbits(bits, count=rows * cols).astype(np.bool_).reshape(rows, cols)
+        done = finished_cells(entry, rows * cols).reshape(rows, cols)
         stuck = entry["stuck"]
         arrays.append([Cited(str(index)), Cited(str(int(done.sum())), number), Cited(str(len(stuck)), number)])
         for row, col, _ in stuck:

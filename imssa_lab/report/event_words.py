@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from imssa_lab.log.write.programming_events import AIM, read_aim
 from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT
-from protocols.deployment.journal import JOURNAL
+from protocols.deployment.journal import JOURNAL, finished_cells
 
 
 def event_words(kind: str, text: str, longest: int = 160) -> str:
@@ -32,7 +31,7 @@ def _journal_words(entry: dict[str, Any]) -> str:
         arrays = {kernel["at"][2] for kernel in entry["kernels"]}
         return f"plan: {len(entry['kernels'])} kernels on arrays {', '.join(map(str, sorted(arrays)))}"
     if entry["kind"] == "array":
-        finished = np.unpackbits(np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)).sum()
+        finished = int(finished_cells(entry).sum())
         return (
             f"array {entry['array']}: {finished} cells finished, {len(entry['stuck'])} stuck, "
             f"{entry['pulses']} pulses on all arrays so far"

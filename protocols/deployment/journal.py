@@ -130,10 +130,15 @@ def read_states(entries: Iterable[str], shape: tuple[int, int]) -> list[ArraySta
     return [_state(json.loads(text), shape) for text in entries]
 
 
+def finished_cells(entry: dict[str, Any], cells: int | None = None) -> BoolArray:
+    """The finished cells of an entry of `array_entry`, row by row, (cells,); None: with up to 7 False at the end."""
+    bits = np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)
+    return np.unpackbits(bits, count=cells).astype(np.bool_)
+
+
 def _state(entry: dict[str, Any], shape: tuple[int, int]) -> ArrayState:
     state = ArrayState.fresh(shape)
-    bits = np.frombuffer(base64.b64decode(entry["finished"]), dtype=np.uint8)
-    state.finished = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_).reshape(shape)
+    state.finished = finished_cells(entry, shape[0] * shape[1]).reshape(shape)
     for row, col, value in entry["stuck"]:
         state.stuck[row, col], state.standing[row, col] = True, math.nan if value is None else value
     return state
