@@ -124,6 +124,7 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the file against every other program; where there are no locks, see that none says it is writing it."""
+    in_use = f"{path} is being used by another program; repair it when that has ended"
     try:
         handle = open_file(path, os.O_RDWR)
     except OSError as error:
@@ -131,14 +132,14 @@ def _alone(path: Path) -> Iterator[None]:
     if not LOCKS:
         os.close(handle)  # Windows replaces no file that is open
         if presence(path) is Presence.THERE:
-            raise LogError(f"{path} is being written by another program; repair it when that has ended")
+            raise LogError(in_use)
         yield
         return
     try:
         lock(handle, shared=False)
         yield
     except BlockingIOError as error:
-        raise LogError(f"{path} is being used by another program; repair it when that has ended") from error
+        raise LogError(in_use) from error
     finally:
         os.close(handle)
 
