@@ -69,7 +69,10 @@ class DigitalTwin(CrossbarArray):
                 input_signed=p.inputs.signed,
                 adc=None if p.adc is None or len(p.inputs.weights) > 1 else adc_ranges(p.adc),
                 durations=Durations(
-                    product=p.timing.mvm * len(p.inputs.weights), cell_read=p.timing.cell_read, pulse=p.timing.pulse
+                    product=p.timing.mvm * len(p.inputs.weights),
+                    cell_read=p.timing.cell_read,
+                    pulse=p.timing.pulse,
+                    applied=p.timing.applied,
                 ),
                 provenance={"profile": p.model_dump_json(), "seed": str(seed)},
             )

@@ -34,6 +34,12 @@ class Timing(Section):
     mvm: float = Field(ge=0, description="per vector")
     cell_read: float = Field(ge=0, description="per cell")
     pulse: float = Field(ge=0, description="per pulsed cell, beside the width")
+    applied: float | None = Field(
+        default=None,
+        gt=0,
+        description="the read voltage, of one product of one bit and of one reading of a cell, pauses left out; "
+        "None: not known, and then neither is the energy of the cells",
+    )
 
 
 class Recipe(Section):

@@ -67,6 +67,7 @@ class SuperTArray(OperationClock):
                 input_coding=self._reading.inputs,
                 input_bits=INPUT_BITS if self._reading.inputs == "bit-serial" else UNARY_BITS,
                 input_signed=True,
+                input_passes=2,
                 durations=_durations(self._reading, shape),
                 provenance={
                     "port": board.name,

@@ -124,12 +124,15 @@ class Durations(_Frozen):
     Attributes:
         product: of one vector of either sign; cell_read: of one reading of one cell.
         pulse: of one pulse of one cell, beside its width; widths: whether the width counts too.
+        applied: how long the read voltage is applied, of one product of one bit (or of one analog vector) and of one
+            reading of one cell; None where nobody has said, which leaves the energy of the cells open.
     """
 
     product: float = Field(ge=0)
     cell_read: float = Field(ge=0)
     pulse: float = Field(ge=0)
     widths: bool = True
+    applied: float | None = Field(default=None, gt=0)
 
 
 class ArrayInfo(_Frozen):
@@ -141,7 +144,8 @@ class ArrayInfo(_Frozen):
         window: conductances that may be targets, S.
         read_voltage: voltage at which `read_conductances` reads a cell, V.
         input_coding: how `read_mvm` puts a voltage on a word line; `input_bits` None means continuous.
-        input_signed: whether a word line can take both signs.
+        input_signed: whether a word line can take both signs; input_passes: in how many passes, one after the other,
+            the instrument itself then reads a vector that has both.
         adc: None where the instrument answers in amperes rather than codes.
         durations: None where the driver does not know how long operations take.
         provenance: what a record should keep, as text (profile, seed, firmware ...).
@@ -157,6 +161,7 @@ class ArrayInfo(_Frozen):
     input_coding: Literal["analog", "bit-serial", "unary"]
     input_bits: int | None = Field(default=None, ge=1, le=24)
     input_signed: bool
+    input_passes: int = Field(default=1, ge=1, le=2)
     adc: AdcRanges | None = None
     durations: Durations | None = None
     provenance: dict[str, str] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ import xarray
 from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
+from imssa_lab.report.inference_words import inference_facts
 from imssa_lab.report.measured.deployment_result import Outcome
 from imssa_lab.report.measured.programmed import shares
 from imssa_lab.report.page import Cited
@@ -82,6 +83,10 @@ def deployment(outcome: Outcome, data: xarray.Dataset) -> Table:
         ("device time, all arrays", f"{result['device_seconds']:.1f} s"),
         ("median kernel NRMSE on real input", f"{result['kernel_nrmse_median']:.4f}"),
     ]
+    if result.get("inference"):  # files of earlier versions have none
+        steps = result["reads_a_step"]
+        facts.append(("products a time step", f"{steps['mended']}, as planned without faults {steps['planned']}"))
+        facts += inference_facts(result["inference"]["mended"])
     return Table("The deployment", [], [[Cited(name), Cited(value, record)] for name, value in facts])
 
 

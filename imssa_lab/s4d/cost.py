@@ -35,9 +35,52 @@ class Cost:
     cells: int
 
 
+@dataclass(frozen=True)
+class MultiplyAdds:
+    """Multiplications with weights, each with its addition, by the part of the network that they belong to.
+
+    Attributes:
+        kernels: with the weights of the kernels, zeros of a block left out; norms: the scaling of their outputs.
+    """
+
+    encoder: int
+    kernels: int
+    mixing: int
+    norms: int
+    head: int
+
+    @property
+    def whole(self) -> int:
+        """Of the whole network."""
+        return self.encoder + self.kernels + self.mixing + self.norms + self.head
+
+    @property
+    def beside_kernels(self) -> int:
+        """All but those of the kernels: what stays digital where arrays hold kernels alone."""
+        return self.whole - self.kernels
+
+    @property
+    def digital_share(self) -> float:
+        """Share of `beside_kernels`."""
+        return self.beside_kernels / self.whole
+
+
+def multiply_adds(bundle: KernelBundle, steps: int) -> MultiplyAdds:
+    """Of one sequence of so many steps; the head works once, everything else at every step."""
+    channels = len(bundle.encoder_weight)
+    return MultiplyAdds(
+        encoder=steps * bundle.inputs * channels,
+        kernels=steps * sum(h * (8 * n + 1) for h, n in (layer.b.shape[:2] for layer in bundle.layers)),
+        mixing=steps * channels**2 * sum(layer.mix_weight is not None for layer in bundle.layers),
+        norms=steps * channels * len(bundle.layers),
+        head=channels * len(bundle.labels),
+    )
+
+
 def cost(bundle: KernelBundle) -> Cost:
     """What `bundle` costs."""
     inputs, channels, classes = bundle.inputs, len(bundle.encoder_weight), len(bundle.labels)
+    step = multiply_adds(bundle, 1)
     sizes = [layer.b.shape[:2] for layer in bundle.layers]
     mixes = sum(layer.mix_weight is not None for layer in bundle.layers)
     linear = (inputs + 1) * channels + mixes * (channels + 1) * channels + (channels + 1) * classes
@@ -48,9 +91,9 @@ def cost(bundle: KernelBundle) -> Cost:
     )
     return Cost(
         parameters=linear + 2 * norms + sum(h * (4 * n + 2) for h, n in sizes),
-        kernel_macs=sum(h * (8 * n + 1) for h, n in sizes),
-        digital_macs=inputs * channels + mixes * channels**2 + norms,
-        head_macs=channels * classes,
+        kernel_macs=step.kernels,
+        digital_macs=step.encoder + step.mixing + step.norms,
+        head_macs=step.head,
         bit_operations=_bit_operations(bundle),
         state_bytes=accumulators,
         cells=sum(h * 2 * (2 * n + 1) ** 2 for h, n in sizes),

@@ -23,6 +23,7 @@ from imssa_lab.mapping import Mapping, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from imssa_lab.s4d.intervals import accuracy_interval
+from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.journal import ArrayState, Standing, done_entry, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
@@ -65,6 +66,7 @@ class Deployment(FrozenArrays):
         product_reads: vectors that the kernels read in closed loop.
         surveyed: pulses by which stuck cells were found before anything was placed, see `survey`.
         reads_a_step: products of one time step of the network, as first planned and as mended.
+        inference: what one test sequence asks of arrays and of the digital side, as first planned and as mended.
     """
 
     mapping: Mapping
@@ -92,6 +94,7 @@ class Deployment(FrozenArrays):
     product_reads: int = 0
     surveyed: int = 0
     reads_a_step: tuple[int, int] = (0, 0)
+    inference: tuple[InferenceCounts, InferenceCounts] | None = None
 
     @property
     def passed(self) -> bool:
@@ -155,7 +158,7 @@ def deploy(
     exact = layer_inputs(bundle, sequences.calibration_inputs)
     predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
     standing = _plan(bundle, arrays, predictor, faults, resume)
-    planned = reads_a_step(standing.mapping)
+    planned = standing.mapping
     known = None if faults is None else _predicted(predictor, standing, sequences)
     started = [array.time for array in arrays]
     metered = list(arrays) if account.budget.endless else [Metered(array, account) for array in arrays]
@@ -215,6 +218,10 @@ def deploy(
     if journal is not None:
         journal(done_entry(all(level.passed for level in levels)))
     mapping, spent = programmed.mapping, programmed.spent
+
+    def counted(which: Mapping) -> InferenceCounts:
+        return inference_counts(bundle, which, arrays[0].info, test_inputs.shape[1], choices.averages)
+
     seconds = [array.time - start for array, start in zip(arrays, started, strict=True)]
     return Deployment(
         mapping=mapping,
@@ -241,7 +248,8 @@ def deploy(
         clock_leaps=account.leaps + sum(second < 0 for second in seconds),
         product_reads=loop.reads,
         surveyed=programmed.surveyed,
-        reads_a_step=(planned, reads_a_step(mapping)),
+        reads_a_step=(reads_a_step(planned), reads_a_step(mapping)),
+        inference=(counted(planned), counted(mapping)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imssa_lab.cli.shared.json_output import answer, json_asked, json_text
 from imssa_lab.cli.shared.session import console, facts_table
+from imssa_lab.report.inference_words import inference_facts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,6 +60,9 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "clock_leaps": deployment.clock_leaps,
         "product_reads": deployment.product_reads,
         "reads_a_step": {"planned": deployment.reads_a_step[0], "mended": deployment.reads_a_step[1]},
+        "inference": None
+        if deployment.inference is None
+        else dict(zip(("planned", "mended"), (each.facts() for each in deployment.inference), strict=True)),
         "pulses": deployment.pulses,
         "pulses_to_find_stuck_cells": deployment.surveyed,
         "reads": sum(report.reads for report in deployment.reports),
@@ -154,6 +158,9 @@ def _table(
     table.add_row("programming pulses", f"{deployment.pulses}, {deployment.surveyed} of them to find stuck cells")
     planned, mended = deployment.reads_a_step
     table.add_row("products a time step", f"{mended}, as planned without faults {planned}")
+    if deployment.inference is not None:
+        for fact, words in inference_facts(deployment.inference[1].facts()):
+            table.add_row(fact, words)
     rows, cols = deployment.mapping.shape
     kernels = len(deployment.mapping.kernels)
     table.add_row("arrays", f"{deployment.mapping.arrays} of {rows}x{cols}, {kernels} kernels")

@@ -5,6 +5,7 @@ from imssa_lab.report.measured.deployment_result import Outcome, outcome_of, out
 from imssa_lab.report.measured.other_instruments import other_instruments
 from imssa_lab.report.measured.products import products
 from imssa_lab.report.measured.programmed import programmed
+from imssa_lab.report.measured.reads_made import reads_made
 from imssa_lab.report.measured.repeats import repeats
 from imssa_lab.report.measured.trajectory import trajectory
 
@@ -16,6 +17,7 @@ __all__ = [
     "outcome_text",
     "products",
     "programmed",
+    "reads_made",
     "repeats",
     "trajectory",
 ]

@@ -1,0 +1,1 @@
+"""What an inference costs: counts of what is asked of arrays, and energy by figures that somebody published."""
