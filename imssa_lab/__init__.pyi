@@ -77,6 +77,12 @@ from protocols.characterisation.column_calibration import check_columns as check
 from protocols.characterisation.experiments import Schedule as Schedule
 from protocols.characterisation.protocol import Characterisation as Characterisation
 from protocols.chip_record import ChipRecord as ChipRecord
+from protocols.cost.energy_figures import EnergyTable as EnergyTable
+from protocols.cost.energy_figures import NetworkEnergy as NetworkEnergy
+from protocols.cost.inference_counts import InferenceCounts as InferenceCounts
+from protocols.cost.predicted_cost import InferenceCost as InferenceCost
+from protocols.cost.predicted_cost import predicted_cost as predicted_cost
+from protocols.cost.read_counts import ReadCounts as ReadCounts
 from protocols.deployment.choices import DeploymentChoices as DeploymentChoices
 from protocols.deployment.deployment import Deployment as Deployment
 from protocols.deployment.deployment import deploy as deploy

@@ -17,6 +17,7 @@ from protocols.cost.predicted_cost import predicted_cost
 from protocols.cost.read_counts import ReadCounts, line_drives, products_counted
 from protocols.cost.reads_counted import ReadsCounted
 from protocols.recurrence import KernelRunner
+from tests.docs.code_blocks import blocks
 from trials.untrained import untrained_bundle
 from twin import DigitalTwin, TwinProfile
 from twin.periphery.inputs import Inputs, pulse_trains
@@ -209,3 +210,9 @@ def test_a_figure_without_its_source_is_refused(tmp_path: Path, change: str, sai
 def _written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
+
+
+def test_the_profile_and_the_table_that_the_page_shows_can_be_used(tmp_path: Path) -> None:
+    shown, table = (block.text for block in blocks("docs/howto/cost.md") if block.kind == "toml")
+    assert TwinProfile.load(_written(tmp_path / "timed.toml", shown)).timing.applied == 1e-6
+    assert EnergyTable.load(_written(tmp_path / "mine.toml", table)).range_of("conversion").high == 9e-12
