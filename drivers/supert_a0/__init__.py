@@ -19,12 +19,12 @@ _open_boards: list[Boards] = []
 def open_supert(port: str, options: Mapping[str, str]) -> SuperTArray:
     """The driver behind ``serial+supert-a0:/dev/ttyACM0?array=0&block=64x64``.
 
-    Further options, the first is what you get: ``inputs=bit-serial`` or ``unary``, ``cells=slow`` or ``rows``,
-    ``adc=single`` or ``two-step``; see `drivers.supert_a0.reading.Reading`; ``pulses=batch`` or ``single``.
+    Further options, the default first: ``inputs=bit-serial`` or ``unary``, ``cells=slow`` or ``rows``, ``adc=single``
+    or ``two-step`` (see `drivers.supert_a0.reading.Reading`), and ``pulses=batch`` or ``single``.
 
     Raises:
         ConfigError: an unknown option or a value that cannot be read.
-        LinkError: no answer there, or another instrument's.
+        LinkError: nothing answers at the port, or another instrument does.
     """
     from pydantic import ValidationError
 

@@ -19,7 +19,7 @@ from twin.fitting.fit_outcome import Curve, Group, Outcome
 
 LEVELS_BAR, BANDS_BAR = 0.9, 0.9
 COVERAGE_REACH = 0.02
-"""Wider where so few cells were tested that chance reaches further: then three standard errors."""
+"""Accepted deviation of the coverage from 0.9; three standard errors if these are larger, as with few cells."""
 
 _PER_PAGE = 12
 
@@ -45,7 +45,7 @@ def write_fit_report(folder: Path, outcome: Outcome, provenance: Mapping[str, st
 
 
 def fit_verdicts(outcome: Outcome) -> list[tuple[str, str, bool]]:
-    """What was tested on unused cells, what came out, and whether it is good enough; empty without a test."""
+    """Each test on held-out cells: what was tested, the result beside its bound, whether it passed; may be empty."""
     found = []
     if outcome.groups:
         share = outcome.levels_passed
@@ -106,7 +106,7 @@ def _number(value: float) -> float | None:
 
 
 def _si(value: float, unit: str) -> str:
-    """A number for people: microsiemens and microamperes, three digits and a bit."""
+    """A number for people, with four digits; conductances and currents in microsiemens and microamperes."""
     if unit in ("S", "A"):
         return f"{1e6 * value:.4g} µ{unit}"
     return f"{value:.4g}" + ("" if unit == "1" else f" {unit}")

@@ -1,4 +1,4 @@
-"""Read noise from traces of repeated readings: how much, how it spreads over cells, and what is white or 1/f."""
+"""Read noise from traces of repeated readings: its size, its spread over cells, its white and 1/f parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from twin.fitting.noise.traces import SHOWN, Trace, allan_deviation, fit_traces
 from twin.fitting.tables.measured_tables import Table, mostly_positive
 
 READINGS_NEEDED = 100
-"""Of a cell alone; where many cells are measured, each may have fewer."""
+"""Fewest readings of a cell, unless many cells are measured (`READINGS_OF_MANY`)."""
 READINGS_OF_MANY = 40
 _MANY = 20
 _HALVES, _FOLDS = 40, 4
@@ -48,14 +48,14 @@ class _Cells(FrozenArrays):
 
 
 def fit_read_noise(table: Table, rng: np.random.Generator, *, interval: float | None = None) -> Outcome:
-    """Fit the noise of the population of cells, and judge it on cells that were not fitted where there are enough.
+    """Fit the noise of a population of cells and, if there are enough, test it on cells that were not fitted.
 
     Args:
         table: conductance, and time (s) or read; cell where there is more than one.
         interval: s between readings where the table has no times.
 
     Raises:
-        DataError: too few readings, all the same, or cells that no population of one kind could hold.
+        DataError: too few readings, only equal ones, or cells too different to be of one population.
     """
     outcome = Outcome("read noise", remarks=[*table.remarks, *mostly_positive(table, "conductance")])
     timed = "time" in table or interval is not None
@@ -143,7 +143,7 @@ def _judge(
     source: str,
     rng: np.random.Generator,
 ) -> None:
-    """Judge every cell by twins of a law that was fitted without it: halves, or quarters of few cells."""
+    """Test every cell against twins of a law that was fitted without it, by halves, or by quarters of few cells."""
     if cells.size < FEWEST_TO_JUDGE:
         outcome.undetermined.append(
             f"whether other cells follow this law: {cells.size} cell(s) were measured, {FEWEST_TO_JUDGE} are needed"
@@ -201,7 +201,7 @@ def _in_order(rows: Table, interval: float | None, doubts: dict[str, list[int]])
 
 
 def _jumps(rows: Table, values: FloatArray, cell: float, outcome: Outcome) -> None:
-    """Readings that a Gaussian would hardly give: telegraph noise or disturbance; they stay in the fit."""
+    """Report readings too far off for Gaussian noise: telegraph noise or a disturbance. They stay in the fit."""
     centre = np.median(values)
     spread = 0.5 * float(np.diff(np.quantile(values, [0.1587, 0.8413]))[0])
     far = np.abs(values - centre) > 6 * spread
@@ -219,7 +219,7 @@ def _report(
     timed: bool,
     outcome: Outcome,
 ) -> None:
-    """Parameters, curves, facts, and what these data leave open."""
+    """Fill the outcome: parameters, curves, facts, and what these data cannot determine."""
     traces = [trace for group in groups for trace in group.traces]
     names = [cell for group in groups for cell in group.cell]
     outcome.parameters.append(_parameter("noise from reading to reading, median", population.median, "S"))
@@ -284,7 +284,7 @@ def _report(
 
 
 def _interference(cell: float, trace: Trace, step: float, timed: bool, outcome: Outcome) -> None:
-    """Name the lines of a cell that were left out."""
+    """Report the spectral lines (interference) that were left out of the fit of a cell."""
     if not trace.lines:
         return
     unit = "Hz" if timed else "per reading"

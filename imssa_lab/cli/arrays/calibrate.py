@@ -34,7 +34,9 @@ def calibrate(
     file: Annotated[
         Path | None, typer.Option(help="New calibration file; without it the one that the station file names.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=-_KELVIN, help="Of the chip, in degrees Celsius.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=-_KELVIN, help="Chip temperature, degrees Celsius; kept in the file.")
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Measure gain and offset of every bit line by products of known inputs, and write a calibration file.

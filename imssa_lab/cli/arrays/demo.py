@@ -24,7 +24,7 @@ VIRTUAL_ARRAYS = 12
 
 @takes_json
 def demo(
-    seed: Annotated[int, typer.Option(min=0, help="Of data, training and chips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of data, training and chips.")] = 0,
     task: Annotated[str, typer.Option(help="What to learn.", autocompletion=completion.tasks)] = "digits-first",
     out: Annotated[Path, typer.Option(help="Folder for everything; new or empty.")] = Path("imssa-demo"),
     array: Annotated[
@@ -41,9 +41,9 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Train, deploy on the digital twin, verify, report: all of it in one go.
+    """Train, deploy on the digital twin, verify, report: all in one run.
 
-    Exit code 3: a level failed. Ctrl-C once makes safe and writes the report of how far it came; twice stops now.
+    Exit code 3: a level failed. Ctrl-C once makes safe and reports the progress so far; twice stops now.
 
     Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
     """

@@ -81,7 +81,7 @@ def deploy(
         Path | None,
         typer.Option(help="Chip record (SQLite): counts every pulse; stuck cells that it knows are planned around."),
     ] = None,
-    averages: Annotated[int, typer.Option(min=1, help="Reads of every time step, against noise of reads.")] = 1,
+    averages: Annotated[int, typer.Option(min=1, help="Reads averaged at every time step.")] = 1,
     programmer: ProgrammerOption = None,
     recipe: RecipeOption = None,
     dry_run: DryRunOption = False,

@@ -28,12 +28,14 @@ def recheck(
         typer.Option(help="Address of the arrays, in the order of the deployment.", autocompletion=completion.arrays),
     ] = "",
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
-    max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses; 0 only looks.")] = None,
+    max_pulses: Annotated[
+        int | None, typer.Option(min=0, help="Budget of programming pulses; 0: only reads.")
+    ] = None,
     max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
     chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Verify a deployment again; mend what left its window, and nothing else. Goes on with one that was cut off.
+    """Verify a deployment again, reprogramming only cells that left their window; or resume an interrupted one.
 
     The deployment's own result and report stay. Each check has its own in checks/TIME, and its log is run-1.h5,
     run-2.h5 ... beside that of the deployment. All verdicts are listed, the newest last.

@@ -26,14 +26,14 @@ def baseline(
             autocompletion=completion.tasks,
         ),
     ] = "digits-first",
-    seed: Annotated[int, typer.Option(min=0, help="Of data, weights and training.")] = 0,
-    option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of data, weights and training.")] = 0,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the task, name=value; may be repeated.")] = None,
     speaker: Annotated[
         list[str] | None, typer.Option(help="Hold this speaker out; several times, for the mean of them.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of every model.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="Of the S4D net: mean or max.")] = None,
-    levelling: Annotated[str | None, typer.Option(help="Of the S4D net: none, sequence or running.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every model.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="Pooling of the S4D net: mean or max.")] = None,
+    levelling: Annotated[str | None, typer.Option(help="Levelling of its inputs: none, sequence or running.")] = None,
 ) -> None:
     """Train the recipe's S4D net in float, and a linear model and a GRU of as many parameters, on the same data.
 

@@ -36,17 +36,15 @@ def studies() -> None:
 @takes_json
 def stuck(
     bundle: Annotated[Path, typer.Option(help="Kernel bundle, as `imssa train` writes it.")],
-    sequences: Annotated[Path | None, typer.Option(help="Left out: the sequences.npz beside the bundle.")] = None,
+    sequences: Annotated[Path | None, typer.Option(help="By default the sequences.npz beside the bundle.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for figure and table; new or empty.")] = Path("study-stuck"),
-    fraction: Annotated[list[float] | None, typer.Option(help="Stuck cells, a fraction; may be repeated.")] = None,
+    fraction: Annotated[list[float] | None, typer.Option(help="Fraction of stuck cells; may be repeated.")] = None,
     sigma: Annotated[list[float] | None, typer.Option(help="Programming error, uS; may be repeated.")] = None,
-    chips: Annotated[int, typer.Option(min=1, help="Chips a point.")] = 3,
-    tests: Annotated[int, typer.Option(min=1, help="Test sequences.")] = 100,
+    chips: Annotated[int, typer.Option(min=1, help="Chips per point.")] = 3,
+    tests: Annotated[int, typer.Option(min=1, help="Number of test sequences.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; one a core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or auto: naive chips together, by torch, there.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto: torch computes naive chips there.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
 ) -> None:
     """Accuracy against stuck cells and programming error, naive programming against ours.

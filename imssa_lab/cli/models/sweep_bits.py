@@ -32,7 +32,7 @@ def sweep_bits(
     ] = "digits-first",
     precisions: Annotated[str, typer.Option(help="Precisions in words, separated by semicolons.")] = PRECISIONS,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 3,
-    option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the task, name=value; may be repeated.")] = None,
 ) -> None:
     """Accuracy against bits, over seeds.
 

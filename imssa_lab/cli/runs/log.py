@@ -247,7 +247,7 @@ def stats(file: File) -> None:
 
 @log.command()
 @takes_json
-def diff(file: File, other: Annotated[Path, typer.Argument(help="The run to hold against it.")]) -> None:
+def diff(file: File, other: Annotated[Path, typer.Argument(help="Run file to compare with it.")]) -> None:
     """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do.
 
     Example: imssa log diff monday.h5 tuesday.h5

@@ -34,7 +34,7 @@ def monitor(
     period: Annotated[float, typer.Option(min=0.1, help="Time between two looks, s.")] = 0.5,
     web: Annotated[bool, typer.Option("--web", help="Show it in a browser on this computer instead.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 takes a free one.")] = 0,
-    within: Annotated[float | None, typer.Option(min=0, help="What counts as reached with --web, uS.")] = None,
+    within: Annotated[float | None, typer.Option(min=0, help="Tolerance for the yield in --web, uS.")] = None,
 ) -> None:
     """Watch a run: how many calls of each kind and how fast, what was programmed, the last events.
 

@@ -79,7 +79,7 @@ def fit(
     read_interval: Annotated[
         float | None, typer.Option(min=0, help="Seconds between readings of a trace without times.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Parts the cells into halves and draws the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the halves of cells and of the bootstrap.")] = 0,
 ) -> None:
     """Fit a twin profile to measured data and test it on cells that were not fitted.
 

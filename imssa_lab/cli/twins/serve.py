@@ -47,11 +47,11 @@ def serve(
         ),
     ] = None,
     link: Annotated[
-        Path | None, typer.Option(help="Name to give a serial port, which the system calls as it likes: a new link.")
+        Path | None, typer.Option(help="New link, a fixed name for the serial port that the system chooses.")
     ] = None,
     count: Annotated[
         int,
-        typer.Option(min=1, max=64, help="How many: on ports that follow each other, or LINK0, LINK1 ..."),
+        typer.Option(min=1, max=64, help="Number of instruments, on consecutive ports, or LINK0, LINK1 ..."),
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind; the next arrays have the next ones.")] = 0,
     shape: Annotated[
@@ -62,16 +62,16 @@ def serve(
     ] = None,
     meter: Annotated[str, typer.Option(help="Of smu-matrix, both source-measure units: 2400 or 2450.")] = "2400",
     matrix: Annotated[str, typer.Option(help="Of smu-matrix: 7001, 707a or 707b.")] = "707a",
-    paced: Annotated[bool, typer.Option("--paced", help="Let operations take their time.")] = False,
+    paced: Annotated[bool, typer.Option("--paced", help="Operations take their device time.")] = False,
     watchdog: Annotated[
         float, typer.Option(min=0, help="s of silence after which outputs are grounded; only scpi has one.")
     ] = 2.0,
-    journal: Annotated[Path | None, typer.Option(help="New text file: what the electrodes saw.")] = None,
+    journal: Annotated[Path | None, typer.Option(help="New text file for what the electrodes saw.")] = None,
     fault: Annotated[
         str | None,
         typer.Option(help="KINDS, KINDS@RATE or KINDS@RATE/SECONDS, with commas, or all@RATE: what goes wrong."),
     ] = None,
-    fault_seed: Annotated[int, typer.Option(min=0, help="Of what goes wrong when.")] = 0,
+    fault_seed: Annotated[int, typer.Option(min=0, help="Seed of the faults.")] = 0,
 ) -> None:
     """Serve an instrument until Ctrl-C or SIGTERM; the address of its arrays is the first line on stdout.
 

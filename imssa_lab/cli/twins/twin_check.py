@@ -31,7 +31,7 @@ def twin_check(
         ),
     ],
     chips: Annotated[int, typer.Option(min=1, help="How many twins to draw for each recorded array.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first twin.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first twin; the others count up from it.")] = 0,
 ) -> None:
     """Run the requests of a recorded session on a twin and say where the two differ more than chance.
 

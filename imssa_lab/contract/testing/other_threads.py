@@ -1,4 +1,4 @@
-"""What every `CrossbarArray` promises where threads and forked children use it: tests of `ContractSuite`."""
+"""Tests of `ContractSuite`: what every `CrossbarArray` promises when threads and forked children use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONG = 60.0  # s, for a thread that should end at once
 
 
 class OtherThread:
-    """One more thread, which does on the array what it is asked, one thing after another."""
+    """Another thread, which runs the calls that it is given on the array, one after the other."""
 
     def __init__(self) -> None:
         self._asked: Callable[[], object] | None = None
@@ -29,7 +29,7 @@ class OtherThread:
         threading.Thread(target=self._run, daemon=True).start()
 
     def ask(self, call: Callable[[], object]) -> Any:
-        """What `call` gives there, or the error of our tree that it raises."""
+        """Run `call` in this thread; return its result, or the `ImssaError` that it raised."""
         self._asked = call
         self._done.clear()
         self._go.set()
@@ -48,7 +48,7 @@ class OtherThread:
 
 
 def _every_call(array: CrossbarArray) -> list[Callable[[], object]]:
-    """All that drives, reads or asks; each is refused without a look at the cells."""
+    """All calls that drive, read, calibrate or wait; a stopped array refuses them without a look at the cells."""
     info = array.info
     few = Pulses.on(np.eye(*info.shape, dtype=np.bool_), PulseKind.SET, info.limits.set.voltage_max / 2, 1.0, 1e-3)
     return [
@@ -62,7 +62,7 @@ def _every_call(array: CrossbarArray) -> list[Callable[[], object]]:
 
 
 def _refusals(calls: list[Callable[[], object]]) -> list[str]:
-    """What the calls raise, by name."""
+    """Names of the errors that the calls raise; "nothing" for a call that raises none."""
     names = []
     for call in calls:
         try:
@@ -79,13 +79,13 @@ class OtherThreadsSuite:
 
     @pytest.fixture
     def run(self) -> Run:
-        """How a test meets its array."""
+        """Runs the script of a test on a fresh array, closes the array, and returns what the script returned."""
         raise NotImplementedError
 
     def seen(self, array: CrossbarArray) -> tuple[int, bool] | None:
-        """How often outputs were driven so far and whether they are grounded now, by the instrument's own journal.
+        """How often outputs were driven so far, and whether they are grounded now, by the instrument's own journal.
 
-        None where the instrument keeps none: then only what is raised is looked at.
+        None if the instrument keeps no journal: then the tests check only the errors that are raised.
         """
         return None
 
@@ -112,7 +112,7 @@ class OtherThreadsSuite:
         assert all(np.isfinite(values).all() for values in again)
 
     def test_a_thread_that_did_not_hear_of_a_stop_is_refused_once_after_it(self, run: Run) -> None:
-        """Whoever rearms it must not let a thread go on that was meant to end."""
+        """Rearming the array must not let a thread continue that the stop was meant to end."""
 
         def script(array: CrossbarArray) -> Any:
             worker = OtherThread()
@@ -161,7 +161,7 @@ class OtherThreadsSuite:
 
 
 def _as_child(array: CrossbarArray, writer: int) -> None:
-    """Try everything, then leave as a script leaves its `with` block; what it raised, by name, is written."""
+    """Try every call, then leave the array as a `with` block does; write the names of the errors to the pipe."""
     if sys.platform == "win32":  # no forks there
         return
     try:

@@ -1,4 +1,4 @@
-"""Readings of the same cells again and again with no pulse between: noise, and drift."""
+"""Repeated readings of the same cells with no pulse between them, for noise and drift."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from imssa_lab.log.schema import requests
 from imssa_lab.report.measured.run_columns import columns
 
 _MOST = 512
-"""Readings that are held, spread evenly where there are more."""
+"""Readings that are returned at most; if there are more, an even sample of them."""
 
 
 def repeats(run: Run, array: int = 0) -> xarray.Dataset:
-    """The longest stretch of readings of one array that no pulse interrupts.
+    """The longest series of readings of one array that no pulse interrupts.
 
     Returns:
-        `conductance` in S, (read, cell), of the cells that every one of the readings took in; over `read`:
-        `device_time` in s (of readings inside one call spread over the time of the call) and `record`; over `cell`:
-        `row` and `col`. Of more than 512 readings an even sample. Empty where no cell was read twice.
+        `conductance` in S, (read, cell), of the cells that are in every one of these readings; over `read`:
+        `device_time` in s (the readings of one call are spread evenly over its time) and `record`; over `cell`: `row`
+        and `col`. More than 512 readings are sampled evenly. Empty if no cell was read twice.
 
     Raises:
         LogError: damaged records.
