@@ -69,6 +69,7 @@ from imssa_lab.s4d.train.training import train_quantised as train_quantised
 from imssa_lab.station.addresses import open_array as open_array
 from imssa_lab.station.addresses import open_arrays as open_arrays
 from imssa_lab.station.calibration_file import CalibrationFile as CalibrationFile
+from imssa_lab.station.deployed_runs import open_deployment as open_deployment
 from protocols.array_matrix import ArrayMatrix as ArrayMatrix
 from protocols.array_matrix import MatrixCheck as MatrixCheck
 from protocols.array_matrix import put_matrix as put_matrix
@@ -77,6 +78,8 @@ from protocols.characterisation.column_calibration import check_columns as check
 from protocols.characterisation.experiments import Schedule as Schedule
 from protocols.characterisation.protocol import Characterisation as Characterisation
 from protocols.chip_record import ChipRecord as ChipRecord
+from protocols.corrections.correction import Corrections as Corrections
+from protocols.corrections.deployed_network import DeployedNetwork as DeployedNetwork
 from protocols.cost.energy_figures import EnergyTable as EnergyTable
 from protocols.cost.energy_figures import NetworkEnergy as NetworkEnergy
 from protocols.cost.inference_counts import InferenceCounts as InferenceCounts

@@ -149,7 +149,8 @@ class KernelRunner:
             of the input converter, against its rounding.
 
     Attributes:
-        gain, offset: per layer, (channels,): digital correction of the outputs, identity until `recalibrate`.
+        gain, offset: per layer, digital correction of the outputs as `corrected_outputs` takes it, identity until
+            `recalibrate`.
         reads: products asked for so far, in vectors: `averages` a sequence, time step and bank.
 
     Raises:
@@ -172,7 +173,7 @@ class KernelRunner:
 
     def __call__(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs (n, steps, channels) of one layer's kernels for inputs of the same shape, corrected."""
-        return self.gain[layer] * self.raw(layer, inputs) + self.offset[layer]
+        return corrected_outputs(self.raw(layer, inputs), self.gain[layer], self.offset[layer])
 
     def stream(self, layer: int, n: int = 1) -> KernelStream:
         """`n` fresh sequences through one layer, to be fed step by step; outputs are not corrected."""
@@ -205,6 +206,16 @@ class KernelRunner:
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:
         """Correct the outputs by what `output_correction` says."""
         self.gain[layer], self.offset[layer] = output_correction(layer, measured, ideal)
+
+
+def corrected_outputs(raw: FloatArray, gain: FloatArray, offset: FloatArray) -> FloatArray:
+    """Outputs (..., channels) for raw ones of the same shape.
+
+    Args:
+        gain: (channels,) a factor for each output, or (channels read, channels) a map over all of them.
+        offset: (channels,).
+    """
+    return np.asarray((gain * raw if gain.ndim == 1 else raw @ gain) + offset)
 
 
 def output_correction(layer: int, measured: FloatArray, ideal: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bars import Bars
-from imssa_lab.cli.arrays.deploy import Choices, deploy_files, journal_of
-from imssa_lab.cli.shared.run_folder import logs
+from imssa_lab.cli.arrays.deploy import Choices, deploy_files
 from imssa_lab.cli.shared.session import stages
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.station.run_logs import journal_of, logs
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord

@@ -23,9 +23,10 @@ from imssa_lab.mapping import Mapping, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from imssa_lab.s4d.intervals import accuracy_interval
+from protocols.corrections.correction import Corrections
 from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
-from protocols.deployment.journal import ArrayState, Standing, done_entry, read_journal
+from protocols.deployment.journal import ArrayState, Standing, done_entry, plan_entry, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
 from protocols.deployment.outcomes import KernelEnd, cell_ends, kernel_ends
 from protocols.deployment.predict import Predictor, reachable
@@ -67,6 +68,7 @@ class Deployment(FrozenArrays):
         surveyed: pulses by which stuck cells were found before anything was placed, see `survey`.
         reads_a_step: products of one time step of the network, as first planned and as mended.
         inference: what one test sequence asks of arrays and of the digital side, as first planned and as mended.
+        corrections: of the outputs as verified, with which `DeployedNetwork` runs new sequences.
     """
 
     mapping: Mapping
@@ -82,6 +84,7 @@ class Deployment(FrozenArrays):
     null_accuracy: float | None
     predictions: NDArray[np.int64]
     seconds: float
+    corrections: Corrections
     predicted_accuracy: float | None = None
     remedies: list[Remedied] = field(default_factory=list)
     mended: int = 0
@@ -237,6 +240,9 @@ def deploy(
         null_accuracy=null_accuracy,
         predictions=predictions,
         seconds=sum(seconds),
+        corrections=Corrections.of(
+            loop.runner, arrays[: mapping.arrays], plan_entry(mapping, bundle.digest()), "deployment"
+        ),
         predicted_accuracy=known,
         remedies=loop.tried,
         mended=mended + loop.mended,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,7 +17,10 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.cli.shared.verdicts import verdicts
+from imssa_lab.contract.errors import ConfigError, DeploymentError, WrongInstrument
 from imssa_lab.log import open_run
+from imssa_lab.s4d.inference import run_network
+from imssa_lab.station.deployed_runs import kept_corrections, open_deployment
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord
@@ -75,6 +79,14 @@ def test_through_the_serial_driver_and_checked_again_after_drift(
         (chip,) = chips.chips()
         assert chips.wear(chip).pulses.sum() == facts(folder)["pulses"]
         before = chips.wear(chip).pulses
+    kept = kept_corrections(folder / "run")
+    (as_deployed,) = [path.read_bytes() for path in kept]
+    _, test, _ = tiny.sequences()
+    with open_deployment(folder / "run") as deployed:  # the board again, by what the run says
+        agreed = np.mean(deployed(test).argmax(axis=1) == np.array(facts(folder)["predictions"]))
+        assert agreed >= 0.9  # all but those that noise decides
+        with pytest.raises(WrongInstrument, match="give its arrays, in its order"):
+            open_deployment(folder / "run", [DigitalTwin("supert-a0-easy", (16, 24))])
     with open_run(folder / "run" / "run.h5") as run:
         cells = np.isfinite(run.table("program")["target"].values[0])
     row, col = np.argwhere(cells)[0]
@@ -85,6 +97,8 @@ def test_through_the_serial_driver_and_checked_again_after_drift(
         sent = chips.wear(chip).pulses - before
     assert sent[row, col] > 0
     assert np.count_nonzero(sent) <= 0.1 * np.count_nonzero(cells)  # only what had left its window
+    assert len(kept_corrections(folder / "run")) == 2
+    assert kept[0].read_bytes() == as_deployed
     for name in ("run.h5", "run-1.h5"):
         replayed = imssa("log", "replay", folder / "run" / name)
         assert replayed.exit_code == 0, replayed.output
@@ -128,6 +142,38 @@ def test_known_stuck_cells_are_planned_around(folder: Path, monkeypatch: pytest.
         assert not np.isfinite(run.table("program")["target"].values[:, :3, :6]).any()
     replayed = imssa("log", "replay", folder / "run" / "run.h5")
     assert replayed.exit_code == 0, replayed.output
+
+
+def test_a_twin_that_is_opened_again_is_as_the_run_left_it_and_corrections_add_up(folder: Path) -> None:
+    run, address = folder / "run", "twin:ideal?shape=16x16&seed={index}"
+    assert deploy(folder, address).exit_code == 0
+    calibration, test, _ = tiny.sequences()
+    exact = run_network(tiny.bundle(), test)
+    with open_deployment(run) as deployed:
+        assert deployed(test) == pytest.approx(exact, abs=0.05)
+        first = deployed.corrections
+        wrong = tuple(replace(layer, offset=layer.offset + 1) for layer in first.layers)
+        deployed.adopt(first.changed("a test", layers=wrong))
+        assert deployed.recalibrate(calibration).kept
+        assert deployed(test) == pytest.approx(exact, abs=0.05)
+    kept = kept_corrections(run)
+    assert [json.loads(path.read_text())["by"] for path in kept] == ["deployment", "a test", "recalibration"]
+    with open_deployment(run) as again:  # the newest applies
+        assert again.corrections.by == "recalibration"
+        assert again(test) == pytest.approx(exact, abs=0.05)
+    moved = json.loads(kept[-1].read_text())
+    kept[-1].write_text(json.dumps(moved | {"plan_sha256": "0" * 64}))
+    with pytest.raises(DeploymentError, match="kernels in other places"):
+        open_deployment(run)
+    kept[-1].write_text("{")
+    with pytest.raises(DeploymentError, match="the one before it applies"):
+        open_deployment(run)
+    for path in kept:
+        path.unlink()
+    with pytest.raises(DeploymentError, match="keeps no corrections"):
+        open_deployment(run)
+    with pytest.raises(ConfigError, match="holds no deployment"):
+        open_deployment(folder)
 
 
 def test_a_link_that_drops_leaves_a_report_and_an_outcome_for_every_kernel(

@@ -19,6 +19,7 @@ from imssa_lab.log.care.verify import verify
 from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
 from imssa_lab.s4d.tasks.task import Task
 from imssa_lab.virtual.bench_twin import BenchTwin
+from protocols.corrections.correction import LayerCorrection
 from protocols.deployment.sequences import Sequences
 from tests.conftest import untrained_bundle
 from twin import DigitalTwin
@@ -47,6 +48,7 @@ MADE: dict[type, Callable[[], Any]] = {
     Readout: lambda: Readout(np.ones(3), np.zeros(3, dtype=np.uint8)),
     Pulses: lambda: Pulses("SET", np.ones((2, 2)), np.ones((2, 2)), 1e-6),  # type: ignore[arg-type]
     ColumnCalibration: lambda: ColumnCalibration(np.ones(3), np.zeros(3), np.zeros(3)),
+    LayerCorrection: lambda: LayerCorrection(np.eye(3), np.zeros(3)),
     LayerKernels: lambda: untrained_bundle().layers[0],
     KernelBundle: untrained_bundle,
     Sequences: lambda: Sequences(np.ones((2, 3, 4)), np.ones((2, 3, 4)), np.zeros(2, dtype=np.int64)),

@@ -14,9 +14,10 @@ from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
-from imssa_lab.cli.shared.run_folder import bench_facts, next_log
+from imssa_lab.cli.shared.run_folder import bench_facts
 from imssa_lab.cli.shared.session import Stages, console, of_seconds, provenance, stages
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.station.run_logs import next_log
 
 REPORT = "report.html"
 

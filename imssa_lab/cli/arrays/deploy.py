@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -18,10 +17,10 @@ from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
-from imssa_lab.cli.shared.run_folder import LOG, logs, next_log
 from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
 from imssa_lab.cli.shared.verdicts import REPORT, RESULT, next_verdict, verdicts
-from imssa_lab.contract.errors import ConfigError, LogError
+from imssa_lab.station.deployed_runs import keep_corrections
+from imssa_lab.station.run_logs import LOG, journal_of, logs, next_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from protocols.deployment.sequences import Sequences
     from protocols.wrappers.counting_array import DryRun
 
-_log = logging.getLogger(__name__)
 LEVEL_FAILED = 3
 KNOWN = "known faults"
 """Kind of the events that say what was known of each array before."""
@@ -179,6 +177,7 @@ def deploy_files(
         raise
     bars("write the report", 0, 1)
     (place / RESULT).write_text(text, encoding="utf-8")
+    keep_corrections(out, outcome.corrections)
     leave_report(log_path, place / REPORT)
     bars("write the report", 1, 1)
     return outcome
@@ -262,32 +261,6 @@ def _logged(
         log.event(RESULT_EVENT, text)
         log.event(OUTCOME, outcome_text(outcome))
     return outcome, text
-
-
-def journal_of(out: Path) -> list[str]:
-    """The journal of the deployment in a folder, from the newest of its logs that holds one; empty without a plan.
-
-    Raises:
-        ConfigError: the folder holds no log.
-    """
-    from imssa_lab.log import open_run
-    from protocols.deployment.journal import JOURNAL
-
-    there = [path for path in reversed(logs(out)) if path.exists()]
-    if not there:
-        raise ConfigError(f"{out} holds no deployment; start it without --resume")
-    for path in there:
-        try:
-            with open_run(path) as run:
-                entries = [text for _, text in run.events(JOURNAL)]
-        except LogError as error:
-            if path == there[-1]:
-                raise
-            _log.warning("%s; going on from the log before it", error)
-            continue
-        if entries:
-            return entries
-    return []
 
 
 def _note_unfinished(log: RunLog, entries: list[str], bundle: KernelBundle, arrays: int) -> None:

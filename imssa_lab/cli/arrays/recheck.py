@@ -13,10 +13,10 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
-from imssa_lab.cli.shared.run_folder import LOG
 from imssa_lab.cli.shared.session import console, stages
 from imssa_lab.cli.shared.verdicts import verdict_lines
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.station.run_logs import LOG
 
 
 @takes_json

@@ -9,8 +9,8 @@ import typer
 
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
-from imssa_lab.cli.shared.run_folder import LOG
 from imssa_lab.cli.shared.session import console, facts_table, stages
+from imssa_lab.station.run_logs import LOG
 
 if TYPE_CHECKING:
     from protocols.cost.energy_figures import EnergyTable, NetworkEnergy, Range, ReadsEnergy

@@ -1,4 +1,4 @@
-"""Where runs go, the names of their logs, and the operator."""
+"""Where runs go, and the operator."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imssa_lab.contract.errors import ConfigError
-
-LOG = "run.h5"
-
-
-def logs(out: Path) -> list[Path]:
-    """The logs that a folder can hold, oldest first: run.h5, then those of what went on with it."""
-    later = sorted(out.glob("run-*.h5"), key=lambda path: int(path.stem.removeprefix("run-")))
-    return [out / LOG, *later]
-
-
-def next_log(out: Path) -> Path:
-    """The name of a new log in a folder: run.h5, then run-1.h5 ..."""
-    return out / f"run-{len(logs(out))}.h5" if (out / LOG).exists() else out / LOG
 
 
 def run_place(address: str, verb: str) -> Path:

@@ -1,0 +1,196 @@
+"""`DeployedNetwork`: a net as it stands on arrays, with its corrections, for sequences that are new to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.hal import CrossbarArray, FloatArray
+from imssa_lab.contract.notebook import facts_html
+from imssa_lab.mapping import Mapping, reads_a_step
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.inference import run_kernels, run_network
+from protocols.corrections.correction import Corrections, LayerCorrection
+from protocols.corrections.judgement_held_out import Judged, closer, judged
+from protocols.recurrence import KernelRunner, output_correction
+
+Raw = Callable[[int, FloatArray], FloatArray]
+"""`raw(layer, inputs)`: outputs of the kernels of a layer as the arrays give them, both (n, steps, channels)."""
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """A recalibration: held-out sequences before and after, and whether it is kept."""
+
+    before: Judged
+    after: Judged
+    kept: bool
+
+    def __str__(self) -> str:
+        return f"held out: {self.before} -> {self.after}: {'kept' if self.kept else 'not kept, it does not help'}"
+
+
+class DeployedNetwork:
+    """A bundle on programmed arrays: ``deployed(sequences)`` runs new sequences on the chip.
+
+    A context manager: leaving it closes the arrays that were opened for it. It sends no pulse.
+
+    Args:
+        bundle: as it was deployed; arrays: as many as `mapping` uses, programmed.
+        mapping: where the kernels stand; corrections: those to begin with.
+        vectors, averages: see `KernelRunner`.
+        keep: called with corrections that are kept, before they apply.
+        owns_arrays: close the arrays together with this network.
+
+    Attributes:
+        bundle, mapping, corrections: as they are now; arrays: in use.
+        runner: the kernels in closed loop; it counts the products that were read.
+
+    Raises:
+        DeploymentError: too few arrays, or corrections of other layers or arrays.
+    """
+
+    def __init__(
+        self,
+        bundle: KernelBundle,
+        arrays: Sequence[CrossbarArray],
+        mapping: Mapping,
+        corrections: Corrections,
+        *,
+        vectors: int | None = None,
+        averages: int = 1,
+        keep: Callable[[Corrections], object] = lambda corrections: None,
+        owns_arrays: bool = False,
+    ) -> None:
+        self.runner = KernelRunner(arrays, mapping, vectors=vectors, averages=averages)
+        self.bundle, self.mapping, self.arrays = bundle, mapping, tuple(arrays[: mapping.arrays])
+        wide = [len(layer.d) for layer in bundle.layers]
+        if [len(layer.offset) for layer in corrections.layers] != wide or len(corrections.columns) != mapping.arrays:
+            raise DeploymentError(
+                f"corrections of {len(corrections.layers)} layers and {len(corrections.columns)} arrays do not fit "
+                f"a net of {len(wide)} layers of {wide[0]} channels on {mapping.arrays} arrays; deploy it again"
+            )
+        self._keep, self._opened, self._owns = keep, ExitStack(), owns_arrays
+        if owns_arrays:
+            for array in arrays:
+                self._opened.callback(array.close)
+        for array, columns in zip(self.arrays, corrections.columns, strict=True):
+            array.set_calibration(columns)
+        self.corrections = corrections
+        self._use(corrections)
+
+    def __call__(self, sequences: ArrayLike) -> FloatArray:
+        """Logits (n, classes) of the chip for input sequences (n, steps, inputs); the largest is the class.
+
+        Raises:
+            ConfigError: sequences of the wrong shape or not finite.
+        """
+        return run_network(self.corrections.on(self.bundle), sequences, self.runner)
+
+    def recalibrate(self, sequences: ArrayLike) -> Recalibrated:
+        """Fit gain and offset of every output by the first half of some sequences, with their columns as they are.
+
+        They follow the corrections that there are, a map included, and are kept only if the other half comes closer
+        to software. Labels are not needed.
+
+        Args:
+            sequences: (n, steps, inputs), 2 or more, none of those that verify the deployment.
+
+        Raises:
+            DeploymentError: fewer than two sequences, or an output that is constant.
+        """
+        given = np.asarray(sequences, dtype=np.float64)
+        if len(given) < 2:
+            raise DeploymentError(f"{len(given)} sequences; 2 or more, half fit the correction and half judge it")
+        half = len(given) // 2
+        raw = Remembered(self.runner.raw)
+        now = self.corrections
+        after = now.changed("recalibration", layers=self._recalibrated(raw, given[:half]))
+        software = run_network(self.bundle, given[half:])
+        was, is_now = (judged(self.run_with(each, given[half:], raw), software) for each in (now, after))
+        kept = closer(was, is_now)
+        if kept:
+            self.adopt(after.changed(after.by, figures=was.figures("before") | is_now.figures("after")))
+        return Recalibrated(was, is_now, kept)
+
+    def adopt(self, corrections: Corrections) -> None:
+        """Keep these corrections; they apply from now on."""
+        self._keep(corrections)
+        self.corrections = corrections
+        self._use(corrections)
+
+    def run_with(self, corrections: Corrections, sequences: FloatArray, raw: Raw | None = None) -> FloatArray:
+        """Logits (n, classes) for sequences (n, steps, inputs) as they would be with other corrections.
+
+        Args:
+            raw: what gives the outputs of the kernels; None for the chip.
+        """
+        read = raw or self.runner.raw
+        return run_network(
+            corrections.on(self.bundle), sequences, lambda layer, u: corrections.layers[layer].apply(read(layer, u))
+        )
+
+    def _recalibrated(self, raw: Raw, sequences: FloatArray) -> tuple[LayerCorrection, ...]:
+        """The layers' corrections, each fitted on what the layers before it give with theirs."""
+        found: list[LayerCorrection] = []
+
+        def kernels(layer: int, inputs: FloatArray) -> FloatArray:
+            outputs = raw(layer, inputs)
+            present = self.corrections.layers[layer]
+            ideal = run_kernels(self.bundle.layers[layer], inputs)
+            found.append(present.followed_by(*output_correction(layer, present.apply(outputs), ideal)))
+            return found[-1].apply(outputs)
+
+        run_network(self.corrections.on(self.bundle), sequences, kernels)
+        return tuple(found)
+
+    def _use(self, corrections: Corrections) -> None:
+        self.runner.gain = [layer.gain for layer in corrections.layers]
+        self.runner.offset = [layer.offset for layer in corrections.layers]
+
+    def close(self) -> None:
+        """Close the arrays, where they are this network's own; arrays that the caller opened stay open."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        if self._owns:
+            for array in self.arrays:
+                self._opened.enter_context(array)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what runs where, and with which corrections."""
+        facts = [
+            ("net", f"{self.bundle.task}, {self.bundle.precision}"),
+            ("kernels, arrays", f"{len(self.mapping.kernels)} on {self.mapping.arrays}"),
+            ("products a time step", str(reads_a_step(self.mapping))),
+            ("corrections", f"{self.corrections.by}, {self.corrections.date}"),
+        ]
+        return facts_html("deployed network", facts, True)
+
+
+class Remembered:
+    """Raw outputs of kernels that are read once for the same inputs, however often they are corrected anew."""
+
+    def __init__(self, raw: Raw) -> None:
+        self._raw = raw
+        self._known: dict[tuple[int, bytes], FloatArray] = {}
+
+    def __call__(self, layer: int, inputs: FloatArray) -> FloatArray:
+        """Outputs (n, steps, channels) of a layer for inputs of the same shape."""
+        key = layer, inputs.tobytes()
+        if key not in self._known:
+            self._known[key] = self._raw(layer, inputs)
+        return self._known[key]

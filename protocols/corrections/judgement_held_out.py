@@ -1,0 +1,65 @@
+"""Whether a correction is worth keeping: judged on sequences that it was not fitted to, by software's own outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from imssa_lab.contract.hal import FloatArray
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A deployed net on held-out sequences.
+
+    Attributes:
+        error: rms difference of its logits to those of software, in units of the spread of software's.
+        agreement: share of the sequences that get the class that software gives them.
+        accuracy, cross_entropy: against labels; None where there are none.
+    """
+
+    error: float
+    agreement: float
+    accuracy: float | None = None
+    cross_entropy: float | None = None
+
+    def figures(self, when: str) -> dict[str, float]:
+        """By name, each followed by `when`."""
+        named = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {f"{name}_{when}": value for name, value in named.items() if value is not None}
+
+    def __str__(self) -> str:
+        words = f"error {self.error:.3f}, as software says {100 * self.agreement:.1f} %"
+        return words if self.accuracy is None else f"{words}, right {100 * self.accuracy:.1f} %"
+
+
+def judged(logits: FloatArray, software: FloatArray, labels: NDArray[np.int64] | None = None) -> Judged:
+    """The net that gave these logits where software gives others, both (n, classes); labels (n,), class numbers."""
+    got, exact = (values - values.mean(axis=1, keepdims=True) for values in (logits, software))
+    error = float(np.sqrt(np.mean((got - exact) ** 2)) / max(float(exact.std()), np.finfo(float).tiny))
+    agreement = float(np.mean(got.argmax(axis=1) == exact.argmax(axis=1)))
+    if labels is None:
+        return Judged(error, agreement)
+    right = float(np.mean(got.argmax(axis=1) == labels))
+    chosen = log_softmax(got, axis=1)[np.arange(len(labels)), labels]
+    return Judged(error, agreement, right, float(-chosen.mean()))
+
+
+def closer(before: Judged, after: Judged) -> bool:
+    """Whether the outputs came closer to those of software, with no fewer classes right."""
+    no_fewer = after.agreement >= before.agreement
+    if before.accuracy is not None and after.accuracy is not None:
+        no_fewer = no_fewer or after.accuracy > before.accuracy
+    return after.error < before.error and no_fewer
+
+
+def surer(before: Judged, after: Judged) -> bool:
+    """Whether labels became likelier, with no fewer classes right; False where there are no labels."""
+    if None in (before.accuracy, after.accuracy, before.cross_entropy, after.cross_entropy):
+        return False
+    assert before.accuracy is not None and after.accuracy is not None  # noqa: PT018 - for the type checker
+    assert before.cross_entropy is not None and after.cross_entropy is not None  # noqa: PT018
+    return after.accuracy >= before.accuracy and after.cross_entropy < before.cross_entropy
