@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+# Processes side by side, for the tests and the smoke runs; JOBS=0 runs the tests in one.
+JOBS   ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 ARRAY  ?= twin
 
 # One target for every benchmark; its first line is what `make help` prints.
@@ -43,8 +45,9 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(STAMP)
 	$(BIN)/imssa demo $(if $(filter twin,$(ARRAY)),,--virtual $(ARRAY)) $(ARGS)
 
+# The tests of one file stay together: they share fixtures.
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # Modules and functions that Windows lacks are refused; see trials/refusals.
 test-bare: $(STAMP)
@@ -73,9 +76,9 @@ mutants: $(STAMP)
 	$(BIN)/python -m benchmarks.mutants.run_mutants --whole $(ARGS)
 
 smoke: $(STAMP)
-	@for name in $(MEASURES:measure-%=%); do \
-	  echo "== measure-$$name"; $(BIN)/python -m benchmarks.measure_$$name --smoke || exit 1; \
-	done
+	@printf '%s\n' $(MEASURES:measure-%=%) | xargs -P $(JOBS) -I NAME sh -c \
+	  'said=$$($(BIN)/python -m benchmarks.measure_NAME --smoke 2>&1); ended=$$?; \
+	  printf "== measure-NAME\n%s\n" "$$said"; exit $$((ended != 0))'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .make
