@@ -61,6 +61,9 @@ class Cells:
         faults: what was wrong from the start.
     """
 
+    KEPT = ("conductance", "stuck", "formed", "_cycles")
+    DEVICES = ("_set_threshold", "_set_slope", "_reset_shift", "_floor", "_ceiling", "_share", "_forming_voltage")
+
     def __init__(
         self, kind: CellSections, shape: tuple[int, int], devices: np.random.Generator, cycles: np.random.Generator
     ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from protocols.programmers.hysteretic import WriteVerify
 from twin.cells import Cells
 from twin.fast.chip_reads import CompiledReads, ReadParts
 from twin.fast.exact_products import ExactProduct, SteppedProduct
+from twin.kept_state import KeptChip, StateFile, kept_chip
 from twin.noise import CellNoise
 from twin.periphery.columns import ColumnAmplifiers, Sag
 from twin.periphery.converter import Converters, adc_ranges
@@ -48,10 +51,21 @@ class DigitalTwin(CrossbarArray):
         profile: a `TwinProfile`, the name of a preset or the path of a TOML file.
         shape: word lines, bit lines.
         seed: which chip of this kind it is.
+        state: file that keeps cells, clock and streams between sessions, see `twin.kept_state`; it is read here and
+            written when the twin is closed. None: every twin is a new chip.
+
+    Raises:
+        ConfigError: the state is open elsewhere, damaged, or of another chip.
     """
 
+    KEPT = ("_clock", "_writes", "_sag", "noise", "cells", "columns", "_converters", "_wired", "_relaxing")
+
     def __init__(
-        self, profile: TwinProfile | str = "supert-a0-easy", shape: tuple[int, int] = (64, 64), seed: int = 0
+        self,
+        profile: TwinProfile | str = "supert-a0-easy",
+        shape: tuple[int, int] = (64, 64),
+        seed: int = 0,
+        state: Path | str | None = None,
     ) -> None:
         self.profile = profile if isinstance(profile, TwinProfile) else TwinProfile.load(profile)
         p = self.profile
@@ -93,6 +107,21 @@ class DigitalTwin(CrossbarArray):
         if p.relaxation is not None:
             ages = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(100,)))
             self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages)
+        self._state: StateFile | None = None
+        if state is not None:
+            self._state = StateFile(Path(state), KeptChip(p, shape, seed))
+            self._state.bring_back(self)
+            self._state.begin(self)
+
+    def rest(self, seconds: float) -> None:
+        """Let a kept chip age, s, before its session begins: nothing is written until something is asked of it.
+
+        Raises:
+            LimitError: negative or not finite.
+        """
+        self.wait(seconds)
+        if self._state is not None:
+            self._state.begin(self)
 
     def wired_view(self) -> WiredView | None:
         """What the ends of the lines see of the cells as they are now; None without wires."""
@@ -286,23 +315,43 @@ class DigitalTwin(CrossbarArray):
         """A twin has no outputs that could hurt anything."""
 
     def _close(self) -> None:
-        """Nothing to let go of."""
+        """Keep the state, where that was asked for."""
+        if self._state is not None:
+            try:
+                self._state.save(self)
+            finally:
+                self._state.close()
 
 
 def open_twin(address: str, options: Mapping[str, str]) -> DigitalTwin:
-    """The driver behind ``twin:PROFILE?seed=N&shape=64x64``.
+    """The driver behind ``twin:PROFILE?seed=N&shape=64x64&state=FILE&rest=SECONDS``.
+
+    With `state` the chip is the same from one session to the next; seed and shape are then those of the file where
+    they are left out, and it rests for so many seconds of its own time before this session.
 
     Raises:
-        ConfigError: an unknown option or a value that cannot be read.
+        ConfigError: an unknown option, a value that cannot be read, or a state that cannot be used; see `StateFile`.
     """
-    unknown = set(options) - {"seed", "shape"}
+    unknown = set(options) - {"seed", "shape", "state", "rest"}
     if unknown:
-        raise ConfigError(f"twin:{address}: unknown option {sorted(unknown)[0]!r}; a twin takes seed and shape")
+        raise ConfigError(
+            f"twin:{address}: unknown option {sorted(unknown)[0]!r}; a twin takes seed, shape, state and rest"
+        )
+    state = Path(options["state"]) if "state" in options else None
+    if state is None and "rest" in options:
+        raise ConfigError(f"twin:{address}: only a chip with a kept state can rest; give state=FILE as well")
+    kept = None if state is None else kept_chip(state)
+    given_seed, given_shape = ("0", "64x64") if kept is None else (str(kept.seed), f"{kept.shape[0]}x{kept.shape[1]}")
     try:
-        seed = int(options.get("seed", "0"))
-        rows, cols = (int(part) for part in options.get("shape", "64x64").split("x"))
+        seed, rest = int(options.get("seed", given_seed)), float(options.get("rest", "0"))
+        rows, cols = (int(part) for part in options.get("shape", given_shape).split("x"))
     except ValueError as error:
         raise ConfigError(f"twin:{address}: {error}; write for example ?seed=1&shape=64x64") from error
     if seed < 0 or rows < 1 or cols < 1:
         raise ConfigError(f"twin:{address}: seed must be 0 or more and the shape at least 1x1")
-    return DigitalTwin(address, (rows, cols), seed)
+    if not 0 <= rest < math.inf:
+        raise ConfigError(f"twin:{address}: rest must be a finite time of 0 s or more, {rest:g} s given")
+    opened = DigitalTwin(address, (rows, cols), seed, state)
+    if rest:
+        opened.rest(rest)
+    return opened

@@ -59,6 +59,9 @@ class Fluctuators:
         long_gap: s; beyond it `advance` asks every fluctuator.
     """
 
+    KEPT = ("level", "now", "next", "planned", "_since", "_rng")
+    DEVICES = ("_rates",)
+
     def __init__(self, rates: FloatArray, occupancy: FloatArray, rng: np.random.Generator) -> None:
         self._rates, self.occupancy, self._rng = rates, occupancy, rng
         self._compiled = jit.AVAILABLE

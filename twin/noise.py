@@ -130,6 +130,9 @@ class CellNoise:
         followed: how often amplitudes were made again for other conductances.
     """
 
+    KEPT = ("stream", "states", "amplitude", "slow", "_conductance", "_variance")
+    DEVICES = ("_at_reference", "_flicker", "_traps", "_depth", "_occupancy")
+
     def __init__(
         self, noise: ReadNoise, shape: tuple[int, int], devices: np.random.Generator, reads: np.random.Generator
     ) -> None:

@@ -217,6 +217,11 @@ class RelaxingCells:
         rng: for the latent; drawn at restarts and at updates.
     """
 
+    KEPT = (
+        *("_now", "_start", "_since", "_z", "_forgotten", "_moving"),
+        *("_coefficients", "_youngest", "_updated", "_rng"),
+    )
+
     step = 0.05
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -27,8 +28,9 @@ class BenchTwin(DigitalTwin):
         shape: tuple[int, int],
         seed: int,
         journal: Journal | None = None,
+        state: Path | None = None,
     ) -> None:
-        super().__init__(profile, shape, seed)
+        super().__init__(profile, shape, seed, state)
         _compile_reads(self.profile)
         self.journal = Journal() if journal is None else journal
         self.outputs = False

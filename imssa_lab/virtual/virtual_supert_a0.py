@@ -7,7 +7,9 @@ board's fact sheet says "undefined" or "for ever", this one stops answering unti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Literal
 
 from imssa_lab.contract.errors import ConfigError
@@ -56,6 +58,7 @@ class SuperTBoard:
         zero_rule: False for firmware before 6 December 2019, which drives code 0 (-10 V) into masked cells.
         leftover: us that command 407 takes for any width, in a build without the trace print; None for one with it.
         clock: s, for pulses that a host times by itself.
+        states: files that keep the arrays between sessions, one each; written when the arrays are closed.
 
     Raises:
         ConfigError: a profile without an ADC.
@@ -74,11 +77,18 @@ class SuperTBoard:
         zero_rule: bool = True,
         leftover: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        states: Sequence[Path | None] | None = None,
     ) -> None:
         single = board_profile(profile)
         self.journal = Journal() if journal is None else journal
         self._power_ups = 0
-        self.benches = [BoardTwin(single, seed + i, self.journal) for i in range(ARRAYS)]
+        kept = [None] * ARRAYS if states is None else states
+        self.benches: list[BoardTwin] = []
+        with ExitStack() as stack:  # all of them or none
+            for index, state in enumerate(kept):
+                self.benches.append(BoardTwin(single, seed + index, self.journal, state))
+                stack.callback(self.benches[-1].close)
+            stack.pop_all()
         self.paced = self._paced = paced
         self._zero_rule, self._leftover, self._clock = zero_rule, leftover, clock
         self.restart()

@@ -25,7 +25,7 @@ from tests.cli.one_value import one_value
 from tests.log.conftest import Chip, session
 from trials import tiny
 
-IDEAL, TWIN = "twin:ideal?shape=16x16&seed={index}", "twin:supert-a0-easy?seed=1&shape=8x8"
+IDEAL, TWIN = "twin:ideal?shape=16x16&seed={index}&state=ideal{index}.h5", "twin:supert-a0-easy?seed=1&shape=8x8"
 WITHOUT = {"serve", "monitor", "new-driver", "station init"}
 """They go on until they are stopped, ask the user, or write source code: no results."""
 
@@ -165,6 +165,14 @@ def test_deploy_recheck_and_replay(here: Path) -> None:
     assert kept == {name: value for name, value in told.items() if name not in ("files", "wall_seconds")}
     replayed = imssa("log", "replay", "one/run.h5", "--json")
     assert f"{one_value(replayed.stdout)['calls']} calls" in replayed.stderr
+    for other, words in (
+        ("", "twin without a kept state, a new chip each time"),
+        ("&state=none.h5", "there is no state none.h5"),
+    ):
+        refused = imssa("recheck", "one", "--array", f"twin:ideal?shape=16x16&seed={{index}}{other}")
+        assert refused.exit_code == 1
+        assert words in refused.stderr
+        assert "keep the chips of a deployment by state=" in refused.stderr
     again = imssa("recheck", "one", "--json")
     holds_the_figures(one_value(again.stdout), again.stderr)
     assert one_value(again.stdout)["files"]["log"] == "one/run-1.h5"

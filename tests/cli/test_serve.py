@@ -61,6 +61,25 @@ def test_an_instrument_by_its_address_until_ctrl_c(start: Start, tmp_path: Path)
         array.link.close()
 
 
+def test_a_served_chip_is_kept_from_one_process_to_the_next(start: Start, tmp_path: Path) -> None:
+    kept = []
+    for _ in range(2):
+        process, address = start("scpi", "--shape", "4x3", "--seed", "2", "--state", str(tmp_path / "chip.h5"))
+        with open_scpi(address.partition(":")[2], {}) as array:
+            kept.append(array.read_conductances(averages=50))
+            array.program_conductances(np.full((4, 3), 60e-6))
+            kept.append(array.read_conductances(averages=50))
+            array.link.close()
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    fresh, programmed, again, _ = kept
+    assert np.abs(again - programmed).max() < 3e-6
+    assert np.abs(fresh - programmed).max() > 30e-6
+    with pytest.raises(ConfigError, match="index"):
+        serve("scpi", count=2, state="chip.h5")
+
+
 def test_a_board_on_a_pseudo_terminal(start: Start) -> None:
     _, address = start("supert-a0", "--seed", "2")
     scheme, _, port = address.partition(":")

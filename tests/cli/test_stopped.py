@@ -14,7 +14,7 @@ from protocols.deployment.sequences import Sequences
 from trials import tiny
 from twin import DigitalTwin
 
-TWINS = "twin:supert-a0-easy?seed={index}&shape=16x16"
+TWINS = "twin:supert-a0-easy?seed={index}&shape=16x16&state=chip{index}.h5"
 
 
 def imssa(*words: object) -> Result:

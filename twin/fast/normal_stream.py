@@ -19,6 +19,8 @@ class NormalStream:
         generator: nobody else draws from it.
     """
 
+    KEPT = ("_generator", "_drawn", "_next")
+
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator, self._compiled = generator, jit.AVAILABLE
         self._drawn, self._next = np.zeros(0), 0

@@ -35,6 +35,9 @@ class ReadRate(Section):
 class ColumnAmplifiers:
     """Gain and offset of every bit line as they are on this chip."""
 
+    KEPT = ()
+    DEVICES = ("gain", "offset")
+
     def __init__(self, columns: Columns, cols: int, rng: np.random.Generator) -> None:
         self.gain: FloatArray = columns.gain + columns.gain_spread * rng.standard_normal(cols)
         self.offset: FloatArray = columns.offset_spread * rng.standard_normal(cols)
@@ -50,6 +53,8 @@ class Sag:
     Args:
         rate: None where the rate does not matter.
     """
+
+    KEPT = ("_lost", "_until")
 
     def __init__(self, rate: ReadRate | None) -> None:
         self._rate = rate

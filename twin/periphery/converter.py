@@ -99,6 +99,9 @@ class Converters:
         gain, offset, bow, bend: of the converter of each column, in shares of the full scale, (cols,).
     """
 
+    KEPT = ()
+    DEVICES = ("gain", "offset", "bow", "bend")
+
     def __init__(self, adc: Adc | None, cols: int, rng: np.random.Generator) -> None:
         self._adc, self.cols = adc, cols
         if adc is not None:

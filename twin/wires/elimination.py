@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
@@ -129,6 +131,26 @@ class Elimination:
                 self._admittance[row] = above[:, :cols].T
         self.matrix: FloatArray = np.ascontiguousarray(above[:, cols:].T)
 
+    @property
+    def responses(self) -> Responses:
+        """What follows single cells; given back to a new elimination of the same array, both go on alike."""
+        rows, cols = self._lines.conductance.shape
+        seen = list(self._seen.values())
+        return Responses(
+            np.array([one.cell for one in seen], dtype=np.intp).reshape(-1, 2),
+            np.array([one.bits for one in seen]).reshape(-1, rows, cols),
+            np.array([one.driven for one in seen]).reshape(-1, rows),
+            np.array([one.sensed for one in seen]).reshape(-1, cols),
+        )
+
+    @responses.setter
+    def responses(self, given: Responses) -> None:
+        cells = [(int(row), int(col)) for row, col in given.cells]
+        self._seen = {
+            cell: _Response(cell, *parts)
+            for cell, *parts in zip(cells, given.bits, given.driven, given.sensed, strict=True)
+        }
+
     def after(self, cells: FloatArray) -> FloatArray | None:
         """The matrix of the same array with other conductances `cells`, S, (rows, cols).
 
@@ -197,6 +219,20 @@ class Elimination:
         own = [between[response.cell[1]] if response.cell[0] == row else 0.0 for response in seen]
         rest = np.array([response.bits[row] for response in seen]) @ self._source(row, col)
         return np.asarray(rest + own, dtype=np.float64)
+
+
+class Responses(NamedTuple):
+    """What has been computed of single cells since an elimination.
+
+    Attributes:
+        cells: row and column of each, (k, 2).
+        bits: (k, rows, cols), driven: (k, rows), sensed: (k, cols), V and A for 1 A, see `Elimination`.
+    """
+
+    cells: NDArray[np.intp]
+    bits: FloatArray
+    driven: FloatArray
+    sensed: FloatArray
 
 
 @dataclass(frozen=True)

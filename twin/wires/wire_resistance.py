@@ -8,16 +8,17 @@ the same circuit node by node, for cells of any law; this file is the fast way f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.hal import FloatArray
 from twin.profile_section import Section
-from twin.wires.elimination import Elimination, WordLines
+from twin.wires.elimination import Elimination, Responses, WordLines
 
 
 class Wires(Section):
@@ -157,6 +158,20 @@ def cell_paths(shape: tuple[int, int], wires: Wires) -> FloatArray:
     return np.asarray(wires.r_access + along + down[:, None])
 
 
+class Followed(NamedTuple):
+    """What updates of an effective matrix are computed from.
+
+    Attributes:
+        base: conductances of the last elimination, S, (rows, cols); the others: the `Responses` since.
+    """
+
+    base: FloatArray
+    cells: NDArray[np.intp]
+    bits: FloatArray
+    driven: FloatArray
+    sensed: FloatArray
+
+
 class WiredCells:
     """The view of one array's cells, kept until a conductance changes.
 
@@ -164,9 +179,11 @@ class WiredCells:
     otherwise computed again (`Elimination.after`).
     """
 
+    KEPT = ("followed",)
+
     def __init__(self, wires: Wires) -> None:
         self._wires = wires
-        self._conductance = np.zeros((0, 0))
+        self._conductance = self._base = np.zeros((0, 0))
         self._view: WiredView | None = None
         self._eliminated: Elimination | None = None
 
@@ -182,16 +199,31 @@ class WiredCells:
         return self._view
 
     def _matrix(self, conductance: FloatArray) -> FloatArray:
-        rows, cols = check_conductance(conductance).shape
-        if wide := cols > rows:
-            cells, wires = _turned(conductance), turned(self._wires)
-        else:
-            cells, wires = conductance, self._wires
+        cells, wires, wide = self._upright(check_conductance(conductance))
         matrix = None if self._eliminated is None else self._eliminated.after(with_access(cells, wires))
         if matrix is None:
-            self._eliminated = _eliminated(cells, wires, keep=True)
+            self._base, self._eliminated = conductance.copy(), _eliminated(cells, wires, keep=True)
             matrix = self._eliminated.matrix
         return _turned(matrix) if wide else matrix
+
+    def _upright(self, conductance: FloatArray) -> tuple[FloatArray, Wires, bool]:
+        """The array, S, (rows, cols), and its wires with at least as many rows as columns; whether it was turned."""
+        if conductance.shape[1] > conductance.shape[0]:
+            return _turned(conductance), turned(self._wires), True
+        return conductance, self._wires, False
+
+    @property
+    def followed(self) -> Followed:
+        """What the view of the next conductances is computed from, to the last bit."""
+        none = Responses(np.zeros((0, 2), dtype=np.intp), np.zeros((0, 0, 0)), np.zeros((0, 0)), np.zeros((0, 0)))
+        return Followed(self._base, *(none if self._eliminated is None else self._eliminated.responses))
+
+    @followed.setter
+    def followed(self, given: Followed) -> None:
+        if given.base.size:
+            cells, wires, _ = self._upright(given.base)
+            self._base, self._eliminated = given.base, _eliminated(cells, wires, keep=True)
+            self._eliminated.responses = Responses(given.cells, given.bits, given.driven, given.sensed)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
+from imssa_lab.cli.shared.kept_twins import why_new
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
 from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
@@ -172,7 +173,7 @@ def deploy_files(
             outcome, text = _logged(log, arrays, bundle, sequences, bars, choices, entries)
     except BaseException as error:
         leave_report_unfinished(log_path, place / REPORT, error)
-        if log_path.exists() and journal_of(out):
+        if log_path.exists() and journal_of(out) and why_new(template, first_index) is None:
             error.add_note(f"go on: imssa recheck {out}")
         raise
     bars("write the report", 0, 1)

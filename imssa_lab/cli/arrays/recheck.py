@@ -13,6 +13,7 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
+from imssa_lab.cli.shared.kept_twins import why_new
 from imssa_lab.cli.shared.session import console, stages
 from imssa_lab.cli.shared.verdicts import verdict_lines
 from imssa_lab.contract.errors import ConfigError
@@ -40,6 +41,8 @@ def recheck(
     The deployment's own result and report stay. Each check has its own in checks/TIME, and its log is run-1.h5,
     run-2.h5 ... beside that of the deployment. All verdicts are listed, the newest last.
 
+    A twin is the same chip again only with a kept state (twin:...&state=FILE); another is refused.
+
     Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report.
 
     Example: imssa recheck night-1
@@ -56,6 +59,11 @@ def recheck(
         raise ConfigError(f"{folder / LOG} is no log of a deployment; give the folder that `imssa deploy` wrote")
     bundle, sequences = folder / facts["bundle"], folder / facts["sequences"]
     template, first = array or facts["array"], int(facts["first index"])
+    if (lost := why_new(template, first)) is not None:
+        raise ConfigError(
+            f"{folder}: {lost}, so there is nothing to check; keep the chips of a deployment by state=, as in "
+            "--array 'twin:supert-a0-easy?seed={index}&state=chip{index}.h5', and deploy on them first"
+        )
     choices = Choices(
         spares,
         max_pulses,

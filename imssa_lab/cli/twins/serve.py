@@ -20,6 +20,7 @@ from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.operating_system import PSEUDO_TERMINALS
 
 if TYPE_CHECKING:
+    from imssa_lab.virtual.bench_twin import BenchTwin
     from imssa_lab.virtual.electrode_journal import Journal
     from imssa_lab.virtual.server import Instrument, TcpPort
     from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
@@ -72,6 +73,10 @@ def serve(
         typer.Option(help="KINDS, KINDS@RATE or KINDS@RATE/SECONDS, with commas, or all@RATE: what goes wrong."),
     ] = None,
     fault_seed: Annotated[int, typer.Option(min=0, help="Seed of the faults.")] = 0,
+    state: Annotated[
+        str | None,
+        typer.Option(help="File that keeps the chip from one session to the next; {index} where there are several."),
+    ] = None,
 ) -> None:
     """Serve an instrument until Ctrl-C or SIGTERM; the address of its arrays is the first line on stdout.
 
@@ -79,7 +84,7 @@ def serve(
     """
     # products of one array are small: threads of the linear algebra would wait for each other, ten times longer
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+    from imssa_lab.station.addresses import addresses
     from imssa_lab.virtual.wire_faults import parse_faults
 
     if kind not in KINDS:
@@ -96,13 +101,16 @@ def serve(
     if kind == "smu-matrix" and count > 1:
         raise ConfigError("serve: smu-matrix is three instruments already; start it again for another one")
     faults = [None if fault is None else parse_faults(fault, fault_seed + i) for i in range(count)]
+    arrays = count * ARRAYS_PER_BOARD if kind == "supert-a0" else count
+    states = [None] * arrays if state is None else [Path(name) for name in addresses(state, arrays)]
     notes = _journal(journal)
     try:
         with ExitStack() as stack:
             stack.enter_context(_stopped_by_signals())
             if kind == "supert-a0":
                 boards = [
-                    SuperTBoard(profile, seed + ARRAYS_PER_BOARD * index, notes, paced) for index in range(count)
+                    _board(stack, profile, seed + first, notes, paced, states[first : first + ARRAYS_PER_BOARD])
+                    for first in range(0, arrays, ARRAYS_PER_BOARD)
                 ]
                 if by_tcp:
                     address = _boards_by_tcp(stack, boards, port or 0, faults)
@@ -110,10 +118,14 @@ def serve(
                     address = _boards_on_terminals(stack, boards, link, faults)
             elif kind == "smu-matrix":
                 cells = _shape(shape or ("5x5" if matrix == "7001" else "16x16"))
-                address = _serve_meters(stack, profile, seed, cells, port or 0, notes, faults, meter, matrix)
+                address = _serve_meters(
+                    stack, profile, seed, cells, port or 0, notes, faults, meter, matrix, states[0]
+                )
             else:
                 cells = _shape(shape or "64x64")
-                address = _serve_testers(stack, profile, seed, cells, port or 0, paced, watchdog, notes, faults)
+                address = _serve_testers(
+                    stack, profile, seed, cells, port or 0, paced, watchdog, notes, faults, states
+                )
             console().print(address)
             while True:  # signal.pause would sleep through a signal that comes just before it
                 time.sleep(_LOOK)
@@ -163,6 +175,23 @@ def _shape(text: str) -> tuple[int, int]:
     return rows, cols
 
 
+def _board(
+    stack: ExitStack, profile: str, seed: int, journal: Journal, paced: bool, states: Sequence[Path | None]
+) -> SuperTBoard:
+    from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+
+    board = SuperTBoard(profile, seed, journal, paced, states=states)
+    for bench in board.benches:
+        _kept(stack, bench)
+    return board
+
+
+def _kept(stack: ExitStack, bench: BenchTwin) -> BenchTwin:
+    """The same; its state is written, where it has a file, after its port has stopped."""
+    stack.callback(bench.close)
+    return bench
+
+
 def _boards_by_tcp(
     stack: ExitStack, boards: Sequence[SuperTBoard], port: int, faults: Sequence[Faults | None]
 ) -> str:
@@ -207,14 +236,15 @@ def _serve_testers(
     watchdog: float,
     journal: Journal,
     faults: list[Faults | None],
+    states: Sequence[Path | None],
 ) -> str:
     """Start SCPI array testers on ports that follow each other; the address, as for the boards."""
     from imssa_lab.virtual.bench_twin import BenchTwin
     from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 
     testers = [
-        ScpiArrayTester(BenchTwin(profile, shape, seed + index, journal), paced, watchdog)
-        for index in range(len(faults))
+        ScpiArrayTester(_kept(stack, BenchTwin(profile, shape, seed + index, journal, state)), paced, watchdog)
+        for index, state in enumerate(states)
     ]
     ports = _started(stack, testers, port, faults)
     if len(ports) == 1:
@@ -233,6 +263,7 @@ def _serve_meters(
     faults: list[Faults | None],
     model: str,
     switch: str,
+    state: Path | None,
 ) -> str:
     """Start two source-measure units and a matrix around one array, on ports that follow each other; the address."""
     from imssa_lab.virtual.bench_twin import BenchTwin
@@ -243,7 +274,7 @@ def _serve_meters(
             f"serve: meter {model!r}, matrix {switch!r}; meters are {', '.join(METERS)}, "
             f"matrices {', '.join(MATRICES)}"
         )
-    wiring = Wiring(BenchTwin(meter_profile(profile), shape, seed, journal))
+    wiring = Wiring(_kept(stack, BenchTwin(meter_profile(profile), shape, seed, journal, state)))
     meters = [meter(wiring, model, gates=gates) for gates in (False, True)]
     instruments: list[Instrument] = [*meters, MATRICES[switch](wiring)]
     for each in meters:  # a meter does not notice that its client goes, but here it is switched off with its port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -28,8 +29,8 @@ class BoardTwin(BenchTwin):
         at_rest: whether the lines carry no voltage now; the board keeps it.
     """
 
-    def __init__(self, profile: TwinProfile, seed: int, journal: Journal) -> None:
-        super().__init__(profile, (SIDE, SIDE), seed, journal)
+    def __init__(self, profile: TwinProfile, seed: int, journal: Journal, state: Path | None = None) -> None:
+        super().__init__(profile, (SIDE, SIDE), seed, journal, state)
         self.front = FrontEnd(self._converters)
         # the short ways of a twin end in its own converters, not in what the board has made of them
         self._converters, self._compiled = self.front, None

@@ -111,7 +111,7 @@ def test_options_go_before_the_station_and_the_rest_of_its_recipe_stays(station:
 
 
 def test_a_deployment_uses_the_recipe_and_replays(station: Path) -> None:
-    station.write_text(GOOD.replace("8x8", "16x16").replace('calibration = "chip0.json"', ""))
+    station.write_text(GOOD.replace("8x8", "16x16&state=chip0.h5").replace('calibration = "chip0.json"', ""))
     tiny.bundle().save(Path("bundle.safetensors"))
     Sequences(*tiny.sequences(), {"null": 0.5}).save(Path("sequences.npz"))
     words = ["bundle.safetensors", "--sequences", "sequences.npz", "--array", "chip0", "--out", "night"]
