@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bars import Bars
-from benchmarks.deploy import deployed_tasks, measured_board, programmers
+from benchmarks.deploy import deployed_tasks, inference_costs, measured_board, programmers
 from benchmarks.deploy.kills import kills
 from benchmarks.deploy.level_controls import levels
 from benchmarks.deploy.trained_bundles import BUNDLES
@@ -97,6 +97,13 @@ PARTS = {
         "written by the law",
         "twin in process",
         "model 0, chips 0 up to --chips",
+    ),
+    "costs": Part(
+        lambda bars, given: inference_costs.costs(bars, _bench(bars, given)),
+        "supert-a0",
+        "at their targets; a recorded deployment by pulses",
+        "twin in process",
+        "model 0",
     ),
 }
 

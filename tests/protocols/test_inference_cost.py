@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.contract.hal import FloatArray, Readout
+from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import arrays_needed, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import MultiplyAdds, cost, multiply_adds
@@ -18,9 +18,10 @@ from protocols.cost.read_counts import ReadCounts, line_drives, products_counted
 from protocols.cost.reads_counted import ReadsCounted
 from protocols.recurrence import KernelRunner
 from tests.docs.code_blocks import blocks
+from trials.counting_twin import CountingTwin
 from trials.untrained import untrained_bundle
 from twin import DigitalTwin, TwinProfile
-from twin.periphery.inputs import Inputs, pulse_trains
+from twin.periphery.inputs import Inputs
 
 SHAPE = (24, 32)
 CODINGS = {
@@ -31,24 +32,6 @@ CODINGS = {
     "bit-serial, both signs": Inputs(coding="bit-serial", bits=5, full_scale=0.2),
     "unary": Inputs(coding="unary", bits=4, full_scale=0.2, signed=False),
 }
-
-
-class Counter(DigitalTwin):
-    """A twin that counts what its word lines see, product of one bit after product of one bit."""
-
-    seen: tuple[int, int, int, int, float] = (0, 0, 0, 0, 0.0)
-
-    def _read_mvm(self, voltages: FloatArray) -> Readout:
-        vectors, one_bit, conversions, drives, power = self.seen
-        by_line = [sum(row) for row in self.cells.conductance.tolist()]
-        for line_voltages in pulse_trains(voltages, self.profile.inputs):
-            one_bit += 1
-            for line, volts in enumerate(line_voltages.tolist()):
-                drives += volts != 0.0
-                power += volts**2 * by_line[line]
-            conversions += self.info.cols
-        self.seen = vectors + len(voltages), one_bit, conversions, drives, power
-        return super()._read_mvm(voltages)
 
 
 def profile(inputs: Inputs) -> TwinProfile:
@@ -62,7 +45,7 @@ def test_counts_are_those_of_an_array_that_counts(
     bundle: KernelBundle, sequences: FloatArray, coding: str, averages: int
 ) -> None:
     kind = profile(CODINGS[coding])
-    counters = [Counter(kind, SHAPE, seed) for seed in range(arrays_needed(bundle, SHAPE))]
+    counters = [CountingTwin(kind, SHAPE, seed) for seed in range(arrays_needed(bundle, SHAPE))]
     mapping = map_bundle(bundle, SHAPE, kind.window, len(counters))
     wrapped = [ReadsCounted(each, each.cells.conductance) for each in counters]
     inputs = sequences[:2, :5]
@@ -134,15 +117,15 @@ def test_multiply_adds_are_those_of_the_bundle_table(bundle: KernelBundle) -> No
 def test_predicted_cost_asks_nothing_of_the_array(bundle: KernelBundle, sequences: FloatArray) -> None:
     kind = profile(CODINGS["bit-serial"])
     kind = kind.model_copy(update={"timing": kind.timing.model_copy(update={"applied": 2e-7})})
-    array = Counter(kind, SHAPE)
+    array = CountingTwin(kind, SHAPE)
     found = predicted_cost(bundle, array, sequences[:3, :5])
-    assert array.seen == Counter.seen
+    assert array.seen == CountingTwin.seen
     assert array.time == 0.0
     assert found.reads.one_bit == 3 * found.counts.one_bit
     assert 0 < found.reads.drives <= 3 * found.counts.lines
     spent = found.energy(EnergyTable.load())
     assert spent.reads.cells == pytest.approx(2e-7 * found.reads.square_volts_siemens / 3)
-    counters = [Counter(kind, SHAPE) for _ in range(found.mapping.arrays)]  # the same with the conductances set
+    counters = [CountingTwin(kind, SHAPE) for _ in range(found.mapping.arrays)]  # the same with the conductances set
     for index, counter in enumerate(counters):
         target, mask = found.mapping.target(index)
         counter.cells.conductance = np.where(mask, target, kind.window.low)

@@ -1,15 +1,14 @@
 """V^2 G of every read in a run, against a sum that goes through the records one by one."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from imssa_lab.contract.hal import FloatArray, PulseKind, Pulses
+from imssa_lab.contract.hal import PulseKind, Pulses
 from imssa_lab.log import open_run, record
-from imssa_lab.log.run import Run
 from imssa_lab.report.measured import reads_made
+from trials.counting_twin import power_by_records
 from twin import DigitalTwin
 
 PULSED = 2, 3
@@ -39,52 +38,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def trains(vector: FloatArray, index: int) -> list[list[float]]:
-    """V on every word line in every product of one bit: eight of them on the measured board, one on the easy one."""
-    if index == 0:
-        return [[0.2 * (round(volts / 0.2 * 255) >> bit & 1) for volts in vector] for bit in range(8)]
-    return [[0.2 / 127 * round(volts / 0.2 * 127) for volts in vector]]
-
-
-def by_hand(run: Run, index: int) -> tuple[float, int, int]:
-    """Sum of V^2 G in W, products of one bit, and driven cells of which nothing is known, record by record."""
-    info = run.infos[index]
-    records = []
-    for table in ("read_mvm", "read_conductances", "pulses"):
-        for row in range(run.records(table)):
-            if int(run.column(table, "array", row)) == index:
-                records.append((int(run.column(table, "seq", row)), table, row))
-    known: dict[tuple[int, int], float] = {}
-    terms, one_bit, unknown = [], 0, 0
-    for _, table, row in sorted(records):
-        if table == "pulses":
-            known.pop(PULSED)
-            continue
-        first, count = (int(run.column(table, name, row)) for name in ("first", "count"))
-        if table == "read_conductances":
-            current = run.readout(table, row, info.adc is not None).current(info.adc)
-            mask = run.column(table, "mask", row) != 0
-            for cell in zip(*np.nonzero(mask), strict=True):
-                conductances = [float(current[(read, *cell)]) / info.read_voltage for read in range(count)]
-                terms += [info.read_voltage**2 * conductance for conductance in conductances]
-                known[int(cell[0]), int(cell[1])] = math.fsum(conductances) / count
-            continue
-        for vector in run.column(table, "voltage", slice(first, first + count)):
-            for driven in trains(vector, index):
-                one_bit += 1
-                for line, volts in enumerate(driven):
-                    for col in range(info.cols) if volts else ():
-                        unknown += (line, col) not in known
-                        terms.append(volts**2 * known.get((line, col), 0.0))
-    return math.fsum(terms), one_bit, unknown
-
-
 def test_the_sum_is_that_over_the_records(file: Path) -> None:
     told: list[tuple[int, int]] = []
     with open_run(file) as run:
         found = reads_made(run, lambda done, total: told.append((done, total)))
         for index, counts in enumerate(found):
-            power, one_bit, unknown = by_hand(run, index)
+            power, one_bit, unknown = power_by_records(run, index)
             assert counts.square_volts_siemens == pytest.approx(power, rel=1e-9)
             assert power > 1e-6
             assert (counts.one_bit, counts.unknown) == (one_bit, unknown)
