@@ -23,9 +23,10 @@ from benchmarks.timing import exponent
 from imssa_lab.contract.errors import DataError
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.studies.study_model import StudyModel
 from imssa_lab.studies.trials import StudyTrial
 from imssa_lab.studies.workers import workers
-from imssa_lab.studies.written_chips import StudyModel, study_trial
+from imssa_lab.studies.written_chips import study_trial
 from protocols.deployment.sequences import Sequences
 from trials.untrained import untrained_bundle, varied_sequences
 
@@ -69,7 +70,7 @@ def in_folder(bars: Bars, folder: Path) -> None:
 
 def one_and_two(model: StudyModel, sample: int, rounds: int) -> tuple[dict[int, float], dict[int, float]]:
     """Seconds of the sample with one worker and with two, and seconds of processor a job, the least of all rounds."""
-    jobs = [(i, StudyTrial(0.01, 1e-6, True, i)) for i in range(sample)]
+    jobs = [(i, StudyTrial(0.01, 1e-6, "ours", i)) for i in range(sample)]
     took, spent = {1: math.inf, 2: math.inf}, {1: math.inf, 2: math.inf}
     with workers(1) as one, workers(2) as two:
         for pool in (one, two):
@@ -87,7 +88,7 @@ def of_the_chips(model: StudyModel, counts: Sequence[int]) -> float:
     """How the processor time of a study in one process grows with its chips."""
     spent = []
     for count in counts:
-        jobs = [(i, StudyTrial(0.01, 1e-6, True, i)) for i in range(count)]
+        jobs = [(i, StudyTrial(0.01, 1e-6, "ours", i)) for i in range(count)]
         with workers(1) as pool:
             spent.append(sum(each for _, each in pool.run(processor_seconds, model, jobs)))
     return exponent(counts, spent)

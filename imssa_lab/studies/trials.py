@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,36 +17,54 @@ devices."""
 PUBLISHED_TASK, PUBLISHED_CLASSES = "shd", 2
 """What they are of: two classes of the Spiking Heidelberg Digits. They say nothing about any other task."""
 
+Arm = Literal["naive", "corrected", "ours"]
+"""How a chip is deployed: "naive" programs the cells and reads; "corrected" also calibrates columns and corrects
+outputs; "ours" is the whole loop, which plans around faults, mends and corrects."""
+ARMS: tuple[Arm, ...] = get_args(Arm)
+ARM_WORDS: dict[Arm, str] = {
+    "naive": "naive",
+    "corrected": "naive, columns and outputs corrected",
+    "ours": "our loop",
+}
+
 
 @dataclass(frozen=True)
 class StudyTrial:
     """One deployment of a study: what it needs to be done again, anywhere, with the same result.
 
     Attributes:
-        stuck: fraction of stuck cells; sigma: programming error, S; mending: our loop, or naive programming.
-        chip: number of the chip, which seeds its cells, its faults and its errors.
+        stuck: fraction of stuck cells; None for what the profile has.
+        sigma: programming error, S, of conductances that are written; None for cells that are programmed by pulses.
+        arm: how it is deployed.
+        chip: number of the chip, which seeds its cells, its faults and its errors; seed: number of the model.
     """
 
-    stuck: float
-    sigma: float
-    mending: bool
+    stuck: float | None
+    sigma: float | None
+    arm: Arm
     chip: int
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class StudyPoint:
-    """Deployments at one fraction of stuck cells and one programming error, over chips.
+    """Deployments at one fraction of stuck cells and one programming error, over chips and models.
 
     Attributes:
-        stuck: fraction; sigma: S; mending: our loop, or naive programming.
-        software, accuracies: fractions, of the model in software and on each chip.
+        stuck: fraction; sigma: S; arm: as for `StudyTrial`.
+        softwares, accuracies: fractions, of the models in software and on each chip.
     """
 
-    stuck: float
-    sigma: float
-    mending: bool
-    software: float
+    stuck: float | None
+    sigma: float | None
+    arm: Arm
+    softwares: tuple[float, ...]
     accuracies: tuple[float, ...]
+
+    @property
+    def software(self) -> float:
+        """Mean accuracy of the models in software, a fraction."""
+        return float(np.mean(self.softwares))
 
     @property
     def mean(self) -> float:
@@ -53,13 +72,20 @@ class StudyPoint:
         return float(np.mean(self.accuracies))
 
 
-def plan(stuck: Sequence[float], sigmas: Sequence[float], chips: int) -> list[StudyTrial]:
-    """Every combination, with naive programming and with our loop, chip by chip."""
+def plan(
+    stuck: Sequence[float | None],
+    sigmas: Sequence[float | None],
+    chips: int,
+    arms: Sequence[Arm] = ARMS,
+    seeds: int = 1,
+) -> list[StudyTrial]:
+    """Every combination, chip by chip."""
     return [
-        StudyTrial(fraction, sigma, mending, chip)
+        StudyTrial(fraction, sigma, arm, chip, seed)
         for sigma in sigmas
         for fraction in stuck
-        for mending in (False, True)
+        for arm in arms
+        for seed in range(seeds)
         for chip in range(chips)
     ]
 
@@ -68,11 +94,14 @@ def points(trials: Sequence[StudyTrial], results: FloatArray) -> list[StudyPoint
     """The points of which there are results, in the order of the plan.
 
     Args:
-        results: accuracy in software and on the chip, (trials, 2), NaN where there is none yet.
+        results: accuracy in software and on the chip, (trials, 2 or more), NaN where there is none yet.
     """
-    groups: dict[tuple[float, float, bool], list[tuple[float, float]]] = {}
-    for trial, (software, accuracy) in zip(trials, results, strict=True):
+    groups: dict[tuple[float | None, float | None, Arm], list[tuple[float, float]]] = {}
+    for trial, (software, accuracy) in zip(trials, results[:, :2], strict=True):
         if np.isfinite(accuracy):
-            key = (trial.stuck, trial.sigma, trial.mending)
+            key = (trial.stuck, trial.sigma, trial.arm)
             groups.setdefault(key, []).append((float(software), float(accuracy)))
-    return [StudyPoint(*key, pairs[0][0], tuple(pair[1] for pair in pairs)) for key, pairs in groups.items()]
+    return [
+        StudyPoint(*key, tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
+        for key, pairs in groups.items()
+    ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.studies.study_model import CALIBRATED, StudyModel
 from imssa_lab.studies.trials import StudyTrial
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
@@ -76,8 +77,6 @@ class Gaussian:
 
 # A sigma of 3 uS or 5 uS leaves cells outside any narrow tolerance: judged are products, kernels and task.
 WIDE = Bounds(tolerance=0.17, cells=0.0, mvm=10.0, kernel=10.0, task_loss=1.0)
-CALIBRATED = 64
-"""Calibration sequences that outputs are corrected with."""
 
 
 def deploy_statistical(
@@ -91,6 +90,7 @@ def deploy_statistical(
     tests: int,
     seed: int = 0,
     averages: int = 1,
+    corrections: bool = True,
     arrays: list[DigitalTwin] | None = None,
 ) -> Deployment:
     """Deploy a bundle on chip number `chip` with a fraction `stuck` of stuck cells and an error of `sigma`, S.
@@ -98,6 +98,7 @@ def deploy_statistical(
     Args:
         mending: our loop; False: naive programming, without compensation or remedies.
         tests: test sequences; seed: of the programming errors, with the chip; averages: reads of every step.
+        corrections: calibrate columns and correct outputs.
         arrays: those to use, made by `chips`, where they are wanted afterwards.
     """
     return deploy(
@@ -108,40 +109,34 @@ def deploy_statistical(
             bounds=WIDE,
             programmer=Gaussian(sigma, np.random.default_rng([chip, seed])),
             mending=mending,
+            corrections=corrections,
             averages=averages,
         ),
     )
 
 
-@dataclass(frozen=True)
-class StudyModel:
-    """What all trials of a study share: the bundle, its sequences, and how many of them are tests."""
+def stated(trial: StudyTrial) -> tuple[float, float]:
+    """The fraction of stuck cells and the programming error (S) of a trial.
 
-    bundle: KernelBundle
-    sequences: Sequences
-    tests: int
-
-    def digest(self, device: str | None = None) -> str:
-        """SHA-256 of all three, and of the device of torch on which chips are computed together, if on any."""
-        total = hashlib.sha256(f"{self.bundle.digest()} {self.tests}{device or ''}".encode())
-        for values in (
-            self.sequences.calibration_inputs,
-            self.sequences.test_inputs[: self.tests],
-            self.sequences.test_labels[: self.tests],
-        ):
-            total.update(np.ascontiguousarray(values).tobytes())
-        return total.hexdigest()
+    Raises:
+        ConfigError: it names none: its cells are to be programmed by pulses.
+    """
+    if trial.stuck is None or trial.sigma is None:
+        raise ConfigError("conductances are written with a stated fraction of stuck cells and a stated error")
+    return trial.stuck, trial.sigma
 
 
 def study_trial(model: StudyModel, trial: StudyTrial) -> tuple[float, float]:
-    """Accuracy in software and on the chip of one trial."""
+    """Accuracy in software and on the chip of one trial; ConfigError as `stated`."""
+    stuck, sigma = stated(trial)
     result = deploy_statistical(
         model.bundle,
         model.sequences,
         chip=trial.chip,
-        stuck=trial.stuck,
-        sigma=trial.sigma,
-        mending=trial.mending,
+        stuck=stuck,
+        sigma=sigma,
+        mending=trial.arm == "ours",
+        corrections=trial.arm != "naive",
         tests=model.tests,
     )
     return result.software_accuracy, result.accuracy

@@ -1,4 +1,4 @@
-"""Naive deployments of many chips at once, by torch: the study's Monte Carlo, on a graphics card or the processor."""
+"""Corrected naive deployments of many chips at once, by torch: a study's Monte Carlo, on a graphics card or not."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import Mapping
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
+from imssa_lab.studies.study_model import CALIBRATED, StudyModel
 from imssa_lab.studies.trials import StudyTrial
 from imssa_lab.studies.written_chips import (
-    CALIBRATED,
     WIDE,
     Gaussian,
-    StudyModel,
     chips,
     deploy_statistical,
     healthy_profile,
+    stated,
 )
 from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.deployment.survey import in_place
@@ -78,7 +78,7 @@ class KernelsTogether:
 def study_together(
     model: StudyModel, jobs: Sequence[tuple[int, StudyTrial]], device: str
 ) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Numbered trials of naive programming with what `naive_together` gives, some chips at a time."""
+    """Numbered "corrected" trials with what `naive_together` gives, some chips at a time."""
     for start in range(0, len(jobs), _AT_ONCE):
         some = jobs[start : start + _AT_ONCE]
         found = naive_together(model, [trial for _, trial in some], device)
@@ -86,23 +86,24 @@ def study_together(
 
 
 def naive_together(model: StudyModel, trials: Sequence[StudyTrial], device: str) -> list[tuple[float, float]]:
-    """What `study_trial` gives for trials of naive programming, by statistics: accuracy in software and on each chip.
+    """What `study_trial` gives for "corrected" trials, by statistics: accuracy in software and on each chip.
 
     The first chip is deployed alone: places and target conductances of the kernels are the same for all.
     """
     sequences, first = model.sequences, trials[0]
+    stuck, sigma = stated(first)
     pattern = deploy_statistical(
         model.bundle,
         sequences,
         chip=first.chip,
-        stuck=first.stuck,
-        sigma=first.sigma,
+        stuck=stuck,
+        sigma=sigma,
         mending=False,
         tests=model.tests,
     )
     profile = healthy_profile()
     deployed = [
-        _programmed(trial, pattern.targets, chips(len(pattern.targets), trial.chip, trial.stuck, profile))
+        _programmed(trial, pattern.targets, chips(len(pattern.targets), trial.chip, stated(trial)[0], profile))
         for trial in trials
     ]
     kernels = KernelsTogether(deployed, pattern.mapping, device, first.chip)
@@ -120,7 +121,7 @@ def _programmed(
     trial: StudyTrial, targets: Sequence[FloatArray], arrays: Sequence[DigitalTwin]
 ) -> Sequence[DigitalTwin]:
     """A chip's arrays with its programming errors, their columns calibrated."""
-    programmer = Gaussian(trial.sigma, np.random.default_rng([trial.chip, 0]))
+    programmer = Gaussian(stated(trial)[1], np.random.default_rng([trial.chip, 0]))
     for array, target in zip(arrays, targets, strict=True):
         wanted = np.isfinite(target)
         idle, _ = in_place(array, target, wanted, WIDE.tolerance_in(array.info.window))

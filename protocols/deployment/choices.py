@@ -22,6 +22,8 @@ class DeploymentChoices:
         tuner: a programmer that works on products, tried where products or kernels fail.
         budget: of pulses and device time; once it is spent, what there is is measured and reported.
         mending: arrange kernels around faults and try remedies; False programs and verifies, for comparison.
+        corrections: calibrate the columns and correct the kernels' outputs, digitally; False leaves both as they
+            come, for comparison.
         vectors, averages: see `KernelRunner`.
     """
 
@@ -30,6 +32,7 @@ class DeploymentChoices:
     tuner: Programmer | None = None
     budget: Budget = field(default_factory=Budget)
     mending: bool = True
+    corrections: bool = True
     vectors: int | None = None
     averages: int = 1
 

@@ -77,6 +77,7 @@ class Loop:
         self._runners: list[KernelRunner] = []
         self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
         self._inputs, self._bounds, self._run_on, self._tell = inputs, choices.bounds, choices.runner, tell
+        self._correcting = choices.corrections
         tuner = choices.tuner
         self._remedies: list[tuple[str, str, Callable[[], int]]] = [
             ("cells", "program again", self._program_again),
@@ -112,10 +113,8 @@ class Loop:
         """Calibrate the columns; measure cells and products, which takes a small part of what the kernels take."""
         mapping = self._programmed.mapping
         used = list(self._arrays[: mapping.arrays])
-        for index, array in enumerate(used):
-            self._tell("calibrate the columns", index, len(used))
-            calibrate_columns(array, averages=_CALIBRATING)
-        self._tell("calibrate the columns", len(used), len(used))
+        if self._correcting:
+            self._calibrate(used)
         self._tell("verify cells and products", 0, 2)
         self.achieved = reread(used, self._programmed.targets)
         cells, self.shares = verify_cells(self._programmed.cell_maps(self.achieved), mapping.window, self._bounds)
@@ -124,22 +123,31 @@ class Loop:
         self._tell("verify cells and products", 2, 2)
         self.levels = [cells, mvm]
 
+    def _calibrate(self, used: Sequence[CrossbarArray]) -> None:
+        for index, array in enumerate(used):
+            self._tell("calibrate the columns", index, len(used))
+            calibrate_columns(array, averages=_CALIBRATING)
+        self._tell("calibrate the columns", len(used), len(used))
+
     def _measure_kernels(self) -> None:
         """Correct the outputs of the kernels, and measure them."""
         mapping = self._programmed.mapping
         used = list(self._arrays[: mapping.arrays])
         self._runners.append(self._run_on(used, mapping))
         half = len(self._inputs[0]) // 2
-        for layer, values in enumerate(self._inputs):
-            self._tell("correct the outputs", layer, len(self._inputs))
-            fit = values[:half]
-            self.runner.recalibrate(layer, self.runner.raw(layer, fit), run_kernels(self._bundle.layers[layer], fit))
-        self._tell("correct the outputs", len(self._inputs), len(self._inputs))
+        if self._correcting:
+            self._correct([values[:half] for values in self._inputs])
         judged = [values[half:] for values in self._inputs]
         n, steps = judged[0].shape[:2]
         with self.runner.watched("verify the kernels", n + 1, steps, self._tell):  # one more: the impulse
             kernels, self.kernel_nrmse = verify_kernels(self._bundle, self.runner, judged, self._bounds)
         self.levels = [*self.levels[:2], kernels]
+
+    def _correct(self, inputs: Sequence[FloatArray]) -> None:
+        for layer, fit in enumerate(inputs):
+            self._tell("correct the outputs", layer, len(inputs))
+            self.runner.recalibrate(layer, self.runner.raw(layer, fit), run_kernels(self._bundle.layers[layer], fit))
+        self._tell("correct the outputs", len(inputs), len(inputs))
 
     def improve(self) -> None:
         """Try the remedies of every level that fails, from the cheapest on, each once; then all levels are measured.

@@ -211,11 +211,11 @@ def test_recheck_wants_the_folder_of_a_deployment(tmp_path: Path) -> None:
 def test_the_figure_of_stuck_cells(folder: Path) -> None:
     done = imssa(
         "study", "stuck", "--bundle", folder / "bundle.safetensors", "--out", folder / "study", "--chips", 2,
-        "--fraction", 0, "--fraction", 0.1, "--sigma", 1, "--tests", 20,
+        "--fraction", 0, "--fraction", 0.1, "--sigma", 1, "--tests", 20, "--healthy-gaussian",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     table = (folder / "study" / "stuck.csv").read_text().splitlines()
-    assert len(table) == 1 + 2 * 2
+    assert len(table) == 1 + 2 * 3
     assert "published" not in (folder / "study" / "stuck.svg").read_text()  # those figures are of another task
     assert "naive" in done.stdout
 
@@ -232,7 +232,7 @@ def test_a_study_killed_and_resumed_ends_with_the_same_files(folder: Path, worke
     if workers > 1:
         pytest.importorskip("distributed")
     options = ("study", "stuck", "--bundle", folder / "bundle.safetensors", "--chips", 8, "--fraction", 0.1)
-    options = (*options, "--sigma", 1, "--tests", 20, "--out")
+    options = (*options, "--sigma", 1, "--tests", 20, "--healthy-gaussian", "--out")
     command = [str(Path(sys.executable).with_name("imssa")), *map(str, options), str(folder / "part")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as study:
         while not (folder / "part" / "study.h5").exists() or np.isnan(study_results(folder / "part")).all():
@@ -252,14 +252,15 @@ def test_naive_chips_computed_together_are_those_deployed_alone(folder: Path) ->
     """The same chips with other noise: single accuracies within a few of 40 sequences, our loop to the bit."""
     pytest.importorskip("torch")
     options = ("study", "stuck", "--bundle", folder / "bundle.safetensors", "--chips", 6, "--fraction", 0.1)
-    options = (*options, "--sigma", 3, "--tests", 40, "--out")
+    options = (*options, "--sigma", 3, "--tests", 40, "--healthy-gaussian", "--out")
     assert imssa(*options, folder / "alone").exit_code == 0
     done = imssa(*options, folder / "together", "--device", "cpu")
     assert done.exit_code == 0, done.output
     alone, together = (study_results(folder / name) for name in ("alone", "together"))
-    assert np.array_equal(alone[6:], together[6:])
-    assert np.abs(alone[:6] - together[:6]).mean() < 0.05
-    assert np.abs(alone[:6] - np.roll(together[:6], 1)).mean() > 0.05  # other chips are other numbers
+    assert np.array_equal(alone[:6], together[:6])  # naive ones are computed alone
+    assert np.array_equal(alone[12:], together[12:])
+    assert np.abs(alone[6:12] - together[6:12]).mean() < 0.05
+    assert np.abs(alone[6:12] - np.roll(together[6:12], 1)).mean() > 0.05  # other chips are other numbers
     mixed = imssa(*options, folder / "alone", "--resume", "--device", "cpu")
     assert mixed.exit_code == 1
     assert "another --device" in " ".join(mixed.output.split())

@@ -279,10 +279,10 @@ def test_characterise_and_study(here: Path) -> None:
     files = {"noise": "chip/noise.csv", "log": "chip/run.h5", "report": "chip/report.html"}
     assert one_value(asked.stdout) == {"files": files}
     assert "noise: chip/noise.csv" in asked.stderr
-    few = ("--chips", 2, "--fraction", 0.1, "--sigma", 1, "--tests", 20)
+    few = ("--chips", 2, "--fraction", 0.1, "--sigma", 1, "--tests", 20, "--healthy-gaussian")
     studied = imssa("study", "stuck", "--bundle", "bundle.safetensors", "--out", "study", *few, "--json")
     told = one_value(studied.stdout)
-    assert [point["mending"] for point in told["points"]] == [False, True]
+    assert [point["arm"] for point in told["points"]] == ["naive", "corrected", "ours"]
     for point in told["points"]:
         assert point["mean"] == pytest.approx(np.mean(point["accuracies"]))
         assert f"{100 * point['mean']:.1f} %" in studied.stderr

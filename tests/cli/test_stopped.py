@@ -114,6 +114,7 @@ def test_a_study_draws_what_is_done(here: Path, monkeypatch: Any) -> None:
         return whole(*given)
 
     words = ["study", "stuck", "--bundle", "bundle.safetensors", "--out", "study", "--chips", 1, "--fraction", 0]
+    words.append("--healthy-gaussian")
     with monkeypatch.context() as patch:
         patch.setattr(statistical, "study_trial", trial)
         done = imssa(*words, "--sigma", 1, "--sigma", 3)

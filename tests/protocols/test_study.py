@@ -11,22 +11,23 @@ import pytest
 from imssa_lab.contract.errors import LogError
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.studies import written_chips
+from imssa_lab.studies.study_model import StudyModel
 from imssa_lab.studies.study_store import StudyStore
-from imssa_lab.studies.trials import StudyTrial, plan, points
+from imssa_lab.studies.trials import ARMS, StudyTrial, plan, points
 from imssa_lab.studies.workers import DaskWorkers, OneProcess, workers
-from imssa_lab.studies.written_chips import StudyModel, study_trial
+from imssa_lab.studies.written_chips import study_trial
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
 from trials import tiny
 from twin import DigitalTwin
 
-TRIALS = plan([0.0, 0.01], [1e-6], 5)
+TRIALS = plan([None, 0.01], [1e-6], 5, ("naive", "ours"))
 
 
 def trial(offset: float, job: StudyTrial) -> tuple[float, float]:
     """Stands in for a deployment: numbers that only the trial decides."""
-    rng = np.random.default_rng([job.chip, int(1e4 * job.stuck), int(job.mending)])
+    rng = np.random.default_rng([job.chip, int(1e4 * (job.stuck or 0.0)), ARMS.index(job.arm)])
     values = rng.standard_normal((40, 40))
     return 0.9, float(np.linalg.norm(values @ values)) + offset
 
@@ -121,5 +122,5 @@ def test_trials_on_other_chips_meet_other_chips() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(written_chips, "deploy", watch)
         for chip in range(3):
-            study_trial(model, StudyTrial(stuck=0.05, sigma=1e-6, mending=False, chip=chip))
+            study_trial(model, StudyTrial(stuck=0.05, sigma=1e-6, arm="naive", chip=chip))
     assert len(set(used)) == 3

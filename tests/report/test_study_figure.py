@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from imssa_lab.report.study_figure import stuck_figure
-from imssa_lab.studies.trials import StudyPoint
+from imssa_lab.studies.trials import ARMS, StudyPoint
 from trials import tiny
 
-POINTS = [StudyPoint(0.0, 1e-6, mending, 0.98, (0.97, 0.96)) for mending in (False, True)]
+POINTS = [StudyPoint(0.0, 1e-6, arm, (0.98, 0.98), (0.97, 0.96)) for arm in ARMS]
 
 
 @pytest.mark.parametrize(

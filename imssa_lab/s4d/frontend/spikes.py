@@ -56,6 +56,19 @@ class SpikeEncoder:
             units.append(channels)
         return np.concatenate(times), np.concatenate(units)
 
+    def events_of_each(self, clips: NDArray[np.float32]) -> list[Events]:
+        """As `events`, of clips (n, samples) that are run together: some at a time, as many as memory should hold."""
+        samples: list[NDArray[np.int64]] = []
+        whose: list[NDArray[np.int64]] = []
+        where: list[NDArray[np.int64]] = []
+        for sample, fired in self._run(clips):
+            clip, channel = np.nonzero(fired)
+            samples.append(np.full(len(clip), sample))
+            whose.append(clip)
+            where.append(channel)
+        times, clip, channel = np.concatenate(samples) / self.bank.sample_rate, *map(np.concatenate, (whose, where))
+        return [(times[clip == number], channel[clip == number]) for number in range(len(clips))]
+
     def counts(self, clips: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
         """Spikes per step and channel, (clips, steps, channels), of clips (clips, samples) cut into equal steps.
 

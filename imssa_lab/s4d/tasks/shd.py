@@ -61,7 +61,7 @@ def shd(
         steps: of a sequence; channels: inputs, a divisor of 700.
         seconds: length of a sequence; later spikes are left out.
         validation: share of the training file.
-        data: folder that holds shd/; None for the one `data_root` finds.
+        data: folder that holds shd/, or the two files themselves; None for the one `data_root` finds.
 
     Raises:
         ConfigError: a class, size or share that cannot be.
@@ -72,7 +72,8 @@ def shd(
         raise ConfigError(f"shd: {channels} channels; needed is a divisor of {CHANNELS}, such as 70 or 28")
     if steps < 1 or not seconds > 0:
         raise ConfigError(f"shd: {steps} steps of {seconds:g} s in all; both must be above 0")
-    folder = data_folder("shd", data)
+    itself = data is not None and (Path(data) / FILES[0]).is_file()
+    folder = Path(data) if data is not None and itself else data_folder("shd", data)
     whole, test = (
         _binned(read_recording(folder / name), folder / name, numbers, steps, channels, seconds) for name in FILES
     )

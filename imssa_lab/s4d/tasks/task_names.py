@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.s4d.tasks import digits, fsdd, shd, smnist, speech_commands
+from imssa_lab.s4d.tasks import digits, fsdd, shd, shd_stand_in, smnist, speech_commands
 from imssa_lab.s4d.tasks.own_data import task_from_file
 from imssa_lab.s4d.tasks.task import Task
 
@@ -45,6 +45,9 @@ CATALOGUE: dict[str, TaskEntry] = {
     "fsdd-t10": TaskEntry("one spoken digit of ten", "fsdd", fsdd.fsdd_t10),
     "fsdd-t2-raw": TaskEntry("a spoken zero or one as waveform, 2,000 steps", "fsdd", fsdd.fsdd_t2_raw),
     "fsdd-events": TaskEntry("one spoken digit as spikes of a model cochlea", "fsdd", fsdd.fsdd_events),
+    "fsdd-order-events": TaskEntry(
+        "a spoken zero and one as spikes in SHD's layout; which came first", "fsdd", shd_stand_in.fsdd_order_events
+    ),
     "shd": TaskEntry("one spoken digit of twenty as spikes", "shd", shd.shd),
     "speech-commands": TaskEntry("one spoken word", "speech_commands", speech_commands.speech_commands),
     "smnist": TaskEntry("an image row by row or pixel by pixel", "mnist", smnist.smnist),

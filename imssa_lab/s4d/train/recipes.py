@@ -33,7 +33,7 @@ def training_recipe(task: str, precision: Precision, seed: int) -> TrainingConfi
     if task == "digits-first":
         hardened = _TERNARY.model_copy(update={"shift": False, "cell_errors": CellErrors.relative(0.03)})
         changes = {"full": Stage(epochs=30, rate=8e-3, pole_share=0.2), "quantised": hardened}
-    elif task == "fsdd-order":
+    elif task in ("fsdd-order", "fsdd-order-events"):
         changes = {"channels": 16, "layers": 1}
     elif task == "fsdd-t2-raw":
         # Raw audio: poles spread over all frequencies, short memory; few bits move fast poles as far as ternary ones.

@@ -1,0 +1,85 @@
+"""Pictures of the origin's experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.report.plots.style import BLUE, GREEN, GREY, one_axis
+from imssa_lab.report.study_figure import ARM_COLOURS, draw_published
+from imssa_lab.studies.origin_summary import OriginModel, OriginRow
+from imssa_lab.studies.trials import ARM_WORDS
+
+Spikes = tuple[str, NDArray[np.float64], NDArray[np.int64]]
+"""A recording's class in words, the times of its spikes, s, and their channels."""
+
+
+def stuck_words(stuck: float | None) -> str:
+    """The fraction of stuck cells, in words."""
+    return "board as measured" if stuck is None else f"{100 * stuck:g} % stuck"
+
+
+def accuracy_figure(rows: Sequence[OriginRow], models: Sequence[OriginModel], *, published: bool) -> Figure:
+    """Accuracy of every chip as a dot, the mean with its interval; software and null control as lines."""
+    figure, axis = one_axis(7.4, 4.2)
+    names = []
+    for place, row in enumerate(rows):
+        colour, count = ARM_COLOURS[row.arm], len(row.accuracies)
+        across = place - 0.22 + 0.1 * np.linspace(-1, 1, count) if count > 1 else np.array([place - 0.22])
+        axis.plot(across, 100 * row.accuracies, ".", color=colour, alpha=0.6)
+        mean = 100 * float(row.accuracies.mean())
+        low, high = (100 * end for end in row.interval)
+        axis.errorbar(
+            place + 0.1, mean, [[max(0.0, mean - low)], [max(0.0, high - mean)]], fmt="o", color=colour, capsize=4
+        )
+        axis.annotate(f"{mean:.1f}", (place + 0.18, mean), va="center", fontsize=9, color=colour)
+        names.append(f"{ARM_WORDS[row.arm].replace(', ', ',' + chr(10))}\n{stuck_words(row.stuck)}")
+    for values, colour, words in (
+        ([model.software[0] for model in models], GREEN, "software"),
+        ([model.null[0] for model in models], GREY, "control without memory"),
+    ):
+        value = 100 * float(np.mean(values))
+        axis.axhline(value, color=colour, linewidth=1.2, linestyle="-" if words == "software" else ":")
+        axis.annotate(
+            f"{words} {value:.1f} %", (0.0, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
+        )
+    if published:
+        draw_published(axis)
+    axis.set_xticks(range(len(rows)), names, fontsize=8)
+    axis.set_xlim(-0.6, len(rows) - 0.4)
+    axis.set_ylim(min(40.0, *(100 * float(row.accuracies.min()) - 4 for row in rows)) if rows else 0.0, 104)
+    axis.set_ylabel("test accuracy (%)")
+    return figure
+
+
+def nrmse_figure(arms: Sequence[tuple[str, str, FloatArray]]) -> Figure:
+    """How far the kernels' outputs stray from the exact ones: share of kernels below an error, by arm.
+
+    Args:
+        arms: words, colour and NRMSE of every kernel on every chip, (n,).
+    """
+    figure, axis = one_axis()
+    for words, colour, errors in arms:
+        kept = np.sort(errors[np.isfinite(errors)])
+        axis.step(kept, np.arange(1, len(kept) + 1) / len(errors), where="post", color=colour, label=words)
+    axis.set(xscale="log", xlabel="NRMSE of a kernel on real input", ylabel="share of kernels", ylim=(0, 1.02))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def spikes_figure(recordings: Sequence[Spikes], channels: int) -> Figure:
+    """One recording of each class, a dot a spike."""
+    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
+    axes = figure.subplots(1, len(recordings), sharey=True, squeeze=False)[0]
+    for axis, (words, times, units) in zip(axes, recordings, strict=True):
+        some = slice(None, None, max(1, len(times) // 6000))
+        axis.plot(times[some], units[some], ",", color=BLUE, alpha=0.5, rasterized=True)
+        axis.set_title(words, fontsize=10)
+        axis.set(xlabel="time (s)", ylim=(0, channels))
+    axes[0].set_ylabel("channel of the cochlea")
+    return figure
