@@ -73,7 +73,7 @@ class DaskWorkers(AbstractContextManager["DaskWorkers"]):
         if scheduler is None:
             with dask.config.set(_QUIET):
                 self._cluster = LocalCluster(
-                    n_workers=count, threads_per_worker=1, dashboard_address=None, memory_limit=None
+                    n_workers=count, threads_per_worker=1, dashboard_address=":0", memory_limit=None
                 )
         try:
             self._client: Any = Client(self._cluster or scheduler, timeout="20s", set_as_default=False)
