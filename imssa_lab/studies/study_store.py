@@ -95,7 +95,11 @@ class StudyStore:
         return [int(index) for index in np.flatnonzero(missing)]
 
     def put(self, index: int, figures: Sequence[float], rows: Mapping[str, FloatArray] | None = None) -> None:
-        """Keep the result of one trial; it is with the operating system before this returns."""
+        """Keep the result of one trial; it is with the operating system before this returns.
+
+        Args:
+            figures: as many numbers as the store has, (figures,); rows: the lists by name, each of its length, (n,).
+        """
         for name, values in (rows or {}).items():
             self._file["rows"][name][index] = values
         self._file["results"][index] = figures
