@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bars import Bars
-from benchmarks.deploy import deployed_tasks, inference_costs, measured_board, programmers
+from benchmarks.deploy import aging, deployed_tasks, inference_costs, measured_board, programmers
 from benchmarks.deploy.kills import kills
 from benchmarks.deploy.level_controls import levels
 from benchmarks.deploy.trained_bundles import BUNDLES
@@ -104,6 +104,13 @@ PARTS = {
         "at their targets; a recorded deployment by pulses",
         "twin in process",
         "model 0",
+    ),
+    "aging": Part(
+        lambda bars, given: aging.aging(bars, _bench(bars, given)),
+        "wan-2022, hfox-cmo, pcm-joshi",
+        "written by their laws",
+        "twin in process",
+        "model 0, chips 0 up to --chips",
     ),
 }
 

@@ -72,6 +72,11 @@ class LogTimeRelaxation(Section):
 
     kind: Literal["log-time"]
     t0: float = Field(gt=0, description="s, where log-time begins; well below the first of `times`")
+    until: float | None = Field(
+        default=None,
+        gt=0,
+        description="s since the last pulse up to which the source speaks; None: the last of `times`",
+    )
     levels: tuple[float, ...] = Field(min_length=1, description="S, conductances after the last pulse, rising")
     times: tuple[float, ...] = Field(min_length=1, description="s since the last pulse, rising")
     shift: Table = Field(description="S, shift common to all cells of a level")
@@ -110,6 +115,11 @@ class LogTimeRelaxation(Section):
         if any(not 0 < value <= 1 for value in self.correlation):
             raise ValueError("relaxation: a correlation lies above 0 and at most at 1")
         return self
+
+    @property
+    def valid_until(self) -> float:
+        """s since the last pulse up to which the law rests on its source."""
+        return self.times[-1] if self.until is None else self.until
 
     def log_time(self, age: FloatArray) -> FloatArray:
         """s = ln(1 + t/t0) of ages in s."""
@@ -168,6 +178,9 @@ class PowerLawDrift(Section):
 
     kind: Literal["power-law"]
     t0: float = Field(gt=0, description="s")
+    until: float | None = Field(
+        default=None, gt=0, description="s since the last pulse up to which the source speaks; None: it does not say"
+    )
     levels: tuple[float, ...] = Field(min_length=1, description="S, conductances after the last pulse, rising")
     exponent_mean: tuple[float, ...] = Field(description="one per level")
     exponent_sd: tuple[float, ...] = Field(description="one per level")
@@ -181,6 +194,11 @@ class PowerLawDrift(Section):
         if min(self.exponent_sd) < 0:
             raise ValueError("relaxation: exponent_sd cannot be negative")
         return self
+
+    @property
+    def valid_until(self) -> float | None:
+        """s since the last pulse up to which the law rests on its source; None where nobody has said."""
+        return self.until
 
     def log_time(self, age: FloatArray) -> FloatArray:
         """s = ln(1 + t/t0) of ages in s."""

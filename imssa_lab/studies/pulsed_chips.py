@@ -61,8 +61,8 @@ def with_stuck(profile: TwinProfile, fraction: float | None) -> TwinProfile:
     return profile.model_copy(update={"stuck": profile.stuck.model_copy(update=half)})
 
 
-def deploy_by_pulses(model: StudyModel, trial: StudyTrial) -> Deployment:
-    """Deploy a study's model on the chip of a trial, as `imssa deploy` does.
+def chip_arrays(model: StudyModel, trial: StudyTrial) -> list[DigitalTwin]:
+    """The arrays of the chip of a trial, as many as the model needs.
 
     Raises:
         ConfigError: the model has no profile.
@@ -71,7 +71,16 @@ def deploy_by_pulses(model: StudyModel, trial: StudyTrial) -> Deployment:
         raise ConfigError("a study by pulses needs the profile of its chips")
     profile = with_stuck(model.profile, trial.stuck)
     first = _ARRAYS_A_CHIP * trial.chip
-    arrays = [DigitalTwin(profile, SHAPE, first + index) for index in range(arrays_needed(model.bundle, SHAPE))]
+    return [DigitalTwin(profile, SHAPE, first + index) for index in range(arrays_needed(model.bundle, SHAPE))]
+
+
+def deploy_by_pulses(model: StudyModel, trial: StudyTrial) -> Deployment:
+    """Deploy a study's model on the chip of a trial, as `imssa deploy` does.
+
+    Raises:
+        ConfigError: the model has no profile.
+    """
+    arrays = chip_arrays(model, trial)
     choices = DeploymentChoices(mending=trial.arm == "ours", corrections=trial.arm != "naive")
     return deploy(model.bundle, arrays, model.sequences.first(CALIBRATED, model.tests), choices)
 

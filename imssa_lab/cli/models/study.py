@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.models.study_drift import drift
 from imssa_lab.cli.models.study_origin import origin
 from imssa_lab.cli.models.trial_runs import run_due
 from imssa_lab.cli.shared import completion
@@ -29,6 +30,7 @@ _SHOWN = 10
 _HEALTHY = "supert-a0-easy without faults and lasting noise, conductances written with Gaussian errors"
 study = typer.Typer(no_args_is_help=True, help="What faults cost a model, on the digital twin.")
 study.command()(origin)
+study.command()(drift)
 
 
 @study.callback()

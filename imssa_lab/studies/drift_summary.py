@@ -1,0 +1,73 @@
+"""What a study of aging chips came to: one row for every time, over the chips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imssa_lab.contract.array_types import FloatArray
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
+from imssa_lab.studies.aged_chips import ROWS, DriftModel
+from protocols.deployment.verification import Bounds
+
+
+@dataclass(frozen=True)
+class DriftStudy(FrozenArrays):
+    """Chips that are through.
+
+    Attributes:
+        name: of task, precision and profile, in words.
+        times: s, (times,), as asked for; until: s, how long the profile's law is known.
+        software, null: accuracies, fractions; the second None where it is not known.
+        at_once: accuracy of each chip as verified, (chips,); refreshed: after the last time, re-programmed, (chips,).
+        cells_at_once: worst class of cells in tolerance when deployed, (chips,); products: of a recalibration.
+        rows: by the names of `aged_chips.ROWS`, (chips, times).
+    """
+
+    name: str
+    times: FloatArray
+    until: float
+    software: float
+    null: float | None
+    at_once: FloatArray
+    refreshed: FloatArray
+    cells_at_once: FloatArray
+    products: int
+    rows: Mapping[str, FloatArray]
+
+    @property
+    def failed_cells(self) -> int:
+        """Chips whose level of cells had failed before anything aged."""
+        return int((self.cells_at_once < Bounds().cells).sum())
+
+    def facts(self) -> dict[str, Any]:
+        """For machines."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return fields | {"failed_cells": self.failed_cells}
+
+
+def drift_study(shared: DriftModel, results: FloatArray, rows: Mapping[str, FloatArray]) -> DriftStudy:
+    """The study so far.
+
+    Args:
+        results: (chips, figures) in the order of `aged_chips.FIGURES`, NaN where a chip is not through; rows: by the
+            names of `aged_chips.ROWS`, (chips, times).
+    """
+    model, through = shared.model, np.isfinite(results[:, 1])
+    done, profile = results[through], model.profile
+    assert profile is not None and profile.relaxation is not None  # noqa: PT018 - `times_within` has seen to it
+    return DriftStudy(
+        name=f"{model.bundle.task}, {model.bundle.precision}, on {profile.name}",
+        times=np.array(shared.times),
+        until=profile.relaxation.valid_until or float("nan"),
+        software=float(done[:, 0].mean()) if len(done) else float("nan"),
+        null=model.sequences.reference.get("null"),
+        at_once=done[:, 1],
+        refreshed=done[:, 5],
+        cells_at_once=done[:, 2],
+        products=int(done[0, 4]) if len(done) else 0,
+        rows={name: rows[name][through] for name in ROWS},
+    )
