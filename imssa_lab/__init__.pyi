@@ -51,6 +51,10 @@ from imssa_lab.report import plots as plots
 from imssa_lab.report.fit_report import fit_verdicts as fit_verdicts
 from imssa_lab.s4d.bundle import KernelBundle as KernelBundle
 from imssa_lab.s4d.export import to_bundle as to_bundle
+from imssa_lab.s4d.imports.imported_model import import_s4d as import_s4d
+from imssa_lab.s4d.imports.s4d_arrays import S4DArrays as S4DArrays
+from imssa_lab.s4d.imports.s4d_arrays import S4DLayerArrays as S4DLayerArrays
+from imssa_lab.s4d.imports.s4d_checkpoint import read_s4d_checkpoint as read_s4d_checkpoint
 from imssa_lab.s4d.quantise.cell_errors import CellErrors as CellErrors
 from imssa_lab.s4d.quantise.precision import Precision as Precision
 from imssa_lab.s4d.quantise.pruning import kernel_cells as kernel_cells
@@ -63,6 +67,7 @@ from imssa_lab.s4d.train.recipes import training_recipe as training_recipe
 from imssa_lab.s4d.train.settings import Stage as Stage
 from imssa_lab.s4d.train.settings import TrainingConfig as TrainingConfig
 from imssa_lab.s4d.train.training import TrainedModel as TrainedModel
+from imssa_lab.s4d.train.training import quantise as quantise
 from imssa_lab.s4d.train.training import train as train
 from imssa_lab.s4d.train.training import train_null as train_null
 from imssa_lab.s4d.train.training import train_quantised as train_quantised

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.s4d.layer_kernels import LayerKernels
 from protocols.deployment.deployment import Deployment, deploy
 from protocols.deployment.sequences import Sequences
 from twin import DigitalTwin

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.s4d.layer_kernels import LayerKernels
 
 
 def untrained_bundle(channels: int = 6, states: int = 2, layers: int = 2, seed: int = 0) -> KernelBundle:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from benchmarks.bars import Bars
 from benchmarks.s4d.three_level_nets import SEEDS
-from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle
 from imssa_lab.s4d.export import to_bundle
 from imssa_lab.s4d.inference import quantise, run_network
+from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task, load_task
 from imssa_lab.s4d.train.recipes import training_recipe

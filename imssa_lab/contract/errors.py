@@ -79,7 +79,7 @@ class ReplayMismatch(LogError):
 
 
 class BundleError(ImssaError):
-    """A file that is not a usable kernel bundle."""
+    """A file that is not a usable kernel bundle, or a model from elsewhere that cannot become one."""
 
 
 class DataError(ImssaError):

@@ -15,7 +15,8 @@ import numpy as np
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.s4d.bundle import STATE_HEADROOM, LayerKernels
+from imssa_lab.s4d.bundle import STATE_HEADROOM
+from imssa_lab.s4d.layer_kernels import LayerKernels
 
 Form = Literal["delta", "direct"]
 

@@ -20,10 +20,13 @@ from safetensors.numpy import save
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import BundleError, ConfigError
-from imssa_lab.s4d.quantise.precision import Form
+from imssa_lab.s4d.layer_kernels import LayerKernels, check_bits, check_kind, check_range, check_shape
 
 FORMAT = "imssa_lab kernel bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_READ = (2, FORMAT_VERSION)
+"""Version 2 has blocks of batch norm, ReLU and mix in one direction alone; bundles of these are written so."""
+
 Pooling = Literal["mean", "max"]
 """What the head sees of all steps: their mean, or the largest value of each feature."""
 
@@ -38,74 +41,6 @@ SMALLEST_SD = 1e-3
 
 STATE_HEADROOM = 1.1
 """Full scale of the state's converter, as a multiple of the largest state on training data."""
-
-
-@dataclass(frozen=True, eq=False)
-class LayerKernels(FrozenArrays):
-    """The kernels of one layer, and the digital operations that follow them.
-
-    x[k+1] = M x[k] + b u[k], y[k] = c . x[k] + d u[k] for each of H channels with N states of two real parts.
-    Numbers are those of the trained net, without unit.
-
-    Attributes:
-        transition: M, (H, N, 2, 2); b, c: (H, N, 2); d: (H,).
-        input_range: largest |u| on training data; state_range, increment_range, output_range: (H,), largest |x| over
-            all states of a kernel, largest |x[k+1] - x[k]|, largest |y|.
-        norm_scale, norm_shift: (H,), the batch norm after the kernels, folded.
-        activation_range: full scale of the quantiser after ReLU.
-        mix_weight, mix_bias: (H, H) and (H,) of the 1x1 mix with residual before the next layer; None in the last.
-        state_bits, output_bits: converters that the model was trained for, of the fed-back state (full scale
-            STATE_HEADROOM state_range) and of the output (full scale output_range); None for none.
-        common_scale: inputs and states have one full scale at the array's inputs, so that a column of cells has one
-            magnitude where the model was trained for three levels.
-        form: "delta", where the array gives the increment and the state keeps all its digits, "direct" or "state".
-
-    Raises:
-        BundleError: an array has the wrong shape, a value is not finite, a range not above zero, a width or a form
-            unknown, or there is no state.
-    """
-
-    transition: FloatArray
-    b: FloatArray
-    c: FloatArray
-    d: FloatArray
-    input_range: float
-    state_range: FloatArray
-    increment_range: FloatArray
-    output_range: FloatArray
-    norm_scale: FloatArray
-    norm_shift: FloatArray
-    activation_range: float
-    mix_weight: FloatArray | None = None
-    mix_bias: FloatArray | None = None
-    state_bits: int | None = None
-    output_bits: int | None = None
-    form: str = "delta"
-    common_scale: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.b.ndim != 3:
-            raise BundleError(f"layer: b must have shape (channels, states, 2), got {self.b.shape}")
-        channels, states = self.b.shape[:2]
-        if not channels or not states:
-            raise BundleError(f"layer: {channels} channels of {states} states; one or more of each")
-        _check("transition", self.transition, (channels, states, 2, 2))
-        _check("b", self.b, (channels, states, 2))
-        _check("c", self.c, (channels, states, 2))
-        for name in ("d", "state_range", "increment_range", "output_range", "norm_scale", "norm_shift"):
-            _check(name, getattr(self, name), (channels,))
-        for name in ("input_range", "state_range", "increment_range", "output_range", "activation_range"):
-            _check_range(f"layer: {name}", getattr(self, name))
-        for name in ("state_bits", "output_bits"):
-            _check_bits(f"layer: {name}", getattr(self, name))
-        if self.form not in get_args(Form):
-            raise BundleError(f"layer: form {self.form!r}; it is one of {', '.join(get_args(Form))}")
-        if (self.mix_weight is None) != (self.mix_bias is None):
-            raise BundleError("layer: mix_weight and mix_bias come together or not at all")
-        if self.mix_weight is not None and self.mix_bias is not None:
-            _check("mix_weight", self.mix_weight, (channels, channels))
-            _check("mix_bias", self.mix_bias, (channels,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +83,8 @@ class KernelBundle(FrozenArrays):
     def __post_init__(self) -> None:
         super().__post_init__()
         channels, classes = len(self.encoder_weight), len(self.labels)
-        if not self.layers or any(len(layer.d) != channels for layer in self.layers):
-            raise BundleError(f"bundle: one layer or more, each with the encoder's {channels} channels")
+        if not self.layers or any(layer.features != channels for layer in self.layers):
+            raise BundleError(f"bundle: one layer or more, each with the encoder's {channels} features")
         if len(self.layer_ranges) != len(self.layers) or len(self.expected_accuracy) != 3:
             raise BundleError("bundle: one layer_ranges entry per layer, three of expected_accuracy")
         for name, ranges in (
@@ -157,13 +92,10 @@ class KernelBundle(FrozenArrays):
             ("layer_ranges", self.layer_ranges),
             ("head_range", self.head_range),
         ):
-            _check_range(f"bundle: {name}", ranges)
-        _check_bits("bundle: activation_bits", self.activation_bits)
+            check_range(f"bundle: {name}", ranges)
+        check_bits("bundle: activation_bits", self.activation_bits)
         for name, kinds in (("pooling", Pooling), ("levelling", Levelling)):
-            if getattr(self, name) not in get_args(kinds):
-                raise BundleError(
-                    f"bundle: {name} {getattr(self, name)!r}; it is one of {', '.join(get_args(kinds))}"
-                )
+            check_kind(f"bundle: {name}", getattr(self, name), get_args(kinds))
         if len(set(self.labels)) != classes or classes < 2:
             raise BundleError(f"bundle: labels {', '.join(map(repr, self.labels))}; two or more different ones")
         accuracy, low, high = self.expected_accuracy
@@ -172,12 +104,12 @@ class KernelBundle(FrozenArrays):
                 f"bundle: expected_accuracy {self.expected_accuracy}; accuracy, low and high are fractions, and "
                 "low <= accuracy <= high"
             )
-        if any(layer.mix_weight is None for layer in self.layers[:-1]) or self.layers[-1].mix_weight is not None:
+        if any(layer.mix_weight is None for layer in self.layers[:-1]):
             raise BundleError("bundle: a mix connects two layers, so every layer but the last has one")
-        _check("encoder_weight", self.encoder_weight, (channels, self.inputs))
-        _check("encoder_bias", self.encoder_bias, (channels,))
-        _check("head_weight", self.head_weight, (classes, channels))
-        _check("head_bias", self.head_bias, (classes,))
+        check_shape("encoder_weight", self.encoder_weight, (channels, self.inputs))
+        check_shape("encoder_bias", self.encoder_bias, (channels,))
+        check_shape("head_weight", self.head_weight, (classes, channels))
+        check_shape("head_bias", self.head_bias, (classes,))
 
     @property
     def inputs(self) -> int:
@@ -226,10 +158,10 @@ class KernelBundle(FrozenArrays):
         try:
             facts = json.loads(header)
             found = facts["version"]
-            if found != FORMAT_VERSION:
+            if found not in _READ:
                 raise BundleError(
-                    f"{path} has bundle format version {found}, this imssa_lab reads version {FORMAT_VERSION}; "
-                    "use the imssa_lab that wrote it, or train again"
+                    f"{path} has bundle format version {found}, this imssa_lab reads versions "
+                    f"{' and '.join(map(str, _READ))}; use the imssa_lab that wrote it, or train again"
                 )
             return cls._assemble(facts, arrays)
         except (ValueError, KeyError, TypeError) as error:
@@ -251,10 +183,11 @@ class KernelBundle(FrozenArrays):
         facts |= {name: getattr(self, name) for name, usual in _OTHERWISE.items() if getattr(self, name) != usual}
         facts |= {
             "format": FORMAT,
-            "version": FORMAT_VERSION,
+            "version": min(_READ),
             "provenance": dict(self.provenance),
             "layers": [],
         }
+        last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
             scalars: dict[str, Any] = {}
             for entry in fields(layer):
@@ -262,7 +195,10 @@ class KernelBundle(FrozenArrays):
                 if isinstance(value, np.ndarray):
                     tensors[f"layers.{index}.{entry.name}"] = value
                 elif value is not None and value is not False:  # what a kernel does not have is not stored
-                    scalars[entry.name] = value
+                    if entry.name not in _SINCE_3 or value != entry.default:
+                        scalars[entry.name] = value
+            if any(name in scalars for name in _SINCE_3) or (index == last and layer.mix_weight is not None):
+                facts["version"] = FORMAT_VERSION
             facts["layers"].append(scalars)
         contiguous = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in tensors.items()}
         # One metadata key only: safetensors writes several in no fixed order, and the digest must not vary.
@@ -285,29 +221,14 @@ _PLAIN = (
 _OTHERWISE = {"pooling": "mean", "levelling": "none"}
 """Stored only where they differ from these."""
 
+_SINCE_3 = ("bidirectional", "activation", "gate", "layer_norm", "layer_norm_eps")
+"""Of a layer: stored only where they differ from the usual, by format version 3."""
+
 
 def _layer(arrays: Mapping[str, FloatArray], scalars: Mapping[str, Any], prefix: str) -> LayerKernels:
     parts: dict[str, Any] = dict(scalars)
     parts |= {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
     return LayerKernels(**parts)
-
-
-def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
-    if values.shape != shape or not np.isfinite(values).all():
-        raise BundleError(
-            f"bundle: {name} must be finite and of shape {shape}, got shape {values.shape}; train again"
-        )
-
-
-def _check_range(name: str, values: float | FloatArray | tuple[float, ...]) -> None:
-    numbers = np.asarray(values, dtype=np.float64)
-    if not (np.isfinite(numbers) & (numbers > 0)).all():
-        raise BundleError(f"{name} is {values}; a range is the largest value on training data, finite and above zero")
-
-
-def _check_bits(name: str, bits: int | None) -> None:
-    if bits is not None and (isinstance(bits, bool) or bits not in range(2, 17)):
-        raise BundleError(f"{name} is {bits!r}; converters have 2 to 16 bits, or None where there is none")
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:

@@ -71,7 +71,7 @@ def multiply_adds(bundle: KernelBundle, steps: int) -> MultiplyAdds:
     return MultiplyAdds(
         encoder=steps * bundle.inputs * channels,
         kernels=steps * sum(h * (8 * n + 1) for h, n in (layer.b.shape[:2] for layer in bundle.layers)),
-        mixing=steps * channels**2 * sum(layer.mix_weight is not None for layer in bundle.layers),
+        mixing=steps * sum(layer.mix_weight.size for layer in bundle.layers if layer.mix_weight is not None),
         norms=steps * channels * len(bundle.layers),
         head=channels * len(bundle.labels),
     )
@@ -82,8 +82,9 @@ def cost(bundle: KernelBundle) -> Cost:
     inputs, channels, classes = bundle.inputs, len(bundle.encoder_weight), len(bundle.labels)
     step = multiply_adds(bundle, 1)
     sizes = [layer.b.shape[:2] for layer in bundle.layers]
-    mixes = sum(layer.mix_weight is not None for layer in bundle.layers)
-    linear = (inputs + 1) * channels + mixes * (channels + 1) * channels + (channels + 1) * classes
+    mixes = sum(layer.mix_weight.size for layer in bundle.layers if layer.mix_weight is not None)
+    biases = sum(layer.mix_bias.size for layer in bundle.layers if layer.mix_bias is not None)
+    linear = (inputs + 1) * channels + mixes + biases + (channels + 1) * classes
     norms = len(sizes) * channels
     accumulators = sum(
         2 * h * n * (4 if layer.form == "delta" else _bytes(layer.state_bits))
@@ -112,9 +113,9 @@ def _bit_operations(bundle: KernelBundle) -> int | None:
         state = layer.state_bits or FLOAT_BITS
         total += h * state * (4 * n * _width(precision.a) + 2 * n * _width(precision.c))
         total += h * activations * (2 * n * _width(precision.b) + _width(precision.d))
-        total += h * FLOAT_BITS * (layer.output_bits or FLOAT_BITS)  # the norm
+        total += channels * FLOAT_BITS * (layer.output_bits or FLOAT_BITS)  # the norm
         if layer.mix_weight is not None:
-            total += h**2 * activations * _width(precision.mixing)
+            total += layer.mix_weight.size * activations * _width(precision.mixing)
     return total + bundle.inputs * channels * activations * _width(precision.encoder)
 
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle
 from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
+from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import ConverterBits
 from imssa_lab.s4d.tasks import Task
@@ -87,9 +88,8 @@ def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) 
 
 
 def _layer(network: S4DNetwork, index: int) -> LayerKernels:
-    layer, norm = network.layer(index), network.norm(index)
+    layer, block = network.layer(index), network.architecture.block
     transition, b, c, d = layer.matrices()
-    scale = norm.weight / torch.sqrt(_buffer(norm.running_var) + norm.eps)
     mix: dict[str, Any] = {}
     if index < len(network.mixes):
         linear = network.mixes[index]
@@ -104,15 +104,33 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         state_range=_or_one(_array(layer.state_converter.full_scale)[:, 0, 0] / STATE_HEADROOM),
         increment_range=np.ones(len(d)),
         output_range=_or_one(_array(layer.output_converter.full_scale)),
-        norm_scale=_array(scale),
-        norm_shift=_array(norm.bias - _buffer(norm.running_mean) * scale),
         activation_range=_scale(network.relu_converters[index]),
         state_bits=_bits(layer.state_converter.bits),
         output_bits=_bits(layer.output_converter.bits),
         form=network.precision.form,
         common_scale=network.precision.three_levels,
+        bidirectional=block.bidirectional,
+        activation=block.activation,
+        gate=block.gate if mix else "none",
+        **_norm(network, index),
         **mix,
     )
+
+
+def _norm(network: S4DNetwork, index: int) -> dict[str, Any]:
+    """The norm of one layer, as a layer of a bundle has it: a batch norm folded, a layer norm as it is."""
+    norm, place = network.norm(index), network.architecture.block.norm
+    if isinstance(norm, torch.nn.BatchNorm1d):
+        scale = norm.weight / torch.sqrt(_buffer(norm.running_var) + norm.eps)
+        return {"norm_scale": _array(scale), "norm_shift": _array(norm.bias - _buffer(norm.running_mean) * scale)}
+    return {
+        "norm_scale": np.ones(len(norm.weight)),
+        "norm_shift": np.zeros(len(norm.weight)),
+        "layer_norm": place,
+        "layer_norm_scale": _array(norm.weight),
+        "layer_norm_shift": _array(norm.bias),
+        "layer_norm_eps": norm.eps,
+    }
 
 
 def _or_one(ranges: FloatArray) -> FloatArray:

@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import erf, expit
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, LayerKernels, Levelling
+from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, Levelling
+from imssa_lab.s4d.layer_kernels import Activation, LayerKernels
 
 Kernels = Callable[[int, FloatArray], FloatArray]
-"""`kernels(layer_index, u)`: outputs (n, steps, H) of one layer's kernels for inputs u of the same shape."""
+"""`kernels(layer_index, u)`: outputs (n, steps, K) of one layer's K kernels for inputs u of the same shape."""
 
 
 def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
-    """Recurrence of all kernels of a layer: (n, steps, H) -> (n, steps, H), from a zero state.
+    """Recurrence of all kernels of a layer: (n, steps, K) -> (n, steps, K), from a zero state.
 
     Exact but for the converters of state and output that the model was trained for.
     """
@@ -27,7 +29,7 @@ def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
 
 
 def kernel_ranges(layer: LayerKernels, inputs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Largest |x|, |x[k+1] - x[k]| and |y| of every kernel, each (H,), for inputs (n, steps, H), exactly."""
+    """Largest |x|, |x[k+1] - x[k]| and |y| of every kernel, each (K,), for inputs (n, steps, K), exactly."""
     state, increment, output = np.zeros((3, len(layer.d)))
     for x, following, y in _recurrence(layer, inputs):
         state = np.maximum(state, np.abs(following).max(axis=(0, 2, 3)))
@@ -37,7 +39,7 @@ def kernel_ranges(layer: LayerKernels, inputs: FloatArray) -> tuple[FloatArray, 
 
 
 def _recurrence(layer: LayerKernels, inputs: FloatArray) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
-    """State before and after each step, (n, H, N, 2), and the output, (n, H)."""
+    """State before and after each step, (n, K, N, 2), and the output, (n, K)."""
     m = layer.transition
     x = np.zeros((len(inputs), *layer.b.shape))
     full_scale = STATE_HEADROOM * layer.state_range[:, None, None]
@@ -90,7 +92,7 @@ def run_network(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None
 
 
 def layer_inputs(bundle: KernelBundle, inputs: ArrayLike) -> list[FloatArray]:
-    """What the kernels of each layer get to see in exact software, (n, steps, H) per layer, for calibration.
+    """What the kernels of each layer get to see in exact software, (n, steps, K) per layer, for calibration.
 
     Raises:
         ConfigError: inputs of the wrong shape or not finite.
@@ -113,13 +115,46 @@ def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -
     )
     seen = []
     for index, layer in enumerate(bundle.layers):
-        u = quantise(x, bundle.layer_ranges[index], bits)
-        seen.append(u)
-        y = run_kernels(layer, u) if kernels is None else kernels(index, u)
-        if y.shape != u.shape or not np.isfinite(y).all():
-            raise ConfigError(f"kernels of layer {index} must return finite outputs {u.shape}, got shape {y.shape}")
-        x = quantise(np.maximum(layer.norm_scale * y + layer.norm_shift, 0.0), layer.activation_range, bits)
+        u = quantise(_normed(layer, x, "before"), bundle.layer_ranges[index], bits)
+        given = _both_ways(layer, u)
+        seen.append(given)
+        y = run_kernels(layer, given) if kernels is None else kernels(index, given)
+        if y.shape != given.shape or not np.isfinite(y).all():
+            raise ConfigError(
+                f"kernels of layer {index} must return finite outputs {given.shape}, got shape {y.shape}"
+            )
+        z = layer.norm_scale * _one_way(layer, y) + layer.norm_shift
+        z = quantise(_ACTIVATIONS[layer.activation](z), layer.activation_range, bits)
         if layer.mix_weight is not None and layer.mix_bias is not None:
-            x = x @ layer.mix_weight.T + layer.mix_bias + u
+            mixed = z @ layer.mix_weight.T + layer.mix_bias
+            if layer.gate == "glu":
+                mixed = mixed[..., : layer.features] * expit(mixed[..., layer.features :])
+            z = mixed + (x if layer.layer_norm == "before" else u)
+        x = _normed(layer, z, "after")
     pooled = quantise(x.mean(axis=1) if bundle.pooling == "mean" else x.max(axis=1), bundle.head_range, bits)
     return pooled @ bundle.head_weight.T + bundle.head_bias, seen
+
+
+def _both_ways(layer: LayerKernels, u: FloatArray) -> FloatArray:
+    """What the kernels of a layer get, (n, steps, K), of its inputs (n, steps, H)."""
+    return np.concatenate([u, u[:, ::-1]], axis=-1) if layer.bidirectional else u
+
+
+def _one_way(layer: LayerKernels, y: FloatArray) -> FloatArray:
+    """The sum of both directions, (n, steps, H), of what the kernels give, (n, steps, K)."""
+    return y[..., : layer.features] + y[:, ::-1, layer.features :] if layer.bidirectional else y
+
+
+def _normed(layer: LayerKernels, x: FloatArray, place: str) -> FloatArray:
+    """The layer norm of x (n, steps, H), if the layer has one in that place."""
+    if layer.layer_norm != place:
+        return x
+    less = x - x.mean(axis=-1, keepdims=True)
+    spread = np.sqrt((less**2).mean(axis=-1, keepdims=True) + layer.layer_norm_eps)
+    return np.asarray(layer.layer_norm_scale * (less / spread) + layer.layer_norm_shift)
+
+
+_ACTIVATIONS: dict[Activation, Callable[[FloatArray], FloatArray]] = {
+    "relu": lambda y: np.maximum(y, 0.0),
+    "gelu": lambda y: np.asarray(0.5 * y * (1.0 + erf(y / np.sqrt(2.0)))),
+}

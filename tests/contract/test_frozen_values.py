@@ -16,7 +16,8 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.verify import verify
-from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.tasks.task import Task
 from imssa_lab.virtual.bench_twin import BenchTwin
 from protocols.corrections.correction import LayerCorrection

@@ -7,8 +7,9 @@ import pytest
 
 from imssa_lab.contract.hal import Window
 from imssa_lab.mapping import arrays_needed, map_bundle
-from imssa_lab.s4d.bundle import KernelBundle, LayerKernels
+from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
+from imssa_lab.s4d.layer_kernels import LayerKernels
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
 from trials import tiny

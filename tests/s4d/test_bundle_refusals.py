@@ -21,6 +21,14 @@ LAYER_NONSENSE: list[tuple[str, Any]] = [
     ("state_bits", 1),
     ("output_bits", 17),
     ("state_bits", 7.5),
+    ("activation", "tanh"),
+    ("gate", "glu"),
+    ("gate", "swiglu"),
+    ("layer_norm", "after"),
+    ("layer_norm", "between"),
+    ("layer_norm_shift", np.zeros(3)),
+    ("layer_norm_eps", 0.0),
+    ("bidirectional", True),
 ]
 BUNDLE_NONSENSE: list[tuple[str, Any]] = [
     ("encoder_range", 0.0),
@@ -49,3 +57,9 @@ def test_kernels_without_states_are_refused() -> None:
     layer = tiny().layers[0]
     with pytest.raises(BundleError, match="0 states"):
         replace(layer, b=layer.b[:, :0], c=layer.c[:, :0], transition=layer.transition[:, :0])
+
+
+def test_a_gate_needs_a_mix_of_twice_as_many_outputs() -> None:
+    mixed = {"gate": "glu", "mix_weight": np.ones((3, 3)), "mix_bias": np.zeros(3)}
+    with pytest.raises(BundleError, match=r"mix_weight .* shape \(6, 3\)"):
+        replace(tiny().layers[0], **mixed)

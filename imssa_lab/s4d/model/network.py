@@ -1,20 +1,39 @@
-"""The classifier: encoder, S4D layers with batch norm, ReLU and mixing, mean or maximum over time, head."""
+"""The classifier: encoder, S4D layers with norm, activation and mixing, mean or maximum over time, head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from imssa_lab.s4d.bundle import Levelling, Pooling
+from imssa_lab.s4d.layer_kernels import Activation, Gate
 from imssa_lab.s4d.model.layers import S4DLayer
 from imssa_lab.s4d.model.poles import Discretisation, Initialisation, Poles
 from imssa_lab.s4d.model.pooling import levelled, pooled
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.precision import Precision, WeightBits
 from imssa_lab.s4d.quantise.quantisers import Converter, Exact, weight_quantiser
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is around the kernels of every layer; see `imssa_lab.s4d.layer_kernels`.
+
+    Attributes:
+        norm: "batch": a batch norm after the kernels, and a mix with residual in every layer but the last; "before",
+            "after": a layer norm there, and a mix with residual in every layer.
+        layer_norm_eps: what a layer norm adds to the variance.
+    """
+
+    norm: Literal["batch", "before", "after"] = "batch"
+    activation: Activation = "relu"
+    gate: Gate = "none"
+    bidirectional: bool = False
+    layer_norm_eps: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,7 @@ class Architecture:
         initialisation, discretisation, dt_range, r_max, leak: of the poles, see `Poles`.
         memory: False for the null control, the same net whose kernels have no state.
         pooling, levelling: what the head sees of the steps, and how inputs are levelled first; see the bundle.
+        block: what is around the kernels.
     """
 
     inputs: int
@@ -42,11 +62,12 @@ class Architecture:
     memory: bool = True
     pooling: Pooling = "mean"
     levelling: Levelling = "none"
+    block: Block = Block()
 
     def poles(self, rng: torch.Generator) -> Poles:
         """Fresh poles of one layer."""
         return Poles(
-            self.channels,
+            self.channels * (2 if self.block.bidirectional else 1),
             self.states,
             rng,
             initialisation=self.initialisation,
@@ -84,7 +105,8 @@ class QuantisedLinear(nn.Module):
 class S4DNetwork(nn.Module):
     """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, pooling over time, head.
 
-    Converters are before the encoder, before every S4D layer, after every ReLU and before the head.
+    That is the usual block; `Architecture.block` has others. Converters are before the encoder, before every S4D
+    layer, after every activation and before the head.
 
     Args:
         rng: draws the initial values.
@@ -99,8 +121,15 @@ class S4DNetwork(nn.Module):
         self.kernels = nn.ModuleList(
             S4DLayer(architecture.poles(rng), rng, memory=architecture.memory) for _ in range(layers)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(layers))
-        self.mixes = nn.ModuleList(QuantisedLinear(channels, channels, rng) for _ in range(layers - 1))
+        block = architecture.block
+        batch = block.norm == "batch"
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(channels) if batch else nn.LayerNorm(channels, eps=block.layer_norm_eps)
+            for _ in range(layers)
+        )
+        rows = channels * (2 if block.gate == "glu" else 1)
+        mixes = layers - 1 if batch else layers
+        self.mixes = nn.ModuleList(QuantisedLinear(channels, rows, rng) for _ in range(mixes))
         self.encoder_converter = Converter()
         self.head_converter = Converter()
         self.layer_converters = nn.ModuleList(Converter() for _ in range(layers))
@@ -132,9 +161,10 @@ class S4DNetwork(nn.Module):
         assert not self.training
         x = self.encoder(self.encoder_converter(levelled(inputs, self.architecture.levelling)))
         for index in range(len(self.kernels)):
-            u = self.layer_converters[index](x)
-            self.layer(index).calibrate_state(u)
-            x = self._after_kernels(index, self.layer(index)(u), u)
+            u = self._before_kernels(index, x)
+            given = self._both_ways(u)
+            self.layer(index).calibrate_state(given)
+            x = self._after_kernels(index, self.layer(index)(given), u, x)
 
     def layer(self, index: int) -> S4DLayer:
         """The kernels of one layer."""
@@ -142,10 +172,10 @@ class S4DNetwork(nn.Module):
         assert isinstance(layer, S4DLayer)
         return layer
 
-    def norm(self, index: int) -> nn.BatchNorm1d:
-        """The batch norm after the kernels of one layer."""
+    def norm(self, index: int) -> nn.BatchNorm1d | nn.LayerNorm:
+        """The norm of one layer."""
         norm = self.norms[index]
-        assert isinstance(norm, nn.BatchNorm1d)
+        assert isinstance(norm, nn.BatchNorm1d | nn.LayerNorm)
         return norm
 
     def pole_parameters(self) -> list[nn.Parameter]:
@@ -169,23 +199,41 @@ class S4DNetwork(nn.Module):
         """`features` of inputs that are levelled already."""
         x = self.encoder(self.encoder_converter(inputs))
         for index in range(len(self.kernels)):
-            u = self.layer_converters[index](x)
+            u = self._before_kernels(index, x)
             if states is None:
-                y = self.layer(index)(u)
+                y = self.layer(index)(self._both_ways(u))
             else:
                 y, states[index] = self.layer(index).recur(u, states[index])
-            x = self._after_kernels(index, y, u)
+            x = self._after_kernels(index, y, u, x)
         features: Tensor = x
         return features
 
-    def _after_kernels(self, index: int, y: Tensor, u: Tensor) -> Tensor:
-        """Batch norm, ReLU, converter and, but for the last layer, mix and residual: (n, steps, H)."""
-        y = self.norms[index](y.flatten(0, 1)).unflatten(0, y.shape[:2])
-        x: Tensor = self.relu_converters[index](functional.relu(y))
+    def _before_kernels(self, index: int, x: Tensor) -> Tensor:
+        """Layer norm, if it is there, and converter: what a layer's kernels see of its features (n, steps, H)."""
+        before = self.architecture.block.norm == "before"
+        u: Tensor = self.layer_converters[index](self.norms[index](x) if before else x)
+        return u
+
+    def _both_ways(self, u: Tensor) -> Tensor:
+        """What the kernels get, (n, steps, K), of (n, steps, H): u, and turned round where the block asks for it."""
+        return torch.cat([u, u.flip(1)], -1) if self.architecture.block.bidirectional else u
+
+    def _after_kernels(self, index: int, y: Tensor, u: Tensor, x: Tensor) -> Tensor:
+        """What follows the kernels' outputs y (n, steps, K), with their inputs u and the layer's x: (n, steps, H)."""
+        block = self.architecture.block
+        if block.bidirectional:
+            ahead, back = y.chunk(2, -1)
+            y = ahead + back.flip(1)
+        if block.norm == "batch":
+            y = self.norms[index](y.flatten(0, 1)).unflatten(0, y.shape[:2])
+        active = functional.relu(y) if block.activation == "relu" else functional.gelu(y)
+        z: Tensor = self.relu_converters[index](active)
         if index < len(self.mixes):
-            mixed: Tensor = self.mixes[index](x)
-            return mixed + u
-        return x
+            mixed: Tensor = self.mixes[index](z)
+            gated = functional.glu(mixed, -1) if block.gate == "glu" else mixed
+            z = gated + (x if block.norm == "before" else u)
+        features: Tensor = self.norms[index](z) if block.norm == "after" else z
+        return features
 
     def classify(self, vector: Tensor) -> Tensor:
         """Logits (n, classes) of features made one vector, (n, H)."""

@@ -17,7 +17,8 @@ class Stream:
         network: is put into evaluation mode.
 
     Raises:
-        ConfigError: its inputs are levelled by whole sequences, which a stream does not have.
+        ConfigError: its inputs are levelled by whole sequences, or its kernels see them from the end too: a stream
+            has neither.
     """
 
     def __init__(self, network: S4DNetwork) -> None:
@@ -25,6 +26,8 @@ class Stream:
             raise ConfigError(
                 "this net levels its inputs by whole sequences; train one with levelling running to stream"
             )
+        if network.architecture.block.bidirectional:
+            raise ConfigError("this net also sees sequences from their end, which a stream does not have")
         self._network = network.eval()
         self._states: list[Tensor | None] = [None] * len(network.kernels)
         self._sum: Tensor | None = None

@@ -106,7 +106,7 @@ def train_quantised(
         TrainingError: as for `train`.
     """
     config = start.config
-    network = copy.deepcopy(start.network)
+    network = copy.deepcopy(start.network).float()  # imported nets are kept in float64
     network.set_precision(precision)
     rng = torch.Generator().manual_seed(config.seed + 1)
     keeper = None if checkpoint is None else Checkpoint(checkpoint, task, config)
@@ -123,7 +123,7 @@ def quantise(start: TrainedModel, task: Task, precision: Precision) -> TrainedMo
     network.set_precision(precision)
     network.eval()
     if precision.state != "float":
-        network.calibrate_states(torch.from_numpy(task.train[0][:256]))
+        network.calibrate_states(torch.from_numpy(task.train[0][:256]).to(network.head.weight.dtype))
     return _trained(network, task, start.config, start.history, start)
 
 
