@@ -17,6 +17,7 @@ from imssa_lab.contract.errors import LimitError
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.verify import verify
 from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.imports.s4d_arrays import S4DArrays, S4DLayerArrays
 from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.tasks.task import Task
 from imssa_lab.virtual.bench_twin import BenchTwin
@@ -44,6 +45,13 @@ def frozen_dataclasses() -> Iterator[tuple[str, str]]:
                     yield ".".join(path.relative_to(ROOT).with_suffix("").parts), node.name
 
 
+def s4d_arrays() -> S4DArrays:
+    """Two channels of one state, one input, two classes."""
+    one, two = np.ones((2, 1)), np.ones(2)
+    layer = S4DLayerArrays(-two, one, one, one + 1j, two, np.ones((4, 2)), np.ones(4), two, two)
+    return S4DArrays((layer,), one, two, np.ones((2, 2)), two)
+
+
 FOUND = sorted(frozen_dataclasses())
 MADE: dict[type, Callable[[], Any]] = {
     Readout: lambda: Readout(np.ones(3), np.zeros(3, dtype=np.uint8)),
@@ -52,6 +60,8 @@ MADE: dict[type, Callable[[], Any]] = {
     LayerCorrection: lambda: LayerCorrection(np.eye(3), np.zeros(3)),
     LayerKernels: lambda: untrained_bundle().layers[0],
     KernelBundle: untrained_bundle,
+    S4DLayerArrays: lambda: s4d_arrays().layers[0],
+    S4DArrays: lambda: s4d_arrays(),
     Sequences: lambda: Sequences(np.ones((2, 3, 4)), np.ones((2, 3, 4)), np.zeros(2, dtype=np.int64)),
     Task: lambda: Task("none", *[(np.ones((2, 3, 4)), np.zeros(2))] * 3, ("a",), "", "", test_units=np.ones((2, 1))),  # type: ignore[arg-type]
 }
