@@ -1,4 +1,4 @@
-"""make measure-bench: bench scripts, commands, pages and documentation (20 minutes, most of them the tutorial).
+"""make measure-bench: bench scripts, commands, pages, documentation (40 minutes: most for tutorial and dry runs).
 
 What tests prove is measured by running them: how many pass, and that none was skipped.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import imssa_lab
 from benchmarks.bars import Bars
+from benchmarks.bench.dry_runs import IMSSA, dry_runs
 from benchmarks.parts import Part, measure
 
 ROOT = Path(__file__).parents[1]
-IMSSA = "from imssa_lab.cli import main; main()"
 _TIMES = 7
 _BENCH = """
 [arrays.left]
@@ -143,6 +143,7 @@ PARTS = {
     "scripts": _part(scripts, *_TESTED),
     "pages": _part(pages, *_TESTED),
     "site": _part(site, *_TESTED),
+    "dry-runs": _part(dry_runs, "supert-a0-easy, supert-a0", "fresh", "twin in process", "chips 41 to 45, model 0"),
     "tutorial": _part(tutorial, "supert-a0-easy", "pulses", "twin in process", "those of the tutorial"),
 }
 

@@ -16,7 +16,15 @@ from drivers.supert_a0.convert import DAC_OFFSET, DAC_STEP, dac_code, read_steps
 from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step
 from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
-from imssa_lab.contract.array_types import ArrayInfo, BoolArray, Durations, FloatArray, Pulses, Readout
+from imssa_lab.contract.array_types import (
+    TWIN_PROFILE,
+    ArrayInfo,
+    BoolArray,
+    Durations,
+    FloatArray,
+    Pulses,
+    Readout,
+)
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import Programmer, PulseKind
 
@@ -74,6 +82,7 @@ class SuperTArray(OperationClock):
                     "firmware": "8 December 2019 or later",
                     "reading": str(self._reading),
                     "TIA reference": f"{sequences.TIA_REFERENCE:g} V",
+                    TWIN_PROFILE: "supert-a0",
                 },
             )
         )

@@ -135,6 +135,10 @@ class Durations(_Frozen):
     applied: float | None = Field(default=None, gt=0)
 
 
+TWIN_PROFILE = "twin profile"
+"""What in the provenance of an array names the profile of the twin that is most like it, for rehearsals."""
+
+
 class ArrayInfo(_Frozen):
     """What an array is.
 

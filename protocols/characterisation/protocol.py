@@ -30,7 +30,8 @@ from protocols.characterisation.experiments import (
 )
 from protocols.programmers import WriteVerify, recipe_of
 from protocols.wrappers.counted import Counted
-from protocols.wrappers.counting_array import CountingArray, DryRun, duration
+from protocols.wrappers.counting_array import CountingArray
+from protocols.wrappers.dry_run_report import DryRun, duration
 
 _log = logging.getLogger(__name__)
 _PARTS, _SETTINGS = "parts", "characterisation.json"

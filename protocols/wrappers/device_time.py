@@ -8,7 +8,7 @@ import numpy as np
 
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Pulses, Readout
 from imssa_lab.contract.wrapper import Wrapper
-from protocols.wrappers.counting_array import Counts
+from protocols.wrappers.session_counts import Counts
 
 
 class DeviceTimeReported(Wrapper):

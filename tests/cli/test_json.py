@@ -239,7 +239,8 @@ def test_a_dry_run_answers_and_drives_nothing(here: Path) -> None:
     assert told["dry_run"] == "program"
     assert f"about {told['expected']['pulses']}, at most {told['longest']['pulses']}" in plain.stdout
     assert f"{told['strongest']['SET']['voltage']:g} V of " in plain.stdout
-    assert f"at most {told['expected']['cell_reads']}" in plain.stdout
+    assert f"about {told['expected']['cell_reads']}, at most {told['longest']['cell_reads']}" in plain.stdout
+    assert f"log about {told['log_bytes'] / 1e6:.1f} MB" in " ".join(plain.stdout.replace("│", " ").split())
     assert not (here / "night").exists()
 
 

@@ -12,7 +12,8 @@ from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
-from protocols.wrappers.counting_array import CountingArray, DryRun
+from protocols.wrappers.counting_array import CountingArray
+from protocols.wrappers.dry_run_report import DryRun
 from protocols.wrappers.recipe_override import RecipeOverride
 from trials import tiny
 from twin import DigitalTwin

@@ -50,8 +50,9 @@ def calibrate(
 
     from imssa_lab.station.addresses import open_array, station_entry
     from protocols.characterisation.column_calibration import calibrate_columns, check_columns
-    from protocols.wrappers.counting_array import CountingArray, DryRun
+    from protocols.wrappers.counting_array import CountingArray
     from protocols.wrappers.device_time import DeviceTimeReported
+    from protocols.wrappers.dry_run_report import DryRun
 
     entry = station_entry(array)
     path = file or (None if entry is None else entry.calibration)
@@ -69,12 +70,12 @@ def calibrate(
         check_columns(dry)
         run = DryRun.of([dry])
         if dry_run:
-            show_dry_run("calibrate", run)
+            show_dry_run("calibrate", run, path)
             return
         console(stderr=True).print(f"calibration, {run.device_time} of device time")
         log = run_place(array, "calibrate").with_suffix(".h5")
         with stages() as bars, when_stopped(lambda: _kept(path, log)):
-            progress = of_seconds("calibrate, s", run.longest.seconds(opened.info.durations), bars)
+            progress = of_seconds("calibrate, s", run.expected.seconds(opened.info.durations), bars)
             found, check = _measured(DeviceTimeReported(opened, progress), array, log, temperature)
     found.save(path)
     rms = tuple(float(np.sqrt(np.mean(np.square(side)))) for side in (found.before, found.after))

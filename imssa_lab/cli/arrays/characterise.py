@@ -45,6 +45,7 @@ def characterise(
     Example: imssa characterise --array "twin:supert-a0-easy?seed=1" --out chip1 --dry-run
     """
     from imssa_lab.log import Recorded, RunLog
+    from imssa_lab.log.write.record_sizes import check_room
     from imssa_lab.report.page import require_plots
     from imssa_lab.station.addresses import open_array
     from protocols.characterisation.protocol import Characterisation
@@ -62,7 +63,7 @@ def characterise(
         plan = work.plan()
         console(stderr=not dry_run).print(str(plan))
         if dry_run:
-            show_dry_run("characterise", plan.run)
+            show_dry_run("characterise", plan.run, out / "run.h5")
             return
         counted = None
         if not plan.seconds:
@@ -74,6 +75,7 @@ def characterise(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{out} cannot be made: {error}; choose another --out") from error
+        check_room(out, plan.run.log_bytes)
         log_path = next_log(out)
         clock = _Clock(plan.seconds, stack.enter_context(stages()))
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imssa_lab.cli.shared import completion
-from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.kept_twins import why_new
@@ -20,19 +20,21 @@ from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinish
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
 from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
 from imssa_lab.cli.shared.verdicts import REPORT, RESULT, next_verdict, verdicts
+from imssa_lab.contract.errors import ConfigError, LinkError
 from imssa_lab.station.deployed_runs import keep_corrections
 from imssa_lab.station.run_logs import LOG, journal_of, logs, next_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imssa_lab.cli.arrays.before_deploying import StandIn
     from imssa_lab.contract.hal import CrossbarArray
     from imssa_lab.log import RunLog
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deployment.deployment import Deployment
     from protocols.deployment.journal import ArrayState
     from protocols.deployment.sequences import Sequences
-    from protocols.wrappers.counting_array import DryRun
+    from protocols.wrappers.dry_run_report import DryRun
 
 LEVEL_FAILED = 3
 KNOWN = "known faults"
@@ -84,6 +86,7 @@ def deploy(
     programmer: ProgrammerOption = None,
     recipe: RecipeOption = None,
     dry_run: DryRunOption = False,
+    like: LikeOption = None,
 ) -> None:
     """Put a bundle on arrays, verify it on four levels, and report.
 
@@ -100,7 +103,7 @@ def deploy(
     choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes)
     with stages() as bars:
         if dry_run:
-            show_dry_run("deploy", dry_files(bundle, sequences, array, out, bars, choices))
+            show_dry_run("deploy", dry_files(bundle, sequences, array, out, bars, choices, like=like), out / LOG)
             return
         outcome = deploy_files(bundle, sequences, array, out, bars=bars, choices=choices)
     reference = Sequences.load(sequences).reference
@@ -138,7 +141,10 @@ def deploy_files(
     Raises:
         ConfigError: `out` is in use, or an address is wrong; BundleError, DeploymentError: nothing was pulsed.
     """
+    from imssa_lab.cli.arrays.before_deploying import least_log
     from imssa_lab.log import RunLog
+    from imssa_lab.log.write.record_sizes import check_room
+    from imssa_lab.mapping import arrays_needed
     from imssa_lab.report.page import require_plots
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deployment.sequences import Sequences
@@ -157,6 +163,8 @@ def deploy_files(
             if fresh and not choices.resume:
                 new_folder(out)
             place.mkdir(parents=True, exist_ok=True)
+            needed = arrays_needed(bundle, arrays[0].info.shape)
+            check_room(out, least_log(bundle, sequences, arrays, choices.averages, needed))
             kept = provenance() | (facts or {})
             kept |= {
                 "array": template,
@@ -191,27 +199,56 @@ def dry_files(
     out: Path,
     bars: Stages,
     choices: Choices,
+    *,
     first_index: int = 0,
+    like: str | None = None,
 ) -> DryRun:
-    """What `deploy_files` would ask of the arrays, which are opened and not asked anything; all remedies left out.
+    """What `deploy_files` would ask of the arrays, which are opened and not asked anything.
+
+    It is rehearsed on twins, remedies included. Where nothing says what twins those would be, it is counted for fresh
+    chips whose every cell is as it should be, without remedies.
+
+    Args:
+        like: profile of the twins; None for the one that the arrays name.
 
     Raises:
         ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits.
     """
+    import numpy as np
+
+    from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins
+    from imssa_lab.mapping import arrays_needed
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deployment import deployment
     from protocols.deployment.choices import DeploymentChoices
+    from protocols.deployment.journal import read_journal
     from protocols.deployment.sequences import Sequences
-    from protocols.wrappers.counting_array import CountingArray, DryRun
+    from protocols.wrappers.budget import Budget
+    from protocols.wrappers.counting_array import CountingArray
+    from protocols.wrappers.dry_run_report import DryRun
 
     bundle, sequences = KernelBundle.load(bundle_path), Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
     with ExitStack() as stack:
         arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
-        counted = [CountingArray(array) for array in arrays]
-        how = DeploymentChoices(averages=choices.averages, mending=False)
-        deployment.deploy(bundle, counted, sequences, how, resume=entries, progress=bars)
-    return DryRun.of(counted)
+        needed = arrays_needed(bundle, arrays[0].info.shape)
+        counted = [CountingArray(array, fresh=entries is None) for array in arrays]
+        standing = None if entries is None else read_journal(entries, bundle, len(arrays))
+        how = DeploymentChoices(averages=choices.averages, budget=Budget(choices.pulses, choices.seconds))
+        played: list[list[StandIn]] = []
+        for number in range(rehearsals(needed)):
+            twins, words = stand_ins(arrays, like, standing, number)
+            if not twins:
+                break
+            bars("rehearsals", number, rehearsals(needed))
+            deployment.deploy(bundle, twins, sequences, how, resume=entries)
+            played.append(twins)
+        if played:  # whatever a cell is brought to, a ladder above the limits of the array itself is refused
+            info = arrays[0].info
+            counted[0].program_conductances(np.full(info.shape, info.window.high))
+            return replace(DryRun.of(counted).rehearsed(played, words, bounded=False), needed=needed)
+        deployment.deploy(bundle, counted, sequences, replace(how, mending=False), resume=entries, progress=bars)
+        return replace(DryRun.of(counted), needed=needed)
 
 
 def _logged(
@@ -301,14 +338,23 @@ def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArraySta
 
 
 def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, choices: Choices) -> list[CrossbarArray]:
-    """As many arrays as the bundle needs, and spare ones; the first one tells how many those are."""
+    """As many arrays as the bundle needs, and spare ones; the first one tells how many those are.
+
+    Raises:
+        DeploymentError: there are not so many.
+    """
+    from imssa_lab.cli.arrays.before_deploying import too_few
     from imssa_lab.mapping import arrays_needed
     from imssa_lab.station.addresses import addresses, open_array
 
     arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
-    count = arrays_needed(bundle, arrays[0].info.shape) + choices.spares
-    for spec in addresses(template, count, first)[1:]:
-        arrays.append(stack.enter_context(open_array(spec)))
+    shape = arrays[0].info.shape
+    needed = arrays_needed(bundle, shape)
+    try:
+        for spec in addresses(template, needed + choices.spares, first)[1:]:
+            arrays.append(stack.enter_context(open_array(spec)))
+    except (ConfigError, LinkError) as error:
+        raise too_few(needed, choices.spares, len(arrays), shape, error) from error
     arrays = [with_recipe(array, choices.programmer, choices.recipe) for array in arrays]
     if choices.record is None:
         return arrays

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imssa_lab.cli.shared import completion
-from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from imssa_lab.contract.array_types import BoolArray, FloatArray
     from imssa_lab.contract.hal import CrossbarArray
     from imssa_lab.contract.programming_report import ProgrammingReport
+    from protocols.wrappers.counting_array import CountingArray
+    from protocols.wrappers.dry_run_report import DryRun
 
 LOG, CELLS, REPORT = "run.h5", "cells.csv", "report.html"
 OUTSIDE = 3
@@ -51,6 +53,7 @@ def program(
     recipe: RecipeOption = None,
     chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
     dry_run: DryRunOption = False,
+    like: LikeOption = None,
 ) -> None:
     """Program the cells of an array to target conductances, and say which are in tolerance by an independent re-read.
 
@@ -62,9 +65,11 @@ def program(
     import numpy as np
 
     from imssa_lab.cli.shared.target_files import load_targets, read_separator, read_unit
+    from imssa_lab.log.write.record_sizes import check_room
     from imssa_lab.report.page import require_plots
     from imssa_lab.station.addresses import open_array
-    from protocols.wrappers.counting_array import CountingArray, DryRun
+    from protocols.wrappers.counting_array import CountingArray
+    from protocols.wrappers.dry_run_report import DryRun
 
     require_plots()
     wanted = load_targets(targets, unit=read_unit(unit), separator=read_separator(separator), decimal=decimal)
@@ -79,11 +84,12 @@ def program(
         dry = CountingArray(opened)
         dry.program_conductances(wanted, np.isfinite(wanted))  # raises for what would go outside the limits half way
         if dry_run:
-            show_dry_run("program", DryRun.of([dry]))
+            show_dry_run("program", _rehearsed(opened, wanted, dry, like), out and out / LOG)
             return
         console(stderr=True).print(f"programming, {DryRun.of([dry]).device_time} of device time")
         folder = out or run_place(array, "program")
         new_folder(folder)
+        check_room(folder, DryRun.of([dry]).log_bytes)
         if chip_record is not None:
             from protocols.chip_record import ChipRecord
             from protocols.wrappers.counted import Counted
@@ -101,6 +107,20 @@ def program(
     _show(report, folder)
     if _outside(report).any():
         raise typer.Exit(OUTSIDE)
+
+
+def _rehearsed(opened: CrossbarArray, wanted: FloatArray, counted: CountingArray, like: str | None) -> DryRun:
+    """What programming would ask for: as a twin in the place of the array takes it, at most what was counted."""
+    import numpy as np
+
+    from imssa_lab.cli.arrays.before_deploying import stand_ins
+    from protocols.wrappers.dry_run_report import DryRun
+
+    twins, words = stand_ins([opened], like)
+    if not twins:
+        return DryRun.of([counted])
+    twins[0].program_conductances(wanted, np.isfinite(wanted))
+    return DryRun.of([counted]).rehearsed([twins], words, bounded=True)
 
 
 def _logged(

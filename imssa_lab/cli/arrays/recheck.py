@@ -10,7 +10,7 @@ import typer
 
 from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, Choices, deploy_files, dry_files, written
 from imssa_lab.cli.shared import completion
-from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
+from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.kept_twins import why_new
@@ -35,6 +35,7 @@ def recheck(
     max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
     chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
     dry_run: DryRunOption = False,
+    like: LikeOption = None,
 ) -> None:
     """Verify a deployment again, reprogramming only cells that left their window; or resume an interrupted one.
 
@@ -76,7 +77,8 @@ def recheck(
     )
     with stages() as bars:
         if dry_run:
-            show_dry_run("recheck", dry_files(bundle, sequences, template, folder, bars, choices, first))
+            found = dry_files(bundle, sequences, template, folder, bars, choices, first_index=first, like=like)
+            show_dry_run("recheck", found, folder / LOG)
             return
         outcome = deploy_files(bundle, sequences, template, folder, bars=bars, first_index=first, choices=choices)
     show_result(outcome, Sequences.load(sequences).reference, bars.seconds, written(folder))

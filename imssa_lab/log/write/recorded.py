@@ -28,6 +28,7 @@ from imssa_lab.contract.hal import (
 from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log.schema import PULSE_KINDS
 from imssa_lab.log.write.programming_events import AIM, Aim, aim_text, programmer_text
+from imssa_lab.log.write.record_sizes import check_room
 from imssa_lab.log.write.run_log import RunLog
 
 _log = logging.getLogger(__name__)
@@ -205,12 +206,17 @@ class Recorded(Wrapper):
 
 @contextmanager
 def record(
-    path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, object]
+    path: str | Path, arrays: Sequence[CrossbarArray], provenance: Mapping[str, object], *, takes: float = 0
 ) -> Iterator[list[Recorded]]:
     """Record `arrays` into a new log; the log closes at the end of the block, the arrays stay the caller's.
 
+    Args:
+        takes: bytes that the log will take, if you know; see docs/record.md for what a call takes.
+
     Raises:
-        LogError: the file exists or cannot be written, or the arrays differ in shape.
+        LogError: the file exists or cannot be written, the arrays differ in shape, or the disk has no such room.
     """
+    if takes and Path(path).parent.is_dir():  # where it is not, the log says so itself
+        check_room(Path(path).parent, takes)
     with RunLog.create(path, arrays, provenance) as log:
         yield [Recorded(array, log, index) for index, array in enumerate(arrays)]

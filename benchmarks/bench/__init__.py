@@ -1,0 +1,1 @@
+"""Parts of measure-bench that are more than a run of tests."""

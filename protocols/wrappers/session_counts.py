@@ -1,0 +1,124 @@
+"""`Counts`: what a session asks of an array, in numbers; `Tally`: an array that keeps them of every call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from imssa_lab.contract.hal import (
+    BoolArray,
+    CrossbarArray,
+    Durations,
+    FloatArray,
+    ProgrammingReport,
+    PulseKind,
+    Pulses,
+    Readout,
+)
+from imssa_lab.contract.wrapper import Wrapper
+from imssa_lab.log.write.record_sizes import RecordSizes
+
+
+@dataclass
+class Counts:
+    """What is asked for.
+
+    `pulses` over all `cells` that get any; `waited` and `widths` (all pulses together) in s; `log_bytes` that the
+    records of all of it take.
+    """
+
+    cells: int = 0
+    pulses: int = 0
+    widths: float = 0.0
+    cell_reads: int = 0
+    products: int = 0
+    waited: float = 0.0
+    log_bytes: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    def shared(self, count: int) -> Counts:
+        """The mean of `count` sessions that came to this together."""
+        found = {name: getattr(self, name) / count for name in self.__dataclass_fields__}
+        return Counts(**{name: each if name in ("widths", "waited") else round(each) for name, each in found.items()})
+
+    def seconds(self, durations: Durations | None) -> float:
+        """Device time in s; NaN where the driver does not know how long operations take."""
+        if durations is None:
+            return math.nan
+        return (
+            self.cell_reads * durations.cell_read
+            + self.products * durations.product
+            + self.pulses * durations.pulse
+            + (self.widths if durations.widths else 0.0)
+            + self.waited
+        )
+
+
+class _Driven(Protocol):
+    """What knows the strongest pulses, V and gate V by kind."""
+
+    @property
+    def strongest(self) -> dict[PulseKind, tuple[float, float]]: ...
+
+
+def strongest_of(parts: Sequence[_Driven]) -> dict[PulseKind, tuple[float, float]]:
+    """V and gate V of the strongest pulses of all parts, by kind."""
+    return {
+        kind: (max(part.strongest[kind][0] for part in having), max(part.strongest[kind][1] for part in having))
+        for kind in PulseKind
+        if (having := [part for part in parts if kind in part.strongest])
+    }
+
+
+def with_peaks(
+    strongest: dict[PulseKind, tuple[float, float]], pulses: Pulses
+) -> dict[PulseKind, tuple[float, float]]:
+    """The same, `pulses` included."""
+    before = strongest.get(pulses.kind, (0.0, 0.0))
+    peaks = (float(np.max(values, where=pulses.mask, initial=0.0)) for values in (pulses.voltage, pulses.gate))
+    voltage, gate = (max(pair) for pair in zip(before, peaks, strict=True))
+    return {**strongest, pulses.kind: (voltage, gate)}
+
+
+class Tally(Wrapper):
+    """The contract of `array`; counts all calls.
+
+    Attributes:
+        counts: what was asked for so far.
+        strongest: V and gate V of the strongest pulses, by kind; drive: V, the highest on a word line while reading.
+    """
+
+    def __init__(self, array: CrossbarArray) -> None:
+        super().__init__(array)
+        self.counts = Counts()
+        self.strongest: dict[PulseKind, tuple[float, float]] = {}
+        self.drive = 0.0
+        self._sizes = RecordSizes(array.info)
+        self._pulsed = np.zeros(array.info.shape, dtype=np.bool_)
+
+    def _after_products(self, voltages: FloatArray, readout: Readout) -> None:
+        self.counts += Counts(products=len(voltages), log_bytes=self._sizes.products(len(voltages)))
+        self.drive = max(self.drive, float(np.abs(voltages).max(initial=0.0)))
+
+    def _after_cells(self, mask: BoolArray, averages: int, readout: Readout) -> None:
+        cells = int(np.count_nonzero(mask))
+        self.counts += Counts(cell_reads=averages * cells, log_bytes=self._sizes.cell_reads(cells, averages))
+
+    def _after_pulses(self, pulses: Pulses) -> None:
+        self.strongest = with_peaks(self.strongest, pulses)
+        count = int(np.count_nonzero(pulses.mask))
+        new = int(np.count_nonzero(pulses.mask & ~self._pulsed))
+        self._pulsed |= pulses.mask
+        self.counts += Counts(new, count, count * pulses.width, log_bytes=self._sizes.pulses(count))
+
+    def _after_wait(self, seconds: float) -> None:
+        self.counts += Counts(waited=seconds)
+
+    def _after_programming(self, report: ProgrammingReport) -> None:
+        self.counts += Counts(log_bytes=self._sizes.programming(int(np.count_nonzero(report.selected))))

@@ -1,0 +1,123 @@
+"""What --dry-run says of a deployment, beside what then happens; and what is refused before anything is sent."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from imssa_lab.cli import app
+from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins, too_few
+from imssa_lab.contract.errors import ConfigError
+from imssa_lab.log.write import record_sizes
+from imssa_lab.mapping import arrays_needed
+from protocols.deployment.choices import DeploymentChoices
+from protocols.deployment.deployment import deploy
+from protocols.deployment.sequences import Sequences
+from protocols.wrappers.counting_array import CountingArray
+from tests.cli.one_value import one_value
+from trials import tiny
+from trials.untrained import untrained_bundle
+from twin import DigitalTwin
+
+TWIN = "twin:supert-a0-easy?seed={index}&shape=16x24"
+
+
+def imssa(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
+    tiny.bundle().save(tmp_path / "bundle.safetensors")
+    Sequences(*tiny.sequences(), {"null": 0.5}).save(tmp_path / "sequences.npz")
+    return tmp_path
+
+
+def deployed(*more: object, array: str = TWIN, bundle: str = "bundle.safetensors") -> Result:
+    return imssa("deploy", bundle, "--sequences", "sequences.npz", "--array", array, "--out", "night", *more)
+
+
+def test_a_rehearsal_says_what_then_happens_on_another_chip(here: Path) -> None:
+    told = one_value(deployed("--dry-run", "--json").stdout)
+    done = one_value(deployed("--json").stdout)
+    expected = told["expected"]
+    assert told["rehearsed_on"].startswith("supert-a0-easy, fresh, other chips")
+    assert len(told["rehearsals"]) == rehearsals(1) > 1
+    # three kernels, of which one that has to be programmed again counts for much; real nets are in measure-bench
+    assert expected["pulses"] == pytest.approx(done["pulses"], rel=0.5)
+    assert expected["device_seconds"] == pytest.approx(done["device_seconds"], rel=0.5)
+    assert told["log_bytes"] == pytest.approx((here / "night" / "run.h5").stat().st_size, rel=0.3)
+    # the chip's own luck is not known to the rehearsal: it does not repeat the deployment that follows
+    assert expected["pulses"] != done["pulses"]
+    assert told["strongest"]["SET"]["voltage"] <= 3.0
+
+
+def test_a_recheck_is_rehearsed_on_cells_that_hold_their_targets(here: Path) -> None:
+    deployed(array=TWIN.replace("supert-a0-easy", "ideal") + "&state=chip{index}.h5")
+    told = one_value(imssa("recheck", "night", "--dry-run", "--json").stdout)
+    assert told["rehearsed_on"].startswith("ideal, as the deployment left them")
+    assert told["expected"]["pulses"] == 0
+    assert told["expected"]["products"] > 0
+
+
+def test_a_budget_bounds_a_rehearsal(here: Path) -> None:
+    told = one_value(deployed("--max-pulses", 30, "--dry-run", "--json").stdout)
+    assert 0 < told["expected"]["pulses"] <= 30
+
+
+def test_without_a_profile_moving_cells_of_a_fresh_chip_are_counted() -> None:
+    array = DigitalTwin("supert-a0-easy", (16, 24), 1)
+    array._info = array.info.model_copy(update={"provenance": {}})
+    assert stand_ins([array], None) == ([], "")
+    assert stand_ins([array], "supert-a0")[1].startswith("supert-a0, ")
+    dry = CountingArray(array, fresh=True)
+    deploy(tiny.bundle(), [dry], Sequences(*tiny.sequences()), DeploymentChoices(mending=False))
+    moved = sum(target > dry.info.window.low for target in tiny_targets(array))
+    assert dry.expected.pulses == 25 * moved
+
+
+def tiny_targets(array: DigitalTwin) -> list[float]:
+    other = DigitalTwin("ideal", array.info.shape, 1)
+    done = deploy(tiny.bundle(), [other], Sequences(*tiny.sequences()), DeploymentChoices(mending=False))
+    return [float(target) for target in done.targets[0].ravel() if np.isfinite(target)]
+
+
+def test_too_few_arrays_are_said_with_the_ways_out(here: Path) -> None:
+    bundle = untrained_bundle()
+    bundle.save(here / "large.safetensors")
+    needed = arrays_needed(bundle, (16, 24))
+    for more in ((), ("--dry-run",)):
+        refused = deployed(*more, array="twin:supert-a0-easy?shape=16x24", bundle="large.safetensors")
+        assert refused.exit_code == 1
+        assert f"{needed} arrays of 16x24 needed, there is 1" in refused.stderr
+        assert "imssa train --arrays 1 --shape 16x24" in refused.stderr
+    said = str(too_few(10, 0, 3, (64, 64), ConfigError("array 3; there are arrays 0 to 2")))
+    assert said.startswith("10 arrays of 64x64 needed, there are 3: ")
+    assert "imssa train --arrays 3 (" in said
+    assert "spare ones are not" in str(too_few(2, 2, 3, (64, 64), ConfigError("gone")))
+    assert not (here / "night").exists()
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_sent(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = one_value(deployed("--dry-run", "--json").stdout)
+    free = shutil.disk_usage(here).free
+    assert told["bytes_free"] == pytest.approx(free, rel=0.5)
+    enough = told["log_bytes"] + 2 * record_sizes.RESERVE
+    monkeypatch.setattr(record_sizes.shutil, "disk_usage", lambda _: SimpleNamespace(free=record_sizes.RESERVE))
+    assert "NOT ENOUGH" not in deployed("--dry-run").stdout  # that is more than the log of this small net takes
+    refused = deployed()
+    assert refused.exit_code == 1
+    assert "the log will take about" in refused.stderr
+    assert "nothing was sent to the array" in refused.stderr
+    assert not list((here / "night").glob("*.h5"))
+    monkeypatch.setattr(record_sizes.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    assert "NOT ENOUGH" in deployed("--dry-run").stdout
+    monkeypatch.setattr(record_sizes.shutil, "disk_usage", lambda _: SimpleNamespace(free=enough))
+    shutil.rmtree(here / "night")
+    assert deployed().exit_code in (0, 3)
