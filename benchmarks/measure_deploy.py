@@ -9,7 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bars import Bars
-from benchmarks.deploy import aging, deployed_tasks, inference_costs, measured_board, programmers
+from benchmarks.deploy import (
+    aging,
+    chip_in_the_loop,
+    deployed_tasks,
+    inference_costs,
+    measured_board,
+    programmers,
+)
 from benchmarks.deploy.kills import kills
 from benchmarks.deploy.level_controls import levels
 from benchmarks.deploy.trained_bundles import BUNDLES
@@ -65,6 +72,13 @@ def _board(task: str) -> Part:
     return Part(run, *_MEASURED, "models 0 up to --seeds, chips 1 up to --chips")
 
 
+def _loop(task: str) -> Part:
+    def run(bars: Bars, given: argparse.Namespace) -> None:
+        chip_in_the_loop.corrections(bars, _bench(bars, given), task)
+
+    return Part(run, *_MEASURED, "model 0, chips 1 up to --chips")
+
+
 _EASY = "supert-a0-easy without faults"
 PARTS = {
     "programmers": Part(_programmers, f"{_EASY}, supert-a0", "pulses", "twin in process", "1, 2, 3"),
@@ -91,6 +105,8 @@ PARTS = {
     "board-demo": _board("digits-first"),
     "board-order": _board("fsdd-order"),
     "board-t10": _board("fsdd-t10"),
+    "loop-order": _loop("fsdd-order"),
+    "loop-demo": _loop("digits-first"),
     "fitted": Part(
         lambda bars, given: measured_board.fitted(bars, _bench(bars, given)),
         "supert-a0-easy with a [programming] law, 5 % stuck",

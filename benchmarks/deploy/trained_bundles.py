@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from imssa_lab.s4d.bundle import KernelBundle
@@ -24,6 +25,23 @@ def trained(task: str, precision: str, seed: int, folder: Path | None) -> tuple[
         return bundle, Sequences(inputs, inputs, run_network(bundle, inputs).argmax(axis=1), {"null": 0.5})
     place = place_of(task, precision, seed, folder)
     return KernelBundle.load(place / "bundle.safetensors"), Sequences.load(place / "sequences.npz")
+
+
+def with_labels(task: str, seed: int, sequences: Sequences, folder: Path | None) -> Sequences:
+    """The same with training sequences, which files of earlier versions lack; the untrained net labels its own."""
+    if sequences.training_inputs is not None:
+        return sequences
+    if folder is None:
+        made = varied_sequences(seed + 1)
+        own = run_network(untrained_bundle(seed=seed), made).argmax(axis=1)
+        return replace(sequences, training_inputs=made, training_labels=own)
+    from imssa_lab.cli.models.train import training_sequences
+    from imssa_lab.s4d.tasks import load_task
+
+    if DATA.is_dir():
+        os.environ.setdefault("IMSSA_DATA", str(DATA))
+    inputs, labels = training_sequences(load_task(task, seed))
+    return replace(sequences, training_inputs=inputs, training_labels=labels)
 
 
 def place_of(task: str, precision: str, seed: int, folder: Path) -> Path:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import imssa_lab
-from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, program, recheck
+from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, finetune, program, recheck
 from imssa_lab.cli.bench import new_driver, station
 from imssa_lab.cli.models import baseline, bundles, cost_of, data, study, sweep_bits, train
 from imssa_lab.cli.runs import compare_runs, log, monitor, report
@@ -85,6 +85,7 @@ app.command()(calibrate.calibrate)
 app.command()(program.program)
 app.command()(deploy.deploy)
 app.command()(recheck.recheck)
+app.command()(finetune.finetune)
 app.command()(characterise.characterise)
 app.command()(fit.fit)
 app.command("twin-check")(twin_check.twin_check)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from imssa_lab.station.addresses import addresses, open_array, split_address, st
 from imssa_lab.station.run_logs import newest_journal
 
 if TYPE_CHECKING:
-    from imssa_lab.log import Run
+    from imssa_lab.mapping import Mapping as KernelMapping
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.corrections.correction import Corrections
     from protocols.corrections.deployed_network import DeployedNetwork
@@ -30,7 +31,8 @@ def open_deployment(
 
     The newest corrections of the folder apply. Those that are kept from now on become a further entry in it; the
     first one stays. Nothing is pulsed and no log is written: to log the reads, give arrays that `record` made. A twin
-    starts fresh where it is opened: one that this function opens gets the pulses of the run again, from its log.
+    without a file of its state starts fresh where it is opened: one that this function opens gets the pulses of the
+    run again, from its log.
 
     Args:
         folder: as `imssa deploy` left it.
@@ -42,37 +44,93 @@ def open_deployment(
         DeploymentError: no corrections are kept there, or kernels were moved since; BundleError: not its bundle.
         WrongInstrument: other arrays than those of the run.
     """
-    from imssa_lab.log import open_run
-    from imssa_lab.s4d.bundle import KernelBundle
-    from protocols.corrections.deployed_network import DeployedNetwork
-    from protocols.deployment.journal import read_journal
+    found = DeployedRun.read(Path(folder))
+    if arrays is not None:
+        return found.network(arrays)
+    with ExitStack() as stack:
+        network = found.network(found.open_arrays(stack, address), owns_arrays=True)
+        stack.pop_all()
+    return network
 
-    out = Path(folder)
-    path, journal = newest_journal(out)
-    with open_run(path) as run, ExitStack() as stack:
-        facts = run.provenance
+
+@dataclass(frozen=True)
+class DeployedRun:
+    """What a run's folder says of its deployment.
+
+    Attributes:
+        folder, log: of the run, and the log that holds the newest journal; facts: that log's provenance.
+        infos: of the arrays in use; plan: the journal's text for the mapping; corrections: the newest.
+    """
+
+    folder: Path
+    log: Path
+    facts: Mapping[str, str]
+    infos: tuple[ArrayInfo, ...]
+    bundle: KernelBundle
+    mapping: KernelMapping
+    plan: str
+    corrections: Corrections
+
+    @classmethod
+    def read(cls, folder: Path) -> DeployedRun:
+        """Errors as of `open_deployment`; no array is opened."""
+        from imssa_lab.log import open_run
+        from imssa_lab.s4d.bundle import KernelBundle
+        from protocols.deployment.journal import plan_entry, read_journal
+
+        log, journal = newest_journal(folder)
+        with open_run(log) as run:
+            facts, infos = run.provenance, run.infos
         if not journal or "first index" not in facts:
-            raise ConfigError(f"{out} holds no deployment; give a folder that `imssa deploy` wrote")
-        bundle = KernelBundle.load(out / facts["bundle"])
-        standing = read_journal(journal, bundle, len(run.infos))
-        count = standing.mapping.arrays
-        corrections = present_corrections(out, bundle, journal)
-        if arrays is None:
-            opened = _opened(stack, run, address or facts["array"], int(facts["first index"]), count)
-        else:
-            opened = list(arrays)
-        _same_arrays([array.info for array in opened], run.infos[:count], out)
-        network = DeployedNetwork(
-            bundle,
-            opened,
-            standing.mapping,
-            corrections,
-            averages=int(facts.get("averages", "1")),
-            keep=lambda new: keep_corrections(out, new),
-            owns_arrays=arrays is None,
+            raise ConfigError(f"{folder} holds no deployment; give a folder that `imssa deploy` wrote")
+        bundle = KernelBundle.load(folder / facts["bundle"])
+        mapping = read_journal(journal, bundle, len(infos)).mapping
+        plan = plan_entry(mapping, bundle.digest())
+        used = tuple(infos[: mapping.arrays])
+        return cls(folder, log, facts, used, bundle, mapping, plan, _present_corrections(folder, plan))
+
+    def open_arrays(self, stack: ExitStack, address: str = "") -> list[CrossbarArray]:
+        """The arrays of the run, closed with `stack`; twins with what the run did to them."""
+        from imssa_lab.log import open_run
+        from imssa_lab.log.replay.repeated import repeat
+
+        opened = []
+        for index, place in enumerate(
+            addresses(address or self.facts["array"], len(self.infos), int(self.facts["first index"]))
+        ):
+            array = open_array(place)
+            stack.callback(array.close)
+            if _starts_fresh(place):
+                with open_run(self.log) as run:
+                    repeat(run, index, array)
+            opened.append(array)
+        return opened
+
+    def network(self, arrays: Sequence[CrossbarArray], *, owns_arrays: bool = False) -> DeployedNetwork:
+        """The net on its arrays; what it keeps becomes an entry of the folder."""
+        from protocols.corrections.deployed_network import DeployedNetwork
+
+        self._check([array.info for array in arrays])
+        return DeployedNetwork(
+            self.bundle,
+            arrays,
+            self.mapping,
+            self.corrections,
+            averages=int(self.facts.get("averages", "1")),
+            keep=lambda new: keep_corrections(self.folder, new),
+            owns_arrays=owns_arrays,
         )
-        stack.pop_all()  # the arrays are the network's, or the caller's
-        return network
+
+    def _check(self, infos: Sequence[ArrayInfo]) -> None:
+        if len(infos) < len(self.infos):
+            raise ConfigError(f"the deployment of {self.folder} is on {len(self.infos)} arrays, {len(infos)} given")
+        for number, (info, was) in enumerate(zip(infos, self.infos, strict=False)):
+            if (info.shape, info.window, info.serial) != (was.shape, was.window, was.serial):
+                raise WrongInstrument(
+                    f"array {number} is {info.name} {info.serial!r}, {info.rows}x{info.cols}; the deployment of "
+                    f"{self.folder} is on {was.name} {was.serial!r}, {was.rows}x{was.cols}; give its arrays, in its "
+                    "order"
+                )
 
 
 def kept_corrections(out: Path) -> list[Path]:
@@ -97,14 +155,13 @@ def keep_corrections(out: Path, corrections: Corrections) -> Path:
     return path
 
 
-def present_corrections(out: Path, bundle: KernelBundle, journal: Sequence[str]) -> Corrections:
+def _present_corrections(out: Path, plan: str) -> Corrections:
     """The newest corrections of a run's folder, which must be those of its last plan.
 
     Raises:
         DeploymentError: there are none, a file is damaged, or kernels were moved since.
     """
     from protocols.corrections.correction import Corrections, plan_digest
-    from protocols.deployment.journal import plan_entry, read_journal
 
     kept = kept_corrections(out)
     if not kept:
@@ -113,7 +170,6 @@ def present_corrections(out: Path, bundle: KernelBundle, journal: Sequence[str])
         newest = Corrections.read(kept[-1].read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, DeploymentError) as error:
         raise DeploymentError(f"{kept[-1]}: {error}; move the file away, and the one before it applies") from error
-    plan = plan_entry(read_journal(journal, bundle, 1).mapping, bundle.digest())
     if newest.plan != plan_digest(plan):
         raise DeploymentError(
             f"{kept[-1]} is of kernels in other places than the journal says; finish that check: imssa recheck {out}"
@@ -121,33 +177,10 @@ def present_corrections(out: Path, bundle: KernelBundle, journal: Sequence[str])
     return newest
 
 
-def _opened(stack: ExitStack, run: Run, template: str, first: int, count: int) -> list[CrossbarArray]:
-    """The arrays of a run, closed with `stack`; twins with what the run did to them."""
-    from imssa_lab.log.replay.repeated import repeat
-
-    opened = []
-    for index, address in enumerate(addresses(template, count, first)):
-        array = open_array(address)
-        stack.callback(array.close)
-        if _starts_fresh(address):
-            repeat(run, index, array)
-        opened.append(array)
-    return opened
-
-
 def _starts_fresh(address: str) -> bool:
+    """Whether it is a twin without a file that keeps its state."""
     entry = station_entry(address)
     if entry is not None:
         return _starts_fresh(entry.address)
-    return split_address(address)[0] == "twin"
-
-
-def _same_arrays(infos: Sequence[ArrayInfo], recorded: Sequence[ArrayInfo], out: Path) -> None:
-    if len(infos) < len(recorded):
-        raise ConfigError(f"the deployment of {out} is on {len(recorded)} arrays, {len(infos)} given")
-    for number, (info, was) in enumerate(zip(infos, recorded, strict=False)):
-        if (info.shape, info.window, info.serial) != (was.shape, was.window, was.serial):
-            raise WrongInstrument(
-                f"array {number} is {info.name} {info.serial!r}, {info.rows}x{info.cols}; the deployment of {out} is "
-                f"on {was.name} {was.serial!r}, {was.rows}x{was.cols}; give its arrays, in its order"
-            )
+    driver, _, options = split_address(address)
+    return driver == "twin" and "state" not in options

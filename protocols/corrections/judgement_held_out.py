@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from imssa_lab.contract.hal import FloatArray
 
@@ -18,13 +17,12 @@ class Judged:
     Attributes:
         error: rms difference of its logits to those of software, in units of the spread of software's.
         agreement: share of the sequences that get the class that software gives them.
-        accuracy, cross_entropy: against labels; None where there are none.
+        accuracy: share that gets its label; None where there are no labels.
     """
 
     error: float
     agreement: float
     accuracy: float | None = None
-    cross_entropy: float | None = None
 
     def figures(self, when: str) -> dict[str, float]:
         """By name, each followed by `when`."""
@@ -43,9 +41,7 @@ def judged(logits: FloatArray, software: FloatArray, labels: NDArray[np.int64] |
     agreement = float(np.mean(got.argmax(axis=1) == exact.argmax(axis=1)))
     if labels is None:
         return Judged(error, agreement)
-    right = float(np.mean(got.argmax(axis=1) == labels))
-    chosen = log_softmax(got, axis=1)[np.arange(len(labels)), labels]
-    return Judged(error, agreement, right, float(-chosen.mean()))
+    return Judged(error, agreement, float(np.mean(got.argmax(axis=1) == labels)))
 
 
 def closer(before: Judged, after: Judged) -> bool:
@@ -56,10 +52,8 @@ def closer(before: Judged, after: Judged) -> bool:
     return after.error < before.error and no_fewer
 
 
-def surer(before: Judged, after: Judged) -> bool:
-    """Whether labels became likelier, with no fewer classes right; False where there are no labels."""
-    if None in (before.accuracy, after.accuracy, before.cross_entropy, after.cross_entropy):
+def more_right(before: Judged, after: Judged) -> bool:
+    """Whether more sequences get their label; False where there are no labels."""
+    if before.accuracy is None or after.accuracy is None:
         return False
-    assert before.accuracy is not None and after.accuracy is not None  # noqa: PT018 - for the type checker
-    assert before.cross_entropy is not None and after.cross_entropy is not None  # noqa: PT018
-    return after.accuracy >= before.accuracy and after.cross_entropy < before.cross_entropy
+    return after.accuracy > before.accuracy

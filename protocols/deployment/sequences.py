@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError
 
 _ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
+_OPTIONAL = ("test_units", "training_inputs", "training_labels")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Sequences(FrozenArrays):
         test_labels: (n,), class numbers.
         test_units: (n, k), numbers of the independent recordings that each test sequence is made of; None where each
             is one of its own.
+        training_inputs, training_labels: (m, steps, inputs) and (m,), none of the calibration's, for corrections that
+            are fitted on the chip; both None where there are none.
         reference: test accuracies of the float model ("float") and of the null control ("null"), fractions.
     """
 
@@ -36,21 +39,33 @@ class Sequences(FrozenArrays):
     test_labels: NDArray[np.int64]
     reference: Mapping[str, float] = field(default_factory=dict)
     test_units: NDArray[np.int64] | None = None
+    training_inputs: FloatArray | None = None
+    training_labels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("calibration_inputs", "test_inputs"):
+        trained = self.training_inputs is not None
+        if trained != (self.training_labels is not None):
+            raise ConfigError("sequences: training_inputs and training_labels come together or not at all")
+        for name in ("calibration_inputs", "test_inputs", *(["training_inputs"] if trained else [])):
             values = containers.floats(getattr(self, name), f"sequences: {name}", (), "1")
             object.__setattr__(self, name, values)
-        labels = containers.numeric(self.test_labels, "sequences: test_labels", (), "1")
-        if labels.dtype.kind not in "iu":
-            raise ConfigError(f"sequences: test_labels are {labels.dtype}; class numbers are whole numbers")
-        object.__setattr__(self, "test_labels", labels.astype(np.int64))
+        for name in ("test_labels", *(["training_labels"] if trained else [])):
+            labels = containers.numeric(getattr(self, name), f"sequences: {name}", (), "1")
+            if labels.dtype.kind not in "iu":
+                raise ConfigError(f"sequences: {name} are {labels.dtype}; class numbers are whole numbers")
+            object.__setattr__(self, name, labels.astype(np.int64))
+        if self.training_inputs is not None and self.training_labels is not None:
+            if self.training_labels.shape != self.training_inputs.shape[:1]:
+                raise ConfigError(
+                    f"sequences: {len(self.training_inputs)} training_inputs need as many labels, got "
+                    f"{self.training_labels.shape}"
+                )
         if self.test_units is not None:
             units = containers.numeric(self.test_units, "sequences: test_units", (), "1")
-            if units.dtype.kind not in "iu" or len(units) != len(labels):
+            if units.dtype.kind not in "iu" or len(units) != len(self.test_labels):
                 raise ConfigError(
                     f"sequences: test_units are {units.dtype} {units.shape}; whole numbers, a row for each of "
-                    f"{len(labels)} test sequences"
+                    f"{len(self.test_labels)} test sequences"
                 )
             object.__setattr__(self, "test_units", units.astype(np.int64))
         super().__post_init__()
@@ -59,13 +74,13 @@ class Sequences(FrozenArrays):
         """The first `calibration` and `tests` of them, without the reference, which belongs to all tests."""
         units = None if self.test_units is None else self.test_units[:tests]
         kept = self.calibration_inputs[:calibration], self.test_inputs[:tests], self.test_labels[:tests]
-        return type(self)(*kept, test_units=units)
+        return type(self)(*kept, {}, units, self.training_inputs, self.training_labels)
 
     def save(self, path: Path) -> None:
         """Write to a new .npz file; ConfigError if it exists."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        if self.test_units is not None:
-            arrays["test_units"] = self.test_units
+        more = {name: getattr(self, name) for name in _OPTIONAL}
+        arrays |= {name: values for name, values in more.items() if values is not None}
         arrays |= {f"{name}_accuracy": np.float64(value) for name, value in self.reference.items()}
         try:
             with path.open("xb") as file:
@@ -87,15 +102,22 @@ class Sequences(FrozenArrays):
                     raise ConfigError(
                         f"{path} holds no {', '.join(missing)}; `imssa train` writes such a file beside a bundle"
                     )
+                trained = "training_inputs" in file
                 keys = [name for name in ("float", "null") if f"{name}_accuracy" in file]
                 return cls(
                     calibration_inputs=np.asarray(file["calibration_inputs"], dtype=np.float64),
                     test_inputs=np.asarray(file["test_inputs"], dtype=np.float64),
                     test_labels=np.asarray(file["test_labels"], dtype=np.int64),
                     reference={name: float(file[f"{name}_accuracy"]) for name in keys},
-                    test_units=np.asarray(file["test_units"], dtype=np.int64) if "test_units" in file else None,
+                    test_units=_whole(file, "test_units"),
+                    training_inputs=np.asarray(file["training_inputs"], np.float64) if trained else None,
+                    training_labels=_whole(file, "training_labels"),
                 )
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: no such file; `imssa train` writes it beside the bundle") from error
         except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path} is not a readable .npz file of sequences ({error})") from error
+
+
+def _whole(file: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.int64] | None:
+    return np.asarray(file[name], dtype=np.int64) if name in file else None

@@ -4,10 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from imssa_lab import open_array, record
+from imssa_lab.cli import app
+from imssa_lab.s4d.inference import run_network
 from imssa_lab.s4d.train import recipes
+from protocols.deployment.sequences import Sequences
 from tests.docs.code_blocks import blocks
+from trials import tiny
 
 
 def log_format(folder: Path) -> dict[str, object]:
@@ -25,6 +30,20 @@ def station(folder: Path) -> dict[str, object]:
     (shown,) = (block.text for block in blocks("docs/howto/calibrate-and-program.md") if block.kind == "toml")
     (folder / "station.toml").write_text(shown)
     return {}
+
+
+def deployed(folder: Path) -> dict[str, object]:
+    """The deployment that the page goes on with, of a small net, and sequences for it."""
+    inputs = np.random.default_rng(3).uniform(-1, 1, (80, tiny.STEPS, tiny.INPUTS))
+    labels = run_network(tiny.bundle(), inputs).argmax(axis=1)
+    tiny.bundle().save(folder / "bundle.safetensors")
+    given = Sequences(*tiny.sequences(), {"null": 0.5}, None, inputs, labels)
+    given.save(folder / "sequences.npz")
+    address = "twin:ideal?shape=16x16&seed={index}"
+    words = ["bundle.safetensors", "--sequences", "sequences.npz", "--array", address, "--out", "night-1"]
+    done = CliRunner().invoke(app, ["deploy", *words])
+    assert done.exit_code == 0, done.output
+    return {"sequences": inputs[:5], "others": inputs[5:15]}
 
 
 def supert(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:

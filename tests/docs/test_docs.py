@@ -22,6 +22,7 @@ from twin import TwinProfile, preset_names
 
 BEFORE = {
     "docs/howto/calibrate-and-program.md": prepared.station,
+    "docs/howto/chip-in-the-loop.md": prepared.deployed,
     "docs/log_format.md": prepared.log_format,
     "docs/programming.md": prepared.programming,
     "docs/record.md": prepared.a_run,

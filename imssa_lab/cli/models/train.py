@@ -17,6 +17,10 @@ from imssa_lab.cli.shared.session import Stages, console, facts_table, stages
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from imssa_lab.contract.array_types import FloatArray
     from imssa_lab.s4d.bundle import KernelBundle
     from imssa_lab.s4d.tasks import Task
     from imssa_lab.s4d.train.settings import TrainingConfig
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from protocols.deployment.sequences import Sequences
 
 CALIBRATION_SEQUENCES = 128
+TRAINING_SEQUENCES = 400
+"""With labels, after those of the calibration, for corrections that are fitted on the chip."""
 TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 
 
@@ -275,8 +281,16 @@ def train_model(
         labels[:TEST_SEQUENCES],
         {name: float(found[:TEST_SEQUENCES].mean()) for name, found in right.items()},
         None if task.test_units is None else task.test_units[:TEST_SEQUENCES],
+        *training_sequences(task),
     )
     return model, sequences, {name: (float(found.mean()), *task.interval(found)[:2]) for name, found in right.items()}
+
+
+def training_sequences(task: Task) -> tuple[FloatArray, NDArray[np.int64]] | tuple[None, None]:
+    """Those after the calibration's, with labels; none where the calibration takes all."""
+    chosen = slice(CALIBRATION_SEQUENCES, CALIBRATION_SEQUENCES + TRAINING_SEQUENCES)
+    inputs, labels = (part[chosen] for part in task.train)
+    return (inputs.astype("f8"), labels.astype("i8")) if len(labels) else (None, None)
 
 
 def exported(model: TrainedModel, task: Task, *, bars: Stages) -> KernelBundle:

@@ -279,7 +279,7 @@ def replay(
         bool, typer.Option("--tolerant", help="Reads may come in another order than recorded, or not at all.")
     ] = False,
 ) -> None:
-    """Deploy again on the recorded arrays: every request and every result must be the same, bit for bit.
+    """Deploy, or fine-tune, again on the recorded arrays: every request and result must be the same, bit for bit.
 
     Example: imssa log replay imssa-demo/run.h5
     """
@@ -292,29 +292,35 @@ def replay(
 
 
 def replay_run(run: Run, bars: Stages, *, tolerant: bool = False) -> int:
-    """Replay the deployment that a run recorded; the number of calls that agreed.
+    """Replay the deployment or fine-tuning that a run recorded; the number of calls that agreed.
 
     Raises:
         LogError: the run is no finished deployment, or its bundle or sequences are not those of the record.
         ReplayMismatch: a request or a result differs.
     """
+    from imssa_lab.cli.arrays.finetune import FINETUNED, finetuned_again
     from imssa_lab.cli.shared.deployment_table import result_text
     from protocols.deployment.deployment import deploy
 
-    recorded = [text for kind, text in run.events("result")]
+    tuned = [text for _, text in run.events(FINETUNED)]
+    recorded = tuned or [text for _, text in run.events("result")]
     if not recorded:
         raise LogError(f"{run.path} holds no result; the run was cut off, or was no deployment by `imssa deploy`")
     bundle, sequences = _inputs(run)
     arrays = run.arrays(tolerant=tolerant)
-    choices, faults, resume = _choices(run)
-    outcome = deploy(bundle, arrays, sequences, choices, faults=faults, resume=resume, progress=bars)
+    if tuned:
+        made = finetuned_again(run, arrays, bundle, sequences, bars)
+    else:
+        choices, faults, resume = _choices(run)
+        outcome = deploy(bundle, arrays, sequences, choices, faults=faults, resume=resume, progress=bars)
+        made = result_text(outcome, bundle.digest(), sequences.reference)
     for number, array in enumerate(arrays):
         if array.calls_left and not tolerant:
             raise ReplayMismatch(
                 f"array {number}: the log holds {array.calls_left} of {array.calls} calls that nothing asked for"
             )
     # Older logs have NaN where JSON wants null.
-    _same(json_text(json.loads(recorded[0])), result_text(outcome, bundle.digest(), sequences.reference))
+    _same(json_text(json.loads(recorded[0])), made)
     return sum(array.calls for array in arrays)
 
 
