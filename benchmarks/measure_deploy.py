@@ -16,6 +16,7 @@ from benchmarks.deploy import (
     inference_costs,
     measured_board,
     programmers,
+    studies_by_pulses,
 )
 from benchmarks.deploy.kills import kills
 from benchmarks.deploy.level_controls import levels
@@ -26,6 +27,7 @@ from benchmarks.parts import Part, measure
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="models a task")
     parser.add_argument("--chips", type=int, default=3, help="chips a model")
+    parser.add_argument("--origin-chips", type=int, default=10, help="chips of the part origin")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--bundles", type=Path, default=BUNDLES, help="where trained bundles are kept")
 
@@ -107,6 +109,16 @@ PARTS = {
     "board-t10": _board("fsdd-t10"),
     "loop-order": _loop("fsdd-order"),
     "loop-demo": _loop("digits-first"),
+    "board-stuck": Part(
+        lambda bars, given: studies_by_pulses.stuck(bars, _bench(bars, given)),
+        *_MEASURED,
+        "model 0, chips 1 up to --chips",
+    ),
+    "origin": Part(
+        lambda bars, given: studies_by_pulses.origin(bars, given.origin_chips),
+        *_MEASURED,
+        "model 0, chips 0 up to --origin-chips",
+    ),
     "fitted": Part(
         lambda bars, given: measured_board.fitted(bars, _bench(bars, given)),
         "supert-a0-easy with a [programming] law, 5 % stuck",

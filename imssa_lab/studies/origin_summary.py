@@ -66,8 +66,8 @@ class OriginRow(FrozenArrays):
         arm, stuck: as for `StudyTrial`.
         accuracies: of each chip and model, (n,); lost: points against software on the same sequences, (n,).
         interval: 95 % ends of the mean accuracy, which count clips and chips.
-        pulses, seconds, products, verified: means: pulses; device time, s; products a time step; share of chips of
-            which all four levels passed.
+        pulses, seconds, products: means: pulses; device time, s; products a time step.
+        levels: of so many chips each level of verification passed, (4,), in the order of `pulsed_chips.LEVELS`.
         nrmse: median over kernels and chips, on real input.
         processor: time of a deployment, s, mean.
     """
@@ -80,7 +80,7 @@ class OriginRow(FrozenArrays):
     pulses: float
     seconds: float
     products: float
-    verified: float
+    levels: FloatArray
     nrmse: float
     processor: float
 
@@ -117,9 +117,9 @@ def origin_rows(
                 pulses=float(mean[2]),
                 seconds=float(mean[3]),
                 products=float(mean[4]),
-                verified=float(mean[5]),
+                levels=mine[:, 5:9].sum(axis=0),
                 nrmse=float(np.median(nrmse[places])),
-                processor=float(mean[6]),
+                processor=float(mean[9]),
             )
         )
     return rows

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,18 +16,21 @@ from imssa_lab.contract.hal import BoolArray, FloatArray
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.studies.study_model import CALIBRATED, StudyModel
 from imssa_lab.studies.trials import StudyTrial
+from protocols.cost.predicted_cost import InferenceCost, predicted_cost
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
 from twin import DigitalTwin, TwinProfile
 
 SHAPE = (64, 64)
+LEVELS = ("cells", "mvm", "kernel", "task")
+"""Of verification, in the order of a deployment."""
 FIGURES = (
     "accuracy in software",
     "accuracy on the chip",
     "pulses",
     "device time of the deployment, s",
     "products a time step",
-    "1 where all four levels passed",
+    *(f"1 where the {level} level passed" for level in LEVELS),
     "processor time, s",
 )
 """Of a trial, in this order; all but the last are the same on every machine."""
@@ -82,7 +85,21 @@ def deploy_by_pulses(model: StudyModel, trial: StudyTrial) -> Deployment:
     """
     arrays = chip_arrays(model, trial)
     choices = DeploymentChoices(mending=trial.arm == "ours", corrections=trial.arm != "naive")
-    return deploy(model.bundle, arrays, model.sequences.first(CALIBRATED, model.tests), choices)
+    sequences = model.sequences.first(CALIBRATED, model.tests)
+    if model.tests == len(model.sequences.test_labels):  # the control without memory was judged on these
+        sequences = replace(sequences, reference=model.sequences.reference)
+    return deploy(model.bundle, arrays, sequences, choices)
+
+
+def planned_cost(model: StudyModel) -> InferenceCost:
+    """What one test sequence costs on chips of a study as planned without faults; nothing is read or driven.
+
+    Raises:
+        ConfigError: the model has no profile.
+    """
+    if model.profile is None:
+        raise ConfigError("a study by pulses needs the profile of its chips")
+    return predicted_cost(model.bundle, DigitalTwin(model.profile, SHAPE), model.sequences.test_inputs[:1])
 
 
 def pulsed_trial(models: Sequence[StudyModel], trial: StudyTrial) -> PulsedResult:
@@ -96,7 +113,7 @@ def pulsed_trial(models: Sequence[StudyModel], trial: StudyTrial) -> PulsedResul
         result.pulses,
         result.seconds,
         result.reads_a_step[1],
-        result.passed,
+        *(level.passed for level in result.levels),
         time.process_time() - started,
     )
     right = result.predictions == model.sequences.test_labels[: model.tests]

@@ -67,6 +67,7 @@ def test_a_trial_is_the_same_again_but_for_its_processor_time(model: StudyModel,
     assert np.array_equal(one.figures[:-1], two.figures[:-1])
     assert np.array_equal(one.nrmse, two.nrmse)
     assert one.accuracies[1] == one.right.mean() == one.figures[1]
+    assert len(one.figures) == len(pulsed_chips.FIGURES)
     other = pulsed_trial([model], replace(job, chip=2))
     assert not np.array_equal(one.nrmse, other.nrmse)
     assert len(chips) == 3

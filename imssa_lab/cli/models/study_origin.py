@@ -138,6 +138,7 @@ class _Seen:
         numbers = (0, 1) if asked.data is None else asked.classes
         self._spikes, self._channels = example_spikes(asked.folder(out), task, numbers)
         self._facts = provenance()
+        self._inference = _inference(models[0])
 
     def run(self, pool: Workers, jobs: Sequence[tuple[int, StudyTrial]]) -> Iterator[tuple[int, PulsedResult]]:
         """Deployments, as they end."""
@@ -173,6 +174,7 @@ class _Seen:
             units=tuple(model.units for model in self._models),
             spikes=self._spikes,
             channels=self._channels,
+            inference=self._inference,
             facts=self._facts,
             wall=dict(self._bars.seconds),
         )
@@ -187,6 +189,14 @@ class _Seen:
         new.replace(self._out / PAGE)
         _write_table(self._out / "table.new", study)
         (self._out / "table.new").replace(self._out / TABLE)
+
+
+def _inference(model: StudyModel) -> tuple[tuple[str, str], ...]:
+    """What one sequence costs on chips of a study, as planned without faults; words by name."""
+    from imssa_lab.report.inference_words import inference_facts
+    from imssa_lab.studies.pulsed_chips import planned_cost
+
+    return tuple(inference_facts(planned_cost(model).counts.facts()))
 
 
 def _write_table(path: Path, study: OriginStudy) -> None:

@@ -38,15 +38,14 @@ def accuracy_figure(rows: Sequence[OriginRow], models: Sequence[OriginModel], *,
         )
         axis.annotate(f"{mean:.1f}", (place + 0.18, mean), va="center", fontsize=9, color=colour)
         names.append(f"{ARM_WORDS[row.arm].replace(', ', ',' + chr(10))}\n{stuck_words(row.stuck)}")
-    for values, colour, words in (
-        ([model.software[0] for model in models], GREEN, "software"),
-        ([model.null[0] for model in models], GREY, "control without memory"),
+    for values, colour, line, words in (
+        ([model.software[0] for model in models], GREEN, "-", "software"),
+        ([model.null[0] for model in models], GREY, ":", "control\nwithout memory"),
     ):
         value = 100 * float(np.mean(values))
-        axis.axhline(value, color=colour, linewidth=1.2, linestyle="-" if words == "software" else ":")
-        axis.annotate(
-            f"{words} {value:.1f} %", (0.0, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
-        )
+        axis.axhline(value, color=colour, linewidth=1.2, linestyle=line, zorder=1)
+        label = f"{words}\n{value:.1f} %"
+        axis.annotate(label, (1.01, value), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
     if published:
         draw_published(axis)
     axis.set_xticks(range(len(rows)), names, fontsize=8)

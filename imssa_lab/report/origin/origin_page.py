@@ -14,6 +14,7 @@ from imssa_lab.report.origin.origin_figures import Spikes, accuracy_figure, nrms
 from imssa_lab.report.page import picture, templates
 from imssa_lab.report.study_figure import ARM_COLOURS, published
 from imssa_lab.studies.origin_summary import LOSS_BAR, OriginModel, OriginRow, origin_rows
+from imssa_lab.studies.pulsed_chips import LEVELS
 from imssa_lab.studies.trials import ARM_WORDS, PUBLISHED, StudyTrial
 from twin import TwinProfile
 
@@ -27,6 +28,7 @@ class OriginStudy(FrozenArrays):
         precision: of the models; models: one for each seed; profile: of the chips.
         trials: of the plan; results, right, nrmse: as for `origin_rows`; units: per model.
         spikes: a recording of each class; channels: of the cochlea.
+        inference: what one costs, as planned without faults, by name in words.
         facts: provenance, by name; wall: wall time by stage, s.
     """
 
@@ -44,6 +46,7 @@ class OriginStudy(FrozenArrays):
     units: tuple[NDArray[np.int64], ...]
     spikes: tuple[Spikes, ...]
     channels: int
+    inference: tuple[tuple[str, str], ...]
     facts: Mapping[str, str]
     wall: Mapping[str, float]
 
@@ -151,7 +154,7 @@ def _row(row: OriginRow) -> list[str]:
         ARM_WORDS[row.arm],
         f"{100 * row.accuracies.mean():.1f} % ({low:.1f} to {high:.1f})",
         lost_words(row),
-        f"{100 * row.verified:.0f} %",
+        ", ".join(f"{name} {count:.0f}" for name, count in zip(LEVELS, row.levels, strict=True)),
         f"{row.nrmse:.3f}",
         " ".join(f"{100 * value:.1f}" for value in row.accuracies),
     ]

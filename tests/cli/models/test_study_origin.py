@@ -79,11 +79,14 @@ def test_one_command_cut_off_and_resumed(here: Path, monkeypatch: pytest.MonkeyP
     assert [row["arm"] for row in told["rows"]] == ["naive", "corrected", "ours"]
     assert all(len(row["accuracies"]) == 2 and row["products"] > 0 for row in told["rows"])
     assert told["models"][0]["arrays"] == 3
+    assert [len(row["levels"]) for row in told["rows"]] == [4, 4, 4]
+    assert told["rows"][2]["levels"][0] == 2, "on ideal chips our loop brings all cells to their targets"
     page = (here / told["files"]["page"]).read_text()
     assert "A stand-in, not the published task" in page
     assert "needs no memory: a net without any answers it in 99 %" in " ".join(page.split())
     assert "95.06" not in page
     assert page.count("<img") == 3
+    assert "an inference, on the arrays" in page
     with h5py.File(here / "cut" / "study.h5") as file:
         right, accuracies = file["rows/right"][:], file["results"][:, 1]
     assert np.allclose(right.mean(axis=1), accuracies)
