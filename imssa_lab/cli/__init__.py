@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 import imssa_lab
 from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, finetune, program, recheck
 from imssa_lab.cli.bench import new_driver, station
-from imssa_lab.cli.models import baseline, bundles, cost_of, data, study, sweep_bits, train
+from imssa_lab.cli.models import baseline, bundles, cost_of, data, import_s4d, study, sweep_bits, train
 from imssa_lab.cli.runs import compare_runs, log, monitor, report
 from imssa_lab.cli.shared.session import console
 from imssa_lab.cli.twins import fit, serve, twin_check
@@ -78,6 +78,7 @@ app.command()(demo.demo)
 app.command()(train.train)
 app.command("sweep-bits")(sweep_bits.sweep_bits)
 app.command()(baseline.baseline)
+app.command("import-s4d")(import_s4d.import_s4d)
 app.add_typer(bundles.bundle, name="bundle")
 app.command()(cost_of.cost)
 app.add_typer(data.data, name="data")

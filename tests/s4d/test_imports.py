@@ -19,6 +19,7 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import cost
 from imssa_lab.s4d.export import to_bundle
 from imssa_lab.s4d.imports.imported_model import import_s4d
+from imssa_lab.s4d.imports.s4d_arrays import S4DArrays, S4DLayerArrays
 from imssa_lab.s4d.imports.s4d_checkpoint import read_s4d_checkpoint
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from imssa_lab.s4d.model.streaming import Stream
@@ -93,6 +94,38 @@ def test_an_import_gives_what_its_source_gives(before: bool, both: bool, learnt:
     assert np.array_equal(run_network(loaded, TEST[0]), run_network(bundle, TEST[0]))
     assert loaded.digest() == bundle.digest()
     assert version_of(tmp_path / "b.safetensors") == 3
+
+
+def test_plain_arrays_keep_their_digits_and_their_states() -> None:
+    """Float64 that no float32 holds, and layers with different numbers of states."""
+    state = {key: value.double() * (1 + 1e-7) for key, value in state_of(False, False, False).items()}
+    for part in ("C", "log_A_real", "A_imag"):
+        state[f"s4_layers.1.kernel.{part}"] = state[f"s4_layers.1.kernel.{part}"][:, :2]
+    held = {key: value.numpy() for key, value in state.items()}
+    layers = tuple(
+        S4DLayerArrays(
+            log_dt=held[f"s4_layers.{n}.kernel.log_dt"],
+            log_a_real=held[f"s4_layers.{n}.kernel.log_A_real"],
+            a_imag=held[f"s4_layers.{n}.kernel.A_imag"],
+            c=held[f"s4_layers.{n}.kernel.C"] @ np.array([1.0, 1.0j]),
+            d=held[f"s4_layers.{n}.D"],
+            output_weight=held[f"s4_layers.{n}.output_linear.0.weight"][..., 0],
+            output_bias=held[f"s4_layers.{n}.output_linear.0.bias"],
+            norm_weight=held[f"norms.{n}.weight"],
+            norm_bias=held[f"norms.{n}.bias"],
+        )
+        for n in range(2)
+    )
+    whole = S4DArrays(
+        layers, *(held[f"{part}.{kind}"] for part in ("encoder", "decoder") for kind in ("weight", "bias"))
+    )
+    bundle = to_bundle(import_s4d(whole, TASK), TASK)
+    assert [layer.b.shape[1] for layer in bundle.layers] == [3, 2]
+    assert np.abs(run_network(bundle, TEST[0]) - source(state, False)).max() < 1e-9
+    rounded = {key: value.float() for key, value in state.items()}
+    assert np.abs(source(state, False) - source(rounded, False)).max() > 1e-8, "null control: the digits count"
+    with pytest.raises(BundleError, match="norm 'between'"):
+        dataclasses.replace(whole, norm="between")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

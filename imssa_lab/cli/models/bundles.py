@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imssa_lab.cli.models.sizes import read_shape
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table
+
+if TYPE_CHECKING:
+    from imssa_lab.s4d.bundle import KernelBundle
 
 bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: what one holds and costs.")
 Shape = Annotated[str, typer.Option(help="Word lines and bit lines of each array.")]
@@ -42,10 +45,7 @@ def show(
         ("task", found.task),
         ("precision", found.precision),
         ("accuracy in software", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})"),
-        (
-            "layers, channels, states",
-            "; ".join(f"{h} x {n}" for h, n in (layer.b.shape[:2] for layer in found.layers)),
-        ),
+        ("layers", blocks(found)),
         ("parameters", str(spent.parameters)),
         ("multiplications a step, kernels", str(spent.kernel_macs)),
         ("multiplications a step, digital", f"{spent.digital_macs}, and {spent.head_macs} a sequence"),
@@ -68,6 +68,7 @@ def show(
             "labels": found.labels,
             "layers": [{"channels": layer.b.shape[0], "states": layer.b.shape[1]} for layer in found.layers],
             "cost": spent,
+            "blocks": blocks(found),
             "shape": lines,
             "arrays": asked.arrays,
             "kernels": asked.kernels,
@@ -84,3 +85,18 @@ def counted(magnitudes: tuple[int, ...]) -> str:
     if most == 1:
         return "1: cells hold -g, 0 or +g"
     return f"{most} different ones besides zero"
+
+
+def blocks(bundle: KernelBundle) -> str:
+    """Layers, kernels and states of a bundle, and what is around the kernels, in words."""
+    first = bundle.layers[0]
+    sizes = "; ".join(f"{h} x {n}" for h, n in (layer.b.shape[:2] for layer in bundle.layers))
+    parts: list[str] = ["both directions"] if first.bidirectional else []
+    parts += [first.activation.upper() if first.activation == "gelu" else "ReLU"]
+    parts += ["gated linear unit"] if first.gate == "glu" else []
+    if first.layer_norm != "none":
+        place = "before the kernels" if first.layer_norm == "before" else "after the residual"
+        parts += [f"layer norm {place}"]
+    else:
+        parts += ["batch norm folded"]
+    return f"{sizes} kernels x states: {', '.join(parts)}"

@@ -265,7 +265,6 @@ def train_model(
     from imssa_lab.s4d.train.evaluation import predict
     from imssa_lab.s4d.train.training import train as train_torch
     from imssa_lab.s4d.train.training import train_null
-    from protocols.deployment.sequences import Sequences
 
     inputs, labels = task.test
     bars("float", 0, config.full.epochs)
@@ -275,15 +274,26 @@ def train_model(
         bars("null control", 0, config.full.epochs)
         networks["null"] = train_null(task, config, progress=bars).network
     right = {name: predict(network, inputs) == labels for name, network in networks.items()}
-    sequences = Sequences(
+    sequences = sequences_of(task, {name: float(found[:TEST_SEQUENCES].mean()) for name, found in right.items()})
+    return model, sequences, {name: (float(found.mean()), *task.interval(found)[:2]) for name, found in right.items()}
+
+
+def sequences_of(task: Task, reference: dict[str, float]) -> Sequences:
+    """What a deployment is calibrated and judged with: the first sequences of the task's splits.
+
+    Args:
+        reference: what other models reach on the test sequences kept, fractions.
+    """
+    from protocols.deployment.sequences import Sequences
+
+    return Sequences(
         task.train[0][:CALIBRATION_SEQUENCES].astype("f8"),
-        inputs[:TEST_SEQUENCES].astype("f8"),
-        labels[:TEST_SEQUENCES],
-        {name: float(found[:TEST_SEQUENCES].mean()) for name, found in right.items()},
+        task.test[0][:TEST_SEQUENCES].astype("f8"),
+        task.test[1][:TEST_SEQUENCES],
+        reference,
         None if task.test_units is None else task.test_units[:TEST_SEQUENCES],
         *training_sequences(task),
     )
-    return model, sequences, {name: (float(found.mean()), *task.interval(found)[:2]) for name, found in right.items()}
 
 
 def training_sequences(task: Task) -> tuple[FloatArray, NDArray[np.int64]] | tuple[None, None]:

@@ -28,11 +28,12 @@ def task_of(
     seed: int = 0,
     unit: str = "groups",
     licence: str = _LICENCE,
+    standardise: bool = True,
 ) -> Task:
     """A task from labelled sequences.
 
     Every input gets mean 0 and deviation 1 by the training split. Sequences of unequal length are filled up with
-    zeros at the end, after that.
+    zeros at the end, after that. Classes are numbered in the order of their sorted labels.
 
     Args:
         sequences: n of them, (steps, inputs) each, or (steps,) for one input.
@@ -42,6 +43,7 @@ def task_of(
         groups: (n,), numbers or names of what is independent (speakers, days, devices): a group is never in two
             drawn splits, and the interval of an accuracy counts the groups; None: every sequence on its own.
         seed: of what is drawn; unit: what groups are, in words.
+        standardise: False leaves inputs as they are, for a model that was trained on such.
 
     Raises:
         DataError: shapes that do not fit, values that are not finite, a split without sequences, a class that is not
@@ -68,7 +70,7 @@ def task_of(
         raise DataError(f"{name}: class {missing[0]} is not in the training split; it cannot be learnt")
     steps = max(len(row) for row in rows)
     splits = [_padded(rows, numbers, np.flatnonzero(which == part), steps) for part in SPLITS]
-    train, validation, test = _scaled(name, rows, which, splits)
+    train, validation, test = _scaled(name, rows, which, splits) if standardise else splits
     lengths = "" if all(len(row) == steps for row in rows) else f", shorter ones filled up to {steps} with zeros"
     return Task(
         name,
@@ -76,7 +78,7 @@ def task_of(
         validation,
         test,
         tuple(str(label) for label in classes),
-        f"every input standardised by the training split{lengths}",
+        f"{'every input standardised by the training split' if standardise else 'inputs as they are'}{lengths}",
         licence,
         null_control=NullControl("the same net with C frozen at zero, trained on its own"),
         test_units=None if group_numbers is None else group_numbers[which == "test"][:, None],
@@ -84,12 +86,13 @@ def task_of(
     )
 
 
-def task_from_file(path: str | Path, seed: int, steps: int = 100) -> Task:
+def task_from_file(path: str | Path, seed: int, steps: int = 100, standardise: bool = True) -> Task:
     """A task from an .npz file, an .ts file or a folder of CSV files; the how-to page shows each.
 
     Args:
         seed: of the split, where the file gives none.
         steps: of a list of spikes, over its whole duration.
+        standardise: False, or 0, leaves inputs as they are.
 
     Raises:
         DataError: no such file, of another kind, or not as the how-to page says; the message names the place.
@@ -97,12 +100,13 @@ def task_from_file(path: str | Path, seed: int, steps: int = 100) -> Task:
     place = Path(path)
     if place.is_dir():
         rows, labels, split = read_csv_folder(place)
-        return task_of(place.name, rows, labels, split=split, seed=seed)
+        return task_of(place.name, rows, labels, split=split, seed=seed, standardise=standardise)
     if not place.is_file():
         raise DataError(f"{place}: no such file or folder")
     if place.suffix == ".ts":
         rows, labels, split = read_ts(place)
-        return task_of(place.stem.removesuffix("_TRAIN"), rows, labels, split=split, seed=seed)
+        name = place.stem.removesuffix("_TRAIN")
+        return task_of(name, rows, labels, split=split, seed=seed, standardise=standardise)
     if place.suffix != ".npz":
         raise DataError(f"{place}: data of your own come as .npz, .ts, or a folder of CSV files")
     held = _npz(place)
@@ -114,7 +118,15 @@ def task_from_file(path: str | Path, seed: int, steps: int = 100) -> Task:
         raise DataError(f"{place}: holds {', '.join(held) or 'nothing'}; wanted are sequences and labels")
     if "labels" not in held:
         raise DataError(f"{place}: holds no labels, one class for each sequence")
-    return task_of(place.stem, rows, held["labels"], split=held.get("split"), groups=held.get("groups"), seed=seed)
+    return task_of(
+        place.stem,
+        rows,
+        held["labels"],
+        split=held.get("split"),
+        groups=held.get("groups"),
+        seed=seed,
+        standardise=standardise,
+    )
 
 
 def _sequence(name: str, number: int, values: ArrayLike) -> NDArray[np.float64]:

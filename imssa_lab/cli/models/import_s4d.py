@@ -1,0 +1,152 @@
+"""`imssa import-s4d`: an S4D classifier that was trained elsewhere, as a kernel bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from imssa_lab.cli.models.bundles import blocks, counted
+from imssa_lab.cli.models.sizes import read_shape
+from imssa_lab.cli.models.train import TEST_SEQUENCES, exported, sequences_of, settings
+from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.session import console, facts_table, stages
+from imssa_lab.contract.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.train.training import TrainedModel
+
+CLOSE = 1e-5
+"""Largest difference from the source's logits, in units of the largest of them or of one."""
+
+
+@takes_json
+def import_s4d(
+    checkpoint: Annotated[Path, typer.Argument(help="State_dict of the minimal S4D of state-spaces.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz comes beside it.")],
+    task: Annotated[
+        str,
+        typer.Option(
+            help="What the model was trained for: a path of your own data, left as they are, or a task's name.",
+            autocompletion=completion.tasks,
+        ),
+    ],
+    norm: Annotated[str, typer.Option(help="Layer norms: after the residual, or before the kernels.")] = "after",
+    precision: Annotated[str, typer.Option(help='float, 2bit to 8bit, ternary, or "4bit, head=8".')] = "float",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train on at the precision; without it weights are only rounded.")
+    ] = None,
+    r_max: Annotated[
+        float, typer.Option(help="Largest radius of a pole; slower ones are named and refused.")
+    ] = 0.9995,
+    reference: Annotated[
+        Path | None, typer.Option(help="inputs and logits of the source (.npz); the import must give the same.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the data's split and of training on.")] = 0,
+    option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
+    shape: Annotated[str, typer.Option(help="Word lines and bit lines of an array.")] = "64x64",
+) -> None:
+    """Make a kernel bundle of an S4D classifier that was trained elsewhere.
+
+    The checkpoint is read without running code of its own. No checkpoint says where its layer norms stand: with
+    --reference the import is refused unless it gives what the source gave.
+
+    Example: imssa import-s4d s4d.pt --task mine.npz --reference logits.npz --out model/bundle.safetensors
+    """
+    beside = out.parent / "sequences.npz"
+    for path in (out, beside):
+        if path.exists():
+            raise ConfigError(f"{path} exists; choose another --out, nothing was overwritten")
+    if not out.parent.is_dir():
+        raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
+    places: dict[str, Literal["before", "after"]] = {"before": "before", "after": "after"}
+    if norm not in places:
+        raise ConfigError(f"--norm {norm!r}: layer norms stand after the residual or before the kernels")
+    lines = read_shape(shape)
+    words = [*(["standardise=0"] if Path(task).exists() else []), *(option or [])]
+    with stages() as bars:
+        data, config = settings(task, seed, precision, words, bars=bars)
+        from imssa_lab.s4d.imports.imported_model import import_s4d as import_arrays
+        from imssa_lab.s4d.imports.s4d_checkpoint import read_s4d_checkpoint
+        from imssa_lab.s4d.train.evaluation import predict
+        from imssa_lab.s4d.train.training import quantise, train_quantised
+
+        if epochs is not None and config.precision.is_float:
+            raise ConfigError("--epochs trains on at a precision of few bits; choose one with --precision")
+        source = import_arrays(read_s4d_checkpoint(checkpoint, norm=places[norm]), data, r_max=r_max, seed=seed)
+        bundle = exported(source, data, bars=bars)
+        deviation = None if reference is None else _deviation(bundle, reference, norm)
+        model: TrainedModel = source
+        if not config.precision.is_float:
+            if epochs is None:
+                model = quantise(source, data, config.precision)
+            else:
+                stage = config.quantised.model_copy(update={"epochs": epochs})
+                model = train_quantised(source, data, config.precision, stage=stage, progress=bars)
+            bundle = exported(model, data, bars=bars)
+        right = predict(source.network, data.test[0]) == data.test[1]
+        sequences = sequences_of(data, {"float": float(right[:TEST_SEQUENCES].mean())})
+    from imssa_lab.mapping.magnitudes import needs
+    from imssa_lab.s4d.cost import cost
+
+    bundle.save(out)
+    sequences.save(beside)
+    accuracy, low, high = bundle.expected_accuracy
+    asked, cells = needs(bundle, lines), cost(bundle).cells
+    table = facts_table(f"imported {checkpoint}")
+    rows: list[tuple[str, str]] = [
+        ("net", blocks(bundle)),
+        ("accuracy of the source", f"{100 * source.test_accuracy:.1f} %"),
+        (f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})"),
+        ("test set", bundle.provenance["test"]),
+        ("largest difference from the source", "not compared" if deviation is None else f"{deviation:.2g}"),
+        ("arrays", f"{asked.arrays} of {shape}: {asked.kernels} kernels, {cells} cells"),
+        ("magnitudes of weights on an array", counted(asked.magnitudes)),
+        ("bundle", str(out)),
+        ("sequences", str(beside)),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    console().print(table)
+    answer(
+        {
+            "task": data.name,
+            "precision": bundle.precision,
+            "blocks": blocks(bundle),
+            "accuracy": {"source": source.test_accuracy, "bundle": accuracy, "interval": [low, high]},
+            "test_set": bundle.provenance["test"],
+            "deviation": deviation,
+            "needs": {"shape": lines, "arrays": asked.arrays, "kernels": asked.kernels, "cells": cells},
+            "files": {"bundle": out, "sequences": beside},
+        }
+    )
+
+
+def _deviation(bundle: KernelBundle, path: Path, norm: str) -> float:
+    """Largest difference of the bundle's logits from those in a file; BundleError where it is too large."""
+    import numpy as np
+
+    from imssa_lab.s4d.inference import run_network
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            held: dict[str, Any] = {name: np.asarray(file[name], dtype=np.float64) for name in ("inputs", "logits")}
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise ConfigError(
+            f"--reference {path}: no .npz file with inputs (n, steps, inputs) and logits (n, classes): {error}"
+        ) from error
+    got, wanted = run_network(bundle, held["inputs"]), held["logits"]
+    if got.shape != wanted.shape or not np.isfinite(wanted).all():
+        raise ConfigError(f"--reference {path}: logits must be finite and of shape {got.shape}, got {wanted.shape}")
+    apart = np.abs(got - wanted).max(axis=1)
+    if apart.max() > CLOSE * max(1.0, np.abs(wanted).max()):
+        other = "before" if norm == "after" else "after"
+        raise BundleError(
+            f"the import does not give what the source gave: logits of sequence {apart.argmax()} differ by "
+            f"{apart.max():.2g}; try --norm {other}, and compare inputs, GELU (exact), layer norm (eps 1e-5) and "
+            "mean over all steps with the source's"
+        )
+    return float(apart.max())
