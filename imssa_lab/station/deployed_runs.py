@@ -98,9 +98,10 @@ class DeployedRun:
         for index, place in enumerate(
             addresses(address or self.facts["array"], len(self.infos), int(self.facts["first index"]))
         ):
+            fresh = _starts_fresh(place)
             array = open_array(place)
             stack.callback(array.close)
-            if _starts_fresh(place):
+            if fresh:
                 with open_run(self.log) as run:
                     repeat(run, index, array)
             opened.append(array)
@@ -178,9 +179,9 @@ def _present_corrections(out: Path, plan: str) -> Corrections:
 
 
 def _starts_fresh(address: str) -> bool:
-    """Whether it is a twin without a file that keeps its state."""
+    """Whether it is a twin, and no file keeps its state; asked before it is opened, which may write one."""
     entry = station_entry(address)
     if entry is not None:
         return _starts_fresh(entry.address)
     driver, _, options = split_address(address)
-    return driver == "twin" and "state" not in options
+    return driver == "twin" and not Path(options.get("state", "")).is_file()

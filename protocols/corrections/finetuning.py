@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import FloatArray
+from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import cost
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from imssa_lab.s4d.intervals import accuracy_interval
 from protocols.corrections.correction import Corrections
 from protocols.corrections.deployed_network import DeployedNetwork, Raw, Remembered
-from protocols.corrections.head_fit import with_head
+from protocols.corrections.head_fit import ends_in_norm_and_head, with_head
 from protocols.corrections.judgement_held_out import Judged, closer, judged, more_right
 from protocols.corrections.output_map import with_output_maps
 from protocols.deployment.sequences import Sequences
@@ -143,15 +144,9 @@ def finetune(
         progress: called with (stage, done, total).
 
     Raises:
-        ConfigError: nothing to do, or a head without labels.
+        ConfigError: as `check_asked`.
     """
-    if not (output_map or head):
-        raise ConfigError("neither a map nor a head asked for; nothing to do")
-    if head and fitting.labels is None:
-        raise ConfigError(
-            "a head is fitted to labels, and the sequences have none for training; `imssa train` writes them since "
-            "there are such fits, or fit the map alone"
-        )
+    check_asked(network.bundle, fitting, output_map=output_map, head=head)
     bounds, bundle = bounds or Bounds(), network.bundle
     half = len(sequences.calibration_inputs) // 2
     verifying = layer_inputs(bundle, sequences.calibration_inputs[half:])
@@ -204,6 +199,26 @@ def finetune(
         kernel_multiply_adds=counted.kernel_macs,
         digital_multiply_adds=counted.digital_macs,
     )
+
+
+def check_asked(bundle: KernelBundle, fitting: FittingSequences, *, output_map: bool, head: bool) -> None:
+    """Whether these corrections can be fitted, before any array is opened for them.
+
+    Raises:
+        ConfigError: nothing to do, a head without labels, or one of a net whose last layer is of another kind.
+    """
+    if not (output_map or head):
+        raise ConfigError("neither a map nor a head asked for; nothing to do")
+    if head and fitting.labels is None:
+        raise ConfigError(
+            "a head is fitted to labels, and the sequences have none for training: `imssa train` writes some beside "
+            "a bundle; or fit the map alone"
+        )
+    if head and not ends_in_norm_and_head(bundle):
+        raise ConfigError(
+            "a head is fitted where the last layer ends in batch norm and ReLU, in one direction and without a mix; "
+            "fit the map alone"
+        )
 
 
 def _fitted(

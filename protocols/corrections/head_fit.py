@@ -55,6 +55,13 @@ class Parts(FrozenArrays):
         return np.concatenate([np.full(part.size, float(np.sqrt(np.mean(part**2))) or 1.0) for part in parts])
 
 
+def ends_in_norm_and_head(bundle: KernelBundle) -> bool:
+    """Whether nothing but batch norm, ReLU and pooling lies between the kernels of the last layer and the head."""
+    last = bundle.layers[-1]
+    plain = last.activation == "relu" and last.layer_norm == "none"
+    return plain and last.mix_weight is None and not last.bidirectional
+
+
 def with_head(
     bundle: KernelBundle,
     corrections: Corrections,
@@ -69,6 +76,7 @@ def with_head(
     and as constant outside (straight-through, Bengio et al., arXiv 1308.3432, 2013). The head is not quantised again.
 
     Args:
+        bundle: for which `ends_in_norm_and_head`.
         raw: what gives the outputs of the kernels; inputs: (n, steps, inputs); labels: (n,), class numbers.
         pull: as `PULL`.
     """

@@ -19,8 +19,9 @@ from imssa_lab.cli import app
 from imssa_lab.cli.shared.verdicts import verdicts
 from imssa_lab.contract.errors import ConfigError, DeploymentError, WrongInstrument
 from imssa_lab.log import open_run
+from imssa_lab.log.replay import repeated
 from imssa_lab.s4d.inference import run_network
-from imssa_lab.station.deployed_runs import kept_corrections, open_deployment
+from imssa_lab.station.deployed_runs import keep_corrections, kept_corrections, open_deployment
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from protocols.chip_record import ChipRecord
@@ -156,6 +157,8 @@ def test_a_twin_that_is_opened_again_is_as_the_run_left_it_and_corrections_add_u
         deployed.adopt(first.changed("a test", layers=wrong))
         assert deployed.recalibrate(calibration).kept
         assert deployed(test) == pytest.approx(exact, abs=0.05)
+    with pytest.raises(ConfigError, match="never overwritten"):
+        keep_corrections(run, first)
     kept = kept_corrections(run)
     assert [json.loads(path.read_text())["by"] for path in kept] == ["deployment", "a test", "recalibration"]
     with open_deployment(run) as again:  # the newest applies
@@ -174,6 +177,21 @@ def test_a_twin_that_is_opened_again_is_as_the_run_left_it_and_corrections_add_u
         open_deployment(run)
     with pytest.raises(ConfigError, match="holds no deployment"):
         open_deployment(folder)
+
+
+def test_a_twin_that_is_kept_gets_no_pulse_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = folder / "chip{index}.h5"
+    assert deploy(folder, f"twin:ideal?shape=16x16&seed={{index}}&state={state}").exit_code == 0
+    again: list[int] = []
+    monkeypatch.setattr(repeated, "repeat", lambda run, index, array: again.append(index))
+    _, test, _ = tiny.sequences()
+    with open_deployment(folder / "run") as deployed:
+        assert deployed(test) == pytest.approx(run_network(tiny.bundle(), test), abs=0.05)
+    assert again == []
+    for path in folder.glob("chip*.h5"):
+        path.unlink()
+    open_deployment(folder / "run").close()
+    assert again == [0]
 
 
 def test_a_link_that_drops_leaves_a_report_and_an_outcome_for_every_kernel(

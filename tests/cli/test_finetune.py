@@ -92,8 +92,9 @@ def test_through_a_driver_no_cell_moves(tmp_path: Path) -> None:
         refused = imssa("finetune", run, "--head", "--fit", 1, "--held-out", 1)
         assert refused.exit_code == 1
         assert "fit the map alone" in refused.stderr
+        assert not (run / "run-1.h5").exists()  # before anything was opened
         done = imssa("finetune", run, "--fit", 2, "--held-out", 2, "--tests", 4)
     assert done.exit_code in (0, 3), done.output
     assert np.array_equal(board.benches[0].cells.conductance, cells)
-    replayed = imssa("log", "replay", run / "run-2.h5")
+    replayed = imssa("log", "replay", run / "run-1.h5")
     assert replayed.exit_code == 0, replayed.output

@@ -62,6 +62,7 @@ def finetune(
     Example: imssa finetune night-1 --map --fit 16
     """
     from imssa_lab.log import RunLog
+    from protocols.corrections.finetuning import FittingSequences, check_asked
     from protocols.deployment.sequences import Sequences
 
     found = DeployedRun.read(folder)
@@ -81,6 +82,8 @@ def finetune(
         **{name: str(int(chosen)) for name, chosen in asked.items()},
         **({} if tests is None else {"tests": str(tests)}),
     }
+    fitting = FittingSequences.of(sequences, fit, held_out)
+    check_asked(found.bundle, fitting, output_map=output_map, head=head)
     log_path = next_log(folder)
     before = len(kept_corrections(folder))
     with stages() as bars, ExitStack() as stack:

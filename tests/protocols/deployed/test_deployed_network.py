@@ -39,6 +39,15 @@ def deployed(ideal: Put, kept: list[Corrections]) -> Iterator[DeployedNetwork]:
     assert arrays[0].read_mvm(np.zeros(16)).shape == (16,)  # the caller's arrays stay open
 
 
+def test_arrays_carry_the_columns_that_the_corrections_were_fitted_with(ideal: Put) -> None:
+    arrays, result = ideal
+    (columns,) = result.corrections.columns
+    assert columns is not None
+    arrays[0].set_calibration(None)  # as in a new session
+    DeployedNetwork(tiny.bundle(), arrays, result.mapping, result.corrections)
+    assert arrays[0].calibration == columns
+
+
 def spoilt(corrections: Corrections, factor: float) -> Corrections:
     """The same with gains and offsets that are wrong by a factor."""
     wrong = tuple(LayerCorrection(factor * layer.gain, layer.offset + 0.3) for layer in corrections.layers)

@@ -13,7 +13,7 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels, run_network
 from protocols.corrections.correction import Corrections, LayerCorrection
 from protocols.corrections.deployed_network import DeployedNetwork, Raw, Remembered
-from protocols.corrections.finetuning import FittingSequences, finetune, without_state
+from protocols.corrections.finetuning import FittingSequences, check_asked, finetune, without_state
 from protocols.corrections.head_fit import Objective, with_head
 from protocols.corrections.judgement_held_out import judged
 from protocols.corrections.output_map import ridge, with_output_maps
@@ -203,6 +203,10 @@ def test_a_head_without_labels_and_nothing_to_do_are_refused(network: DeployedNe
     unlabelled = replace(FittingSequences.of(given(), 4, 4), labels=None, held_out_labels=None)
     with pytest.raises(ConfigError, match="fit the map alone"):
         finetune(network, unlabelled, given())
+    other = replace(tiny.bundle(), layers=(replace(tiny.bundle().layers[0], activation="gelu"),))
+    check_asked(other, unlabelled, output_map=True, head=False)
+    with pytest.raises(ConfigError, match="ends in batch norm and ReLU"):
+        check_asked(other, FittingSequences.of(given(), 4, 4), output_map=True, head=True)
     with pytest.raises(ConfigError, match="nothing to do"):
         finetune(network, unlabelled, given(), output_map=False, head=False)
 
