@@ -25,6 +25,8 @@ from benchmarks.parts import Part, measure
 from benchmarks.s4d.converters import converters
 from benchmarks.s4d.held_out import SEED as HELD_OUT_SEED
 from benchmarks.s4d.held_out import held_out as leave_one_out
+from benchmarks.s4d.imported_models import SEED as IMPORTED_SEED
+from benchmarks.s4d.imported_models import imports
 from benchmarks.s4d.interval_coverage import coverage
 from benchmarks.s4d.three_level_nets import FLOORS as THREE_LEVELS
 from benchmarks.s4d.three_level_nets import SEEDS as NEW_SEEDS
@@ -180,6 +182,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
 PARTS = {
     "modes": Part(lambda bars, given: modes(bars), "none", "none", "none: torch", "0"),
     "coverage": Part(lambda bars, given: coverage(bars), "none", "none", "none: simulated outcomes", "0"),
+    "imports": Part(
+        lambda bars, given: imports(bars),
+        "ideal",
+        "targets",
+        "in process",
+        str(IMPORTED_SEED),
+    ),
     "three-levels": Part(
         lambda bars, given: three_levels(bars, given.tasks),
         "supert-a0-easy (its window and input converter)",
