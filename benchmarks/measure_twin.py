@@ -26,6 +26,9 @@ PARTS = {
     "fitting": Part(_later("fitting"), "ideal with fitted relaxation", "written", "twin in process", "0, 1, 1000 on"),
     "fitted-noise": Part(_later("fitted_noise"), "none: synthetic cells", "traces", "none", "10000 on"),
     "fitted-programming": Part(_later("fitted_programming"), "none: measured cells", "programmed", "none", "0"),
+    "round-trip": Part(
+        _later("round_trip"), "fitted to the chip's first session", "metal-oxide steps", "recorded chips", "0 to 19"
+    ),
     "planted-changes": Part(
         _later("planted_changes"), "supert-a0-easy, changed", "pulses", "recorded twins", "0 to 19"
     ),

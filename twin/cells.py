@@ -6,11 +6,13 @@ Device-to-device spread and faults are drawn once when the array is made, cycle-
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from imssa_lab.contract.hal import BoolArray, FloatArray, PulseKind, Pulses
 from twin.chip_faults import DeadLines, Faults, StuckCells, WeakCells
 from twin.device_spread import DeviceSpread
+from twin.measured_pulses import MeasuredPulses, PulseRanks
 from twin.profile_section import Section
 from twin.pulse_response import Forming, Overdrive, ResetResponse, SetResponse
 
@@ -45,6 +47,7 @@ class CellSections(Section):
     forming: Forming | None = Field(default=None, description="None: all cells come formed")
     overdrive: Overdrive | None = Field(default=None, description="None: no RESET sticks a cell")
     nonlinearity: Nonlinearity | None = Field(default=None, description="None: cells are linear")
+    measured_pulses: MeasuredPulses | None = Field(default=None, description="None: set and reset act as they say")
 
 
 class Cells:
@@ -61,7 +64,7 @@ class Cells:
         faults: what was wrong from the start.
     """
 
-    KEPT = ("conductance", "stuck", "formed", "_cycles")
+    KEPT = ("conductance", "stuck", "formed", "_cycles", "_ranks")
     DEVICES = ("_set_threshold", "_set_slope", "_reset_shift", "_floor", "_ceiling", "_share", "_forming_voltage")
 
     def __init__(
@@ -89,6 +92,9 @@ class Cells:
             spread = np.exp(kind.forming.spread * devices.standard_normal(shape))
             self._forming_voltage = kind.forming.voltage * spread
             start = np.where(self.formed, start, kind.forming.pristine)
+        self._ranks: PulseRanks | None = None
+        if kind.measured_pulses is not None:
+            self._ranks = PulseRanks(kind.measured_pulses, shape, devices)
         self.stuck: BoolArray = self.faults.stuck
         self.conductance: FloatArray = np.where(self.stuck, self.faults.at, start)
 
@@ -98,8 +104,9 @@ class Cells:
         law = self._kind.nonlinearity
         if law is None:
             return None
-        with np.errstate(divide="ignore"):
-            return np.asarray(law.cubic * (self.conductance / law.reference) ** -law.exponent)
+        conducts = self.conductance > 0.0  # one that does not has no bend either
+        ratio = np.where(conducts, self.conductance, law.reference) / law.reference
+        return np.where(conducts, law.cubic * ratio**-law.exponent, 0.0)
 
     def apply(self, pulses: Pulses) -> None:
         """Move the cells that `pulses` selects.
@@ -116,13 +123,17 @@ class Cells:
             self.formed = formed
         moved = self.formed.take(cells)
         if pulses.kind is PulseKind.RESET:
-            left = self._kind.reset.left(voltage, pulses.width, self._reset_shift.take(cells), scatter)
-            aim = np.minimum(before, np.maximum(left, self._floor.take(cells)))
-            moved &= self._kind.reset.works(voltage, gate)
+            left = self._left(voltage, pulses.width, cells, scatter)
+            floor = self._floor.take(cells) if self._ranks is None else 0.0
+            aim = np.minimum(before, np.maximum(left, floor))
+            works = self._kind.reset.works(voltage, gate) if self._ranks is None else gate >= self._kind.reset.gate_on
+            moved &= works
         else:
-            threshold, slope = self._set_threshold.take(cells), self._set_slope.take(cells)
-            reached = self._kind.set.reached(voltage, gate, threshold, slope, scatter)
+            reached = self._reached(voltage, gate, cells, scatter)
             aim = np.maximum(before, np.minimum(reached, self._ceiling.take(cells)))
+        tables = self._kind.measured_pulses
+        if tables is not None:
+            aim = (tables.reset if pulses.kind is PulseKind.RESET else tables.set).moved(before, aim)
         share = self._share.take(cells)
         after = np.where(share == 1.0, aim, before + share * (aim - before))
         conductance = self.conductance.copy()
@@ -134,6 +145,34 @@ class Cells:
             lot = self._cycles.random(cells.size)
             broken.put(cells[moved & (lot < overdrive.chance(voltage))], True)
             self.stick(broken, overdrive.conductance)
+
+    def _reached(
+        self, voltage: FloatArray, gate: FloatArray, cells: NDArray[np.intp], scatter: FloatArray
+    ) -> FloatArray:
+        """Conductance that SETs can reach, S; all (n,), `cells` flat."""
+        law, tables = self._kind.set, self._kind.measured_pulses
+        threshold = self._set_threshold.take(cells)
+        if tables is None or self._ranks is None:
+            return law.reached(voltage, gate, threshold, self._set_slope.take(cells), scatter)
+        found = tables.set.leaves(gate, self._ranks.set.take(cells), self._ranks.set_spread.take(cells), scatter)
+        other = -np.expm1(-np.maximum(voltage - threshold, 0.0) / law.v_scale)
+        usual = -np.expm1(-np.maximum(tables.set_voltage - threshold, 1e-9) / law.v_scale)
+        return np.nan_to_num(found * np.where(voltage == tables.set_voltage, 1.0, other / usual), nan=0.0)
+
+    def _left(self, voltage: FloatArray, width: float, cells: NDArray[np.intp], scatter: FloatArray) -> FloatArray:
+        """Conductance that RESETs leave at most, S; all (n,), `cells` flat."""
+        law, tables = self._kind.reset, self._kind.measured_pulses
+        if tables is None or self._ranks is None:
+            return law.left(voltage, width, self._reset_shift.take(cells), scatter)
+        acts = (
+            voltage
+            if width == tables.reset_width
+            else voltage + law.v_per_decade * np.log10(width / tables.reset_width)
+        )
+        found = tables.reset.leaves(
+            acts, self._ranks.reset.take(cells), self._ranks.reset_spread.take(cells), scatter
+        )
+        return np.nan_to_num(found, nan=np.inf)
 
     def stick(self, mask: BoolArray, conductance: float) -> None:
         """Break the cells of `mask` so that they stay at `conductance` (S): what a bad night does to a chip."""

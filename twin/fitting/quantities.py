@@ -54,15 +54,21 @@ def quantity_of(table: Table) -> str:
     )
 
 
-def fit_quantity(table: Table, quantity: str, choices: FitChoices, rng: np.random.Generator) -> Outcome:
-    """Fit one quantity.
+def fit_quantity(
+    table: Table,
+    quantity: str,
+    choices: FitChoices,
+    rng: np.random.Generator,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Outcome:
+    """Fit one quantity; `progress` is told how much of a long fit is done.
 
     Raises:
         DataError: the table lacks columns for it.
     """
     fits: dict[str, Callable[[], Outcome]] = {
         "relaxation": lambda: fit_relaxation(
-            table, rng, model=choices.model, crossed=True, broken_at=choices.broken_at
+            table, rng, model=choices.model, crossed=True, broken_at=choices.broken_at, progress=progress
         ),
         "programming": lambda: fit_programming(table, rng, model=choices.model),
         "iv": lambda: fit_current_voltage(table, rng, series=choices.series),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,7 @@ def fit_relaxation(
     model: str = "",
     crossed: bool = False,
     broken_at: tuple[float, ...] = (),
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Outcome:
     """Fit half of the cells, test on the other half.
 
@@ -50,6 +53,7 @@ def fit_relaxation(
         crossed: fit each half and judge it by the law of the other, so that every cell is an unused one; the
             section is that of the first half either way.
         broken_at: times (s) that are no continuation of the trajectories before them: used as a marginal only.
+        progress: told how many times of all halves are fitted.
 
     Raises:
         DataError: a column is missing, too few cells, negative times, or nothing measured after time 0.
@@ -72,7 +76,10 @@ def fit_relaxation(
     displaced = displacement(table["initial"], table["conductance"], KNEE)
     knots = knots_for(table["initial"][table["time"] == times[0]] if times.size else table["initial"], 240)
     halves = [train, ~train] if crossed else [train]
-    fitted = [_fit_times(table, displaced, names, knots, times, half, rng, model) for half in halves]
+    fitted = [
+        _fit_times(table, displaced, knots, times, half, rng, model, partial(_tell, progress, number, len(halves)))
+        for number, half in enumerate(halves)
+    ]
     held_out = {name: float(np.mean([part.held_out[name] for part in fitted])) for name in fitted[0].held_out}
     chosen = choose(held_out, outcome)
     _judge(table, displaced, names, times, halves, [part.laws[chosen] for part in fitted], outcome)
@@ -102,6 +109,10 @@ def fit_relaxation(
     return outcome
 
 
+def _tell(progress: Callable[[str, int, int], None], half: int, halves: int, done: int, times: int) -> None:
+    progress("fit relaxation", half * times + done, halves * times)
+
+
 class _Half:
     """The laws of every model, fitted to one half, and how likely they make the other."""
 
@@ -113,15 +124,16 @@ class _Half:
 def _fit_times(
     table: Table,
     displaced: FloatArray,
-    names: FloatArray,
     knots: FloatArray,
     times: FloatArray,
     train: BoolArray,
     rng: np.random.Generator,
     model: str,
+    tell: Callable[[int, int], None],
 ) -> _Half:
     half, likelihood, cells = _Half(), dict[str, float](), 0
-    for time in times:
+    for done, time in enumerate(times):
+        tell(done, times.size)
         at = table["time"] == time
         start, moved = table["initial"][at], displaced[at]
         if train[at].sum() < 2 * knots.size or (~train[at]).sum() < 2:

@@ -14,10 +14,12 @@ from imssa_lab.cli.shared.session import console, facts_table, new_folder, prove
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twin.fitting.fit_outcome import Outcome
     from twin.fitting.quantities import FitChoices
     from twin.fitting.tables.measured_tables import Reading
-
+    from twin.profile import TwinProfile
 
 LAW_FAILS = 3
 
@@ -48,7 +50,11 @@ Pairs = list[str] | None
 @takes_json
 def fit(
     data: Annotated[
-        Path, typer.Argument(help="Table (.csv .tsv .txt .parquet .xlsx .h5 .nc, also .gz), or a run file.")
+        Path,
+        typer.Argument(
+            help="Table (.csv .tsv .txt .parquet .xlsx .h5 .nc, also .gz), a run file, or the folder of a "
+            "characterisation, which makes one whole profile."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for profile.toml, report.html and report.json.")],
     quantity: Annotated[Quantity, typer.Option(help="What to fit; auto: what the columns allow.")] = Quantity.AUTO,
@@ -88,6 +94,8 @@ def fit(
     Example: imssa fit relax.csv --column conductance=g --column initial=g0 --unit conductance=uS
     --unit initial=uS --out my-chip
     """
+    import numpy as np
+
     from imssa_lab.cli.shared.target_files import read_separator
     from imssa_lab.report.page import require_plots
     from twin.fitting.profile_file import fitted_profile, write_profile
@@ -111,11 +119,17 @@ def fit(
         "" if model is Model.BEST else model.value, tuple(broken_at or ()), series, read_interval or None
     )
     kept = TwinProfile.load(base)
+    if data.is_dir():
+        _refuse_for_a_session(data, quantity, reading)
     new_folder(out)
     with stages() as bars:
-        bars(f"fit {data.name}", 0, 1)  # some seconds to two minutes; the time is not known beforehand
-        source, outcome = _outcome(data, quantity, reading, choices, seed)
-        bars(f"fit {data.name}", 1, 1)
+        if data.is_dir():
+            from twin.fitting.session.whole_session import fit_session
+
+            session = fit_session(data, kept, choices, np.random.default_rng(seed), bars)
+            source, kept, outcome = data.name, session.base, session.together()
+        else:
+            source, outcome = _outcome(data, quantity, reading, choices, seed, kept, bars)
     profile = fitted_profile(
         kept, outcome.sections, name or out.resolve().name, f"{outcome.quantity} fitted to {source}; else {kept.name}"
     )
@@ -132,16 +146,44 @@ def fit(
         raise typer.Exit(LAW_FAILS)
 
 
-def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: FitChoices, seed: int) -> tuple[str, Outcome]:
+def _refuse_for_a_session(folder: Path, quantity: Quantity, reading: Reading) -> None:
+    from twin.fitting.session.whole_session import is_session
+    from twin.fitting.tables.measured_tables import Reading
+
+    if not is_session(folder):
+        raise ConfigError(
+            f"{folder} is no folder of a characterisation; give a file, or what `imssa characterise` wrote"
+        )
+    if quantity is not Quantity.AUTO or reading != Reading():
+        raise ConfigError(
+            f"{folder}: a session is fitted whole and its columns are known; leave --quantity, --column and the like "
+            "out, or give one of its tables"
+        )
+
+
+def _outcome(
+    data: Path,
+    quantity: Quantity,
+    reading: Reading,
+    choices: FitChoices,
+    seed: int,
+    base: TwinProfile,
+    progress: Callable[[str, int, int], None],
+) -> tuple[str, Outcome]:
     """What was fitted, and to which data."""
     import numpy as np
 
     from twin.fitting import quantities
     from twin.fitting.bit_lines import fit_columns
+    from twin.fitting.session.session_tables import table_kind
+    from twin.fitting.session.whole_session import fit_one_table
     from twin.fitting.tables import run_tables
     from twin.fitting.tables.measured_tables import read_table
 
     rng = np.random.default_rng(seed)
+    kind = table_kind(data)
+    if kind is not None and quantity in (Quantity.AUTO, Quantity.STUCK, Quantity.COLUMNS):
+        return data.name, fit_one_table(data, kind, base.read_noise, rng)
     if not run_tables.is_run(data):
         if quantity is Quantity.COLUMNS:
             raise ConfigError(f"{data}: columns are fitted from run files only; record one with `imssa deploy`")
@@ -157,7 +199,7 @@ def _outcome(data: Path, quantity: Quantity, reading: Reading, choices: FitChoic
             f"{data} is a run file; from it --quantity programming, relaxation or columns can be fitted"
         )
     which = quantities.quantity_of(table) if quantity is Quantity.AUTO else quantity.value
-    return table.source, quantities.fit_quantity(table, which, choices, rng)
+    return table.source, quantities.fit_quantity(table, which, choices, rng, progress)
 
 
 def _show(outcome: Outcome, tests: list[tuple[str, str, bool]], out: Path, base: str) -> None:

@@ -13,7 +13,7 @@ from imssa_lab.log.write.programming_events import AIM, read_aim
 from twin.fitting.fit_outcome import Remark
 from twin.fitting.tables.measured_tables import Table
 
-_AGED = 4 / 3
+_AGED = 2.0
 """How much older a cell must be for another look at its relaxation."""
 
 _OWN = "the chip's own recipe"
@@ -68,7 +68,7 @@ def relaxation_table(path: Path) -> Table:
     """Reads of cells after they were programmed: time since then, conductance then (by re-read) and now.
 
     A pulse after programming ends the story of its cells. Reads in quick succession are one look: a cell counts again
-    once its age has grown by a third, as reads for noise would outweigh all others. Calls made inside a programming
+    once its age has doubled, as reads for noise would outweigh all others. Calls made inside a programming
     are part of it.
 
     Raises:

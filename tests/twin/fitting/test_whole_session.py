@@ -1,0 +1,152 @@
+"""A characterisation becomes one profile: every table is read, on a chip of other physics than the twin's."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from imssa_lab.cli.twins.fit import fit
+from imssa_lab.contract.errors import ConfigError, DataError
+from imssa_lab.contract.hal import PulseKind, Pulses
+from imssa_lab.log import record
+from protocols.characterisation.experiments import Schedule
+from protocols.characterisation.protocol import Characterisation
+from protocols.programmers import recipe_of
+from trials.metal_oxide_chip import MetalOxideChip
+from twin import DigitalTwin, TwinProfile
+from twin.fitting.session.session_tables import read_session_table, table_kind
+from twin.fitting.session.window_map import fit_window_map
+
+SIDE = 16
+app = typer.Typer()
+app.command()(fit)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(part) for part in arguments])
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("session") / "chip1"
+    folder.mkdir()
+    schedule = Schedule(reads=40, times=(1.0, 10.0, 100.0), averages=4, sample=2)
+    with record(folder / "run.h5", [MetalOxideChip(shape=(SIDE, SIDE), seed=3, stuck=0.04)], {}) as (array,):
+        Characterisation(array, folder, schedule=schedule).run()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(session: Path) -> tuple[Path, Result]:
+    out = session.parent / "profile"
+    return out, run(session, "--out", out, "--name", "chip1")
+
+
+def test_one_command_makes_one_profile_of_every_table(fitted: tuple[Path, Result], session: Path) -> None:
+    out, said = fitted
+    assert said.exit_code in (0, 3), said.output
+    profile = TwinProfile.load(str(out / "profile.toml"))
+    chip = MetalOxideChip(shape=(SIDE, SIDE), seed=3, stuck=0.04)
+    base = TwinProfile.load("ideal")
+    for name in ("measured_pulses", "stuck", "relaxation", "programming", "read_noise", "nonlinearity", "columns"):
+        assert getattr(profile, name) != getattr(base, name), name
+    for name in ("limits", "window", "read_voltage", "timing", "adc", "inputs"):
+        assert getattr(profile, name) == getattr(chip.profile, name), name
+    assert profile.recipe.tolerance_out == recipe_of(chip).tolerance_out
+    told = json.loads((out / "report.json").read_text())
+    assert told["quantity"] == "session: noise, stuck, pulses, relaxation, programming, iv, columns"
+
+
+def test_its_numbers_are_those_of_the_chip(fitted: tuple[Path, Result]) -> None:
+    profile = TwinProfile.load(str(fitted[0] / "profile.toml"))
+    chip = MetalOxideChip(shape=(SIDE, SIDE), seed=3, stuck=0.04)
+    assert profile.stuck.on_fraction + profile.stuck.off_fraction == pytest.approx(chip.cells.stuck.mean(), abs=0.012)
+    assert profile.columns.gain == pytest.approx(chip.columns.gain.mean(), rel=0.1)
+    truth = chip.profile.read_noise
+    at = profile.read_noise.sd_median * (50e-6 / profile.read_noise.reference) ** profile.read_noise.exponent
+    assert at == pytest.approx(truth.sd_median * (50e-6 / truth.reference) ** truth.exponent, rel=0.25)
+
+
+def swept(array: DigitalTwin, kind: PulseKind) -> np.ndarray:
+    """Conductances after each pulse of a whole ladder, (steps, cells), from the other end of the window."""
+    recipe, every = recipe_of(MetalOxideChip(shape=(2, 2))), np.ones((SIDE, SIDE), dtype=bool)
+    other = PulseKind.RESET if kind is PulseKind.SET else PulseKind.SET
+    ladders = {each: recipe.ladder(each) for each in (kind, other)}
+    for _ in range(2):
+        start = ladders[other]
+        array.apply_pulses(Pulses.on(every, other, start.voltage.max(), start.gate.max(), start.width))
+    steps = ladders[kind]
+    seen = []
+    for strength in np.unique(steps.gate if kind is PulseKind.SET else steps.voltage)[::4]:
+        voltage, gate = (steps.voltage.max(), strength) if kind is PulseKind.SET else (strength, steps.gate.max())
+        array.apply_pulses(Pulses.on(every, kind, float(voltage), float(gate), steps.width))
+        seen.append(array.cells.conductance[~array.cells.stuck])
+    return np.stack(seen)
+
+
+@pytest.mark.parametrize("kind", [PulseKind.SET, PulseKind.RESET])
+def test_pulses_on_its_twin_leave_what_they_leave_on_the_chip(fitted: tuple[Path, Result], kind: PulseKind) -> None:
+    profile = TwinProfile.load(str(fitted[0] / "profile.toml"))
+    with MetalOxideChip(shape=(SIDE, SIDE), seed=5) as chip, DigitalTwin(profile, (SIDE, SIDE), seed=6) as twin:
+        measured, drawn = (np.quantile(swept(array, kind), [0.1, 0.5, 0.9], axis=1) for array in (chip, twin))
+    sure = measured > 10e-6  # below, the noise of the readings decides
+    assert np.abs(np.log(drawn / measured))[sure].max() < 0.35
+    assert np.median(np.abs(np.log(drawn / measured))[sure]) < 0.08
+
+
+@pytest.mark.parametrize("name", ["stuck", "columns"])  # pulses are below, the others have tests of their own
+def test_every_table_is_read_by_itself(session: Path, tmp_path: Path, name: str) -> None:
+    done = run(session / f"{name}.csv", "--out", tmp_path / "out")
+    assert done.exit_code in (0, 3), done.output
+    assert (tmp_path / "out" / "profile.toml").exists()
+
+
+def test_more_noise_in_the_pulses_is_more_cycle_spread(session: Path, fitted: tuple[Path, Result]) -> None:
+    """Null control: the tables follow the chip."""
+    from twin.fitting.session.pulse_tables import fit_pulse_tables
+
+    usual = TwinProfile.load(str(fitted[0] / "profile.toml")).measured_pulses
+    assert usual is not None
+    table = dict(read_session_table(session / "pulses.csv", "pulses"))
+    g, cycle = np.asarray(table["conductance"], dtype=float), np.asarray(table["cycle"])
+    middle = 0.5 * (g[cycle == 0] + g[cycle == 1])
+    table["conductance"] = np.concatenate([middle + 2.0 * (g[cycle == c] - middle) for c in (0, 1)])
+    noisier = fit_pulse_tables(table, None, None, np.random.default_rng(0)).sections["measured_pulses"]
+    ratio = np.median(np.array(noisier["set"]["cycle_spread"][-8:]) / np.array(usual.set.cycle_spread[-8:]))
+    assert 1.6 < ratio < 2.6
+
+
+def test_dead_lines_and_where_cells_stick_are_counted_apart() -> None:
+    row, col = (index.ravel() for index in np.indices((10, 10)))
+    state = np.full(100, "good", dtype="<U14")
+    state[row == 2] = "dead word line"
+    state[(row == 4) & (col < 3)] = "stuck high"
+    state[(row == 5) & (col < 1)] = "stuck low"
+    low = np.where(np.char.startswith(state, "stuck high"), 200e-6, 2e-6)
+    high = np.where(state == "good", 150e-6, low)
+    outcome = fit_window_map(
+        {"cell": row * 10 + col, "row": row, "col": col, "state": state, "low": low, "high": high}
+    )
+    assert outcome.sections["stuck"]["on_fraction"] == pytest.approx(3 / 90)
+    assert outcome.sections["stuck"]["off_fraction"] == pytest.approx(1 / 90)
+    assert outcome.sections["stuck"]["on_conductance"] == pytest.approx(200e-6)
+    assert outcome.sections["lines"]["word_fraction"] == pytest.approx(0.1)
+    assert outcome.sections["lines"]["bit_fraction"] == 0.0
+
+
+def test_what_is_no_session_and_what_is_damaged_is_named(session: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused = run(tmp_path / "empty", "--out", tmp_path / "out")
+    assert isinstance(refused.exception, ConfigError)
+    assert "is no folder of a characterisation" in str(refused.exception)
+    refused = run(session, "--quantity", "stuck", "--out", tmp_path / "out")
+    assert isinstance(refused.exception, ConfigError)
+    assert "a session is fitted whole" in str(refused.exception)
+    text = (session / "stuck.csv").read_text().splitlines()
+    (tmp_path / "stuck.csv").write_text("\n".join([*text[:5], text[5] + ",1"]))
+    assert table_kind(tmp_path / "stuck.csv") == "stuck"
+    with pytest.raises(DataError, match="fields in row 5, 6 in the header"):
+        read_session_table(tmp_path / "stuck.csv", "stuck")
