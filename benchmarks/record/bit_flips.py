@@ -24,8 +24,8 @@ from imssa_lab.log.care.catalogue import catalogue
 from imssa_lab.log.care.compare import differences, statistics
 from imssa_lab.log.care.repair import Repair, repair
 from imssa_lab.log.care.verify import verify
+from imssa_lab.log.read.exported_files import export
 from imssa_lab.log.read.follower import in_words
-from imssa_lab.log.read.tables import export
 from imssa_lab.log.schema import TABLES
 
 _HEAD = 4096  # bytes

@@ -51,7 +51,11 @@ def test_list_tail_stats_and_export(run, tmp_path):
     assert len(imssa("log", "tail", run, "-n", "3").stdout.splitlines()) == 3
     assert "in tolerance by the last reading, had to move" in imssa("log", "stats", run).stdout
     assert imssa("log", "export", run, "--out", tmp_path / "out", "--table", "waits").exit_code == 0
-    assert (tmp_path / "out" / "waits.csv").read_text().startswith("seq,")
+    assert "\nseq,array,device_time [s],wall_time [s],seconds [s]\n" in (tmp_path / "out" / "waits.csv").read_text()
+    maps = imssa("log", "export", run, "--out", tmp_path / "maps", "--table", "waits", "--maps", "--separator", ";")
+    assert maps.exit_code == 0
+    assert list((tmp_path / "maps" / "maps").glob("*-read1-conductance_S.csv"))
+    assert "write both" in imssa("log", "export", run, "--out", tmp_path / "none", "--call", 3).stderr
     assert (
         "nothing was overwritten" in imssa("log", "export", run, "--out", tmp_path / "out", "--table", "waits").stderr
     )

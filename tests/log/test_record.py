@@ -22,8 +22,9 @@ from imssa_lab.log.care.verify import verify
 from imssa_lab.log.file.checksum import intact, lookup3
 from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.file.compiled_checksum import with_checksum
+from imssa_lab.log.read.exported_files import export
 from imssa_lab.log.read.follower import Follower
-from imssa_lab.log.read.tables import cells, export, to_pandas
+from imssa_lab.log.read.tables import cells, to_pandas
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
 
 from .conftest import Chip, session

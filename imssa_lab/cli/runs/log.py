@@ -144,22 +144,37 @@ def export(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     table: Annotated[list[str] | None, typer.Option(help="Table, several times if you like; all without.")] = None,
-    kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    kind: Annotated[str, typer.Option("--format", help="csv, parquet or mat (MATLAB).")] = "csv",
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="Also maps of reads and of programming as matrices, a CSV each."),
+    ] = False,
+    call: Annotated[
+        list[int] | None, typer.Option(help="With --maps: number (seq) of a call, several times if you like.")
+    ] = None,
+    separator: Annotated[str, typer.Option(help="Between the columns of a .csv file; a tab as \\t.")] = ",",
+    decimal: Annotated[str, typer.Option(help="Decimal point of a .csv file: . or ,")] = ".",
     skip_damaged: Skip = False,
 ) -> None:
-    """Write tables as CSV or Parquet: one file a table, and one with the touched cells of its maps. SI units.
+    """Write tables as CSV, Parquet or MATLAB: one file a table, and one with the touched cells of its maps. SI units.
 
     Example: imssa log export imssa-demo/run.h5 --out tables --format csv
     """
+    from imssa_lab.cli.shared.target_files import read_separator
     from imssa_lab.log import open_run
-    from imssa_lab.log.read.tables import export as write
+    from imssa_lab.log.read.exported_files import Csv, export_maps
+    from imssa_lab.log.read.exported_files import export as write
     from imssa_lab.log.schema import TABLES
 
+    if call and not maps:
+        raise ConfigError("log export: --call chooses the maps of --maps; write both")
+    layout = Csv(read_separator(separator), decimal)
     with open_run(file) as run:
-        paths = []
-        for path in write(run, out, kind, table or list(TABLES), skip_damaged=skip_damaged):
-            console().print(str(path), markup=False)
-            paths.append(path)
+        paths = write(run, out, kind, table or list(TABLES), skip_damaged=skip_damaged, layout=layout)
+        if maps:
+            paths += export_maps(run, out, call or (), layout=layout)
+    for path in paths:
+        console().print(str(path), markup=False)
     answer({"files": paths})
 
 

@@ -16,8 +16,8 @@ from imssa_lab.log import Recorded, RunLog, open_run
 from imssa_lab.log.care.catalogue import catalogue
 from imssa_lab.log.care.compare import differences, statistics
 from imssa_lab.log.care.repair import repair
+from imssa_lab.log.read.exported_files import export
 from imssa_lab.log.read.follower import in_words
-from imssa_lab.log.read.tables import export
 from imssa_lab.log.schema import TABLES
 from tests.log.conftest import Chip
 
