@@ -54,7 +54,7 @@ class Csv:
             )
 
     def cells(self, values: NDArray[Any]) -> list[Any]:
-        """A column as text: the shortest that reads back as the same number, nothing for NaN."""
+        """A column, (rows,), as text: the shortest that reads back as the same number, nothing for NaN."""
         if values.dtype.kind != "f":
             return list(values.tolist())
         found = ["" if value != value else repr(value) for value in values.tolist()]

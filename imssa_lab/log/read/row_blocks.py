@@ -192,7 +192,7 @@ def maps_of(run: RunFile, table: str, row: int) -> Iterator[dict[str, Any]]:
 
 
 def currents(run: RunFile, table: str) -> Callable[[slice], NDArray[Any]]:
-    """Amperes from codes, with scale and offset of the array that a row belongs to."""
+    """What reads rows of `value` as A, of their shape, with scale and offset of the array that a row belongs to."""
     infos, per = run.infos, SCALES[parts(table) or ""]
     arrays: dict[int, int] = {}
 
@@ -220,7 +220,7 @@ def left(size: int, rows: Any) -> Rows:
 
 
 def pick(run: RunFile, table: str, name: str, good: Rows) -> NDArray[Any]:
-    """Rows of a column, one run of neighbours after the other, so that no damaged chunk is touched."""
+    """Rows `good`, (rows,), of a column, span by span, so that no damaged chunk is touched; (rows, ...)."""
     if not good.size:
         return np.zeros((0, *run.file[table][name].shape[1:]), run.file[table][name].dtype)
     return _spans(good, lambda rows: np.asarray(run.column(table, name, rows)))
