@@ -109,6 +109,13 @@ PARTS = {
     "board-t10": _board("fsdd-t10"),
     "loop-order": _loop("fsdd-order"),
     "loop-demo": _loop("digits-first"),
+    "loop-stuck": Part(
+        lambda bars, given: chip_in_the_loop.stuck(bars, _bench(bars, given)),
+        "supert-a0-easy with a [programming] law, 10 % stuck",
+        "written by the law",
+        "twin in process",
+        "model 0, chips 1 up to --chips",
+    ),
     "board-stuck": Part(
         lambda bars, given: studies_by_pulses.stuck(bars, _bench(bars, given)),
         *_MEASURED,

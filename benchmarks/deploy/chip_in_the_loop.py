@@ -18,7 +18,8 @@ from protocols.corrections.output_map import with_output_maps
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
 from protocols.deployment.sequences import Sequences
-from twin import DigitalTwin
+from twin import DigitalTwin, TwinProfile
+from twin.programming_law import ProgrammingError
 
 LOST = 5.0
 """Points that naive ORDER chips may lose with a map fitted to `FEW` sequences."""
@@ -28,7 +29,10 @@ DEMO = 84.0
 """Accuracy, %, of naive demo chips with a map and labels of `MANY` sequences."""
 WORSE = 0.5
 """Points that mended chips may lose by corrections."""
+BACK = 0.5
+"""Share of what mending leaves at 10 % stuck cells and errors of 5 uS that comes back."""
 FEW, MANY, _HELD_OUT, _CALIBRATION, _TESTS = 32, 300, 32, 64, 200
+_ALL_TESTS = 400
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class _Chip:
     def tuned(self, fitted: int, *, output_map: bool, head: bool, null: bool) -> Finetuned:
         """As `imssa finetune` does it."""
         fitting = FittingSequences.of(self.sequences, fitted, _HELD_OUT)
-        judged = self.sequences.first(_CALIBRATION, _TESTS)
+        judged = self.sequences.first(_CALIBRATION, len(self.result.predictions))
         return finetune(self.network, fitting, judged, output_map=output_map, head=head, null=null)
 
     def null_accuracy(self, fitted: int) -> float:
@@ -54,12 +58,14 @@ class _Chip:
         return 100 * float(np.mean(logits.argmax(axis=1) == judged.test_labels))
 
 
-def _chip(bench: Bench, task: str, chip: int, *, mending: bool) -> _Chip:
+def _chip(
+    bench: Bench, task: str, chip: int, *, mending: bool, profile: str | TwinProfile = BOARD, tests: int = _TESTS
+) -> _Chip:
     bundle, kept = trained(task, "ternary", 0, bench.folder)
     sequences = with_labels(task, 0, kept, bench.folder)
-    arrays = [DigitalTwin(BOARD, seed=1000 * chip + index) for index in range(arrays_needed(bundle, (64, 64)))]
+    arrays = [DigitalTwin(profile, seed=1000 * chip + index) for index in range(arrays_needed(bundle, (64, 64)))]
     choices = DeploymentChoices(mending=mending)
-    result = deploy(bundle, arrays, sequences.first(_CALIBRATION, _TESTS), choices)
+    result = deploy(bundle, arrays, sequences.first(_CALIBRATION, tests), choices)
     return _Chip(DeployedNetwork(bundle, arrays, result.mapping, result.corrections), result, sequences)
 
 
@@ -109,6 +115,28 @@ def corrections(bars: Bars, bench: Bench, task: str) -> None:
         what = f"{task}, naive, map and labels of {fitted} sequences: accuracy, %, worst chip"
         bars.check(what, min(heads), ">=", DEMO, _words(heads))
     bars.check(f"{task}, mended: points lost by corrections, worst chip", max(worse), "<=", WORSE, _words(worse))
+
+
+def stuck(bars: Bars, bench: Bench) -> None:
+    """Mended demo chips with 10 % stuck cells and errors of 5 uS: what a map and labels bring back of the rest."""
+    easy = TwinProfile.load("supert-a0-easy")
+    cells = easy.stuck.model_copy(update={"on_fraction": 0.05, "off_fraction": 0.05, "on_conductance": 220e-6})
+    law = ProgrammingError(law="normal", g_max=150e-6, sd=(5e-6, 5e-6))
+    profile = easy.model_copy(update={"stuck": cells, "programming": law})
+    left, after = [], []
+    for chip in range(1, bench.chips + 1):
+        found = _chip(bench, "digits-first", chip, mending=True, profile=profile, tests=_ALL_TESTS)
+        software = 100 * found.result.software_accuracy
+        done = found.tuned(bars.size(MANY, smoke=16), output_map=True, head=True, null=False)
+        left.append(software - 100 * found.result.accuracy)
+        after.append(software - _accuracy(done))
+        kept = ", ".join(one.by for one in done.tried if one.kept) or "nothing"
+        print(
+            f"     chip {chip}: software {software:.1f} %, lost {left[-1]:.2f} -> {after[-1]:.2f}, {kept}", flush=True
+        )
+    back = 1 - sum(after) / sum(left) if sum(left) > 0 else None
+    what = "digits-first, mended, 10 % stuck, 5 uS: share of the loss that comes back"
+    bars.check(what, back, ">=", BACK, f"points lost {_words(left)} -> {_words(after)}")
 
 
 def _accuracy(done: Finetuned) -> float:
