@@ -77,16 +77,18 @@ def import_s4d(
         if epochs is not None and config.precision.is_float:
             raise ConfigError("--epochs trains on at a precision of few bits; choose one with --precision")
         source = import_arrays(read_s4d_checkpoint(checkpoint, norm=places[norm]), data, r_max=r_max, seed=seed)
-        bundle = exported(source, data, bars=bars)
+        origin = {"source": f"{checkpoint.name}, sha256 {_sha256(checkpoint)}, layer norms {norm}, r_max {r_max:g}"}
+        bundle = exported(source, data, bars=bars, provenance=origin | {"training": "elsewhere"})
         deviation = None if reference is None else _deviation(bundle, reference, norm)
         model: TrainedModel = source
         if not config.precision.is_float:
             if epochs is None:
                 model = quantise(source, data, config.precision)
+                origin |= {"training": "elsewhere"}
             else:
                 stage = config.quantised.model_copy(update={"epochs": epochs})
                 model = train_quantised(source, data, config.precision, stage=stage, progress=bars)
-            bundle = exported(model, data, bars=bars)
+            bundle = exported(model, data, bars=bars, provenance=origin)
         right = predict(source.network, data.test[0]) == data.test[1]
         sequences = sequences_of(data, {"float": float(right[:TEST_SEQUENCES].mean())})
     from imssa_lab.mapping.magnitudes import needs
@@ -123,6 +125,12 @@ def import_s4d(
             "files": {"bundle": out, "sequences": beside},
         }
     )
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _deviation(bundle: KernelBundle, path: Path, norm: str) -> float:

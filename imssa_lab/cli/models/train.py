@@ -303,11 +303,13 @@ def training_sequences(task: Task) -> tuple[FloatArray, NDArray[np.int64]] | tup
     return (inputs.astype("f8"), labels.astype("i8")) if len(labels) else (None, None)
 
 
-def exported(model: TrainedModel, task: Task, *, bars: Stages) -> KernelBundle:
-    """The bundle of a trained model."""
+def exported(
+    model: TrainedModel, task: Task, *, bars: Stages, provenance: dict[str, str] | None = None
+) -> KernelBundle:
+    """The bundle of a trained model; `provenance` as `to_bundle` takes it."""
     from imssa_lab.s4d.export import to_bundle
 
     bars("export", 0, 1)
-    bundle = to_bundle(model, task)
+    bundle = to_bundle(model, task, provenance=provenance)
     bars("export", 1, 1)
     return bundle

@@ -1,5 +1,6 @@
 """`imssa import-s4d`, on a checkpoint of a second."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ def test_a_checkpoint_becomes_a_bundle_that_gives_what_its_source_gives(folder: 
     assert told["deviation"] < 1e-9
     assert told["blocks"] == "4 x 3; 4 x 3 kernels x states: GELU, gated linear unit, layer norm before the kernels"
     bundle = KernelBundle.load(folder / "b/bundle.safetensors")
+    digest = hashlib.sha256((folder / "s4d.pt").read_bytes()).hexdigest()
+    assert bundle.provenance["source"] == f"s4d.pt, sha256 {digest}, layer norms before, r_max 0.9995"
+    assert bundle.provenance["training"] == "elsewhere"
     held = np.load(folder / "logits.npz")
     assert run_network(bundle, held["inputs"]) == pytest.approx(held["logits"], abs=1e-9)
     sequences = Sequences.load(folder / "b/sequences.npz")
@@ -66,6 +70,9 @@ def test_it_is_rounded_or_trained_on(folder: Path) -> None:
         assert KernelBundle.load(folder / name / "bundle.safetensors").precision == "4bit"
     weights = [KernelBundle.load(folder / name / "bundle.safetensors").layers[0].c for name in ("rounded", "trained")]
     assert not np.array_equal(*weights)
+    trained = KernelBundle.load(folder / "trained/bundle.safetensors").provenance
+    assert trained["source"].startswith("s4d.pt, sha256")
+    assert trained["training"] != "elsewhere"
 
 
 @pytest.mark.parametrize(
