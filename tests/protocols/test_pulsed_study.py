@@ -53,6 +53,10 @@ def test_only_the_naive_arm_goes_uncorrected(model: StudyModel, chips: list[Digi
     assert naive.calibration is None
     assert corrected.calibration is not None
     assert ours.calibration is not None
+    plain = found["naive"].corrections.layers[0]
+    assert (plain.gain == 1.0).all()
+    assert (plain.offset == 0.0).all()
+    assert not (found["corrected"].corrections.layers[0].gain == 1.0).any()
     assert all(np.array_equal(chip.cells.faults.bits, naive.cells.faults.bits) for chip in chips)
     # bit lines of the board read a sixth too little, which is nobody's programming error
     errors = {arm: float(np.median(result.kernel_nrmse)) for arm, result in found.items()}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.report.plots.style import BLUE, GREEN, GREY, one_axis
+from imssa_lab.report.plots.style import BLUE, GREEN, GREY, nothing_to_show, one_axis
 from imssa_lab.report.study_figure import ARM_COLOURS, draw_published
 from imssa_lab.studies.origin_summary import OriginModel, OriginRow
 from imssa_lab.studies.trials import ARM_WORDS
@@ -62,6 +62,9 @@ def nrmse_figure(arms: Sequence[tuple[str, str, FloatArray]]) -> Figure:
         arms: words, colour and NRMSE of every kernel on every chip, (n,).
     """
     figure, axis = one_axis()
+    if not arms:
+        nothing_to_show(axis, "no chip is through yet")
+        return figure
     for words, colour, errors in arms:
         kept = np.sort(errors[np.isfinite(errors)])
         axis.step(kept, np.arange(1, len(kept) + 1) / len(errors), where="post", color=colour, label=words)
