@@ -238,6 +238,25 @@ def test_the_figure_of_stuck_cells(folder: Path) -> None:
     assert "naive" in done.stdout
 
 
+def test_stuck_cells_of_a_profile_by_pulses(folder: Path) -> None:
+    options = ("study", "stuck", "--bundle", folder / "bundle.safetensors", "--profile", "ideal", "--chips", 1)
+    options = (*options, "--fraction", 0.1, "--tests", 20, "--out", folder / "study")
+    for given in (("--sigma", 1), ("--device", "cpu")):
+        wrong = imssa(*options, *given)
+        assert wrong.exit_code == 1
+        assert "are of --healthy-gaussian" in " ".join(wrong.output.split())
+        assert not (folder / "study").exists()
+    done = imssa(*options)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("by pulses") == 3
+    rows = [line.split(",") for line in (folder / "study" / "stuck.csv").read_text().splitlines()]
+    assert [row[2] for row in rows[1:]] == ["naive", "corrected", "ours"]
+    assert {row[1] for row in rows[1:]} == {""}, "no stated error"
+    other = imssa(*options[:5], "wan-2022", *options[6:], "--resume")
+    assert other.exit_code == 1
+    assert "another profile" in " ".join(other.output.split())
+
+
 def study_results(folder: Path) -> np.ndarray:
     """Accuracies on the chip that a study's file holds at this moment, NaN where there is none yet."""
     with h5py.File(io.BytesIO((folder / "study.h5").read_bytes())) as file:
