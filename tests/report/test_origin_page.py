@@ -68,7 +68,8 @@ def test_our_loop_within_its_points() -> None:
     assert "board as measured: 0.00 points lost on 4 chips, at most 1 wanted" in page
     assert "5 % stuck: 0.00 points lost on 4 chips, at most 3 wanted" in page
     assert "50.0 (50.0 to 50.0)" in page, "of naive chips"
-    assert "cells 4, mvm 4, kernel 0, task 4" in page
+    assert "each level of verification (cells, mvm, kernel, task) passed" in page
+    assert "4, 4, 0, 4" in page
     assert "&lt;free&gt;" in page
     assert "95.06" not in page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -36,8 +37,8 @@ def accuracy_figure(rows: Sequence[OriginRow], models: Sequence[OriginModel], *,
         axis.errorbar(
             place + 0.1, mean, [[max(0.0, mean - low)], [max(0.0, high - mean)]], fmt="o", color=colour, capsize=4
         )
-        axis.annotate(f"{mean:.1f}", (place + 0.18, mean), va="center", fontsize=9, color=colour)
-        names.append(f"{ARM_WORDS[row.arm].replace(', ', ',' + chr(10))}\n{stuck_words(row.stuck)}")
+        axis.annotate(f"{mean:.1f}", (place + 0.18, mean - 1.2), va="top", fontsize=9, color=colour)
+        names.append("\n".join(fill(words, 14) for words in (ARM_WORDS[row.arm], stuck_words(row.stuck))))
     for values, colour, line, words in (
         ([model.software[0] for model in models], GREEN, "-", "software"),
         ([model.null[0] for model in models], GREY, ":", "control\nwithout memory"),

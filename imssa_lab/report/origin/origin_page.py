@@ -92,6 +92,7 @@ def origin_page(study: OriginStudy) -> str:
             rows=[_row(row) for row in rows],
             costs=_costs(study, rows),
             published=PUBLISHED,
+            levels=LEVELS,
         )
     )
 
@@ -154,7 +155,7 @@ def _row(row: OriginRow) -> list[str]:
         ARM_WORDS[row.arm],
         f"{100 * row.accuracies.mean():.1f} % ({low:.1f} to {high:.1f})",
         lost_words(row),
-        ", ".join(f"{name} {count:.0f}" for name, count in zip(LEVELS, row.levels, strict=True)),
+        ", ".join(f"{count:.0f}" for count in row.levels),
         f"{row.nrmse:.3f}",
         " ".join(f"{100 * value:.1f}" for value in row.accuracies),
     ]
