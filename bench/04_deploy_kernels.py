@@ -3,7 +3,7 @@
     python bench/04_deploy_kernels.py --array "twin:supert-a0-easy?seed={index}" --out night-1 \
         --bundle model/bundle.safetensors --sequences model/sequences.npz
 
-`imssa train --out model/bundle.safetensors` writes both files. Pulses cells: what the arrays hold is lost.
+`imssa train --file model/bundle.safetensors` writes both files. Pulses cells: what the arrays hold is lost.
 """
 
 import argparse

@@ -69,6 +69,6 @@ def _trained(arrays: int) -> Path:
     place = BUNDLES / f"digits-first-{arrays}-arrays"
     if not (place / "bundle.safetensors").exists():
         place.mkdir(parents=True, exist_ok=True)
-        words = ["train", "--arrays", str(arrays), "--out", str(place / "bundle.safetensors")]
+        words = ["train", "--arrays", str(arrays), "--file", str(place / "bundle.safetensors")]
         subprocess.run([sys.executable, "-c", IMSSA, *words], check=True, capture_output=True)
     return place

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 import imssa_lab
 from imssa_lab.cli.arrays import calibrate, characterise, demo, deploy, finetune, program, recheck
-from imssa_lab.cli.bench import new_driver, station
+from imssa_lab.cli.bench import first_steps, new_driver, station
 from imssa_lab.cli.models import baseline, bundles, cost_of, data, import_s4d, study, sweep_bits, train
 from imssa_lab.cli.runs import compare_runs, log, monitor, report
 from imssa_lab.cli.shared.session import console
@@ -96,6 +96,8 @@ app.add_typer(station.station, name="station")
 app.add_typer(log.log, name="log")
 app.command()(monitor.monitor)
 app.command("new-driver")(new_driver.new_driver)
+app.command()(first_steps.examples)
+app.command()(first_steps.docs)
 app.command()(report.report)
 app.command()(compare_runs.compare)
 

@@ -116,8 +116,8 @@ def test_a_folder_in_use_is_refused_and_left_alone(model):
 
 def test_train_and_demo_overwrite_nothing(model):
     folder = model()
-    assert "nothing was overwritten" in imssa("train", "--out", folder / "bundle.safetensors").stderr
-    assert "nothing was overwritten" in imssa("train", "--out", folder / "other.safetensors").stderr  # sequences.npz
+    assert "nothing was overwritten" in imssa("train", "--file", folder / "bundle.safetensors").stderr
+    assert "nothing was overwritten" in imssa("train", "--file", folder / "other.safetensors").stderr  # sequences.npz
     assert "nothing was overwritten" in imssa("demo", "--out", folder).stderr
 
 

@@ -18,8 +18,8 @@ ON_COMMAND_LINES = [
     (["report", "nowhere.h5"], 1, ["nowhere.h5", "No such file"]),
     (["monitor", "--prt", "80", "x.h5"], 2, ["--prt", "--port"]),
     (["characterise", "--array", "lft", "--out", "chip"], 1, ["'lft'", "did you mean 'left'"]),
-    (["train", "--out", "m.safetensors", "--precision", "1bit"], 1, ["1bit"]),
-    (["train", "--out", "m.safetensors", "--task", "digit-first"], 1, ["digit-first", "digits-first"]),
+    (["train", "--file", "m.safetensors", "--precision", "1bit"], 1, ["1bit"]),
+    (["train", "--file", "m.safetensors", "--task", "digit-first"], 1, ["digit-first", "digits-first"]),
     (["fit", "nowhere.csv", "--out", "x"], 1, ["nowhere.csv"]),
 ]
 

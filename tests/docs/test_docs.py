@@ -61,7 +61,7 @@ def run(words):
         result = CliRunner().invoke(app, [*words[1:], *SHORTER.get(words[1], [])])
         assert result.exit_code in EXIT_CODES.get(words[1], (0,)), result.output
         if words[1] == "train":
-            fewer_sequences(words[words.index("--out") + 1])
+            fewer_sequences(words[words.index("--file") + 1])
     elif words[:3] == ["pip", "install", "-e"]:  # into the page's folder: the environment of the tests stays as it is
         offline = ["--no-deps", "--no-index", "--no-build-isolation", "--target", "site"]
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *offline, f"./{words[3]}"], check=True)

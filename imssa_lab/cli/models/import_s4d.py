@@ -26,7 +26,7 @@ CLOSE = 1e-5
 @takes_json
 def import_s4d(
     checkpoint: Annotated[Path, typer.Argument(help="State_dict of the minimal S4D of state-spaces.")],
-    out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz comes beside it.")],
+    file: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz comes beside it.")],
     task: Annotated[
         str,
         typer.Option(
@@ -54,14 +54,14 @@ def import_s4d(
     The checkpoint is read without running code of its own. No checkpoint says where its layer norms stand: with
     --reference the import is refused unless it gives what the source gave.
 
-    Example: imssa import-s4d s4d.pt --task mine.npz --reference logits.npz --out model/bundle.safetensors
+    Example: imssa import-s4d s4d.pt --task mine.npz --reference logits.npz --file model/bundle.safetensors
     """
-    beside = out.parent / "sequences.npz"
-    for path in (out, beside):
+    beside = file.parent / "sequences.npz"
+    for path in (file, beside):
         if path.exists():
-            raise ConfigError(f"{path} exists; choose another --out, nothing was overwritten")
-    if not out.parent.is_dir():
-        raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
+            raise ConfigError(f"{path} exists; choose another --file, nothing was overwritten")
+    if not file.parent.is_dir():
+        raise ConfigError(f"the folder {file.parent} does not exist; make it, or choose another --file")
     places: dict[str, Literal["before", "after"]] = {"before": "before", "after": "after"}
     if norm not in places:
         raise ConfigError(f"--norm {norm!r}: layer norms stand after the residual or before the kernels")
@@ -94,7 +94,7 @@ def import_s4d(
     from imssa_lab.mapping.magnitudes import needs
     from imssa_lab.s4d.cost import cost
 
-    bundle.save(out)
+    bundle.save(file)
     sequences.save(beside)
     accuracy, low, high = bundle.expected_accuracy
     asked, cells = needs(bundle, lines), cost(bundle).cells
@@ -107,7 +107,7 @@ def import_s4d(
         ("largest difference from the source", "not compared" if deviation is None else f"{deviation:.2g}"),
         ("arrays", f"{asked.arrays} of {shape}: {asked.kernels} kernels, {cells} cells"),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
-        ("bundle", str(out)),
+        ("bundle", str(file)),
         ("sequences", str(beside)),
     ]
     for name, value in rows:
@@ -122,7 +122,7 @@ def import_s4d(
             "test_set": bundle.provenance["test"],
             "deviation": deviation,
             "needs": {"shape": lines, "arrays": asked.arrays, "kernels": asked.kernels, "cells": cells},
-            "files": {"bundle": out, "sequences": beside},
+            "files": {"bundle": file, "sequences": beside},
         }
     )
 

@@ -35,7 +35,7 @@ TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 
 @takes_json
 def train(
-    out: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
+    file: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
     task: Annotated[
         str,
         typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
@@ -77,15 +77,15 @@ def train(
 
     Your own data: --task mine.npz, a .ts file, or a folder of CSV files.
 
-    Example: imssa train --task digits-first --precision 4bit --out model.safetensors
+    Example: imssa train --task digits-first --precision 4bit --file model.safetensors
     """
-    checkpoint = out.with_suffix(".checkpoint")
-    sequences_path, history_path = out.parent / "sequences.npz", out.parent / "history.csv"
-    for path in (out, sequences_path, history_path):
+    checkpoint = file.with_suffix(".checkpoint")
+    sequences_path, history_path = file.parent / "sequences.npz", file.parent / "history.csv"
+    for path in (file, sequences_path, history_path):
         if path.exists():
-            raise ConfigError(f"{path} exists; choose another --out, nothing was overwritten")
-    if not out.parent.is_dir():
-        raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
+            raise ConfigError(f"{path} exists; choose another --file, nothing was overwritten")
+    if not file.parent.is_dir():
+        raise ConfigError(f"the folder {file.parent} does not exist; make it, or choose another --file")
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
     lines = read_shape(shape)
@@ -103,7 +103,7 @@ def train(
     from imssa_lab.s4d.cost import cost
     from imssa_lab.s4d.train.training import write_history
 
-    bundle.save(out)
+    bundle.save(file)
     sequences.save(sequences_path)
     write_history(model.history, history_path)
     checkpoint.unlink()
@@ -121,7 +121,7 @@ def train(
     table.add_row("net", f"{config.channels} channels, {config.layers} layers, {config.states} states")
     table.add_row("arrays", f"{asked.arrays} of {shape}: {asked.kernels} kernels, {cells} cells")
     table.add_row("magnitudes of weights on an array", counted(asked.magnitudes))
-    files = {"bundle": out, "sequences": sequences_path, "training curve": history_path}
+    files = {"bundle": file, "sequences": sequences_path, "training curve": history_path}
     for name, path in files.items():
         table.add_row(name, str(path))
     for stage, seconds in bars.seconds.items():

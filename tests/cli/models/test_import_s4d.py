@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def imported(folder: Path, *more: Any, name: str = "b") -> Result:
     (folder / name).mkdir(exist_ok=True)
     out = folder / name / "bundle.safetensors"
-    words = ["import-s4d", folder / "s4d.pt", "--task", folder / "mine.npz", "--out", out, *more]
+    words = ["import-s4d", folder / "s4d.pt", "--task", folder / "mine.npz", "--file", out, *more]
     return CliRunner().invoke(app, [str(word) for word in words])
 
 

@@ -28,7 +28,7 @@ def mine(tmp_path):
 
 def test_as_many_channels_as_fit(mine, tmp_path):
     result = imssa(
-        "train", "--task", mine, "--out", tmp_path / "b.safetensors", "--precision", "three-level", *SMALL, "--json",
+        "train", "--task", mine, "--file", tmp_path / "b.safetensors", "--precision", "three-level", *SMALL, "--json",
         "--arrays", 1, "--shape", "32x32", "--states", 1, "--init", "inv", "--dt", "0.02,0.1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -67,7 +67,7 @@ def test_one_channel_more_would_not_fit(states: int, shape: tuple[int, int]) -> 
     ],
 )
 def test_sizes_that_cannot_be_are_refused(mine, tmp_path, arguments, says):
-    result = imssa("train", "--task", mine, "--out", tmp_path / "b.safetensors", *arguments)
+    result = imssa("train", "--task", mine, "--file", tmp_path / "b.safetensors", *arguments)
     assert result.exit_code != 0
     assert says in result.output.replace("\n", " ")
     assert not (tmp_path / "b.safetensors").exists()

@@ -22,7 +22,7 @@ def imssa(*arguments):
 
 
 def train(folder, *more):
-    return imssa("train", "--out", folder / "bundle.safetensors", "--epochs-float", 2, *SMALL, *more)
+    return imssa("train", "--file", folder / "bundle.safetensors", "--epochs-float", 2, *SMALL, *more)
 
 
 def test_train_writes_bundle_sequences_and_curve(tmp_path):
@@ -83,7 +83,7 @@ def test_a_cut_training_is_named_and_goes_on(tmp_path, monkeypatch):
     ],
 )
 def test_mistakes_are_named(tmp_path, arguments, says):
-    result = imssa("train", "--out", tmp_path / "bundle", *arguments)
+    result = imssa("train", "--file", tmp_path / "bundle", *arguments)
     assert result.exit_code == 1
     assert says in result.output
     assert list(tmp_path.iterdir()) == []
