@@ -1,6 +1,7 @@
 """A chip that ages: what a study sees of it, and which times it refuses."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.studies import aged_chips
 from imssa_lab.studies.aged_chips import ROWS, TIMES, DriftModel, aged_trial, in_words, seconds, times_within
 from imssa_lab.studies.drift_summary import drift_study
 from imssa_lab.studies.study_model import StudyModel
 from imssa_lab.studies.trials import StudyTrial
+from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
 from tests.cli.one_value import one_value
 from trials import tiny
@@ -93,13 +96,34 @@ def test_a_study_sees_what_drifts_and_nothing_where_nothing_does() -> None:
         np.testing.assert_array_equal(again.rows[name], moved.rows[name])
 
 
-def test_a_recalibration_is_kept_only_where_it_helps() -> None:
+def test_a_recalibration_that_helps_is_what_the_second_accuracy_is_of() -> None:
     result = aged_trial(model(aging(2e-6, shift=-10e-6), 86400.0), CHIP)
     kept, deployed, recalibrated = (float(result.rows[name][0]) for name in ("kept", "deployed", "recalibrated"))
-    assert kept in (0.0, 1.0)
-    if not kept:
-        assert recalibrated == deployed
+    assert kept == 1.0
+    assert recalibrated >= max(deployed, 0.9)
     assert result.figures[4] == 8 * tiny.STEPS  # eight sequences of one bank
+
+
+def test_one_that_does_not_help_leaves_the_accuracy_as_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.corrections.deployed_network.closer", lambda before, after: False)
+    result = aged_trial(model(aging(2e-6, shift=-10e-6), 86400.0), CHIP)
+    assert result.rows["kept"].tolist() == [0.0]
+    assert result.rows["recalibrated"].tolist() == result.rows["deployed"].tolist()
+
+
+def test_what_is_re_programmed_goes_on_from_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second deployment resumes the first by its whole journal: cells that are in place get no pulse."""
+    asked, whole = [], aged_chips.deploy
+
+    def deploy(*given: Any, **options: Any) -> Deployment:
+        asked.append(list(options.get("resume") or []))
+        return whole(*given, **options)
+
+    monkeypatch.setattr(aged_chips, "deploy", deploy)
+    aged_trial(model(aging(0.0), 1.0), CHIP)
+    first, second = asked
+    assert first == []
+    assert len(second) > 1
 
 
 def test_a_chip_that_does_not_hold_its_cells_at_all_is_counted() -> None:
