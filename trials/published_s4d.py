@@ -60,7 +60,7 @@ def fresh(
     return state
 
 
-def logits(state: Mapping[str, Tensor], sequences: Tensor, *, before: bool = False) -> Tensor:
+def logits(state: Mapping[str, Tensor], sequences: Tensor, *, before: bool = False, eps: float = EPS) -> Tensor:
     """Logits (n, classes) in float64 of sequences (n, steps, inputs); `before`: layer norms before the kernels."""
     p = {key: value.double() for key, value in state.items()}
     x = sequences.double() @ p["encoder.weight"].T + p["encoder.bias"]
@@ -68,11 +68,11 @@ def logits(state: Mapping[str, Tensor], sequences: Tensor, *, before: bool = Fal
     while f"s4_layers.{number}.D" in p:
         layer = {key.split(".", 2)[2]: value for key, value in p.items() if key.startswith(f"s4_layers.{number}.")}
         gain, shift = p[f"norms.{number}.weight"], p[f"norms.{number}.bias"]
-        y = _convolved(layer, _normed(x, gain, shift) if before else x)
+        y = _convolved(layer, _normed(x, gain, shift, eps) if before else x)
         y = y / 2 * (1 + torch.erf(y / math.sqrt(2)))
         value, gate = (y @ layer["output_linear.0.weight"][..., 0].T + layer["output_linear.0.bias"]).chunk(2, -1)
         x = x + value / (1 + torch.exp(-gate))
-        x = x if before else _normed(x, gain, shift)
+        x = x if before else _normed(x, gain, shift, eps)
         number += 1
     return x.mean(1) @ p["decoder.weight"].T + p["decoder.bias"]
 
@@ -115,6 +115,6 @@ def _convolved(layer: Mapping[str, Tensor], u: Tensor) -> Tensor:
     return outputs + layer["D"] * u
 
 
-def _normed(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+def _normed(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> Tensor:
     mean = x.mean(-1, keepdim=True)
-    return gain * (x - mean) / torch.sqrt(((x - mean) ** 2).mean(-1, keepdim=True) + EPS) + shift
+    return gain * (x - mean) / torch.sqrt(((x - mean) ** 2).mean(-1, keepdim=True) + eps) + shift

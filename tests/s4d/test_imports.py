@@ -122,6 +122,10 @@ def test_plain_arrays_keep_their_digits_and_their_states() -> None:
     bundle = to_bundle(import_s4d(whole, TASK), TASK)
     assert [layer.b.shape[1] for layer in bundle.layers] == [3, 2]
     assert np.abs(run_network(bundle, TEST[0]) - source(state, False)).max() < 1e-9
+    wide = to_bundle(import_s4d(dataclasses.replace(whole, norm_eps=0.1), TASK), TASK)
+    exact = published.logits(state, torch.from_numpy(TEST[0]), eps=0.1).numpy()
+    assert np.abs(run_network(wide, TEST[0]) - exact).max() < 1e-9
+    assert np.abs(exact - source(state, False)).max() > 1e-3
     rounded = {key: value.float() for key, value in state.items()}
     assert np.abs(source(state, False) - source(rounded, False)).max() > 1e-8, "null control: the digits count"
     with pytest.raises(BundleError, match="norm 'between'"):
