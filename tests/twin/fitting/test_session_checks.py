@@ -13,6 +13,7 @@ from protocols.characterisation.experiments import Schedule
 from protocols.characterisation.protocol import Characterisation
 from protocols.programmers import Incremental, WriteVerify, recipe_of
 from twin import DigitalTwin, TwinProfile
+from twin.fitting.checking.session_answers import calls_of, repeated
 from twin.fitting.comparison import Comparison, compare_twin
 from twin.fitting.tables.run_tables import programming_table, relaxation_table
 
@@ -162,3 +163,17 @@ def test_reads_in_quick_succession_are_one_look_at_a_cell(tmp_path: Path) -> Non
     assert table.size == 2 * SHAPE[0] * SHAPE[1]
     assert times[0] == pytest.approx(10.0, rel=0.1)
     assert times[-1] == pytest.approx(100.0, rel=0.1)
+
+
+def test_cells_programmed_by_statistics_are_re_read_as_often_as_the_session_did(tmp_path: Path) -> None:
+    """Else noise of one reading stands against that of a mean in all that is compared with what a loop left."""
+    base = TwinProfile.load("ideal").model_dump(exclude_none=True)
+    noise = {"reference": 50e-6, "sd_median": 2e-6, "sd_spread": 0.0, "exponent": 0.0}
+    profile = TwinProfile.model_validate(base | {"read_noise": noise})
+    loop = WriteVerify.model_validate(profile.recipe.model_dump() | {"max_steps": 2, "verify_averages": 9})
+    with record(tmp_path / "run.h5", [DigitalTwin(profile, (16, 16), 1)], {}) as (chip,):
+        chip.program_conductances(np.full((16, 16), 50e-6), None, loop)
+    with open_run(tmp_path / "run.h5") as run:
+        answers = repeated(run, calls_of(run, 0, run.infos[0]), DigitalTwin(profile, (16, 16), 2))
+        (report,) = [said.report for said in answers if said.report is not None]
+    assert np.std(report.achieved - 50e-6) == pytest.approx(2e-6 / 3, rel=0.15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -135,6 +135,8 @@ def repeated(run: Run, calls: list[Call], array: DigitalTwin) -> Iterator[Said]:
                 left = np.nan_to_num(run.column(table, "achieved", row), nan=window.low)
                 wanted = np.where(mask, np.clip(left, window.low, window.high), np.nan)
             report = array.program_conductances(wanted, mask, loop)
+            if by_statistics and (reads := _verifying_reads(call.programmer)) > 1:
+                report = replace(report, achieved=array.read_conductances(mask, reads))
             default = bool(run.column(table, "default", row))
             yield Said(table, call.when, report=report, comparable=call.known and (default or not by_statistics))
         elif table == "read_conductances":
@@ -145,6 +147,13 @@ def repeated(run: Run, calls: list[Call], array: DigitalTwin) -> Iterator[Said]:
             volts = _volts(run, row)
             _pause(array, gap, timing.mvm * len(array.profile.inputs.weights) * len(volts))
             yield Said(table, call.when, values=array.read_mvm(volts, raw=True), volts=volts)
+
+
+def _verifying_reads(programmer: Programmer | None) -> int:
+    """How many reads a loop averages for what it says it left: their noise is in all that is compared with it."""
+    recipe = getattr(programmer, "recipe", programmer)
+    usual = WriteVerify.model_fields["verify_averages"].default
+    return int(getattr(recipe, "verify_averages", usual))
 
 
 def _volts(run: Run, row: int) -> FloatArray:

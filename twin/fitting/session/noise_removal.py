@@ -16,7 +16,7 @@ from twin.fitting.tables.measured_tables import Table
 _BINS = 6
 _LEAST = 0.02
 """Share of a core or a tail that is left at least: below it the readings cannot tell it from nothing."""
-_KNOWN = 0.15
+_KNOWN = 0.5
 """Share of the variance that must be the cells' own for their correlation to be estimated."""
 _CORE, _TAIL = (0.1587, 0.8413), (0.02, 0.98)
 
@@ -41,20 +41,20 @@ class ReadingNoise(FrozenArrays):
         return _by_level(self.conductance, self.difference, levels, ends)
 
 
-def take_out_of_programming(noise: ReadingNoise, table: Table, outcome: Outcome) -> None:
-    """Change `programming` in the outcome: one reading, half of the variance of a difference of two."""
+def take_out_of_programming(noise: ReadingNoise, table: Table, outcome: Outcome, reads: int) -> None:
+    """Change `programming` in the outcome: cells were seen by the mean of so many readings."""
     section, error = outcome.sections["programming"], table["conductance"] - table["target"]
     if section["law"] == "by-level":
         levels = np.asarray(section["levels"])
         for names, ends in ((("core",), _CORE), (("down", "up"), _TAIL)):
             seen = _by_level(table["target"], error, levels, ends)
-            own = _own_share(seen, noise.span(levels, ends) / np.sqrt(2))
+            own = _own_share(seen, noise.span(levels, ends) / np.sqrt(2 * reads))
             _scale(section, names, own)
     else:
         sd = section["sd"][0]
-        left = _own_share(np.array([sd]), np.array([noise.difference.std() / np.sqrt(2)]))
+        left = _own_share(np.array([sd]), np.array([noise.difference.std() / np.sqrt(2 * reads)]))
         section["sd"] = [float(sd * left[0])]
-    _say(outcome, "one reading")
+    _say(outcome, f"{reads} reading(s)")
 
 
 def take_out_of_relaxation(noise: ReadingNoise, table: Table, outcome: Outcome) -> None:

@@ -108,7 +108,7 @@ def fit_session(
                 elif name == "relaxation" and noise is not None:
                     take_out_of_relaxation(noise, table, found[name])
                 elif name == "programming" and noise is not None:
-                    take_out_of_programming(noise, table, found[name])
+                    take_out_of_programming(noise, table, found[name], _verifying_reads(folder))
         except DataError as error:
             missing[name] = str(error)
     progress("fit", len(there), len(there))
@@ -157,6 +157,13 @@ def _recorded(folder: Path, base: TwinProfile) -> TwinProfile:
     for info in _arrays(folder):
         draft |= _periphery(info)
     return TwinProfile.model_validate(draft)
+
+
+def _verifying_reads(folder: Path) -> int:
+    """How many reads the session's recipe averaged for what it left."""
+    path = folder / SETTINGS
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return int(settings.get("recipe", {}).get("verify_averages", 1))
 
 
 def _arrays(folder: Path) -> Iterator[ArrayInfo]:
