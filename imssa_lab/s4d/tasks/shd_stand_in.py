@@ -129,7 +129,9 @@ def write_stand_in(
     clips = read_clips(data, digits=(0, 1))
     train, validation, test = clips.parts()
     rng = np.random.default_rng(0)
-    pairs = (_drawn(clips, np.concatenate([train, validation]), pairs_train, rng), _all_pairs(clips, test))
+    drawn, every = _drawn(clips, np.concatenate([train, validation]), pairs_train, rng), _all_pairs(clips, test)
+    mixed = rng.permutation(len(every.classes))  # so that the first few tests are of both classes
+    pairs = (drawn, _Pairs(every.clips[mixed], every.classes[mixed]))
     events: list[Events] = []
     samples = fit_length(clips.samples, round(_SECONDS * SAMPLE_RATE))
     for some in np.array_split(samples, max(1, len(samples) // 8)):

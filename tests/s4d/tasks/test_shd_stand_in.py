@@ -58,6 +58,7 @@ def test_every_pair_of_test_clips_of_a_speaker_in_both_orders(folder: Path) -> N
     assert {tuple(pair) for pair in pairs} == {tuple(pair[::-1]) for pair in pairs}
     assert len({tuple(pair) for pair in pairs}) == 16, "2 zeros, 2 ones, 2 orders, 2 speakers"
     assert np.bincount(classes).tolist() == np.bincount(speakers).tolist() == [8, 8]
+    assert set(classes[:8]) == set(speakers[:8]) == {0, 1}, "so that a study of some of them is of both"
     with h5py.File(folder / "shd_train.h5") as file:
         assert not set(pairs.ravel().tolist()) & set(file["extra/clips"][:].ravel().tolist())
         assert np.bincount(file["labels"][:]).tolist() == [20, 20]
