@@ -17,6 +17,7 @@ from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop, LoopBank
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
+from imssa_lab.s4d.output_correction import corrected_outputs, output_correction
 
 
 def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
@@ -206,31 +207,3 @@ class KernelRunner:
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:
         """Correct the outputs by what `output_correction` says."""
         self.gain[layer], self.offset[layer] = output_correction(layer, measured, ideal)
-
-
-def corrected_outputs(raw: FloatArray, gain: FloatArray, offset: FloatArray) -> FloatArray:
-    """Outputs (..., channels) for raw ones of the same shape.
-
-    Args:
-        gain: (channels,) a factor for each output, or (channels read, channels) a map over all of them.
-        offset: (channels,).
-    """
-    return np.asarray((gain * raw if gain.ndim == 1 else raw @ gain) + offset)
-
-
-def output_correction(layer: int, measured: FloatArray, ideal: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Least-squares gain and offset of every channel, (channels,), measured -> ideal, both (n, steps, channels).
-
-    Raises:
-        DeploymentError: a channel's output is constant; the message names the layer.
-    """
-    m, t = (values.reshape(-1, values.shape[-1]) for values in (measured, ideal))
-    m_mean, t_mean = m.mean(axis=0), t.mean(axis=0)
-    constant = np.ptp(m, axis=0) == 0  # a variance would be above zero by rounding of the mean
-    if constant.any():
-        raise DeploymentError(
-            f"layer {layer}: channels {np.flatnonzero(constant).tolist()} give a constant output on the "
-            "calibration inputs; check that the array is powered and programmed"
-        )
-    gain = ((m - m_mean) * (t - t_mean)).sum(axis=0) / ((m - m_mean) ** 2).sum(axis=0)
-    return gain, t_mean - gain * m_mean

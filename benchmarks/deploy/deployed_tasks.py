@@ -18,9 +18,9 @@ from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels
+from imssa_lab.s4d.output_correction import nrmse
 from imssa_lab.studies.written_chips import chips, deploy_statistical, healthy_profile
 from protocols.deployment.deployment import Deployment
-from protocols.deployment.verification import nrmse
 from protocols.recurrence import KernelRunner
 
 """Where trained bundles are kept between runs."""

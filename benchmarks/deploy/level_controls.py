@@ -29,7 +29,7 @@ from protocols.deployment.verification import (
 from protocols.recurrence import KernelRunner
 from twin import DigitalTwin
 
-BOUNDS = Bounds(cells=0.99, kernel=0.35)
+BOUNDS = Bounds(cells=0.99, mvm=0.12, kernel=0.35, impulse=0.7)
 """Of a chip without faults; kernels with a memory of a second err more than those of short words."""
 _AVERAGES = 4
 

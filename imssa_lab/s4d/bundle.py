@@ -56,6 +56,9 @@ class KernelBundle(FrozenArrays):
         labels: names of the classes; task, precision, preprocessing: words for people and records.
         expected_accuracy: test accuracy in software and its 95 % interval: (accuracy, low, high), fractions.
         provenance: seed, versions, training settings.
+        tolerated_errors: relative rms error of products, NRMSE of a kernel on real input and on an impulse that cost
+            a point of accuracy at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or where
+            the smallest tried costs more.
 
     Raises:
         BundleError: parts that do not fit together, a range not above zero, a width that no converter has, a label
@@ -79,6 +82,7 @@ class KernelBundle(FrozenArrays):
     provenance: Mapping[str, str] = field(default_factory=dict)
     pooling: Pooling = "mean"
     levelling: Levelling = "none"
+    tolerated_errors: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,6 +178,8 @@ class KernelBundle(FrozenArrays):
         parts |= {name: tuple(facts[name]) for name in _TUPLES}
         parts |= {name: facts[name] for name in _PLAIN}
         parts |= {name: facts[name] for name in _OTHERWISE if name in facts}
+        if "tolerated_errors" in facts:
+            parts["tolerated_errors"] = tuple(facts["tolerated_errors"])
         return cls(layers=tuple(_layer(arrays, scalars, f"layers.{index}.") for index, scalars in layers), **parts)
 
     def _bytes(self) -> bytes:
@@ -218,7 +224,7 @@ _PLAIN = (
 )
 
 
-_OTHERWISE = {"pooling": "mean", "levelling": "none"}
+_OTHERWISE = {"pooling": "mean", "levelling": "none", "tolerated_errors": None}
 """Stored only where they differ from these."""
 
 _SINCE_3 = ("bidirectional", "activation", "gate", "layer_norm", "layer_norm_eps")

@@ -18,6 +18,7 @@ from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import ConverterBits
 from imssa_lab.s4d.tasks import Task
+from imssa_lab.s4d.tolerated_errors import tolerated_errors
 from imssa_lab.s4d.train.training import TrainedModel, versions
 
 
@@ -26,7 +27,7 @@ def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] 
 
     Ranges are measured by running the quantised kernels recurrently over all training sequences, without
     augmentation; the expected accuracy is that of the exported numpy network, not of the torch one, and its interval
-    counts the independent recordings of the test split.
+    counts the independent recordings of the test split. Tolerated errors are found on the validation split.
 
     Args:
         provenance: facts to keep beside seed, versions and training settings.
@@ -41,7 +42,12 @@ def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] 
     right = run_network(measured, inputs).argmax(axis=1) == classes
     low, high, units = task.interval(right)
     facts = {**measured.provenance, "test": f"{len(right)} sequences of {units} independent {task.unit}"}
-    return replace(measured, expected_accuracy=(float(right.mean()), low, high), provenance=facts)
+    return replace(
+        measured,
+        expected_accuracy=(float(right.mean()), low, high),
+        provenance=facts,
+        tolerated_errors=tolerated_errors(measured, task.validation[0].astype(np.float64), task.validation[1]),
+    )
 
 
 def _with_ranges(layer: LayerKernels, inputs: FloatArray) -> LayerKernels:

@@ -10,6 +10,7 @@ import torch
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import Mapping
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
+from imssa_lab.s4d.output_correction import output_correction
 from imssa_lab.studies.study_model import CALIBRATED, StudyModel
 from imssa_lab.studies.trials import StudyTrial
 from imssa_lab.studies.written_chips import (
@@ -22,7 +23,7 @@ from imssa_lab.studies.written_chips import (
 )
 from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.deployment.survey import in_place
-from protocols.recurrence import banks_by_layer, output_correction, spreads_of
+from protocols.recurrence import banks_by_layer, spreads_of
 from twin import DigitalTwin
 from twin.fast.many_chips import TwinsTogether
 

@@ -16,7 +16,8 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError, LimitError
 from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
-from protocols.recurrence import KernelRunner, corrected_outputs
+from imssa_lab.s4d.output_correction import corrected_outputs
+from protocols.recurrence import KernelRunner
 
 _FORMAT = "imssa_lab corrections"
 _VERSION = 1

@@ -17,9 +17,10 @@ from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels, run_network
+from imssa_lab.s4d.output_correction import output_correction
 from protocols.corrections.correction import Corrections, LayerCorrection
 from protocols.corrections.judgement_held_out import Judged, closer, judged
-from protocols.recurrence import KernelRunner, output_correction
+from protocols.recurrence import KernelRunner
 
 Raw = Callable[[int, FloatArray], FloatArray]
 """`raw(layer, inputs)`: outputs of the kernels of a layer as the arrays give them, both (n, steps, channels)."""

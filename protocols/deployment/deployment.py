@@ -154,6 +154,7 @@ def deploy(
     """
     _check(arrays, sequences)
     choices, tell = choices or DeploymentChoices(), progress or (lambda stage, done, total: None)
+    choices = replace(choices, bounds=choices.bounds.of(bundle))
     test_inputs, test_labels = sequences.test_inputs, sequences.test_labels
     bounds, null_accuracy = choices.bounds, sequences.reference.get("null")
     account = Account(choices.budget)
@@ -249,7 +250,7 @@ def deploy(
         cell_ends=cell_ends(programmed.cell_maps(loop.achieved), programmed.states, loop.shares.tolerance, spent),
         cell_maps=programmed.cell_maps(loop.achieved),
         cell_shares=loop.shares,
-        kernel_ends=kernel_ends(mapping, loop.kernel_nrmse, bounds.kernel, spent),
+        kernel_ends=kernel_ends(mapping, loop.kernel_nrmse, bounds.number("kernel"), spent),
         spent=spent,
         clock_leaps=account.leaps + sum(second < 0 for second in seconds),
         product_reads=loop.reads,

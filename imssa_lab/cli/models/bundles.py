@@ -55,6 +55,7 @@ def show(
         ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}"),
         ("cells", str(spent.cells)),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
+        ("errors that cost a point of accuracy", in_words(found.tolerated_errors)),
         ("digest", found.digest()),
     ]
     for name, value in rows:
@@ -73,6 +74,7 @@ def show(
             "arrays": asked.arrays,
             "kernels": asked.kernels,
             "magnitudes_by_array": asked.magnitudes,
+            "tolerated_errors": found.tolerated_errors,
             "sha256": found.digest(),
             "provenance": dict(found.provenance),
         }
@@ -100,3 +102,11 @@ def blocks(bundle: KernelBundle) -> str:
     else:
         parts += ["batch norm folded"]
     return f"{sizes} kernels x states: {', '.join(parts)}"
+
+
+def in_words(tolerated: tuple[float, float, float] | None) -> str:
+    """`KernelBundle.tolerated_errors` in words."""
+    if tolerated is None:
+        return "not known"
+    products, on_input, on_impulse = tolerated
+    return f"products {products:.3g}; kernels {on_input:.3g} on real input, {on_impulse:.3g} on an impulse (NRMSE)"

@@ -47,7 +47,7 @@ class Outcome(FrozenArrays):
         result: the object of the event `result`, as in result.json; record: the number of that event.
         targets: per array, S, (rows, cols), NaN where nothing belongs; tolerance: S.
         kernels, made_up: per array, see `CellMap`; empty in files of earlier versions.
-        task_tests: test sequences; kernel_bound: of the median NRMSE.
+        task_tests: test sequences; kernel_bound: of the NRMSE of one kernel on real input.
         responses: of the best, the median, the 90th percentile and the worst kernel.
     """
 
@@ -72,7 +72,7 @@ def outcome_text(deployment: Deployment) -> str:
             "kernels": [_packed(cells.kernels) for cells in deployment.cell_maps if cells.kernels is not None],
             "made_up": [_packed(cells.made_up) for cells in deployment.cell_maps if cells.made_up is not None],
             "task_tests": len(deployment.predictions),
-            "kernel_bound": deployment.bounds.kernel,
+            "kernel_bound": deployment.bounds.number("kernel"),
             "responses": [
                 {
                     "rank": response.rank,

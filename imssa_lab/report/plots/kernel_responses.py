@@ -32,7 +32,7 @@ def kernel_overlay(source: Run | Outcome) -> Figure:
 
 
 def nrmse_histogram(source: Run | Outcome) -> Figure:
-    """NRMSE of every kernel on real input, with their median and the bound of that.
+    """NRMSE of every kernel on real input, with their median and the bound of one.
 
     Args:
         source: the run of a deployment that came to its end, or its `Outcome`.
@@ -44,7 +44,7 @@ def nrmse_histogram(source: Run | Outcome) -> Figure:
     median, finite = float(np.median(nrmse)), nrmse[np.isfinite(nrmse)]
     axis.hist(finite, bins=30, range=(0, max(float(finite.max(initial=0.0)), bound) * 1.05), color=BLUE)
     axis.axvline(median, color="black", label=f"median {median:.3f}")
-    axis.axvline(bound, color=ORANGE, linestyle="--", label=f"bound of the median {bound:g}")
+    axis.axvline(bound, color=ORANGE, linestyle="--", label=f"bound of one kernel {bound:.3g}")
     axis.legend(fontsize=8)
     axis.set(xlabel="NRMSE on real input", ylabel="kernels")
     lost = f", {nrmse.size - finite.size} of them without a finite NRMSE" if finite.size < nrmse.size else ""

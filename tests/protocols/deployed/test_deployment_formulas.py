@@ -13,13 +13,13 @@ from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CellOutcome, FloatArray, Window
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
+from imssa_lab.s4d.output_correction import nrmse, output_correction
 from protocols.characterisation.column_calibration import ColumnCheck, fitted_columns
 from protocols.deployment.journal import ArrayState, array_entry, done_entry, plan_entry, read_journal, read_states
 from protocols.deployment.outcomes import KernelEnd, cell_ends, kernel_ends, unfinished_ends
 from protocols.deployment.predict import Predictor, corrected_nrmse, reachable, run_blocks
-from protocols.deployment.verification import nrmse
 from protocols.probes import probe_voltages
-from protocols.recurrence import output_correction, spreads_of
+from protocols.recurrence import spreads_of
 from protocols.wrappers.budget import Account, Budget
 from trials.untrained import untrained_bundle, varied_sequences
 from twin import DigitalTwin

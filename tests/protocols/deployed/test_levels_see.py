@@ -1,16 +1,19 @@
 """What each level of verification must look at: worst cases, real inputs, and outputs corrected the right way."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, Readout
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels
+from imssa_lab.s4d.output_correction import output_correction
 from protocols.deployment.verification import Bounds, verify_kernels, verify_mvm
-from protocols.recurrence import KernelRunner, output_correction
+from protocols.recurrence import KernelRunner
 from twin import DigitalTwin
 
 
@@ -33,11 +36,11 @@ def test_products_that_fail_only_at_full_drive_fail_the_level(bundle: KernelBund
     array = Saturating("ideal", seed=0)
     mapping = map_bundle(bundle, array.info.shape, array.info.window, 1)
     array.program_conductances(*mapping.target(0))
-    sound = verify_mvm([array], mapping, Bounds())
+    sound = verify_mvm([array], mapping, Bounds(mvm=0.12))
     assert sound.passed
     array.most = 0.5 * array.largest  # the largest current was that of a worst-case vector
-    spoilt = verify_mvm([array], mapping, Bounds())
-    assert spoilt.figures["random_vectors"] < Bounds().mvm < spoilt.figures["worst_case_vectors"]
+    spoilt = verify_mvm([array], mapping, Bounds(mvm=0.12))
+    assert spoilt.figures["random_vectors"] < 0.12 < spoilt.figures["worst_case_vectors"]
     assert not spoilt.passed
 
 
@@ -55,7 +58,7 @@ def test_kernels_must_be_right_on_impulses_and_on_real_inputs(
         exact = run_kernels(bundle.layers[layer], values)
         return 0.0 * exact if kind == blind_to else exact
 
-    assert verify_kernels(bundle, runner, inputs, Bounds())[0].passed is (blind_to is None)  # type: ignore[arg-type]
+    assert verify_kernels(bundle, runner, inputs, Bounds(kernel=0.35, impulse=0.7))[0].passed is (blind_to is None)  # type: ignore[arg-type]
 
 
 def test_corrected_outputs_are_the_ideal_ones(bundle: KernelBundle, sequences: FloatArray) -> None:
@@ -77,3 +80,34 @@ def test_corrected_outputs_are_the_ideal_ones(bundle: KernelBundle, sequences: F
     before = np.abs(runner(0, values) - ideal).max()
     runner.recalibrate(0, runner.raw(0, values), ideal)
     assert np.abs(runner(0, values) - ideal).max() < 1e-3 * before
+
+
+@pytest.mark.parametrize(("spoilt", "passes"), [(0, True), (1, True), (5, False)])
+def test_a_few_broken_kernels_fail_the_level_though_the_median_is_exact(
+    bundle: KernelBundle, sequences: FloatArray, spoilt: int, passes: bool
+) -> None:
+    """Of 12 kernels, 6 a layer, the first few of the first layer with the wrong sign."""
+
+    def runner(layer: int, values: FloatArray) -> FloatArray:
+        exact = run_kernels(bundle.layers[layer], values)
+        exact[..., : spoilt if layer == 0 else 0] *= -1
+        return exact
+
+    level, nrmse = verify_kernels(
+        bundle,
+        runner,
+        layer_inputs(bundle, sequences),
+        Bounds(kernel=0.35, impulse=0.7),  # type: ignore[arg-type]
+    )
+    assert level.passed is passes
+    assert level.measured == pytest.approx(spoilt / 12)
+    assert float(np.median(nrmse)) == 0.0
+
+
+def test_bounds_come_from_the_caller_then_from_the_bundle_then_from_constants(bundle: KernelBundle) -> None:
+    told = replace(bundle, tolerated_errors=(0.2, 0.4, 0.9))
+    assert Bounds().of(bundle) == Bounds(mvm=0.12, kernel=0.35, impulse=0.7)
+    assert Bounds().of(told) == Bounds(mvm=0.2, kernel=0.4, impulse=0.9)
+    assert Bounds(mvm=0.1).of(told) == Bounds(mvm=0.1, kernel=0.4, impulse=0.9)
+    with pytest.raises(ConfigError, match=r"bounds\.of"):
+        Bounds().number("kernel")

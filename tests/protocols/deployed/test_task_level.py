@@ -57,3 +57,9 @@ def test_sequences_keep_their_units(tmp_path) -> None:
     found = Sequences.load(tmp_path / "sequences.npz")
     assert np.array_equal(found.test_units, units)
     assert np.array_equal(found.first(2, 3).test_units, units[:3])
+
+
+def test_a_loss_of_exactly_the_bound_passes() -> None:
+    assert 0.98 - 0.96 > 0.02
+    assert verify_task(0.96, 0.98, Bounds(task_loss=0.02)).passed
+    assert not verify_task(0.955, 0.98, Bounds(task_loss=0.02)).passed
