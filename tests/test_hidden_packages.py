@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from imssa_lab.contract.own_packages import needed_by
+
 ROOT = Path(__file__).parents[1]
 OURS = ("imssa_lab", "drivers", "protocols", "twin")
 FOREIGN = "print('the other one ran')\n"
@@ -180,3 +182,18 @@ print("asked", len(homes))
     said = python(code, tmp_path)
     assert said.startswith("asked ")
     assert int(said.split()[1]) > 3
+
+
+@pytest.mark.parametrize(
+    ("module", "needed"),
+    [
+        ("twin", ("protocols", "twin")),
+        ("twin.profiles.profile", ("protocols", "twin")),
+        ("drivers.keithley", ("drivers", "protocols")),
+        ("imssa_lab.station", ("protocols",)),
+        ("imssa_lab", ()),
+        ("numpy", ()),
+    ],
+)
+def test_what_comes_with_a_module(module, needed):
+    assert needed_by(module) == needed

@@ -26,6 +26,7 @@ _REINSTALL = "pip install --force-reinstall --no-deps imssa-lab (-e . in a check
 
 _NEEDS = {
     "drivers": ("drivers", "protocols"),
+    "imssa_lab.report": ("protocols",),
     "imssa_lab.report.fit_report": ("protocols", "twin"),
     "imssa_lab.station": ("protocols",),
     "protocols": ("protocols",),

@@ -19,6 +19,7 @@ class Interrupted(DigitalTwin):
 
     signals: ClassVar[list[int]] = []
     finished = False
+    went_on = False
     made_safe = False
 
     def _apply_pulses(self, pulses: Pulses) -> None:
@@ -34,6 +35,7 @@ class Interrupted(DigitalTwin):
 def pulse(array: Interrupted) -> None:
     with array:
         array.apply_pulses(Pulses.on(np.ones((4, 4), dtype=bool), "SET", 2.0, 1.0, 1e-6))
+        array.went_on = True
         raise AssertionError("the signal was lost")
 
 
@@ -47,6 +49,7 @@ def test_first_signal_waits_for_the_call(
     with pytest.raises(error):
         pulse(array)
     assert array.finished
+    assert not array.went_on  # the next line of the script does not run
     assert array.made_safe
     assert signal.getsignal(signum) == before
 

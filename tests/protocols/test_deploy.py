@@ -29,7 +29,7 @@ from protocols.deployment.verification import (
 from protocols.recurrence import KernelRunner
 from twin import DigitalTwin, TwinProfile
 
-BOUNDS = Bounds(mvm=0.12, kernel=0.25)
+BOUNDS = Bounds(mvm=0.12, kernel=0.35, impulse=0.7)
 
 
 def chips(profile: str = "supert-a0-easy", count: int = 1) -> list[DigitalTwin]:

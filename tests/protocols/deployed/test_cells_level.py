@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.array_types import FloatArray, Window
-from imssa_lab.contract.cell_classes import CellClass, CellMap, made_up_for
+from imssa_lab.contract.cell_classes import CellClass, CellMap, ClassShare, cell_shares, made_up_for
 from protocols.deployment.verification import Bounds, LevelResult, verify_cells
 
 SHAPE, WINDOW = (64, 64), Window(low=2e-6, high=150e-6)
@@ -103,3 +103,19 @@ def test_no_cell_that_had_to_move_shows_nothing() -> None:
 def test_a_tolerance_in_siemens_is_refused() -> None:
     with pytest.raises(ValueError, match="tolerance"):
         Bounds(tolerance=10e-6)
+
+
+def test_cells_that_had_to_move_are_counted_by_thirds_of_the_way() -> None:
+    target = np.array([[2e-6, 20e-6], [80e-6, 150e-6]])
+    shares = cell_shares([CellMap(target, np.full((2, 2), 20e-6))], WINDOW, 10e-6)
+    found = [(level.name, level.cells, level.inside) for level in shares.levels]
+    moved = CellClass.MOVED
+    assert found == [
+        (f"{moved}, to 12-58 uS", 1, 1),
+        (f"{moved}, to 58-104 uS", 1, 0),
+        (f"{moved}, to 104-150 uS", 1, 0),
+    ]
+
+
+def test_the_share_of_a_chip_never_programmed_is_a_fraction() -> None:
+    assert ClassShare("some", cells=200, inside=190, made_up=0, null=150).null_share == 0.75
