@@ -76,6 +76,21 @@ def test_pulses_shorter_than_the_meter_makes_are_refused_with_the_shortest(bench
         assert bench.entries("SET") == []
 
 
+def test_calls_take_at_most_the_time_that_the_array_announces_and_most_of_it(bench: SmuBench) -> None:
+    """Dry runs and budgets add these up: a tenth of a second a cell, for relays and the ramp of the gates."""
+    with bench.connect() as array:
+        durations = array.info.durations
+        assert durations is not None
+        assert 0.02 < durations.cell_read < 0.3
+        started = array.time
+        array.read_conductances(np.ones(array.info.shape, dtype=bool))
+        took = (array.time - started) / array.info.rows / array.info.cols
+        assert 0.6 < took / durations.cell_read <= 1.0
+        started = array.time
+        array.read_mvm(np.full(array.info.rows, 0.1))
+        assert 0.6 < (array.time - started) / durations.product <= 1.0
+
+
 ODD_STATES = {
     "2400": (
         ":SYST:AZER ON;:SENS:CURR:NPLC 10;:SENS:FUNC:CONC ON;:SENS:FUNC:ALL;:SENS:AVER ON;:SENS:AVER:COUN 50;"

@@ -6,7 +6,7 @@ import numpy as np
 
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 
-_PINS = dict(
+PINS = dict(
     entry.split("=")
     for entry in (
         "PWR_GOOD=A9 READ_BIT=A10 READ_DPE=A14 CONNECT_COLUMN_T=A15 DPE_INTERNAL_EN=B7 NFORCE_SAFE0=B9 "
@@ -34,7 +34,7 @@ class Host:
 
     def pins(self, high: bool, *names: str) -> None:
         for name in names:
-            self.say(f"{211 if high else 212},{_PINS[name][0]},{_PINS[name][1:]}")
+            self.say(f"{211 if high else 212},{PINS[name][0]},{PINS[name][1:]}")
 
     def high(self, *names: str) -> None:
         self.pins(True, *names)
@@ -75,7 +75,7 @@ class Host:
     def pads_default(self) -> None:
         self.say("203,0")
         self.say("204,0")
-        self.low(*(name for name in _PINS if name not in _STAY))
+        self.low(*(name for name in PINS if name not in _STAY))
 
     def read_setup(self, voltage: float, gain: int = 4, reference: float = 0.5, gate: float = 5.0) -> None:
         self.pads_default()

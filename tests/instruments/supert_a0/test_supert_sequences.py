@@ -14,7 +14,9 @@ from drivers.supert_a0.controller import Board
 from drivers.supert_a0.supert_array import SuperTArray
 from imssa_lab.contract.errors import LinkCorrupt, LinkError, LinkTimeout
 from imssa_lab.contract.hal import Pulses
+from imssa_lab.virtual.supert_a0.controller_pins import PLACES
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
+from tests.instruments.supert_a0 import supert_host
 from tests.instruments.supert_a0.supert_boards import powered
 
 STEP = 20 / 65535
@@ -72,6 +74,19 @@ def disturbed(firmware: SuperTBoard) -> SuperTBoard:
 
 def order(commands: list[wire.Command], command: wire.Command) -> int:
     return max(at for at, one in enumerate(commands) if one == command)
+
+
+def test_driver_board_and_host_have_the_pins_of_the_same_table() -> None:
+    """Each was written down by itself from the firmware's table."""
+    assert {name: place for name, place in PLACES.items() if name in wire.PINS} == wire.PINS
+    assert {name: (place[0], int(place[1:])) for name, place in supert_host.PINS.items()}.items() <= PLACES.items()
+
+
+def test_clocks_are_stopped_set_to_50_mhz_of_the_system_clock_and_started() -> None:
+    sent = [command.encode() for command in sequences.set_clocks()]
+    assert sorted(sent[:2]) == [b"218,0\0", b"218,2\0"]
+    assert sorted(sent[2:4]) == [b"220,0,0,2\0", b"220,2,0,2\0"]
+    assert sorted(sent[4:]) == [b"217,0\0", b"217,2\0"]
 
 
 class TestSequences:
