@@ -147,7 +147,8 @@ def finetune(
         ConfigError: as `check_asked`.
     """
     check_asked(network.bundle, fitting, output_map=output_map, head=head)
-    bounds, bundle = bounds or Bounds(), network.bundle
+    bundle = network.bundle
+    bounds = (bounds or Bounds()).of(bundle)
     half = len(sequences.calibration_inputs) // 2
     verifying = layer_inputs(bundle, sequences.calibration_inputs[half:])
     reads, begun = network.runner.reads, [array.time for array in network.arrays]
