@@ -73,7 +73,8 @@ def test_deploy_leaves_log_result_and_report_and_replays(model):
     result = deploy(folder)
     assert result.exit_code == 0, result.output
     assert "deployment verified" in result.stdout
-    assert sorted(path.name for path in (folder / "run").iterdir()) == ["report.html", "result.json", "run.h5"]
+    left = sorted(path.name for path in (folder / "run").iterdir())
+    assert left == ["corrections", "report.html", "result.json", "run.h5"]
     facts = json.loads((folder / "run" / "result.json").read_text())
     assert facts["passed"] is True
     assert facts["accuracy"]["null_control"] == 0.5

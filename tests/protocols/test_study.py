@@ -40,7 +40,7 @@ def fill(path: Path, pool: OneProcess | DaskWorkers, most: int | None = None, of
     """Run at most so many of the trials that are due; the bytes of the file."""
     with StudyStore(path, TRIALS, "model") as store, pool:
         for index, result in islice(pool.run(trial, offset, [(i, TRIALS[i]) for i in store.due]), most):
-            store.put(index, *result)
+            store.put(index, result)
     return path.read_bytes()
 
 
@@ -94,7 +94,7 @@ def test_another_study_is_not_mixed_in(tmp_path: Path) -> None:
 def test_store_is_plain_hdf5_with_units(tmp_path: Path) -> None:
     fill(tmp_path / "study.h5", OneProcess(), most=3)
     with h5py.File(tmp_path / "study.h5") as file:
-        assert file["trials/sigma"].attrs["unit"] == "S"
+        assert file["trials/sigma"].attrs["unit"] == "S; NaN: by pulses"
         assert np.isfinite(file["results"][:, 1]).sum() == 3
         done = points(TRIALS, file["results"][...])
     assert [len(point.accuracies) for point in done] == [3]

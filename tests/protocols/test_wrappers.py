@@ -11,17 +11,19 @@ from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log import Recorded, record
 from protocols.chip_record import ChipRecord
+from protocols.cost.reads_counted import ReadsCounted
 from protocols.wrappers.budget import Account, Budget
 from protocols.wrappers.counted import Counted
 from protocols.wrappers.device_time import DeviceTimeReported
 from protocols.wrappers.metered import Metered
 from protocols.wrappers.progress import ProgressReported
 from protocols.wrappers.recipe_override import RecipeOverride
+from protocols.wrappers.session_counts import Tally
 from tests.protocols.test_recurrence import StepByStep, chip, needs_numba, run
 from twin import DigitalTwin
 
 ROOT = Path(__file__).parents[2]
-WRAPPERS = [Recorded, Counted, DeviceTimeReported, Metered, ProgressReported, RecipeOverride]
+WRAPPERS = [Recorded, Counted, DeviceTimeReported, Metered, ProgressReported, RecipeOverride, Tally, ReadsCounted]
 CALLS = {"_read_mvm", "_read_loop", "_read_conductances", "_apply_pulses", "_calibrate", "_wait"}
 CHOSEN = {RecipeOverride: {"_default_programmer"}, Recorded: {"_program", "_time", "_make_safe", "_close", "_lower"}}
 

@@ -21,7 +21,6 @@ from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, 
 from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
 from imssa_lab.cli.shared.verdicts import REPORT, RESULT, next_verdict, verdicts
 from imssa_lab.contract.errors import ConfigError, LinkError
-from imssa_lab.station.deployed_runs import keep_corrections
 from imssa_lab.station.run_logs import LOG, journal_of, logs, next_log
 
 if TYPE_CHECKING:
@@ -147,6 +146,7 @@ def deploy_files(
     from imssa_lab.mapping import arrays_needed
     from imssa_lab.report.page import require_plots
     from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.station.deployed_runs import keep_corrections
     from protocols.deployment.sequences import Sequences
 
     choices = choices or Choices()

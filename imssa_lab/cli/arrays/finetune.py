@@ -14,7 +14,6 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, json_text, takes_json
 from imssa_lab.cli.shared.session import Stages, console, facts_table, provenance, stages
-from imssa_lab.station.deployed_runs import DeployedRun, kept_corrections
 from imssa_lab.station.run_logs import next_log
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from imssa_lab.contract.hal import CrossbarArray
     from imssa_lab.log import Run, RunLog
     from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.station.deployed_runs import DeployedRun
     from protocols.corrections.deployed_network import DeployedNetwork
     from protocols.corrections.finetuning import Finetuned
     from protocols.deployment.sequences import Sequences
@@ -62,6 +62,7 @@ def finetune(
     Example: imssa finetune night-1 --map --fit 16
     """
     from imssa_lab.log import RunLog
+    from imssa_lab.station.deployed_runs import DeployedRun, kept_corrections
     from protocols.corrections.finetuning import FittingSequences, check_asked
     from protocols.deployment.sequences import Sequences
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imssa_lab.station.addresses import addresses, split_address, station_entry
-
 
 def why_new(template: str, first: int) -> str | None:
     """Why the array at an address, ``{index}`` counting from `first`, would be a new chip; None where it is not.
@@ -13,6 +11,8 @@ def why_new(template: str, first: int) -> str | None:
     Raises:
         ConfigError: the address cannot be read.
     """
+    from imssa_lab.station.addresses import addresses, split_address, station_entry
+
     address = addresses(template, 1, first)[0]
     entry = station_entry(address)
     scheme, _, options = split_address(address if entry is None else entry.address)

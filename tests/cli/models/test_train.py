@@ -79,7 +79,7 @@ def test_a_cut_training_is_named_and_goes_on(tmp_path, monkeypatch):
         (["--option", "pairs"], "write name=value"),
         (["--option", "speaker=theo"], "no option 'speaker'"),
         (["--resume"], "there is no"),
-        (["--out", "nowhere/model"], "does not exist"),
+        (["--file", "nowhere/model"], "does not exist"),
     ],
 )
 def test_mistakes_are_named(tmp_path, arguments, says):

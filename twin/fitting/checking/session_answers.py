@@ -135,7 +135,8 @@ def repeated(run: Run, calls: list[Call], array: DigitalTwin) -> Iterator[Said]:
                 left = np.nan_to_num(run.column(table, "achieved", row), nan=window.low)
                 wanted = np.where(mask, np.clip(left, window.low, window.high), np.nan)
             report = array.program_conductances(wanted, mask, loop)
-            if by_statistics and (reads := _verifying_reads(call.programmer)) > 1:
+            looped = int(run.column(table, "reads", row)) > 1  # one that is not, looks once at what it left
+            if by_statistics and looped and (reads := _verifying_reads(call.programmer)) > 1:
                 report = replace(report, achieved=array.read_conductances(mask, reads))
             default = bool(run.column(table, "default", row))
             yield Said(table, call.when, report=report, comparable=call.known and (default or not by_statistics))
