@@ -57,8 +57,8 @@ class KernelBundle(FrozenArrays):
         expected_accuracy: test accuracy in software and its 95 % interval: (accuracy, low, high), fractions.
         provenance: seed, versions, training settings.
         tolerated_errors: relative rms error of products, NRMSE of a kernel on real input and on an impulse that cost
-            a point of accuracy at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or where
-            the smallest tried costs more.
+            two points of accuracy at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or the
+            smallest tried costs more.
 
     Raises:
         BundleError: parts that do not fit together, a range not above zero, a width that no converter has, a label

@@ -55,7 +55,7 @@ def show(
         ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}"),
         ("cells", str(spent.cells)),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
-        ("errors that cost a point of accuracy", in_words(found.tolerated_errors)),
+        ("errors that cost two points of accuracy", in_words(found.tolerated_errors)),
         ("digest", found.digest()),
     ]
     for name, value in rows:
