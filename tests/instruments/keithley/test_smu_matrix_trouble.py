@@ -286,7 +286,7 @@ def test_an_array_larger_than_the_matrix() -> None:
 )
 def test_faults_give_typed_errors_and_no_wrong_answer(kind: str) -> None:
     """Not `answer-flip`: plain SCPI has no checksums, a digit that was changed passes (docs/smu_matrix.md)."""
-    faults = Faults((kind,), 0.01, np.random.default_rng(6), seconds=0.3)
+    faults = Faults((kind,), 0.04, np.random.default_rng(6), seconds=0.3)
     rng = np.random.default_rng(7)
     good, failed = 0, 0
     with ExitStack() as stack:
