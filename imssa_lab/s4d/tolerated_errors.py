@@ -43,12 +43,12 @@ def tolerated_errors(
         and that on an impulse which 95 % of the kernels keep then. None where even an error of 0.02 costs more.
     """
     inputs, classes = inputs[:_SEQUENCES], classes[:_SEQUENCES]
-    exact = layer_inputs(bundle, inputs)
+    probes = [_Probe.of(layer, u) for layer, u in zip(bundle.layers, layer_inputs(bundle, inputs), strict=True)]
     software = float(np.mean(run_network(bundle, inputs).argmax(axis=1) == classes))
 
     def tolerated(error: float) -> tuple[float, float, float] | None:
         # the same draws at every size, so that more error is more of the same
-        trials = [_Trial.of(bundle, error, exact, np.random.default_rng([seed, draw])) for draw in range(_DRAWS)]
+        trials = [_Trial.of(probes, error, np.random.default_rng([seed, draw])) for draw in range(_DRAWS)]
         if software - float(np.mean([trial.predicted(bundle, inputs) == classes for trial in trials])) > LOSS:
             return None
         on_input, on_impulse = np.quantile(np.concatenate([trial.nrmse for trial in trials]), _MOST_KERNELS, axis=0)
@@ -89,6 +89,27 @@ def with_errors(layer: LayerKernels, error: float, rng: np.random.Generator) -> 
 
 
 @dataclass(frozen=True)
+class _Probe(FrozenArrays):
+    """What the kernels of an exact layer are measured by, and what they give, all (n, steps, kernels).
+
+    The impulse is one sequence, n = 1.
+    """
+
+    layer: LayerKernels
+    inputs: FloatArray
+    outputs: FloatArray
+    impulse: FloatArray
+    response: FloatArray
+
+    @classmethod
+    def of(cls, layer: LayerKernels, inputs: FloatArray) -> _Probe:
+        """For inputs (n, steps, kernels), as the exact network sees them."""
+        impulse = np.zeros((1, *inputs.shape[1:]))
+        impulse[:, 0] = layer.input_range
+        return cls(layer, inputs, run_kernels(layer, inputs), impulse, run_kernels(layer, impulse))
+
+
+@dataclass(frozen=True)
 class _Trial(FrozenArrays):
     """A net with errors: its layers, the correction of their outputs, and all kernels' NRMSE, (kernels, 2).
 
@@ -100,20 +121,18 @@ class _Trial(FrozenArrays):
     nrmse: FloatArray
 
     @classmethod
-    def of(cls, bundle: KernelBundle, error: float, inputs: Sequence[FloatArray], rng: np.random.Generator) -> _Trial:
+    def of(cls, probes: Sequence[_Probe], error: float, rng: np.random.Generator) -> _Trial:
         """One draw; half of the inputs correct the outputs, the other half measures the kernels."""
-        layers = [with_errors(layer, error, rng) for layer in bundle.layers]
+        layers = [with_errors(probe.layer, error, rng) for probe in probes]
         corrections, errors = [], []
-        half = len(inputs[0]) // 2
-        for index, (layer, exact, u) in enumerate(zip(layers, bundle.layers, inputs, strict=True)):
-            got, ideal = _run(layer, u), run_kernels(exact, u)
+        half = len(probes[0].inputs) // 2
+        for index, (layer, probe) in enumerate(zip(layers, probes, strict=True)):
+            got, ideal = _run(layer, probe.inputs), probe.outputs
             moves = np.ptp(got[:half], axis=(0, 1)) > 0
             gain, offset = np.ones(len(moves)), np.zeros(len(moves))
             gain[moves], offset[moves] = output_correction(index, got[:half, :, moves], ideal[:half, :, moves])
             corrections.append((gain, offset))
-            impulse = np.zeros((1, *u.shape[1:]))
-            impulse[:, 0] = exact.input_range
-            on_impulse = nrmse(corrected_outputs(_run(layer, impulse), gain, offset), run_kernels(exact, impulse))
+            on_impulse = nrmse(corrected_outputs(_run(layer, probe.impulse), gain, offset), probe.response)
             on_inputs = nrmse(corrected_outputs(got[half:], gain, offset), ideal[half:])
             errors.append(np.stack([on_inputs, on_impulse], axis=1))
         return cls(layers, corrections, np.concatenate(errors))
