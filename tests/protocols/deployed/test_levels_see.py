@@ -104,6 +104,24 @@ def test_a_few_broken_kernels_fail_the_level_though_the_median_is_exact(
     assert float(np.median(nrmse)) == 0.0
 
 
+@pytest.mark.parametrize("broken_on", ["real inputs", "impulses"])
+def test_kernels_are_counted_on_real_inputs_and_on_impulses_apart(
+    bundle: KernelBundle, sequences: FloatArray, broken_on: str
+) -> None:
+    """Five of 12 with the wrong sign on one of the two alone: neither median moves."""
+
+    def runner(layer: int, values: FloatArray) -> FloatArray:
+        kind = "impulses" if not values[:, 1:].any() else "real inputs"
+        exact = run_kernels(bundle.layers[layer], values)
+        exact[..., : 5 if layer == 0 and kind == broken_on else 0] *= -1
+        return exact
+
+    inputs, bounds = layer_inputs(bundle, sequences), Bounds(kernel=0.35, impulse=0.7)
+    level, _ = verify_kernels(bundle, runner, inputs, bounds)  # type: ignore[arg-type]
+    assert not level.passed
+    assert level.measured == pytest.approx(5 / 12)
+
+
 def test_bounds_come_from_the_caller_then_from_the_bundle_then_from_constants(bundle: KernelBundle) -> None:
     told = replace(bundle, tolerated_errors=(0.2, 0.4, 0.9))
     assert Bounds().of(bundle) == Bounds(mvm=0.12, kernel=0.35, impulse=0.7)
