@@ -1,4 +1,4 @@
-"""make measure-electrodes: what electrodes see of drivers under faults, restarts, requests over limits, bugs."""
+"""make measure-electrodes: what electrodes see of drivers, under faults, stops and planted bugs (an hour)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from benchmarks.electrodes.planted_bugs import survivors
 from benchmarks.electrodes.restarts import restarts
 from benchmarks.electrodes.stopped_scripts import stopped_scripts
 from benchmarks.parts import Part, measure
+from benchmarks.wires.speed import speed
+from benchmarks.wires.whole import contract, instruments
 
 _SUPERT, _KEITHLEY = "tests/instruments/supert_a0/test_supert_", "tests/instruments/keithley/test_smu_matrix"
 _NO_CHAOS = "not faults_give and not judge_of"  # they are a part of their own
@@ -63,7 +65,13 @@ def _with_bugs(driver: str) -> Part:
     return Part(_planted(driver), "supert-a0-easy", "as drawn, and set", f"{driver}, virtual", "those of the tests")
 
 
+def _tests(run: Callable[[Bars], None], array: str) -> Part:
+    return Part(lambda bars, given: run(bars), "supert-a0-easy", "pulses", array, "those of the tests")
+
+
 PARTS = {
+    "contract": _tests(contract, "every kind of tests/contract"),
+    "instruments": _tests(instruments, "drivers, virtual instruments"),
     "faults-supert": _faulty(chaos.supert, "superT A0"),
     "faults-scpi": _faulty(chaos.scpi, "SCPI"),
     "faults-smu": _faulty(chaos.smu, "meters and matrices"),
@@ -80,6 +88,9 @@ PARTS = {
     "planted-keithley": _with_bugs("meters and matrices"),
     "planted-scpi": _with_bugs("SCPI"),
     "planted-arc2": _with_bugs("ArC TWO"),
+    "speed": Part(
+        lambda bars, given: speed(bars), "supert-a0-easy", "pulses", "drivers of superT A0 and SCPI, virtual", "0, 1"
+    ),
 }
 
 if __name__ == "__main__":

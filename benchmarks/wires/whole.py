@@ -1,4 +1,4 @@
-"""What tests and commands prove as a whole: the contract on every kind of array, the traps of wires, both demos."""
+"""What tests and commands prove as a whole: the contract on every kind of array, instruments, traps, both demos."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ def traps(bars: Bars) -> None:
         bars.check(f"tests that pass: pyvisa-py trap {number}", _named(passed, f"::test_p{number}_"), ">=", 1)
     for number in range(1, 4):
         bars.check(f"tests that pass: pty trap {number}", _named(passed, f"::test_s{number}_"), ">=", 1)
+
+
+def instruments(bars: Bars) -> None:
+    """Tests on virtual instruments; whatever meters and matrices are asked there passes a strict IEEE 488.2 wire."""
+    passed, failed = _pytest(bars, "tests/instruments")
+    bars.check("tests on virtual instruments that fail", failed.total(), "==", 0, f"{passed.total()} pass")
+    strict = sum(count for name, count in passed.items() if "/test_smu_matrix" in name)
+    bars.check("of these, meters and matrices on a strict IEEE 488.2 wire", strict, ">=", 60)
+    bars.check("of these, PyMeasure's and QCoDeS's own drivers", _named(passed, "/test_peer_drivers.py::"), ">=", 4)
 
 
 def demos(bars: Bars) -> None:

@@ -52,7 +52,10 @@ class PinCheck:
 
     def note(self, command: wire.Command) -> None:
         """A command that was sent."""
-        if isinstance(command, wire.SetPin | wire.ClearPin):
+        if command.number > _FIRST_ARRAY_COMMAND:
+            for port, left in _LEFT_ALONE.items():
+                self._known[port] &= left
+        elif isinstance(command, wire.SetPin | wire.ClearPin):
             high = isinstance(command, wire.SetPin)
             self._set(command.port, 1 << command.pin, high << command.pin)
         elif isinstance(command, wire.LineData):
@@ -62,9 +65,6 @@ class PinCheck:
             self._set("K", 0xFF, command.value)  # the bank and the FIFO lines overwrite each other
         elif isinstance(command, wire.FifoSelect):
             self._set("K", 0xFF, command.value << 4)
-        elif command.number > _FIRST_ARRAY_COMMAND:
-            for port, left in _LEFT_ALONE.items():
-                self._known[port] &= left
 
     def _set(self, port: str, pins: int, high: int) -> None:
         self._known[port] |= pins

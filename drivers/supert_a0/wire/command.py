@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -48,7 +48,7 @@ class Command:
 
     @cached_property
     def _encoded(self) -> bytes:
-        texts = [str(getattr(self, field.name)) for field in fields(self) if field.name not in _RAW]
+        texts = [str(value) for name, value in vars(self).items() if name not in _RAW]  # fields alone, in order
         head = ",".join([str(self.number), *texts]).encode()
         data = head + b"\0" if self.payload is None else b"%s,%s,%s\0" % (head, self.marker, self.payload)
         if len(data) > LONGEST:
