@@ -18,14 +18,13 @@ from imssa_lab.contract.hal import FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import cost
 from imssa_lab.s4d.inference import layer_inputs, run_network
-from imssa_lab.s4d.intervals import accuracy_interval
 from protocols.corrections.correction import Corrections
 from protocols.corrections.deployed_network import DeployedNetwork, Raw, Remembered
 from protocols.corrections.head_fit import ends_in_norm_and_head, with_head
 from protocols.corrections.judgement_held_out import Judged, closer, judged, more_right
 from protocols.corrections.output_map import with_output_maps
 from protocols.deployment.sequences import Sequences
-from protocols.deployment.verification import Bounds, LevelResult, verify_kernels, verify_task
+from protocols.deployment.verification import Bounds, LevelResult, judge_task, verify_kernels
 
 MAP, HEAD = "output map", "head"
 
@@ -246,6 +245,4 @@ def _task_level(
     with network.runner.watched("run the task", n, steps, progress):
         right = network(inputs).argmax(axis=1) == labels
     in_software = run_network(network.bundle, inputs).argmax(axis=1) == labels
-    lowest = accuracy_interval(right, units).low, accuracy_interval(in_software, units).low
-    shares = float(np.mean(right)), float(np.mean(in_software))
-    return verify_task(*shares, bounds, sequences.reference.get("null"), lowest)
+    return judge_task(right, in_software, bounds, sequences.reference.get("null"), units)

@@ -22,7 +22,6 @@ from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
-from imssa_lab.s4d.intervals import accuracy_interval
 from protocols.corrections.correction import Corrections
 from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
@@ -32,7 +31,7 @@ from protocols.deployment.outcomes import KernelEnd, cell_ends, kernel_ends
 from protocols.deployment.predict import Predictor, reachable
 from protocols.deployment.remedies import Loop, Remedied
 from protocols.deployment.sequences import Sequences
-from protocols.deployment.verification import Bounds, LevelResult, impulse_responses, verify_task
+from protocols.deployment.verification import Bounds, LevelResult, impulse_responses, judge_task
 from protocols.wrappers.budget import Account
 from protocols.wrappers.metered import Metered
 
@@ -203,19 +202,15 @@ def deploy(
             return np.asarray(run_network(bundle, test_inputs, loop.runner).argmax(axis=1))
 
     predictions = predicted()
-    software_accuracy = float(np.mean(software == test_labels))
-    software_low = accuracy_interval(software == test_labels, sequences.test_units).low
 
-    def judged() -> tuple[float, LevelResult]:
-        right = predictions == test_labels
-        lowest = accuracy_interval(right, sequences.test_units).low, software_low
-        share = float(np.mean(right))
-        return share, verify_task(share, software_accuracy, bounds, null_accuracy, lowest)
+    def judged() -> LevelResult:
+        right, in_software = predictions == test_labels, software == test_labels
+        return judge_task(right, in_software, bounds, null_accuracy, sequences.test_units)
 
-    accuracy, task = judged()
+    task = judged()
     if choices.mending and not task.passed and loop.again("task", task.measured):
         predictions = predicted()
-        accuracy, task = judged()
+        task = judged()
     levels = [*loop.levels, task]
     for level in levels:
         _log.info("%s", level)
@@ -236,8 +231,8 @@ def deploy(
         bounds=bounds,
         kernel_nrmse=loop.kernel_nrmse,
         impulses=impulse_responses(bundle, loop.runner, sequences.calibration_inputs.shape[1]),
-        accuracy=accuracy,
-        software_accuracy=software_accuracy,
+        accuracy=task.figures["on_array"],
+        software_accuracy=task.figures["software"],
         null_accuracy=null_accuracy,
         predictions=predictions,
         seconds=sum(seconds),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from imssa_lab.contract.cell_classes import TOLERANCE, CellMap, CellShares, cell_shares
@@ -20,6 +21,7 @@ from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Window
 from imssa_lab.mapping import Mapping, PlacedKernel
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
+from imssa_lab.s4d.intervals import accuracy_interval
 from imssa_lab.s4d.output_correction import nrmse
 from protocols.probes import probe_voltages
 from protocols.recurrence import KernelRunner, read_signed
@@ -242,6 +244,23 @@ def verify_kernels(
         f"{impulse:.3g} on an impulse, the larger of both, at most"
     )
     return LevelResult("kernel", worse, bounds.beyond, worse <= bounds.beyond, words, figures), on_inputs
+
+
+def judge_task(
+    right: BoolArray,
+    software_right: BoolArray,
+    bounds: Bounds,
+    null_control: float | None = None,
+    units: NDArray[np.int64] | None = None,
+) -> LevelResult:
+    """`verify_task` by the outcomes of single sequences, with the lower ends of their 95 % intervals.
+
+    Args:
+        right, software_right: (n,) whether the arrays, and software, gave a sequence its label.
+        units: (n,) number of the clip or speaker that each comes from; None where each is one by itself.
+    """
+    lowest = accuracy_interval(right, units).low, accuracy_interval(software_right, units).low
+    return verify_task(float(np.mean(right)), float(np.mean(software_right)), bounds, null_control, lowest)
 
 
 def verify_task(
