@@ -39,7 +39,7 @@ $(BIN)/python:
 # $(BIN)/python is order-only: its time stamp is that of the interpreter it links to.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[train,plot,tables,web,fast,scale,docs,dev,mutants,peers]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[train,plot,tables,web,fast,scale,docs,dev,mutants,notebook,peers]"
 	@touch $@
 
 demo: $(STAMP)

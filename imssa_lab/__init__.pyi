@@ -49,6 +49,7 @@ from imssa_lab.log import record as record
 from imssa_lab.report import measured as measured
 from imssa_lab.report import plots as plots
 from imssa_lab.report.fit_report import fit_verdicts as fit_verdicts
+from imssa_lab.report.live.watched_run import watch_run as watch_run
 from imssa_lab.s4d.bundle import KernelBundle as KernelBundle
 from imssa_lab.s4d.export import to_bundle as to_bundle
 from imssa_lab.s4d.imports.imported_model import import_s4d as import_s4d

@@ -89,7 +89,8 @@ def serve(file: Path, port: int, within: float | None) -> None:
     try:
         import uvicorn
 
-        from imssa_lab.report.live import LiveView, make_app
+        from imssa_lab.report.live import LiveView
+        from imssa_lab.report.live.app import make_app
     except ImportError as error:
         raise ConfigError(
             f'--web needs more ({error}); install it with `pip install "imssa-lab[web,plot]"`'

@@ -108,6 +108,17 @@ def presence(run_file: Path) -> Presence:
     return Presence.GONE
 
 
+def writer_of(run_file: Path) -> int | None:
+    """The number of the process that writes a run, None where none does."""
+    if presence(run_file) is Presence.GONE:
+        return None
+    try:
+        writer = _WRITER.match(session_file(run_file).read_bytes())
+    except OSError:  # it has just ended
+        return None
+    return int(writer[1]) if writer else None
+
+
 def ask_to_make_safe(run_file: Path) -> None:
     """Ask the process that writes a run to stop and make its arrays safe.
 

@@ -123,11 +123,12 @@ class LiveView:
 
     def _state(self, array: int | None) -> dict[str, Any]:
         index = self._array if array is None or not 0 <= array < len(self._infos) else array
+        life = self._life()  # first: it may open the file again
         run, info = self._follower.run, self._infos[index]
         rate = Counter(record.table for record in self._recent)
         return {
             "file": str(self.path),
-            "state": self._life(run),
+            "state": life,
             "behind": self._behind,
             "device_time": self._device_time,
             "calls": {
@@ -151,10 +152,10 @@ class LiveView:
             "events": list(self._events),
         }
 
-    def _life(self, run: Run) -> str:
+    def _life(self) -> str:
         if self._follower.ended:
             return "ended"
-        if run.repaired:
+        if self._follower.run.repaired:
             return "cut off and repaired"
         return str(presence(self.path))
 

@@ -2,12 +2,13 @@
 
 Colours are those of Okabe and Ito (Color Universal Design, 2008), maps are cividis and PuOr: all can be distinguished
 by colour-blind readers and in grey print. Conductances come in S and are drawn in µS. No function touches the global
-state of matplotlib; save a picture with `figure.savefig("maps.pdf")`.
+state of matplotlib; save a picture with `figure.savefig("maps.pdf")`. A notebook shows the Figure that ends a cell.
 """
 
 from imssa_lab.report.plots.accuracy import accuracy_against, accuracy_bars
 from imssa_lab.report.plots.calibration import column_calibration
 from imssa_lab.report.plots.drift import relaxation_fans
+from imssa_lab.report.plots.inline import show_figures_inline
 from imssa_lab.report.plots.instrument_readings import other_instruments
 from imssa_lab.report.plots.kernel_responses import kernel_overlay, nrmse_histogram
 from imssa_lab.report.plots.maps import conductance_maps, error_maps
@@ -34,3 +35,5 @@ __all__ = [
     "relaxation_fans",
     "yield_by_pulse",
 ]
+
+show_figures_inline()
