@@ -191,7 +191,7 @@ class CommandTree:
         """`handler` takes so many arguments as bytes, up to `most`, and gives the answer of a query or None."""
         self._found.clear()
         for form in forms(pattern):
-            self.handlers[form] = (handler, arguments, arguments if most is None else most)
+            self.handlers[_SUFFIX.sub("", form)] = (handler, arguments, arguments if most is None else most)
 
     def run(self, message: bytes) -> bytes:
         """Execute a message; the answers of its queries, parted by semicolons.

@@ -155,3 +155,57 @@ def test_a_restart_is_in_the_event_register_until_it_is_read() -> None:
     meter.restart()
     assert answers(meter, "*ESE?;*ESR?") == "0;128"
     assert np.isclose(meter.level, 0.0)
+
+
+def test_the_status_word_of_a_2400_says_terminals_wires_and_functions() -> None:
+    """Page 18-18 of its manual: bit 2 front, 11 to 13 functions, 14 and 15 the source, 22 four wires."""
+    meter = on_one_cell().source
+    answers(meter, ":FORM:ELEM STAT;:SOUR:VOLT 0.1;:OUTP ON")
+
+    def status() -> int:
+        return int(float(answers(meter, ":READ?")))
+
+    front_amperes_volt_source = 1 << 2 | 1 << 12 | 1 << 14
+    assert status() == front_amperes_volt_source
+    answers(meter, ":SYST:RSEN ON;:SENS:FUNC:ALL")
+    assert status() == front_amperes_volt_source | 1 << 11 | 1 << 13 | 1 << 22
+    answers(meter, ":OUTP OFF;:ROUT:TERM REAR;:SYST:RSEN OFF;:SENS:FUNC:OFF:ALL;:SENS:FUNC 'CURR';:OUTP ON")
+    assert status() & 1 << 2 == 0
+
+
+def test_a_function_that_is_off_reads_not_a_number_and_the_source_what_was_set() -> None:
+    meter = on_one_cell().source
+    answers(meter, ":FORM:ELEM VOLT,CURR,RES;:SENS:FUNC:OFF:ALL;:SOUR:VOLT 0.125;:OUTP ON")
+    volts, amperes, ohms = map(float, answers(meter, ":READ?").split(","))
+    assert (volts, amperes, ohms) == (0.125, 9.91e37, 9.91e37)
+    answers(meter, ":OUTP OFF;:SOUR:FUNC CURR;:SOUR:CURR 1e-6;:OUTP ON")
+    volts, amperes, ohms = map(float, answers(meter, ":READ?").split(","))
+    assert (volts, amperes, ohms) == (9.91e37, 1e-6, 9.91e37)
+
+
+def test_an_event_of_the_measurement_register_is_taken_once() -> None:
+    bench = on_one_cell()
+    bench.wiring.closed = {(0, 2), (1, 2)}
+    answers(bench.source, ":SENS:CURR:PROT 1e-3;:SOUR:VOLT 0.1;:OUTP ON;:INIT")
+    assert [answers(bench.source, ":STAT:MEAS?") for _ in range(3)] == ["16384", "0", "0"]
+
+
+@pytest.mark.parametrize("command", ["SYST:LOC", "SYST:REM", "TRIG:CLE", "STAT:PRES", "SYST:BEEP 2000,0.5"])
+def test_commands_that_change_nothing_a_2400_knows(command: str) -> None:
+    meter = on_one_cell().source
+    assert answers(meter, f":{command};:SYST:ERR?") == '0,"No error"'
+
+
+@pytest.mark.parametrize(("delay", "error"), [("-1", 0), ("0", 0), ("50e-6", 0), ("49e-6", -222), ("-0.5", -222)])
+def test_the_delay_of_a_sweep_of_a_2450(delay: str, error: int) -> None:
+    meter = on_one_cell(("2450", "2450", "707A")).source
+    answers(meter, f":SOUR:SWE:VOLT:LIN 0, 0.1, 3, {delay}")
+    assert int(answers(meter, ":SYST:ERR?").split(",")[0]) == error
+
+
+def test_a_buffer_of_a_2450_holds_ten_readings_and_more() -> None:
+    meter = on_one_cell(("2450", "2450", "707A")).source
+    answers(meter, ":TRAC:MAKE 'mine', 10")
+    assert answers(meter, ":SYST:ERR?;:TRAC:POIN? 'mine'") == '0,"No error;0;0 0";10'
+    answers(meter, ":TRAC:MAKE 'small', 9")
+    assert answers(meter, ":SYST:ERR?").startswith("-222")

@@ -1,0 +1,151 @@
+"""What a 2400 and a 2450 remember, by the tables of their manuals: limits, what *RST brings, the words that exist."""
+
+import pytest
+
+from trials.electrodes.smu_bench import SmuBench
+
+# command, MIN, MAX, DEF
+NUMBERS_2400 = """
+SOUR:DEL 0 9999.999 1e-3
+ARM:COUN 1 2500 1
+TRIG:COUN 1 2500 1
+TRIG:DEL 0 999.9999 0
+ARM:TIM 1e-3 99999.99 0.1
+ARM:ILIN 1 4 1
+ARM:OLIN 1 4 2
+TRIG:ILIN 1 4 1
+TRIG:OLIN 1 4 2
+SENS:AVER:COUN 1 100 10
+SOUR:VOLT:STAR -210 210 0
+SOUR:VOLT:STOP -210 210 0
+SOUR:SWE:POIN 2 2500 2500
+TRAC:POIN 1 2500 100
+STAT:MEAS:ENAB 0 65535 0
+SENS:CURR:NPLC 0.01 10 1
+SENS:VOLT:NPLC 0.01 10 1
+SENS:RES:NPLC 0.01 10 1
+"""
+NUMBERS_2450 = """
+SENS:CURR:NPLC 0.01 10 1
+SENS:VOLT:NPLC 0.01 10 1
+SENS:RES:NPLC 0.01 10 1
+SENS:CURR:AVER:COUN 1 100 10
+SENS:RES:DEL:USER5 0 1e4 0
+SOUR:CURR:DEL 0 1e4 0
+SOUR:VOLT:DEL:USER1 0 1e4 0
+SENS:COUN 1 300000 1
+"""
+WHOLE = ("COUN", "LIN", "POIN", "ENAB")
+
+# command, what *RST brings, other words
+WORDS_2400 = """
+SOUR:VOLT:MODE FIX LIST SWE
+SOUR:CURR:MODE FIX LIST SWE
+SENS:AVER:TCON MOV REP
+SENS:RES:MODE MAN AUTO
+FORM ASC REAL SRE
+ARM:SOUR IMM TLIN TIM MAN BUS NST PST
+TRIG:SOUR IMM TLIN
+TRIG:OUTP NONE SOUR DEL SENS
+ARM:OUTP NONE TENT TEX
+OUTP:SMOD NORM HIMP ZERO GUAR
+TRAC:FEED SENS CALC CALC2
+TRAC:FEED:CONT NEV NEXT
+CALC3:FORM MEAN SDEV MAX MIN PKPK
+SOUR:SWE:SPAC LIN LOG
+SOUR:SWE:RANG BEST AUTO FIX
+SOUR:SWE:CAB NEV EARL LATE
+"""
+WORDS_2450 = """
+FORM ASC REAL SRE
+SENS:VOLT:AVER:TCON REP MOV
+OUTP:CURR:SMOD NORM HIMP ZERO GUAR
+OUTP:VOLT:SMOD NORM HIMP ZERO GUAR
+"""
+# command, what *RST brings
+FLAGS_2400 = "SYST:RSEN 0, SOUR:DEL:AUTO 1, SOUR:CLE:AUTO 0, SENS:FUNC:CONC 1, SENS:AVER 0, SYST:AZER 1"
+FLAGS_2450 = (
+    "SENS:CURR:AZER 1, SENS:VOLT:RSEN 0, SENS:RES:AVER 0, SOUR:VOLT:DEL:AUTO 1, SOUR:CURR:READ:BACK 1, "
+    "SOUR:VOLT:READ:BACK 1"
+)
+
+
+def lines(table: str) -> list[list[str]]:
+    return [line.split() for line in table.strip().splitlines()]
+
+
+class Meter:
+    def __init__(self, model: str) -> None:
+        self._meter = SmuBench((model, model, "707A")).source
+        self("*RST;*CLS")
+
+    def __call__(self, message: str) -> str:
+        return b"".join(self._meter.receive(message.encode() + b"\n")).decode().strip()
+
+    def error(self) -> int:
+        return int(self(":SYST:ERR?").split(",")[0])
+
+
+BOTH_NUMBERS = [("2400", *row) for row in lines(NUMBERS_2400)] + [("2450", *row) for row in lines(NUMBERS_2450)]
+BOTH_WORDS = [("2400", row) for row in lines(WORDS_2400)] + [("2450", row) for row in lines(WORDS_2450)]
+BOTH_FLAGS = [(model, *entry.split()) for model, table in (("2400", FLAGS_2400), ("2450", FLAGS_2450))
+              for entry in table.split(", ")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "command", "low", "high", "usual"), BOTH_NUMBERS)
+def test_a_number_has_the_limits_and_the_default_of_the_manual(
+    model: str, command: str, low: str, high: str, usual: str
+) -> None:
+    meter = Meter(model)
+    for question, expected in (("?", usual), ("? MIN", low), ("? MAX", high), ("? DEF", usual)):
+        assert float(meter(f":{command}{question}")) == pytest.approx(float(expected), rel=1e-6), question
+    for word, expected in (("MAX", high), ("MIN", low), (high, high), (low, low), ("DEF", usual)):
+        meter(f":{command} {word}")
+        assert float(meter(f":{command}?")) == pytest.approx(float(expected), rel=1e-6), word
+    assert meter.error() == 0
+    for beyond in (float(high) * 1.001 + 0.001, float(low) - abs(float(low)) * 0.001 - 0.001):
+        meter(f":{command} {beyond:.9g}")
+        assert meter.error() == -222
+    assert float(meter(f":{command}?")) == pytest.approx(float(usual))
+    meter(f":{command} {high}")
+    meter("*RST")
+    assert float(meter(f":{command}?")) == pytest.approx(float(usual))
+
+
+@pytest.mark.parametrize(
+    ("model", "command", "low"),
+    [row[:3] for row in BOTH_NUMBERS if row[1].split(":")[-1].startswith(WHOLE)],
+)
+def test_a_count_is_a_whole_number(model: str, command: str, low: str) -> None:
+    meter = Meter(model)
+    meter(f":{command} {float(low) + 1.4}")
+    assert meter(f":{command}?") == str(int(low) + 1)
+
+
+@pytest.mark.parametrize(("model", "row"), BOTH_WORDS)
+def test_a_setting_takes_the_words_of_the_manual(model: str, row: list[str]) -> None:
+    meter = Meter(model)
+    command, usual, *others = row
+    assert meter(f":{command}?") == meter(f":{command}? DEF") == usual
+    for word in (*others, usual):
+        meter(f":{command} {word}")
+        assert meter(f":{command}?") == word
+    assert meter.error() == 0
+    meter(f":{command} {others[-1]}")
+    meter(f":{command} TEAPOT")
+    assert (meter.error(), meter(f":{command}?")) == (-141, others[-1])
+    meter("*RST")
+    assert meter(f":{command}?") == usual
+
+
+@pytest.mark.parametrize(("model", "command", "usual"), BOTH_FLAGS)
+def test_a_switch_is_on_or_off(model: str, command: str, usual: str) -> None:
+    meter = Meter(model)
+    assert meter(f":{command}?") == usual
+    for word, expected in (("ON", "1"), ("OFF", "0"), ("1", "1"), ("0", "0")):
+        meter(f":{command} {word}")
+        assert meter(f":{command}?") == expected
+    assert meter.error() == 0
+    meter(f":{command} {1 - int(usual)}")
+    meter("*RST")
+    assert meter(f":{command}?") == usual
