@@ -32,7 +32,7 @@ _KELVIN = 273.15
 def calibrate(
     array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     file: Annotated[
-        Path | None, typer.Option(help="New calibration file; without it the one that the station file names.")
+        Path | None, typer.Option(help="New calibration file; by default the one that the station file names.")
     ] = None,
     temperature: Annotated[
         float | None, typer.Option(min=-_KELVIN, help="Chip temperature, degrees Celsius; kept in the file.")
@@ -41,8 +41,9 @@ def calibrate(
 ) -> None:
     """Measure gain and offset of every bit line by products of known inputs, and write a calibration file.
 
-    Pulses nothing. The file that a station names is replaced; the log of every calibration stays. Ctrl-C once
-    finishes the call under way and makes safe; twice stops now; either leaves the file as it was.
+    No cell is pulsed. The file that a station names is replaced; the log of every calibration is kept. The first
+    Ctrl-C lets the current call finish and makes the array safe; a second one stops at once. Neither changes the
+    file.
 
     Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --file chip0.json
     """

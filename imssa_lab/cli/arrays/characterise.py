@@ -29,18 +29,21 @@ def characterise(
     out: Annotated[Path, typer.Option(help="Folder for the tables; resumes an interrupted run.")],
     only: Annotated[
         str | None,
-        typer.Option(help="Experiments, with commas: stuck, pulses, relaxation, programming, noise, iv, columns."),
+        typer.Option(
+            help="Experiments, separated by commas: stuck, pulses, relaxation, programming, noise, iv, columns."
+        ),
     ] = None,
     dry_run: DryRunOption = False,
     chip_record: Annotated[
-        Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse; made where there is none.")
+        Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse; created if it does not exist.")
     ] = None,
 ) -> None:
     """Measure stuck map, windows, pulse response, relaxation, programming, noise, I-V and columns of an array.
 
-    Pulses cells unless --only names experiments that merely read (noise, iv, columns): what the array holds is lost.
-    Every call is in a log beside the tables: run.h5, then run-1.h5 ... where it was resumed. Ctrl-C once
-    finishes the call under way, makes safe and writes the report; twice stops now; the same command resumes.
+    The cells are pulsed, so their conductances are lost, unless --only names experiments that only read (noise, iv,
+    columns). Every call is in a log beside the tables: run.h5, and run-1.h5 ... after a resumption. The first Ctrl-C
+    lets the current call finish, makes the array safe and writes the report; a second one stops at once. The same
+    command resumes.
 
     Example: imssa characterise --array "twin:supert-a0-easy?seed=1" --out chip1 --dry-run
     """

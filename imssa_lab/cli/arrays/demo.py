@@ -30,20 +30,21 @@ def demo(
     array: Annotated[
         str,
         typer.Option(
-            help="Address of the arrays; {index} counts them, from 1000 times the seed.",
+            help="Address of the arrays; {index} numbers them, starting at 1000 times the seed.",
             autocompletion=completion.arrays,
         ),
     ] = TWINS,
     virtual: Annotated[
         str | None,
         typer.Option(
-            help=f"Go through the driver of {' or '.join(NUMBERED_KINDS)}, to a virtual one that runs meanwhile."
+            help=f"Use the driver of {' or '.join(NUMBERED_KINDS)}, with a virtual instrument started for it."
         ),
     ] = None,
 ) -> None:
     """Train, deploy on the digital twin, verify, report: all in one run.
 
-    Exit code 3: a level failed. Ctrl-C once makes safe and reports the progress so far; twice stops now.
+    Exit code 3: a level failed. The first Ctrl-C makes the arrays safe and reports the progress; a second stops at
+    once.
 
     Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
     """

@@ -76,10 +76,10 @@ def deploy(
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
     max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
     max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the deployment in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the deployment in --out.")] = False,
     chip_record: Annotated[
         Path | None,
-        typer.Option(help="Chip record (SQLite): counts every pulse; stuck cells that it knows are planned around."),
+        typer.Option(help="Chip record (SQLite): counts every pulse, and lists stuck cells to plan around."),
     ] = None,
     averages: Annotated[int, typer.Option(min=1, help="Reads averaged at every time step.")] = 1,
     programmer: ProgrammerOption = None,
@@ -87,10 +87,10 @@ def deploy(
     dry_run: DryRunOption = False,
     like: LikeOption = None,
 ) -> None:
-    """Put a bundle on arrays, verify it on four levels, and report.
+    """Deploy a bundle on arrays, verify it on four levels, and write a report.
 
-    Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report; twice
-    stops now; --resume continues.
+    Exit code 3: a level failed. The first Ctrl-C lets the current call finish, makes the arrays safe and writes the
+    report; a second one stops at once. --resume continues.
 
     Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
     --out run

@@ -37,27 +37,31 @@ STANDING, BEFORE, FINETUNED = "deployed plan", "corrections before", "finetuned"
 @takes_json
 @reports_end
 def finetune(
-    folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` wrote it.")],
     output_map: Annotated[bool, typer.Option("--map", help="Fit a map over the outputs of each layer.")] = False,
-    head: Annotated[bool, typer.Option("--head", help="Fit last norm and head to labels.")] = False,
-    fit: Annotated[int, typer.Option(min=1, help="Sequences to fit to.")] = 32,
-    held_out: Annotated[int, typer.Option(min=1, help="Further sequences, which decide what is kept.")] = 32,
+    head: Annotated[bool, typer.Option("--head", help="Fit the last norm and the head to labels.")] = False,
+    fit: Annotated[int, typer.Option(min=1, help="Number of sequences to fit to.")] = 32,
+    held_out: Annotated[
+        int, typer.Option(min=1, help="Number of further sequences, which decide what is kept.")
+    ] = 32,
     tests: Annotated[
-        int | None, typer.Option(min=0, help="Test sequences to run afterwards, instead of all.")
+        int | None, typer.Option(min=0, help="Number of test sequences to run afterwards; by default all.")
     ] = None,
-    no_null: Annotated[bool, typer.Option("--no-null", help="Leave the control without memory out.")] = False,
+    no_null: Annotated[bool, typer.Option("--no-null", help="Leave out the control without memory.")] = False,
     array: Annotated[
         str,
         typer.Option(help="Address of the arrays, in the order of the deployment.", autocompletion=completion.arrays),
     ] = "",
 ) -> None:
-    """Correct the outputs of a deployed net by what the chip gives, and keep what helps. Sends no pulse.
+    """Fit corrections of a deployed net's outputs on the chip, and keep those that help. Sends no pulse.
 
-    Without --map and --head: the map, and the head where the sequences have labels for training. Each correction
-    that is kept becomes a dated file in corrections/, which applies from then on; the first one stays. The log is
-    run-1.h5, run-2.h5 ... beside that of the deployment, and `imssa log replay` fits again from it.
+    Without --map and --head, both are fitted: the map, and the head if the sequences have labels for training. Each
+    correction that is kept becomes a dated file in corrections/, which applies from then on; the first one is kept.
+    The log is run-1.h5, run-2.h5 ... beside the log of the deployment, and `imssa log replay` repeats the fit from
+    it.
 
-    Exit code 3: the task level failed. After Ctrl-C, what was kept stays; run it again for the rest.
+    Exit code 3: the task level failed. After Ctrl-C, finished corrections are kept; run the command again for the
+    rest.
 
     Example: imssa finetune night-1 --map --fit 16
     """

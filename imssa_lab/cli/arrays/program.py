@@ -42,11 +42,9 @@ def program(
     array: Annotated[str, typer.Option(help="Address or alias of the array.", autocompletion=completion.arrays)],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for log, cells and report; new or empty. Without it one with the time."),
+        typer.Option(help="Folder for log, cells and report; new or empty. By default named by the time."),
     ] = None,
-    unit: Annotated[
-        list[str] | None, typer.Option(help="target=UNIT where the file is not in S: mS, uS or nS.")
-    ] = None,
+    unit: Annotated[list[str] | None, typer.Option(help="target=UNIT if the file is not in S: mS, uS or nS.")] = None,
     separator: Annotated[str, typer.Option(help="Between the columns of a .csv file; a tab as \\t.")] = ",",
     decimal: Annotated[str, typer.Option(help="Decimal point of a .csv file: . or ,")] = ".",
     programmer: ProgrammerOption = None,
@@ -55,10 +53,10 @@ def program(
     dry_run: DryRunOption = False,
     like: LikeOption = None,
 ) -> None:
-    """Program the cells of an array to target conductances, and say which are in tolerance by an independent re-read.
+    """Program cells to target conductances, and print which are in tolerance by an independent re-read.
 
-    Exit code 3: cells are out of tolerance; they are listed, all of them in cells.csv. Ctrl-C once
-    finishes the call under way, makes safe and writes the report; twice stops now.
+    Exit code 3: cells are out of tolerance; the table lists them, and cells.csv lists all cells. The first Ctrl-C
+    lets the current call finish, makes the array safe and writes the report; a second one stops at once.
 
     Example: imssa program targets.csv --unit target=uS --array "twin:supert-a0-easy?seed=1" --dry-run
     """

@@ -23,7 +23,7 @@ from imssa_lab.station.run_logs import LOG
 @takes_json
 @reports_end
 def recheck(
-    folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` left it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a deployment, as `imssa deploy` wrote it.")],
     array: Annotated[
         str,
         typer.Option(help="Address of the arrays, in the order of the deployment.", autocompletion=completion.arrays),
@@ -37,14 +37,14 @@ def recheck(
     dry_run: DryRunOption = False,
     like: LikeOption = None,
 ) -> None:
-    """Verify a deployment again, reprogramming only cells that left their window; or resume an interrupted one.
+    """Verify a deployment again and re-program cells that left their window, or resume an interrupted deployment.
 
-    The deployment's own result and report stay. Each check has its own in checks/TIME, and its log is run-1.h5,
-    run-2.h5 ... beside that of the deployment. All verdicts are listed, the newest last.
+    The result and report of the deployment are kept. Each check has its own in checks/TIME; its log is run-1.h5,
+    run-2.h5 ... beside the log of the deployment. All verdicts are listed, the newest last.
 
-    A twin is the same chip again only with a kept state (twin:...&state=FILE); another is refused.
+    A twin is the same chip again only if its state was kept (twin:...&state=FILE); other twins are refused.
 
-    Exit code 3: a level failed. Ctrl-C once finishes the call under way, makes safe and writes the report.
+    Exit code 3: a level failed. Ctrl-C lets the current call finish, makes the arrays safe and writes the report.
 
     Example: imssa recheck night-1
     """

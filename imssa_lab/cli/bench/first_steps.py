@@ -21,9 +21,9 @@ _DISTRIBUTION = "imssa-lab"
 
 @takes_json
 def docs(
-    show: Annotated[bool, typer.Option("--print", help="Print where it is; open nothing.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Print its location; open nothing.")] = False,
 ) -> None:
-    """Open the documentation: that of the checkout where there is one (`make docs`), else that of the project's page.
+    """Open the documentation: that of the checkout if there is one (`make docs`), else that on the project's page.
 
     Example: imssa docs --print
     """

@@ -17,10 +17,12 @@ _NAME = re.compile(r"[a-z][a-z0-9]*([-+][a-z0-9]+)*")
 
 
 def new_driver(
-    name: Annotated[str, typer.Argument(help="What addresses begin with, for example my-board.")],
-    out: Annotated[Path | None, typer.Option(help="New folder for the package; without it NAME.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="Name of the driver, with which its addresses begin, for example my-board.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="New folder for the package; by default NAME.")] = None,
 ) -> None:
-    """Write a package with a driver to fill in: it installs, opens a made-up board, and passes the contract's tests.
+    """Write a package with a template of a driver: it opens a made-up board and passes the contract's tests.
 
     Example: imssa new-driver my-board
     """

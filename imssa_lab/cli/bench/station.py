@@ -11,15 +11,15 @@ import typer
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table
 
-station = typer.Typer(no_args_is_help=True, help="The station file: arrays of a bench by alias.")
-Where = Annotated[Path | None, typer.Option(help="Station file; without it IMSSA_STATION, else station.toml.")]
+station = typer.Typer(no_args_is_help=True, help="The station file: the arrays of a bench, by alias.")
+Where = Annotated[Path | None, typer.Option(help="Station file; by default IMSSA_STATION, else station.toml.")]
 
 
 @station.command()
 def init(file: Where = None) -> None:
-    """Write a station file by asking; an existing one is not overwritten.
+    """Ask questions and write a station file; an existing one is not overwritten.
 
-    Enter takes the value in brackets. What was not asked is in the file as a comment.
+    Enter accepts the value in brackets. Further settings are in the file as comments.
 
     Example: imssa station init
     """
@@ -47,10 +47,10 @@ def init(file: Where = None) -> None:
 @station.command()
 @takes_json
 def check(file: Where = None) -> None:
-    """Validate the station file, connect to every array without driving it, and say what is there.
+    """Validate the station file, connect to every array without driving it, and list the arrays.
 
     Exit code 1: an array cannot be used, or its calibration file is damaged or of another chip. A stale or missing
-    one is called so.
+    file is reported.
 
     Example: imssa station check
     """

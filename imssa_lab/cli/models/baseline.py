@@ -22,14 +22,14 @@ def baseline(
     task: Annotated[
         str,
         typer.Option(
-            help="What to learn; `imssa data list` shows what there is. Also a path of your own data.",
+            help="What to learn: a task of `imssa data list`, or a path of your own data.",
             autocompletion=completion.tasks,
         ),
     ] = "digits-first",
     seed: Annotated[int, typer.Option(min=0, help="Seed of data, weights and training.")] = 0,
     option: Annotated[list[str] | None, typer.Option(help="Option of the task, name=value; may be repeated.")] = None,
     speaker: Annotated[
-        list[str] | None, typer.Option(help="Hold this speaker out; several times, for the mean of them.")
+        list[str] | None, typer.Option(help="Speaker to hold out; may be repeated, then the mean is shown too.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every model.")] = None,
     pooling: Annotated[str | None, typer.Option(help="Pooling of the S4D net: mean or max.")] = None,

@@ -14,21 +14,21 @@ from imssa_lab.cli.shared.session import console, facts_table
 if TYPE_CHECKING:
     from imssa_lab.s4d.bundle import KernelBundle
 
-bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: what one holds and costs.")
+bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: contents and cost.")
 Shape = Annotated[str, typer.Option(help="Word lines and bit lines of each array.")]
 
 
 @bundle.callback()
 def _one_verb_so_far() -> None:
-    """Kernel bundles: what one holds and costs."""
+    """Kernel bundles: contents and cost."""
 
 
 @bundle.command()
 @takes_json
 def show(
-    path: Annotated[Path, typer.Argument(help="Bundle that `imssa train` wrote.")], shape: Shape = "64x64"
+    path: Annotated[Path, typer.Argument(help="Bundle file, as `imssa train` writes it.")], shape: Shape = "64x64"
 ) -> None:
-    """Say what a bundle holds and what it costs: accuracy, parameters, arithmetic, arrays, conductance levels.
+    """Show the contents and cost of a bundle: accuracy, parameters, arithmetic, arrays, conductance levels.
 
     Example: imssa bundle show model/bundle.safetensors --shape 64x64
     """

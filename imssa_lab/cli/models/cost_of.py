@@ -27,25 +27,25 @@ def cost(
     array: Annotated[
         str,
         typer.Option(
-            help="Of a bundle: kind of array, by its address or by the name of a profile.",
+            help="For a bundle: kind of array, by its address or the name of a profile.",
             autocompletion=completion.arrays,
         ),
     ] = "twin:supert-a0",
     sequences: Annotated[
-        Path | None, typer.Option(help="Of a bundle: left out, the sequences.npz beside it.")
+        Path | None, typer.Option(help="For a bundle: test sequences; by default the sequences.npz beside it.")
     ] = None,
-    averages: Annotated[int, typer.Option(min=1, help="Of a bundle: reads of every time step.")] = 1,
+    averages: Annotated[int, typer.Option(min=1, help="For a bundle: reads of every time step.")] = 1,
     energy: Annotated[
-        Path | None, typer.Option(help="TOML table of figures with sources, in place of the one that comes along.")
+        Path | None, typer.Option(help="TOML table of figures with sources, instead of the one supplied.")
     ] = None,
 ) -> None:
-    """Count what an inference asks of arrays and of the digital side, and say what energy that is, as a range.
+    """Count what an inference costs on the arrays and on the digital side, and print its energy as a range.
 
-    Of a bundle: one inference on arrays of a kind, of which one is opened and none is driven. Of a run: every read
-    that was made, with the conductances that it read.
+    For a bundle: one inference on arrays of one kind; one array is opened and none is driven. For a run: every read
+    that was made, with the conductances that were read.
 
-    Energy comes from a table of published figures, each with its source; the same network in 8-bit integers is always
-    beside it. Wires, amplifiers, leakage, control and instruments are in none of it.
+    Energy is calculated from a table of published figures, each with its source. The energy of the same network in
+    8-bit integers is always shown too. Wires, amplifiers, leakage, control and instruments are not included.
 
     Example: imssa cost model/bundle.safetensors --array twin:supert-a0
     """

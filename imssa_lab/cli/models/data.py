@@ -11,17 +11,17 @@ import typer
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table, stages
 
-data = typer.Typer(no_args_is_help=True, help="The data of the tasks: what there is, fetch it, check it.")
+data = typer.Typer(no_args_is_help=True, help="The data of the tasks: list, download and check them.")
 Name = Annotated[str, typer.Argument(help="Data set: fsdd, shd, speech_commands or mnist.")]
 Root = Annotated[
-    Path | None, typer.Option("--root", help="Folder that holds the data sets; without it IMSSA_DATA, or a cache.")
+    Path | None, typer.Option("--root", help="Folder that holds the data sets; by default IMSSA_DATA, or a cache.")
 ]
 
 
 @data.command("list")
 @takes_json
 def list_all(root: Root = None) -> None:
-    """Say which tasks and data sets there are, and which of them are here.
+    """List the tasks and data sets, and which of them are on this computer.
 
     Example: imssa data list
     """
@@ -57,7 +57,7 @@ def list_all(root: Root = None) -> None:
 @data.command()
 @takes_json
 def download(name: Name, root: Root = None) -> None:
-    """Fetch a data set, verify it and unpack it.
+    """Download a data set, verify it and unpack it.
 
     Example: imssa data download fsdd
     """
@@ -76,7 +76,7 @@ def download(name: Name, root: Root = None) -> None:
 @data.command()
 @takes_json
 def check(name: Name, root: Root = None) -> None:
-    """Read a data set through and say what it holds; an error names the file that is wrong.
+    """Read a whole data set and print its contents; an error names the file that is wrong.
 
     Example: imssa data check fsdd
     """

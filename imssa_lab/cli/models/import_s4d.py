@@ -26,7 +26,7 @@ CLOSE = 1e-5
 @takes_json
 def import_s4d(
     checkpoint: Annotated[Path, typer.Argument(help="State_dict of the minimal S4D of state-spaces.")],
-    file: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz comes beside it.")],
+    file: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz is written beside it.")],
     task: Annotated[
         str,
         typer.Option(
@@ -34,25 +34,28 @@ def import_s4d(
             autocompletion=completion.tasks,
         ),
     ],
-    norm: Annotated[str, typer.Option(help="Layer norms: after the residual, or before the kernels.")] = "after",
+    norm: Annotated[
+        str, typer.Option(help="Position of layer norms: after the residual, or before the kernels.")
+    ] = "after",
     precision: Annotated[str, typer.Option(help='float, 2bit to 8bit, ternary, or "4bit, head=8".')] = "float",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Train on at the precision; without it weights are only rounded.")
+        int | None, typer.Option(min=1, help="Epochs of further training at the precision; without it, only round.")
     ] = None,
     r_max: Annotated[
-        float, typer.Option(help="Largest radius of a pole; slower ones are named and refused.")
+        float, typer.Option(help="Largest radius of a pole; poles beyond it are listed and refused.")
     ] = 0.9995,
     reference: Annotated[
-        Path | None, typer.Option(help="inputs and logits of the source (.npz); the import must give the same.")
+        Path | None,
+        typer.Option(help="Inputs and logits of the original (.npz); the import must give the same logits."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the data's split and of training on.")] = 0,
-    option: Annotated[list[str] | None, typer.Option(help="Of the task, as name=value; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split of the data and of further training.")] = 0,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the task, name=value; may be repeated.")] = None,
     shape: Annotated[str, typer.Option(help="Word lines and bit lines of an array.")] = "64x64",
 ) -> None:
-    """Make a kernel bundle of an S4D classifier that was trained elsewhere.
+    """Make a kernel bundle from an S4D classifier that was trained elsewhere.
 
-    The checkpoint is read without running code of its own. No checkpoint says where its layer norms stand: with
-    --reference the import is refused unless it gives what the source gave.
+    The checkpoint is read without running any code in it. It does not say where its layer norms are: with --reference
+    the import is refused unless it gives the same logits as the original.
 
     Example: imssa import-s4d s4d.pt --task mine.npz --reference logits.npz --file model/bundle.safetensors
     """

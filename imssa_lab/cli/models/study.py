@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 STORE, TABLE, FIGURE = "study.h5", "stuck.csv", "stuck.svg"
 _SHOWN = 10
 _HEALTHY = "supert-a0-easy without faults and lasting noise, conductances written with Gaussian errors"
-study = typer.Typer(no_args_is_help=True, help="What faults cost a model, on the digital twin.")
+study = typer.Typer(no_args_is_help=True, help="Studies of what faults and drift cost a model, on the digital twin.")
 study.command()(origin)
 study.command()(drift)
 
 
 @study.callback()
 def studies() -> None:
-    """What faults cost a model, on the digital twin."""
+    """Studies of what faults and drift cost a model, on the digital twin."""
 
 
 @study.command()
@@ -47,34 +47,38 @@ def stuck(
     profile: Annotated[
         str,
         typer.Option(
-            help="Of the chips, programmed by pulses: a preset or a TOML file.", autocompletion=completion.profiles
+            help="Profile of the chips, which are programmed by pulses: a preset or a TOML file.",
+            autocompletion=completion.profiles,
         ),
     ] = "supert-a0",
-    healthy_gaussian: Annotated[bool, typer.Option("--healthy-gaussian", help=f"Instead: {_HEALTHY}.")] = False,
+    healthy_gaussian: Annotated[
+        bool, typer.Option("--healthy-gaussian", help=f"Use, instead of a profile, {_HEALTHY}.")
+    ] = False,
     fraction: Annotated[list[float] | None, typer.Option(help="Fraction of stuck cells; may be repeated.")] = None,
     sigma: Annotated[
-        list[float] | None, typer.Option(help="Error of --healthy-gaussian, uS; may be repeated; 1 and 3.")
+        list[float] | None,
+        typer.Option(help="Error for --healthy-gaussian, uS; may be repeated; by default 1 and 3."),
     ] = None,
-    chips: Annotated[int, typer.Option(min=1, help="Chips per point.")] = 3,
+    chips: Annotated[int, typer.Option(min=1, help="Number of chips for each point.")] = 3,
     tests: Annotated[int, typer.Option(min=1, help="Number of test sequences.")] = 100,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; one a core.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine, best one per core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda or auto: torch computes corrected chips of --healthy-gaussian there."),
+        typer.Option(help="Device on which torch computes corrected chips of --healthy-gaussian: cpu, cuda or auto."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in --out.")] = False,
 ) -> None:
-    """Accuracy against stuck cells: naive programming, the same with columns and outputs corrected, and our loop.
+    """Measure accuracy against stuck cells: naive, naive with columns and outputs corrected, and our loop.
 
-    Chips are programmed by pulses with the recipe of their profile; its dead lines and lasting noise stay, the
-    fraction replaces its stuck cells. With --healthy-gaussian conductances are written instead.
+    Chips are programmed by pulses with the recipe of their profile. Its dead lines and lasting noise are kept;
+    --fraction replaces its stuck cells. With --healthy-gaussian, conductances are set directly instead.
 
-    Results go to study.h5 in the folder as they come, figure and table are redrawn every minute. A study that was
-    stopped or killed continues with --resume; results depend neither on that nor on the number of workers.
+    Each result is written to study.h5 in the folder at once; figure and table are redrawn every minute. A study that
+    was stopped or killed continues with --resume. Results depend neither on that nor on the number of workers.
 
-    With --device the corrected deployments are computed many chips at once by torch, on that device. Chips are the
-    same, the noise of their reads is another: accuracies agree by statistics.
+    With --device, torch computes the corrected deployments for many chips at once, on that device. The chips are the
+    same, but the noise of their reads differs, so accuracies agree only statistically.
 
     Example: imssa study stuck --bundle model/bundle.safetensors --out study --workers 2
     """

@@ -30,30 +30,33 @@ def drift(
     profile: Annotated[
         str,
         typer.Option(
-            help="Of the chips: a preset or a TOML file, with [relaxation].", autocompletion=completion.profiles
+            help="Profile of the chips, with [relaxation]: a preset or a TOML file.",
+            autocompletion=completion.profiles,
         ),
     ],
-    sequences: Annotated[Path | None, typer.Option(help="Left out: the sequences.npz beside the bundle.")] = None,
+    sequences: Annotated[
+        Path | None, typer.Option(help="Test sequences; by default the sequences.npz beside the bundle.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for figure and table; new or empty.")] = Path("study-drift"),
     at: Annotated[
         list[str] | None,
         typer.Option(
-            help="After what time, such as 90s, 1h, 1month; may be repeated. Left out: 1s 1min 1h 1d 1month."
+            help="Age at a test, such as 90s, 1h, 1month; may be repeated. By default 1s 1min 1h 1d 1month."
         ),
     ] = None,
-    chips: Annotated[int, typer.Option(min=1, help="Chips.")] = 3,
-    tests: Annotated[int, typer.Option(min=1, help="Test sequences.")] = 200,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; one a core.")] = 1,
+    chips: Annotated[int, typer.Option(min=1, help="Number of chips.")] = 3,
+    tests: Annotated[int, typer.Option(min=1, help="Number of test sequences.")] = 200,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine, best one per core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in --out.")] = False,
 ) -> None:
-    """Accuracy, errors of kernels and cells of a deployed chip as it ages, without a remedy and recalibrated.
+    """Measure accuracy, kernels and cells of deployed chips as they age, with and without recalibration.
 
-    Each chip is deployed once and ages through all times. At each it is tested with the corrections of its
-    deployment, then with outputs recalibrated (no pulse; kept only where held-out sequences say so), and after the
-    last time with cells re-programmed that have left their window.
+    Each chip is deployed once and then ages. At each time it is tested with the corrections of its deployment, then
+    with recalibrated outputs (no pulse; kept only if held-out sequences improve). After the last time, cells that
+    have left their window are re-programmed and it is tested again.
 
-    Times beyond what the profile's law is known for are refused; without --at they are left out, and named.
+    Times for which the profile's law is not valid are refused; without --at they are left out and listed.
 
     Example: imssa study drift --bundle model/bundle.safetensors --profile wan-2022 --at 1h --at 1d
     """

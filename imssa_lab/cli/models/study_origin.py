@@ -35,37 +35,41 @@ _DEPLOYED = "deploy on the chips"
 @takes_json
 def origin(
     data: Annotated[
-        Path | None, typer.Option(help="Folder with your SHD files; left out: the stand-in of spoken digits.")
+        Path | None,
+        typer.Option(help="Folder with your SHD files; by default the stand-in of spoken digits is used."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for models, results and page; new or empty.")] = Path(
         "study-origin"
     ),
-    chips: Annotated[int, typer.Option(min=1, help="Chips for each model.")] = 10,
-    seeds: Annotated[int, typer.Option(min=1, help="Models, trained from seeds 0, 1, ...")] = 1,
+    chips: Annotated[int, typer.Option(min=1, help="Number of chips for each model.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of models, trained from seeds 0, 1, ...")] = 1,
     stuck: Annotated[
         list[float] | None,
-        typer.Option(help="A fraction of stuck cells, half at either end, beside the board's; may be repeated."),
+        typer.Option(help="Fraction of stuck cells (half at each end) of additional chips; may be repeated."),
     ] = None,
-    classes: Annotated[str, typer.Option(help="Of SHD, which two; 0-9 English, 10-19 German digits.")] = "0,1",
+    classes: Annotated[str, typer.Option(help="Which two classes of SHD; 0-9 English, 10-19 German digits.")] = "0,1",
     tests: Annotated[int, typer.Option(min=1, help="Test sequences of every deployment, at most 400.")] = 300,
     profile: Annotated[
-        str, typer.Option(help="Of the chips: a preset or a TOML file.", autocompletion=completion.profiles)
+        str, typer.Option(help="Profile of the chips: a preset or a TOML file.", autocompletion=completion.profiles)
     ] = "supert-a0",
-    pairs: Annotated[int, typer.Option(min=20, help="Training recordings of the stand-in.")] = 1000,
-    epochs_float: Annotated[int | None, typer.Option(min=1, help="In float, and of the null control.")] = None,
-    epochs_quantised: Annotated[int | None, typer.Option(min=1, help="With quantised weights.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; one a core.")] = 1,
+    pairs: Annotated[int, typer.Option(min=20, help="Number of training recordings of the stand-in.")] = 1000,
+    epochs_float: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of the float net and of the null control.")
+    ] = None,
+    epochs_quantised: Annotated[int | None, typer.Option(min=1, help="Epochs with quantised weights.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine, best one per core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in --out.")] = False,
 ) -> None:
-    """Two classes, three-level A, B and C, three 64x64 arrays of the measured board: trained, deployed, judged.
+    """Repeat the experiment of the original paper: two classes, three levels, three arrays of the measured board.
 
-    Each chip is deployed naively, the same with columns and outputs corrected, and by our loop.
+    Each chip is deployed in three ways: naively, naively with columns and outputs corrected, and by our loop.
 
-    With --data on your copy of the Spiking Heidelberg Digits, beside the published accuracies; without it on spoken
-    digits (`imssa data download fsdd`) as spikes in the same layout, with a question that needs memory.
+    With --data, it uses your copy of the Spiking Heidelberg Digits and shows the published accuracies too. Without,
+    it uses spoken digits (`imssa data download fsdd`) as spikes in the same layout, with a question that needs
+    memory.
 
-    What is finished is kept: a study that was stopped or killed continues with --resume.
+    Finished results are kept: a study that was stopped or killed continues with --resume.
 
     Example: imssa study origin --chips 10 --stuck 0.05 --workers 2 --out origin
     """

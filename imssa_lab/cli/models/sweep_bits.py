@@ -31,12 +31,12 @@ def sweep_bits(
         typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
     ] = "digits-first",
     precisions: Annotated[str, typer.Option(help="Precisions in words, separated by semicolons.")] = PRECISIONS,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, from 0.")] = 3,
     option: Annotated[list[str] | None, typer.Option(help="Option of the task, name=value; may be repeated.")] = None,
 ) -> None:
-    """Accuracy against bits, over seeds.
+    """Measure accuracy against the number of bits, over several seeds.
 
-    Ctrl-C keeps the points that are finished; the same command makes the others.
+    After Ctrl-C the finished points are kept; the same command computes the others.
 
     Example: imssa sweep-bits --task digits-first --precisions "4bit;ternary" --out sweep
     """

@@ -35,7 +35,7 @@ TEST_SEQUENCES = 400  # a log keeps some 350 kB of each
 
 @takes_json
 def train(
-    file: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv come beside it.")],
+    file: Annotated[Path, typer.Option(help="Bundle to write; sequences.npz and history.csv are written beside it.")],
     task: Annotated[
         str,
         typer.Option(help="What to learn; `imssa data list` shows what there is.", autocompletion=completion.tasks),
@@ -43,12 +43,14 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of data, weights and training.")] = 0,
     precision: Annotated[str, typer.Option(help='ternary, 2bit to 8bit, float, or "ternary, head=8".')] = "ternary",
     option: Annotated[list[str] | None, typer.Option(help="Option of the task, name=value; may be repeated.")] = None,
-    epochs_float: Annotated[int | None, typer.Option(min=1, help="Epochs in float, and of the null control.")] = None,
+    epochs_float: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of the float net and of the null control.")
+    ] = None,
     epochs_quantised: Annotated[int | None, typer.Option(min=1, help="Epochs with quantised weights.")] = None,
     harden: Annotated[
         str | None,
         typer.Option(
-            help="Train against what cells of this twin profile are measured to do.",
+            help="Train with the errors measured on a twin of this profile.",
             autocompletion=completion.profiles,
         ),
     ] = None,
@@ -57,23 +59,26 @@ def train(
     states: Annotated[int | None, typer.Option(min=1, help="Complex states of a kernel.")] = None,
     init: Annotated[str | None, typer.Option(help="Initial poles: lin, inv, legs or spread.")] = None,
     dt: Annotated[str | None, typer.Option(help="Smallest and largest initial step, such as 0.01,0.2.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="What the head sees of the steps: mean or max.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="How the head combines the steps: mean or max.")] = None,
     levelling: Annotated[
-        str | None, typer.Option(help="Inputs to mean 0, deviation 1: none, by sequence, or running.")
+        str | None, typer.Option(help="Scaling of inputs to mean 0, deviation 1: none, sequence or running.")
     ] = None,
     arrays: Annotated[
-        int | None, typer.Option(min=1, help="As many channels as fit on so many arrays; a check with --channels.")
+        int | None,
+        typer.Option(
+            min=1, help="Use as many channels as fit on this number of arrays; with --channels, only check."
+        ),
     ] = None,
     shape: Annotated[str, typer.Option(help="Word lines and bit lines of an array.")] = "64x64",
-    no_null: Annotated[bool, typer.Option("--no-null", help="Leave the control without memory out.")] = False,
+    no_null: Annotated[bool, typer.Option("--no-null", help="Leave out the control without memory.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a CUDA card where there is one.")] = "cpu",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
+        bool, typer.Option("--resume", help="Continue from the checkpoint of an interrupted training.")
     ] = False,
 ) -> None:
     """Train a model and write a kernel bundle.
 
-    Ctrl-C leaves a checkpoint; the same command with --resume continues from there.
+    Ctrl-C leaves a checkpoint; the same command with --resume continues from it.
 
     Your own data: --task mine.npz, a .ts file, or a folder of CSV files.
 

@@ -17,9 +17,9 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Run file of another chip, or of the same one later.")],
     file: Annotated[Path | None, typer.Option(help="New HTML file with pictures; by default none.")] = None,
 ) -> None:
-    """Compare two runs: conductances cell by cell, stuck cells that came and went, column gains, yield by class.
+    """Compare two runs: conductances cell by cell, changes of stuck cells, column gains, yield by class.
 
-    By the last reading of each cell in each run. For the records themselves, byte by byte, there is `imssa log diff`.
+    It uses the last reading of each cell in each run. To compare the records themselves, use `imssa log diff`.
 
     Example: imssa compare monday/run.h5 tuesday/run.h5 --file change.html
     """

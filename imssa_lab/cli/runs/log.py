@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from protocols.deployment.journal import ArrayState
     from protocols.deployment.sequences import Sequences
 
-log = typer.Typer(no_args_is_help=True, help="Look into run files, check, mend, follow, compare and replay them.")
+log = typer.Typer(no_args_is_help=True, help="Inspect, check, repair, follow, compare and replay run files.")
 File = Annotated[Path, typer.Argument(help="Run file, for example imssa-demo/run.h5.")]
-Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out instead of stopping.")]
+Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave out damaged records instead of stopping.")]
 _POLL = 0.1
 
 
 @log.command()
 @takes_json
 def show(file: File) -> None:
-    """Say what a run file holds.
+    """Show what a run file holds.
 
     Example: imssa log show imssa-demo/run.h5
     """
@@ -55,7 +55,7 @@ def show(file: File) -> None:
 @log.command()
 @takes_json
 def verify(file: File) -> None:
-    """Check every checksum, member, unit and record; exit code 1 when something is wrong.
+    """Check every checksum, dataset, unit and record; exit code 1 if something is wrong.
 
     Example: imssa log verify imssa-demo/run.h5
     """
@@ -79,10 +79,10 @@ def verify(file: File) -> None:
 def repair(
     file: File,
     keep_original: Annotated[
-        bool, typer.Option("--keep-original", help="Leave the file as it was beside it.")
+        bool, typer.Option("--keep-original", help="Keep the original beside the repaired file.")
     ] = False,
 ) -> None:
-    """Make a file that a crash cut off plain-readable, in place; exit code 1 when damage remains.
+    """Repair a file that a crash cut off, in place, so that all programs can read it; exit code 1 if damage remains.
 
     Example: imssa log repair --keep-original cut.h5
     """
@@ -106,9 +106,9 @@ def repair(
 def copy(
     file: File,
     to: Annotated[Path, typer.Argument(help="New file for the copy.")],
-    packed: Annotated[bool, typer.Option("--packed", help="Compress all of it: a third of the space.")] = False,
+    packed: Annotated[bool, typer.Option("--packed", help="Compress everything: a third of the space.")] = False,
 ) -> None:
-    """Take a copy that is whole, also of a run that is being written, and verify it.
+    """Make a whole, verified copy, also of a run that is being written.
 
     Example: imssa log copy night-1.h5 backup.h5
     """
@@ -121,8 +121,8 @@ def copy(
 
 @log.command()
 @takes_json
-def publish(file: File, to: Annotated[Path, typer.Argument(help="New file for other people.")]) -> None:
-    """Take a copy without user, host, folder, command and addresses, and say what was left out.
+def publish(file: File, to: Annotated[Path, typer.Argument(help="New file to publish.")]) -> None:
+    """Make a copy without user, host, folder, command and addresses, and list what was left out.
 
     Example: imssa log publish night-1.h5 supplement.h5
     """
@@ -143,20 +143,20 @@ def publish(file: File, to: Annotated[Path, typer.Argument(help="New file for ot
 def export(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
-    table: Annotated[list[str] | None, typer.Option(help="Table, several times if you like; all without.")] = None,
+    table: Annotated[list[str] | None, typer.Option(help="Table; may be repeated; by default all.")] = None,
     kind: Annotated[str, typer.Option("--format", help="csv, parquet or mat (MATLAB).")] = "csv",
     maps: Annotated[
         bool,
-        typer.Option("--maps", help="Also maps of reads and of programming as matrices, a CSV each."),
+        typer.Option("--maps", help="Also write maps of reads and of programming as matrices, one CSV file each."),
     ] = False,
     call: Annotated[
-        list[int] | None, typer.Option(help="With --maps: number (seq) of a call, several times if you like.")
+        list[int] | None, typer.Option(help="With --maps: number (seq) of a call; may be repeated.")
     ] = None,
     separator: Annotated[str, typer.Option(help="Between the columns of a .csv file; a tab as \\t.")] = ",",
     decimal: Annotated[str, typer.Option(help="Decimal point of a .csv file: . or ,")] = ".",
     skip_damaged: Skip = False,
 ) -> None:
-    """Write tables as CSV, Parquet or MATLAB: one file a table, and one with the touched cells of its maps. SI units.
+    """Write tables as CSV, Parquet or MATLAB, in SI units: one file per table, and one with the cells of its maps.
 
     Example: imssa log export imssa-demo/run.h5 --out tables --format csv
     """
@@ -181,10 +181,10 @@ def export(
 @log.command(name="list")
 @takes_json
 def list_runs(
-    folder: Annotated[Path, typer.Argument(help="Folder with run files, also in folders below it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with run files, which may be in folders below it.")],
     chip: Annotated[str, typer.Option(help="Part of the name or serial of a chip.")] = "",
-    since: Annotated[datetime | None, typer.Option(help="Runs that began then or later.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Runs that began then or earlier.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only runs that began then or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only runs that began then or earlier.")] = None,
 ) -> None:
     """List the runs of a folder, oldest first.
 
@@ -212,8 +212,10 @@ def list_runs(
 @takes_json
 def tail(
     file: File,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="Records to begin with.")] = 10,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the writer closes the file.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Number of records to begin with.")] = 10,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Continue until the writer closes the file.")
+    ] = False,
 ) -> None:
     """Show the last records of a run, also of one that another process is writing.
 
@@ -243,7 +245,7 @@ def _print(records: list[Seen]) -> None:
 @log.command()
 @takes_json
 def stats(file: File) -> None:
-    """A run in numbers, and where the bytes of its file are.
+    """Show statistics of a run, and which tables take the space of its file.
 
     Example: imssa log stats imssa-demo/run.h5
     """
@@ -263,7 +265,7 @@ def stats(file: File) -> None:
 @log.command()
 @takes_json
 def diff(file: File, other: Annotated[Path, typer.Argument(help="Run file to compare with it.")]) -> None:
-    """How two runs differ: settings, arrays, the first call that differs, statistics; exit code 1 if they do.
+    """Show how two runs differ: settings, arrays, first different call, statistics; exit code 1 if they do.
 
     Example: imssa log diff monday.h5 tuesday.h5
     """
@@ -291,10 +293,10 @@ def diff(file: File, other: Annotated[Path, typer.Argument(help="Run file to com
 def replay(
     file: File,
     tolerant: Annotated[
-        bool, typer.Option("--tolerant", help="Reads may come in another order than recorded, or not at all.")
+        bool, typer.Option("--tolerant", help="Allow reads in another order than recorded, or none at all.")
     ] = False,
 ) -> None:
-    """Deploy, or fine-tune, again on the recorded arrays: every request and result must be the same, bit for bit.
+    """Repeat a deployment or fine-tuning on the recorded arrays: all requests and results must agree bit for bit.
 
     Example: imssa log replay imssa-demo/run.h5
     """

@@ -31,16 +31,17 @@ _LOOK_BACK = 1000  # records of each kind that the first look takes in
 def monitor(
     file: Annotated[Path, typer.Argument(help="Run file that another process is writing.")],
     once: Annotated[bool, typer.Option("--once", help="Show the state once and end.")] = False,
-    period: Annotated[float, typer.Option(min=0.1, help="Time between two looks, s.")] = 0.5,
+    period: Annotated[float, typer.Option(min=0.1, help="Time between two updates, s.")] = 0.5,
     web: Annotated[bool, typer.Option("--web", help="Show it in a browser on this computer instead.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 for any free one.")] = 0,
     within: Annotated[float | None, typer.Option(min=0, help="Tolerance for the yield in --web, uS.")] = None,
 ) -> None:
-    """Watch a run: how many calls of each kind and how fast, what was programmed, the last events.
+    """Watch a run: number and rate of calls of each kind, what was programmed, the last events.
 
-    Waits for a run that has not begun yet, except with --once.
+    Waits for a run that has not started yet, except with --once.
 
-    With --web: the map as it fills, the yield, the cell at work, the link, and a button that makes the array safe.
+    With --web: the conductance map, the yield, the cell being programmed, the link, and a button that makes the array
+    safe.
 
     Example: imssa monitor --once imssa-demo/run.h5
     """

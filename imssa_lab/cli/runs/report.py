@@ -13,9 +13,11 @@ from imssa_lab.cli.shared.session import console, stages
 
 @takes_json
 def report(
-    run: Annotated[Path, typer.Argument(help="Run file, also of a running or interrupted run.")],
-    file: Annotated[Path | None, typer.Option(help="New HTML file; by default RUN with .html at its end.")] = None,
-    title: Annotated[str, typer.Option(help="Title of the page; by default what the run says of itself.")] = "",
+    run: Annotated[Path, typer.Argument(help="Run file; the run may be running or interrupted.")],
+    file: Annotated[
+        Path | None, typer.Option(help="New HTML file; by default the name of the run with .html at its end.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title of the page; by default the description in the run.")] = "",
 ) -> None:
     """Show a run as one self-contained HTML file: verdict, pictures, tables, provenance; numbers link to records.
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from protocols.wrappers.dry_run_report import DryRun
 
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be pulsed and read, and how long it takes; drive nothing.")
+    bool, typer.Option("--dry-run", help="Print what would be pulsed and read, and how long it takes; drive nothing.")
 ]
 LikeOption = Annotated[
     str | None,
-    typer.Option(help="Profile of the twins that a dry run rehearses on; without it the one that the array names."),
+    typer.Option(help="Profile of the twins for a dry run; by default the one that the array names."),
 ]
 
 

@@ -17,15 +17,13 @@ ProgrammerOption = Annotated[
     str | None,
     typer.Option(
         "--programmer",
-        help="Programmer by name; without it that of the station file or the chip.",
+        help="Name of the programmer; by default that of the station file or the chip.",
         autocompletion=completion.programmers,
     ),
 ]
 RecipeOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--recipe", help="Change to the write-verify recipe, KEY=VALUE, S, V and s; several times if you like."
-    ),
+    typer.Option("--recipe", help="Change to the write-verify recipe, KEY=VALUE in S, V, s; may be repeated."),
 ]
 
 

@@ -57,12 +57,18 @@ def fit(
         ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for profile.toml, report.html and report.json.")],
-    quantity: Annotated[Quantity, typer.Option(help="What to fit; auto: what the columns allow.")] = Quantity.AUTO,
-    column: Annotated[Pairs, typer.Option(help="ROLE=NAME of a column, e.g. conductance=g; repeat.")] = None,
-    unit: Annotated[Pairs, typer.Option(help="ROLE=UNIT where not SI, e.g. conductance=uS; repeat.")] = None,
-    constant: Annotated[Pairs, typer.Option(help="ROLE=VALUE (SI) of what the file leaves out; repeat.")] = None,
-    keep: Annotated[Pairs, typer.Option(help="ROLE=LOW:HIGH (SI) of the rows to take; repeat.")] = None,
-    names: Annotated[str, typer.Option(help="Names of the columns of a file without header, with commas.")] = "",
+    quantity: Annotated[
+        Quantity, typer.Option(help="What to fit; auto: whatever the columns allow.")
+    ] = Quantity.AUTO,
+    column: Annotated[Pairs, typer.Option(help="ROLE=NAME of a column, e.g. conductance=g; may be repeated.")] = None,
+    unit: Annotated[Pairs, typer.Option(help="ROLE=UNIT if not SI, e.g. conductance=uS; may be repeated.")] = None,
+    constant: Annotated[
+        Pairs, typer.Option(help="ROLE=VALUE (SI) of a value that the file lacks; may be repeated.")
+    ] = None,
+    keep: Annotated[Pairs, typer.Option(help="ROLE=LOW:HIGH (SI) of the rows to use; may be repeated.")] = None,
+    names: Annotated[
+        str, typer.Option(help="Names of the columns of a file without header, separated by commas.")
+    ] = "",
     sheet: Annotated[str, typer.Option(help="Sheet of a workbook.")] = "",
     separator: Annotated[
         str, typer.Option(help="Between the columns of a text file: , ; a tab as \\t, or a blank for any blanks.")
@@ -72,24 +78,27 @@ def fit(
     base: Annotated[
         str,
         typer.Option(
-            help="Profile whose other sections are kept: a preset or a .toml file.",
+            help="Profile from which all other sections are taken: a preset or a .toml file.",
             autocompletion=completion.profiles,
         ),
     ] = "ideal",
-    name: Annotated[str, typer.Option(help="Name of the profile; by default that of the folder.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the profile; by default the name of the folder.")] = "",
     model: Annotated[Model, typer.Option(help="Law of displacements by level.")] = Model.BEST,
     broken_at: Annotated[
-        list[float] | None, typer.Option(help="Time (s) that does not continue the trajectories before it; repeat.")
+        list[float] | None,
+        typer.Option(help="Time (s) at which a new series of measurements begins; may be repeated."),
     ] = None,
-    series: Annotated[float, typer.Option(min=0, help="Ohm in series with the cells of I-V curves.")] = 0.0,
+    series: Annotated[
+        float, typer.Option(min=0, help="Resistance in series with the cells of I-V curves, ohm.")
+    ] = 0.0,
     read_interval: Annotated[
         float | None, typer.Option(min=0, help="Seconds between readings of a trace without times.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the halves of cells and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split of the cells and of the bootstrap.")] = 0,
 ) -> None:
     """Fit a twin profile to measured data and test it on cells that were not fitted.
 
-    Exit code 3: profile and report are written, but the law does not hold on those cells.
+    Exit code 3: profile and report are written, but the law does not hold on the cells that were not fitted.
 
     Example: imssa fit relax.csv --column conductance=g --column initial=g0 --unit conductance=uS
     --unit initial=uS --out my-chip

@@ -34,7 +34,7 @@ _KEPT = 1000  # entries of the journal in memory, which a night would fill other
 
 def serve(
     kind: Annotated[
-        str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.", autocompletion=completion.instruments)
+        str, typer.Argument(help=f"Kind of instrument: {', '.join(KINDS)}.", autocompletion=completion.instruments)
     ],
     profile: Annotated[
         str, typer.Option(help="Preset or TOML file of the twin inside.", autocompletion=completion.profiles)
@@ -44,41 +44,48 @@ def serve(
         typer.Option(
             min=0,
             max=65535,
-            help="TCP port; 0, or without it, any that is free. A superT A0 is on a serial port without it.",
+            help="TCP port; by default, or with 0, any free one. By default a superT A0 is on a serial port.",
         ),
     ] = None,
     link: Annotated[
-        Path | None, typer.Option(help="New link, a fixed name for the serial port that the system chooses.")
+        Path | None, typer.Option(help="New link: a fixed name for the serial port that the system chooses.")
     ] = None,
     count: Annotated[
         int,
         typer.Option(min=1, max=64, help="Number of instruments, on consecutive ports, or LINK0, LINK1 ..."),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Which chip of its kind; the next arrays have the next ones.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first chip; further arrays have the following seeds.")
+    ] = 0,
     shape: Annotated[
         str | None,
         typer.Option(
-            help="Word lines x bit lines; 64x64, for smu-matrix 16x16, or 5x5 on a 7001; a superT A0 is as it is."
+            help="Word lines x bit lines; default 64x64, for smu-matrix 16x16 (5x5 on a 7001); fixed for a superT A0."
         ),
     ] = None,
-    meter: Annotated[str, typer.Option(help="Of smu-matrix, both source-measure units: 2400 or 2450.")] = "2400",
-    matrix: Annotated[str, typer.Option(help="Of smu-matrix: 7001, 707a or 707b.")] = "707a",
+    meter: Annotated[
+        str, typer.Option(help="For smu-matrix, model of both source-measure units: 2400 or 2450.")
+    ] = "2400",
+    matrix: Annotated[str, typer.Option(help="For smu-matrix, model of the matrix: 7001, 707a or 707b.")] = "707a",
     paced: Annotated[bool, typer.Option("--paced", help="Operations take their device time.")] = False,
     watchdog: Annotated[
-        float, typer.Option(min=0, help="s of silence after which outputs are grounded; only scpi has one.")
+        float,
+        typer.Option(min=0, help="Time without a message after which outputs are grounded, s; only scpi has one."),
     ] = 2.0,
-    journal: Annotated[Path | None, typer.Option(help="New text file for what the electrodes saw.")] = None,
+    journal: Annotated[Path | None, typer.Option(help="New text file for the voltages at the electrodes.")] = None,
     fault: Annotated[
         str | None,
-        typer.Option(help="KINDS, KINDS@RATE or KINDS@RATE/SECONDS, with commas, or all@RATE: what goes wrong."),
+        typer.Option(
+            help="Faults to inject: KINDS, KINDS@RATE or KINDS@RATE/SECONDS, separated by commas, or all@RATE."
+        ),
     ] = None,
     fault_seed: Annotated[int, typer.Option(min=0, help="Seed of the faults.")] = 0,
     state: Annotated[
         str | None,
-        typer.Option(help="File that keeps the chip from one session to the next; {index} where there are several."),
+        typer.Option(help="File that keeps the chip from one session to the next; with {index} for several chips."),
     ] = None,
 ) -> None:
-    """Serve an instrument until Ctrl-C or SIGTERM; the address of its arrays is the first line on stdout.
+    """Serve a virtual instrument until Ctrl-C or SIGTERM; the first line on stdout is the address of its arrays.
 
     Example: imssa serve scpi --port 5025
     """

@@ -30,12 +30,12 @@ def twin_check(
             help="Profile to check: a preset or the path of a .toml file.", autocompletion=completion.profiles
         ),
     ],
-    chips: Annotated[int, typer.Option(min=1, help="How many twins to draw for each recorded array.")] = 3,
+    chips: Annotated[int, typer.Option(min=1, help="Number of twins for each recorded array.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first twin; the others count up from it.")] = 0,
 ) -> None:
-    """Run the requests of a recorded session on a twin and say where the two differ more than chance.
+    """Run the requests of a recorded session on a twin, and print where the two differ by more than chance.
 
-    Exit code 3 where they differ, 4 where nothing differs but too little could be compared to say that they agree.
+    Exit code 3: they differ. 4: nothing differs, but too little could be compared to say that they agree.
 
     Example: imssa twin-check run.h5 my-chip/profile.toml
     """
