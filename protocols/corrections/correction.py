@@ -19,6 +19,8 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.output_correction import corrected_outputs
 from protocols.recurrence import KernelRunner
 
+FIRST = "deployment"
+"""What made the corrections that a deployment, or a check of it, ends with."""
 _FORMAT = "imssa_lab corrections"
 _VERSION = 1
 

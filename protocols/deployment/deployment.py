@@ -22,7 +22,7 @@ from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
-from protocols.corrections.correction import Corrections
+from protocols.corrections.correction import FIRST, Corrections
 from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.journal import ArrayState, Standing, done_entry, plan_entry, read_journal
@@ -237,7 +237,7 @@ def deploy(
         predictions=predictions,
         seconds=sum(seconds),
         corrections=Corrections.of(
-            loop.runner, arrays[: mapping.arrays], plan_entry(mapping, bundle.digest()), "deployment"
+            loop.runner, arrays[: mapping.arrays], plan_entry(mapping, bundle.digest()), FIRST
         ),
         predicted_accuracy=known,
         remedies=loop.tried,

@@ -10,6 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
+from imssa_lab.cli.arrays.recheck import replaced
 from imssa_lab.log import open_run
 from imssa_lab.s4d.inference import run_network
 from imssa_lab.station.deployed_runs import kept_corrections, open_deployment
@@ -46,6 +47,19 @@ def spoil(run: Path) -> None:
         (layer,) = network.corrections.layers
         turn = np.array([[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
         network.adopt(network.corrections.changed("a test", layers=(replace(layer, gain=layer.gain * turn),)))
+
+
+def test_a_check_says_which_corrections_no_longer_apply(tmp_path: Path) -> None:
+    run = deployed(tmp_path, f"{TWIN}&state={tmp_path}/chip{{index}}.h5")
+    assert replaced(kept_corrections(run)[-1], run) == ""  # those of the deployment itself
+    spoil(run)
+    fitted = kept_corrections(run)[-1]
+    words = "".join(imssa("recheck", run).output.split())
+    assert fitted.name in words
+    assert "(atest,20" in words
+    assert "nolongerapplies;fititagain:imssafinetune" in words
+    fitted.write_text("{", encoding="utf-8")
+    assert "it no longer applies" in replaced(fitted, run)
 
 
 def test_on_a_twin_it_is_kept_told_and_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.kept_twins import why_new
 from imssa_lab.cli.shared.session import console, stages
 from imssa_lab.cli.shared.verdicts import verdict_lines
-from imssa_lab.contract.errors import ConfigError
+from imssa_lab.contract.errors import ConfigError, DeploymentError
 from imssa_lab.station.run_logs import LOG
 
 
@@ -50,6 +50,7 @@ def recheck(
     """
     from imssa_lab.cli.shared.deployment_table import show_result
     from imssa_lab.log import open_run
+    from imssa_lab.station.deployed_runs import kept_corrections
     from protocols.deployment.sequences import Sequences
     from protocols.programmers import GIVEN_RECIPE
     from protocols.wrappers.recipe_override import GIVEN_PROGRAMMER
@@ -75,6 +76,7 @@ def recheck(
         programmer=given.get(GIVEN_PROGRAMMER),
         recipe=json.loads(given.get(GIVEN_RECIPE, "{}")),
     )
+    earlier = kept_corrections(folder)
     with stages() as bars:
         if dry_run:
             found = dry_files(bundle, sequences, template, folder, bars, choices, first_index=first, like=like)
@@ -84,5 +86,23 @@ def recheck(
     show_result(outcome, Sequences.load(sequences).reference, bars.seconds, written(folder))
     for line in verdict_lines(folder):
         console().print(line, markup=False)
+    if earlier and (line := replaced(earlier[-1], folder)):
+        console().print(line, markup=False)
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)
+
+
+def replaced(newest: Path, folder: Path) -> str:
+    """Which corrections, fitted after the deployment, no longer apply after a check; empty where there were none."""
+    from protocols.corrections.correction import FIRST, Corrections
+
+    try:
+        was = Corrections.read(newest.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, DeploymentError) as error:
+        return f"{newest}: {error}; it no longer applies, this check measured gains and offsets of its own"
+    if was.by == FIRST:
+        return ""
+    return (
+        f"This check measured gains and offsets of its own, and these apply now. {newest} ({was.by}, {was.date}) "
+        f"stays but no longer applies; fit it again: imssa finetune {folder}"
+    )
