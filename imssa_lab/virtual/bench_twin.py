@@ -94,6 +94,11 @@ class BenchTwin(DigitalTwin):
         with self._call():
             self._apply_pulses(pulses)
 
+    def currents_at(self, voltages: FloatArray) -> FloatArray:
+        """Currents into the bit lines, A, (n, cols), for word lines at these voltages, V, (n, rows); as `see`."""
+        with self._call():
+            return self._read_mvm(voltages).current(self._info.adc)
+
 
 @lru_cache(maxsize=16)
 def _compile_reads(profile: TwinProfile) -> None:

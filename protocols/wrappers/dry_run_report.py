@@ -23,7 +23,7 @@ class DryRun:
         info: of the first array; arrays: how many there are; needed: how many are used, 0 for all.
         expected, strongest, drive: see `CountingArray`; longest: as there, None where no most is known.
         twins: what a rehearsal was made on, in words; empty where there was none and the counts are those of a count.
-        rehearsals: what each of them came to; `expected` is their mean.
+        rehearsals: what each of them came to; `expected` are the medians.
     """
 
     info: ArrayInfo
@@ -50,12 +50,12 @@ class DryRun:
         return cls(counted[0].info, len(counted), expected, longest, strongest, max(c.drive for c in counted))
 
     def rehearsed(self, played: Sequence[Sequence[Tally]], words: str, *, bounded: bool) -> DryRun:
-        """The same with the mean of rehearsals, each on twins; `bounded`: what was counted is the most."""
+        """The same with the medians of rehearsals, each on twins; `bounded`: what was counted is the most."""
         came_to = [sum((each.counts for each in twins), Counts()) for twins in played]
         twins = [each for some in played for each in some]
         return replace(
             self,
-            expected=sum(came_to, Counts()).shared(len(came_to)),
+            expected=Counts.middle(came_to),
             longest=self.longest if bounded else None,
             strongest=strongest_of([self, *twins]),
             drive=max(self.drive, *(each.drive for each in twins)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -42,10 +43,11 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
-    def shared(self, count: int) -> Counts:
-        """The mean of `count` sessions that came to this together."""
-        found = {name: getattr(self, name) / count for name in self.__dataclass_fields__}
-        return Counts(**{name: each if name in ("widths", "waited") else round(each) for name, each in found.items()})
+    @classmethod
+    def middle(cls, sessions: Sequence[Counts]) -> Counts:
+        """The median of each count over sessions; a few chips with many faults do not move it."""
+        found = {name: median(getattr(each, name) for each in sessions) for name in cls.__dataclass_fields__}
+        return cls(**{name: each if name in ("widths", "waited") else round(each) for name, each in found.items()})
 
     def seconds(self, durations: Durations | None) -> float:
         """Device time in s; NaN where the driver does not know how long operations take."""

@@ -6,19 +6,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from drivers.openmena import open_openmena
 from drivers.scpi import open_scpi
 from drivers.supert_a0 import open_supert
 from imssa_lab.cli.shared.virtual_instruments import virtual_arrays
 from imssa_lab.cli.twins.serve import serve
+from imssa_lab.contract.array_types import Pulses
 from imssa_lab.contract.errors import ConfigError, InstrumentError
 from imssa_lab.contract.operating_system import NO_PSEUDO_TERMINALS, PSEUDO_TERMINALS
-from imssa_lab.station.addresses import open_array, open_arrays
+from imssa_lab.station.addresses import addresses, open_array, open_arrays
+from imssa_lab.virtual.virtual_smu_matrix import meter_profile
 from imssa_lab.virtual.virtual_supert_a0 import board_profile
 from twin import DigitalTwin
 
@@ -97,6 +101,20 @@ def test_boards_on_tcp_ports(start: Start) -> None:
         assert np.array_equal(arrays[index].read_conductances(), expected)
     for array in arrays:
         array.close()
+
+
+def test_openmena_shields_are_chips_of_consecutive_seeds(start: Start) -> None:
+    _, template = start("openmena", "--seed", "7", "--count", "2")
+    for index, address in enumerate(addresses(template, 2)):
+        scheme, _, place = address.partition(":")
+        port, _, query = place.partition("?")
+        assert scheme == "serial+openmena"
+        with open_openmena(port, dict(parse_qsl(query))) as array:
+            array.apply_pulses(Pulses.on(np.ones((8, 8), bool), "SET", 0.9, 1.0, 1e-3))
+            twin = DigitalTwin(meter_profile("supert-a0-easy"), (8, 8), 7 + index)
+            twin.apply_pulses(Pulses.on(np.ones((8, 8), bool), "SET", 0.9, 2.0, 1e-3))  # gates differ, thresholds not
+            pairs = array.read_conductances(averages=4).ravel(), twin.cells.conductance.ravel()
+            assert np.corrcoef(*pairs)[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("kind", ["supert-a0", "scpi"])

@@ -15,6 +15,7 @@ from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
 from protocols.wrappers.counting_array import CountingArray
 from protocols.wrappers.dry_run_report import DryRun
 from protocols.wrappers.recipe_override import RecipeOverride
+from protocols.wrappers.session_counts import Counts
 from trials import tiny
 from twin import DigitalTwin
 
@@ -141,3 +142,11 @@ def test_durations_are_those_of_the_clock(timed: CrossbarArray) -> None:
     assert read - start == pytest.approx(2 * cells.size * durations.cell_read)
     assert product - read == pytest.approx(4 * durations.product)
     assert pulsed - product == pytest.approx(3 * (durations.pulse + 1e-3))
+
+
+def test_what_rehearsals_came_to_is_their_median_for_each_count() -> None:
+    """One chip of four that takes ten times as much moves the mean threefold, and the median by a little."""
+    sessions = [Counts(10, 100, 0.1, 5, 7, 0.0, 1000), Counts(12, 120, 0.3, 4, 9, 0.0, 1100)]
+    sessions += [Counts(11, 110, 0.2, 6, 8, 2.0, 1200), Counts(90, 1000, 9.0, 50, 80, 0.0, 9000)]
+    assert Counts.middle(sessions) == Counts(12, 115, 0.25, 6, 8, 0.0, 1150)
+    assert Counts.middle(sessions[:1]) == sessions[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.operating_system import PSEUDO_TERMINALS
 
-KINDS = ("scpi", "supert-a0", "smu-matrix")
+KINDS = ("scpi", "supert-a0", "smu-matrix", "openmena")
 """What `imssa serve` can be."""
 NUMBERED_KINDS = ("scpi", "supert-a0")
 """Kinds of which one address with {index} names many."""

@@ -60,7 +60,7 @@ def serve(
     shape: Annotated[
         str | None,
         typer.Option(
-            help="Word lines x bit lines; default 64x64, for smu-matrix 16x16 (5x5 on a 7001); fixed for a superT A0."
+            help="Word lines x bit lines; default 64x64, for smu-matrix 16x16 (5x5 on a 7001); fixed for boards."
         ),
     ] = None,
     meter: Annotated[
@@ -123,6 +123,8 @@ def serve(
                     address = _boards_by_tcp(stack, boards, port or 0, faults)
                 else:
                     address = _boards_on_terminals(stack, boards, link, faults)
+            elif kind == "openmena":
+                address = _serve_shields(stack, profile, seed, port or 0, paced, notes, faults, states)
             elif kind == "smu-matrix":
                 cells = _shape(shape or ("5x5" if matrix == "7001" else "16x16"))
                 address = _serve_meters(
@@ -258,6 +260,32 @@ def _serve_testers(
         return f"visa+scpi:{ports[0].resource}"
     host, first = ports[0].address
     return f"visa+scpi:TCPIP::{host}::{{index+{first}}}::SOCKET"
+
+
+def _serve_shields(
+    stack: ExitStack,
+    profile: str,
+    seed: int,
+    port: int,
+    paced: bool,
+    journal: Journal,
+    faults: list[Faults | None],
+    states: Sequence[Path | None],
+) -> str:
+    """Start OpenMENA shields on ports that follow each other; the address, as for the boards."""
+    from imssa_lab.virtual.bench_twin import BenchTwin
+    from imssa_lab.virtual.virtual_openmena import GAIN, OpenMenaBoard
+    from imssa_lab.virtual.virtual_smu_matrix import meter_profile
+
+    cells = meter_profile(profile)
+    benches = [
+        _kept(stack, BenchTwin(cells, (8, 8), seed + index, journal, state)) for index, state in enumerate(states)
+    ]
+    ports = _started(stack, [OpenMenaBoard(bench, paced) for bench in benches], port, faults)
+    host, first = ports[0].address
+    number = str(first) if len(ports) == 1 else f"{{index+{first}}}"
+    window = f"low={cells.window.low:g}&high={cells.window.high:g}"
+    return f"serial+openmena:TCPIP::{host}::{number}::SOCKET?gain={GAIN:g}&set=0.95&reset=2.5&{window}"
 
 
 def _serve_meters(
