@@ -32,7 +32,7 @@ class KernelBank(FrozenArrays):
     """Kernels of one layer and size that are read together on one array.
 
     Attributes:
-        channels: that they serve, (kernels,); lines: where they stand, and their scales.
+        channels: that they serve, (kernels,); lines: their places and scales.
     """
 
     array: CrossbarArray
@@ -96,7 +96,7 @@ def step_by_step(
 class KernelStream:
     """The kernels of one layer, step after step, for inputs that arrive one by one or many at once.
 
-    The state stays between the steps, in digital accumulators; `n` sequences run in lockstep. `read` is told how many
+    The state is kept between the steps, in digital accumulators; `n` sequences run in lockstep. `read` gets how many
     vectors were read, after each part of the work.
     """
 
@@ -144,7 +144,7 @@ class KernelRunner:
 
     Args:
         arrays: as many as the mapping uses, programmed.
-        mapping: where the kernels stand.
+        mapping: the places of the kernels.
         vectors: most sequences that run in lockstep, where an instrument takes no more vectors a read; None: all.
         averages: reads of which every step takes the mean, against the noise of reads; they are spread over one step
             of the input converter, against its rounding.

@@ -12,7 +12,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(120)
 
 
 class DeviceSpread(Section):
-    """The joint law of the device-to-device spreads, whose sizes stand with the parameters themselves.
+    """The joint law of the device-to-device spreads; their sizes are given with the parameters themselves.
 
     Every parameter is a standard normal z = load * common + sqrt(1 - load^2) * own, with one common factor a cell
     (its filament), taken through sinh((asinh z + skew)/tail) and brought to mean 0 and sd 1 (Jones and Pewsey,

@@ -122,7 +122,7 @@ class StateFile:
                 )
 
     def save(self, twin: object) -> None:
-        """Write the state whole or not at all, in the place of an older one.
+        """Write the state, as a whole or not at all; it replaces an older one.
 
         Raises:
             ConfigError: it cannot be written; the older one is untouched.

@@ -70,7 +70,7 @@ class PulseTable(Section):
 
 
 class MeasuredPulses(Section):
-    """Tables in the place of `set` and `reset`, measured with SETs of one voltage and RESETs of one width.
+    """Tables that replace `set` and `reset`, measured with SETs of one voltage and RESETs of one width.
 
     SETs only raise, RESETs only lower. A SET of another voltage reaches as much less or more as `set` says of its
     voltage, a RESET of another width acts as one of another voltage, as `reset` says, and its gate must be on.

@@ -1,4 +1,4 @@
-"""Relaxation: what the conductance of a cell does by itself after its last pulse.
+"""Relaxation: how the conductance of a cell changes after its last pulse.
 
 Every cell carries a latent Gaussian z, a Markov process in the log-time s = ln(1 + t/t0), and its displacement is a
 quantile law of it, D(z; G0, s): marginals are exact at every time, the values of one cell at two times correlate,
@@ -21,7 +21,7 @@ Table = tuple[tuple[float, ...], ...]
 EDGE = 3.0
 """How sharply a tail leaves the core; measured relaxation cannot tell 2 from 4, and dislikes 1."""
 
-_E_FOLDS_BEYOND = 30.0  # how far past the last time the laws go on in log-time: enough for any age
+_E_FOLDS_BEYOND = 30.0  # how far beyond the last time the laws extend in log-time: enough for any age
 _LEAST = 1e-9  # S; keeps a cell that was left at zero from a bend at zero
 _SCALES = ("shift", "core", "down", "up")
 _TAILS = ("down", "down_share", "up", "up_share")

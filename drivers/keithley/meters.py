@@ -52,7 +52,7 @@ class SourceMeter(ScpiInstrument):
     An output that was on is ramped to 0 V and switched off before the reset, which would drop it from where it is.
 
     Args:
-        compliance: A, the largest current; set before the output ever goes on. Reads are held to `READ_COMPLIANCE`.
+        compliance: A, the largest current; set before the output is on. Reads are held to `READ_COMPLIANCE`.
         terminals: "front" or "rear", where the cables are.
         gates: whether it holds levels, as for gates, rather than being read and pulsed with: it is set up for
             20 V at once and never reads.

@@ -162,7 +162,7 @@ class Board:
             self._lock.release()
 
     def _wait_for_turn(self) -> None:
-        """One thread after another: each waits as long as whoever is before it may take."""
+        """One thread after another: each waits as long as the one before it may take."""
         while not self._lock.acquire(timeout=self.link.timeout):
             late = time.monotonic() - self._busy_until
             if late > self.link.timeout:

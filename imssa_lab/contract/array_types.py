@@ -22,7 +22,7 @@ SMALLEST_GAIN = 1e-6
 LARGEST_OFFSET = 1.0
 """A."""
 FloatArray = NDArray[np.float64]
-"""An array of double precision numbers; whoever takes or returns one says its shape and unit."""
+"""An array of double precision numbers; each function that takes or returns one states its shape and unit."""
 BoolArray = NDArray[np.bool_]
 """An array of truth values, most often a mask of cells, (rows, cols)."""
 

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from imssa_lab.contract.errors import ArrayStopped, WrongProcess
 
 _PATIENCE = 0.5
-"""s that whoever makes an array safe waits for the call of another thread to end."""
+"""Time in s for which making an array safe waits for the call of another thread to end."""
 
 
 class CallGate:

@@ -2,7 +2,7 @@
 
 A programmed cell is one that has a target; it is in tolerance when an independent re-read finds it within the
 tolerance of that target. Cells that only had to stay at the bottom of the window pass on a chip that was never
-programmed, so each class of cells is judged by itself.
+programmed, so each class of cells is judged separately.
 """
 
 from __future__ import annotations

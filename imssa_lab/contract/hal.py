@@ -97,7 +97,7 @@ class CrossbarArray(ABC):
     def time(self) -> float:
         """Device time in s since the array was opened: the twin's own clock, or the instrument's.
 
-        It may stand still between calls, as in a record; to let time pass, use `wait`.
+        It may not advance between calls, as in a record; to let time pass, use `wait`.
         """
         with self._safe_stop:
             return incoming.device_time(self._info, self._time())

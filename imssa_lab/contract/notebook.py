@@ -1,4 +1,4 @@
-"""Tables that notebooks show in the place of a bare repr."""
+"""Tables that notebooks show instead of a bare repr."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class SafeStop:
                 self._previous[signum] = signal.signal(signum, self._handle)
 
     def remove(self) -> None:
-        """Give the handlers back to whoever had them."""
+        """Restore the previous signal handlers."""
         if self in SafeStop._installed:
             SafeStop._installed.remove(self)
         for signum, handler in self._previous.items():

@@ -128,7 +128,7 @@ def cell_classes(run: Run, data: xarray.Dataset) -> Table:
         rows.append([Cited(str(value), int(data["record"].max())) for value in values])
     note = (
         "Cells that only had to stay at the bottom of the window are in tolerance on a chip that was never "
-        "programmed, so each class is judged by itself."
+        "programmed, so each class is judged separately."
     )
     head = ["cells", "programmed", "in tolerance", "made up for by partner", "share", "never programmed"]
     return Table("Cells in tolerance, by the last reading of them", head, rows, note)

@@ -24,7 +24,7 @@ class Verdict:
 
 
 def verdict(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Verdict:
-    """A deployment by its levels, an error or an interruption by itself, other runs by their last readings.
+    """The verdict: a deployment by its levels, an error or interruption as such, other runs by their last readings.
 
     Args:
         data: what `measured.programmed` made of the run.

@@ -22,7 +22,7 @@ Dauphin et al., arXiv 1612.08083.
 """
 
 NormPlace = Literal["none", "before", "after"]
-"""Where a layer norm stands: nowhere, before the kernels, outside the residual, or after the residual."""
+"""Position of a layer norm: none, before the kernels, outside the residual, or after the residual."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""`open_array`: from an address to an array, whoever drives it.
+"""`open_array`: from an address to an array of any kind.
 
 Drivers register under the entry point group ``imssa_lab.arrays``; nothing is imported before it is asked for.
 """

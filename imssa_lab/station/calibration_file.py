@@ -72,7 +72,7 @@ class CalibrationFile(BaseModel):
             raise CalibrationError(f"{path} cannot be read: {error}") from error
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all, in the place of an older one.
+        """Write the file, as a whole or not at all; it replaces an older one.
 
         Raises:
             CalibrationError: it cannot be written.

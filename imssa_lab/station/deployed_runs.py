@@ -37,7 +37,7 @@ def open_deployment(
     Args:
         folder: as `imssa deploy` left it.
         arrays: programmed, in the order of the deployment, they stay the caller's; None opens those of the run.
-        address: of the arrays, in the place of the one that the run names, such as another port.
+        address: of the arrays, instead of the one that the run names, such as another port.
 
     Raises:
         ConfigError: the folder holds no finished deployment, or an address is wrong.

@@ -9,7 +9,7 @@ A file `station.toml` in the working folder, or where IMSSA_STATION says::
     address = "serial+supert-a0:/dev/ttyACM0?array=0"
     chip = "seed 1"              # the serial number that the array must report
     calibration = "chip0.json"   # beside this file; `imssa calibrate --array chip0` writes it
-    programmer = "gate-start"    # in the place of the chip's own, wherever a command names none
+    programmer = "gate-start"    # instead of the chip's own, if a command names none
     [arrays.chip0.recipe]        # changes to the chip's write-verify recipe, S, V and s
     tolerance_out = 8e-6
     pulse_budget = 60
@@ -92,7 +92,7 @@ class StationArray(_Section):
     Attributes:
         calibration: file of its column calibration, relative to the station file.
         calibration_days: older ones are called stale.
-        programmer: by name, in the place of the chip's own; recipe: changes to the chip's write-verify recipe.
+        programmer: by name, instead of the chip's own; recipe: changes to the chip's write-verify recipe.
     """
 
     address: str

@@ -90,7 +90,7 @@ class BenchTwin(DigitalTwin):
         super()._apply_pulses(pulses)
 
     def see(self, pulses: Pulses) -> None:
-        """Pulses as they stand at the electrodes, whether cells can take them or not: no limit is looked at."""
+        """Pulses as they are at the electrodes, whether or not cells can take them: no limit is checked."""
         with self._call():
             self._apply_pulses(pulses)
 

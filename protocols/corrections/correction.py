@@ -104,7 +104,7 @@ class Corrections(FrozenArrays):
         return replace(self, by=by, date=datetime.now(UTC).isoformat(timespec="milliseconds"), **changes)
 
     def on(self, bundle: KernelBundle) -> KernelBundle:
-        """The bundle with the norm and the head of these corrections in the place of its own.
+        """The bundle with the norm and the head of these corrections instead of its own.
 
         Raises:
             BundleError: they do not fit it.

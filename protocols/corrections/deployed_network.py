@@ -1,4 +1,4 @@
-"""`DeployedNetwork`: a net as it stands on arrays, with its corrections, for sequences that are new to it."""
+"""`DeployedNetwork`: a net on its arrays, with its corrections, for new sequences."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DeployedNetwork:
 
     Args:
         bundle: as it was deployed; arrays: as many as `mapping` uses, programmed.
-        mapping: where the kernels stand; corrections: those to begin with.
+        mapping: the places of the kernels; corrections: those to begin with.
         vectors, averages: see `KernelRunner`.
         keep: called with corrections that are kept, before they apply.
         owns_arrays: close the arrays together with this network.
@@ -183,7 +183,7 @@ class DeployedNetwork:
 
 
 class Remembered:
-    """Raw outputs of kernels that are read once for the same inputs, however often they are corrected anew."""
+    """Raw outputs of kernels, read once for the same inputs, however often they are corrected again."""
 
     def __init__(self, raw: Raw) -> None:
         self._raw = raw

@@ -42,7 +42,7 @@ def ridge(measured: FloatArray, ideal: FloatArray, share: float = SHARE) -> Laye
 
 
 def with_output_maps(bundle: KernelBundle, corrections: Corrections, raw: Raw, inputs: FloatArray) -> Corrections:
-    """The corrections with a map in the place of the gains of every layer.
+    """The corrections with a map instead of the gains of every layer.
 
     Args:
         raw: what gives the outputs of the kernels; inputs: sequences (n, steps, inputs) to fit the maps to.

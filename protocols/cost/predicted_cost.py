@@ -49,7 +49,7 @@ def predicted_cost(
 ) -> InferenceCost:
     """What inferences of `bundle` will cost on arrays like `array`, which is neither read nor driven.
 
-    Kernels stand as first planned, every cell of them at its target, all other cells at the bottom of the window, and
+    Kernels are as first planned, with every cell at its target, all other cells at the bottom of the window, and
     products are exact.
 
     Args:

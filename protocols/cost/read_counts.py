@@ -16,7 +16,7 @@ class ReadCounts:
 
     Attributes:
         vectors: that were read; a signed one counts twice where it is read in two passes that the caller makes.
-        one_bit: products in which every word line stands at one voltage: several for each vector that is coded in
+        one_bit: products in which every word line is at one voltage: several for each vector that is coded in
             bits or pulses, one for an analog vector.
         conversions: one for every bit line in each of these.
         drives: word lines that stood at another voltage than 0 V in one of these.
@@ -49,7 +49,7 @@ def pulses_a_vector(info: ArrayInfo) -> int:
 def line_drives(info: ArrayInfo, voltages: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
     """In how many products of one bit a word line is driven, and the sum of its squared voltages there, V^2.
 
-    A line that is coded in bits or pulses stands at the read limit in as many products as its number has bits or
+    A line that is coded in bits or pulses is at the read limit in as many products as its number has bits or
     pulses; the number is the voltage in steps of full scale, which is the read limit of the array.
 
     Args:
@@ -95,7 +95,7 @@ def products_counted(info: ArrayInfo, voltages: FloatArray, conductance: FloatAr
 
 
 def cells_counted(info: ArrayInfo, mask: BoolArray, conductance: FloatArray) -> ReadCounts:
-    """What readings of single cells take, each by itself at the read voltage.
+    """What readings of single cells take, each alone at the read voltage.
 
     Args:
         mask: of the cells, (rows, cols); conductance: S, what they were read to hold, (averages, rows, cols).

@@ -48,7 +48,7 @@ class Deployment(FrozenArrays):
     """What a deployment did and whether it holds.
 
     Attributes:
-        mapping: where the kernels stand.
+        mapping: the places of the kernels.
         targets, achieved: per array, S, (rows, cols), NaN outside the blocks; achieved by independent re-read.
         reports: the programming reports, in order; more than one per array where cells had to be mended.
         levels: the four verification levels; bounds: what they were judged by.
@@ -273,7 +273,7 @@ def _plan(
 
 
 def _standing(array: CrossbarArray, state: ArrayState) -> ArrayState:
-    """A state in which it is known where the stuck cells stand."""
+    """A state in which the stuck cells are known."""
     unknown = state.stuck & np.isnan(state.standing)
     if not unknown.any():
         return state

@@ -1,6 +1,6 @@
-"""What a deployment has done so far, as short JSON texts: enough to go on after a kill, or to check it next month.
+"""What a deployment has done so far, as short JSON texts: enough to continue after a kill, or to check it next month.
 
-A "plan" says where the kernels stand, an "array" which cells of an array are finished and which are stuck; the last
+A "plan" holds the places of kernels, an "array" which cells of an array are finished and which are stuck; the last
 of each counts. "done" follows when all levels have been judged.
 """
 

@@ -1,7 +1,7 @@
 """Programming a whole mapping: cells, then partners of stuck cells, then kernels that stay damaged.
 
 Remedies in order of cost: a stuck cell's healthy partner takes over the difference; a kernel that cells between
-kernels disturb is read by itself; a damaged kernel is rearranged within its place; it moves to a free place,
+kernels disturb is read alone; a damaged kernel is rearranged within its place; it moves to a free place,
 or changes places with another damaged one; it is split over two free places.
 """
 

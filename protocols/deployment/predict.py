@@ -108,7 +108,7 @@ class Predictor:
     def importance(self, kernels: Sequence[PlacedKernel], sequences: int = 4, unit: float = 0.05) -> list[FloatArray]:
         """Per kernel (size, size): squared NRMSE for an error of each weight, to first order.
 
-        It does not depend on where a kernel stands, so each is worked out once.
+        It does not depend on the place of a kernel, so each is computed once.
 
         Args:
             sequences: how many of the inputs are used; unit: the error that is tried, in units of the largest weight.

@@ -106,7 +106,7 @@ class Loop:
         self._measure_kernels()
 
     def look(self) -> None:
-        """Calibrate the columns and measure cells and products, as `improve` goes on from."""
+        """Calibrate the columns and measure cells and products, for `improve` to start from."""
         self._measure_products()
 
     def _measure_products(self) -> None:

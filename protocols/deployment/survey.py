@@ -26,7 +26,7 @@ _MOVED = 0.5
 def in_place(
     array: CrossbarArray, wanted: FloatArray, mask: BoolArray, tolerance: float
 ) -> tuple[BoolArray, FloatArray]:
-    """Cells of `mask` that stand where they are wanted already, and the read (S) that says so.
+    """Cells of `mask` that are at their targets already, and the read (S) that shows it.
 
     A pulse could only move them away.
 
@@ -47,9 +47,9 @@ class Survey(FrozenArrays):
 
 
 def survey(array: CrossbarArray, tolerance: float) -> Survey:
-    """Read the whole array, and bring down the cells that stand high: those that stay are stuck.
+    """Read the whole array, and lower the cells that are high: those that do not move are stuck.
 
-    On a fresh chip all cells stand at the bottom of the window but those that are stuck high or on a dead word line.
+    On a fresh chip all cells are at the bottom of the window but those that are stuck high or on a dead word line.
     They are known then before anything is placed, for three pulses each instead of a whole ladder. The pulses follow
     from the limits of the array alone, so that a replay asks for the same.
 

@@ -117,7 +117,7 @@ def reread(arrays: Sequence[CrossbarArray], targets: Sequence[FloatArray], avera
 def verify_cells(maps: Sequence[CellMap], window: Window, bounds: Bounds) -> tuple[LevelResult, CellShares]:
     """Level 1: every class of programmed cells by an independent re-read, see `reread`.
 
-    A class is judged by itself, because a chip that was never programmed has all cells right that only had to stay at
+    Each class is judged alone, because a chip that was never programmed has all cells right that only had to stay at
     the bottom of the window: most of them.
 
     Returns:
@@ -257,7 +257,7 @@ def judge_task(
 
     Args:
         right, software_right: (n,) whether the arrays, and software, gave a sequence its label.
-        units: (n,) number of the clip or speaker that each comes from; None where each is one by itself.
+        units: (n,) number of the clip or speaker that each comes from; None if all are independent.
     """
     lowest = accuracy_interval(right, units).low, accuracy_interval(software_right, units).low
     return verify_task(float(np.mean(right)), float(np.mean(software_right)), bounds, null_control, lowest)

@@ -109,7 +109,7 @@ class Incremental(BaseModel):
 
 @dataclass
 class _Cells:
-    """Where the cells of one epoch stand, (rows, cols)."""
+    """The state of the cells in one epoch, (rows, cols)."""
 
     open: BoolArray
     seen_inside: BoolArray

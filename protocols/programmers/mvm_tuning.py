@@ -1,4 +1,4 @@
-"""Tuning by products: pulses follow the gradient of the output error, no cell is read by itself.
+"""Tuning by products: pulses follow the gradient of the output error; no cell is read alone.
 
 Gradient-descent programming (Buechel et al., IEDM 2022): where the converter or the line is what limits, a product
 over all word lines carries far more of each cell than a read of that cell alone.

@@ -20,7 +20,7 @@ class ProductReader:
 
     Args:
         guess: S, (rows, cols), where cells are believed to be; sd: S, how well that is known.
-        vectors: in a batch; drift: S, what a cell may have moved by itself between two batches.
+        vectors: in a batch; drift: S, the change that a cell may make without a pulse between two batches.
         batches: how many there will be at most.
     """
 

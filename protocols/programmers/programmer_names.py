@@ -28,7 +28,7 @@ PROGRAMMERS: dict[str, type[BaseModel]] = {
 """The programmers by the names that `make_programmer` and the station file take."""
 
 GIVEN_RECIPE = "write-verify recipe"
-"""What in the provenance of an array holds the recipe that it was given in the place of its own, as JSON."""
+"""Key in the provenance of an array: the recipe that replaces its own, as JSON."""
 
 
 def make_programmer(name: str, recipe: WriteVerify, settings: Mapping[str, Any] | None = None) -> Programmer:

@@ -1,4 +1,4 @@
-"""`RecipeOverride`: an array whose programmer is chosen by the lab, in the place of the chip's own recipe."""
+"""`RecipeOverride`: an array whose programmer is chosen by the lab, instead of the chip's own recipe."""
 
 from __future__ import annotations
 

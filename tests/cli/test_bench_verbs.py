@@ -192,7 +192,7 @@ def test_ctrl_c_finishes_the_pulse_makes_safe_and_leaves_a_report(
         assert board.journal.grounded
     assert done.exit_code == 130, done.output
     assert "stopped by Ctrl-C" in done.stderr
-    assert "how far it came: night/report.html" in done.stderr
+    assert "report so far: night/report.html" in done.stderr
     assert "Not finished" in (here / "night" / "report.html").read_text()
     with open_run(here / "night" / "run.h5") as run:
         assert run.column("pulses", "done").tolist() == [1] * 6  # the one under way as well

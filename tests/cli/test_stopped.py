@@ -52,7 +52,7 @@ def test_a_deployment_says_how_far_it_came_and_goes_on(here: Path, monkeypatch: 
         stop_at(patch, "_apply_pulses", 20)  # past the look at the arrays, so that there is a plan
         done = deploy()
     assert done.exit_code == 130
-    for words in ("stopped by Ctrl-C", "how far it came: night/report.html", "go on: imssa recheck night"):
+    for words in ("stopped by Ctrl-C", "report so far: night/report.html", "to continue: imssa recheck night"):
         assert words in done.stderr
     assert (here / "night" / "report.html").is_file()
     assert imssa("recheck", "night").exit_code in (0, 3)  # what such a small model reaches is no matter
@@ -63,7 +63,7 @@ def test_an_error_half_way_says_so_too(here: Path, monkeypatch: Any) -> None:
     done = deploy()
     assert done.exit_code == 1
     assert "imssa: pressed" in done.stderr
-    assert "how far it came: night/report.html" in done.stderr
+    assert "report so far: night/report.html" in done.stderr
 
 
 def test_a_second_press_does_not_wait_for_the_report(here: Path, monkeypatch: Any) -> None:
@@ -84,8 +84,8 @@ def test_a_characterisation_keeps_its_log_and_goes_on(here: Path, monkeypatch: A
         stop_at(patch, "_read_conductances", 2)
         done = imssa(*words)
     assert done.exit_code == 130
-    assert "how far it came: chip/report.html" in done.stderr
-    assert "go on: the same command" in done.stderr
+    assert "report so far: chip/report.html" in done.stderr
+    assert "to continue: the same command" in done.stderr
     assert imssa(*words).exit_code == 0
     for name in ("run.h5", "run-1.h5"):
         with open_run(here / "chip" / name) as log:
@@ -119,7 +119,7 @@ def test_a_study_draws_what_is_done(here: Path, monkeypatch: Any) -> None:
         patch.setattr(statistical, "study_trial", trial)
         done = imssa(*words, "--sigma", 1, "--sigma", 3)
     assert done.exit_code == 130, done.output
-    assert "go on: the same command with --resume" in done.stderr
+    assert "to continue: the same command with --resume" in done.stderr
     assert (here / "study" / "stuck.csv").is_file()
     assert (here / "study" / "stuck.svg").is_file()
     assert imssa(*words, "--sigma", 1, "--sigma", 3, "--resume").exit_code == 0

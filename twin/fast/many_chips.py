@@ -57,7 +57,7 @@ def is_plain(profile: TwinProfile) -> bool:
 
 
 class TwinsTogether:
-    """Arrays that stand at the same place of many chips, as they are now: cells, columns and calibrations.
+    """The arrays with the same number on many chips, as they are now: cells, columns and calibrations.
 
     Args:
         twins: one array of each chip, of one profile and shape.

@@ -75,7 +75,7 @@ def compare_twin(
 ) -> Comparison:
     """Ask twins of `profile` for what the run asked its arrays, one twin per array and seed, and compare.
 
-    Twins are programmed by the session's own programmers, as far as the record names them, and stand between calls
+    Twins are programmed by the session's own programmers, as far as the record names them, and wait between calls
     as long as the chip did. They are other chips of the same kind, so single cells do not agree; distributions must.
     `progress` is called with the sessions, of chips and of twins, that are done and that there are.
 

@@ -61,7 +61,7 @@ def fit_quantity(
     rng: np.random.Generator,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Outcome:
-    """Fit one quantity; `progress` is told how much of a long fit is done.
+    """Fit one quantity; `progress` is called with the part of a long fit that is done.
 
     Raises:
         DataError: the table lacks columns for it.

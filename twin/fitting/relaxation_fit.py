@@ -53,7 +53,7 @@ def fit_relaxation(
         crossed: fit each half and judge it by the law of the other, so that every cell is an unused one; the
             section is that of the first half either way.
         broken_at: times (s) that are no continuation of the trajectories before them: used as a marginal only.
-        progress: told how many times of all halves are fitted.
+        progress: called with the number of times of all halves that are fitted.
 
     Raises:
         DataError: a column is missing, too few cells, negative times, or nothing measured after time 0.

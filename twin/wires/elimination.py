@@ -133,7 +133,7 @@ class Elimination:
 
     @property
     def responses(self) -> Responses:
-        """What follows single cells; given back to a new elimination of the same array, both go on alike."""
+        """What follows single cells; a new elimination of the same array that gets it continues in the same way."""
         rows, cols = self._lines.conductance.shape
         seen = list(self._seen.values())
         return Responses(

@@ -33,7 +33,7 @@ class Wires(Section):
     r_out: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Ohm, from a bit line to virtual ground")
     r_access: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Ohm, of a cell's open transistor")
     selector: Literal["transistor", "none"] = Field(
-        default="transistor", description="1T1R reads a cell by itself; a passive array through all its neighbours"
+        default="transistor", description="1T1R reads a cell alone; a passive array through all its neighbours"
     )
 
     @model_validator(mode="after")

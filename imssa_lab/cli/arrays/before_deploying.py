@@ -32,7 +32,7 @@ _ENOUGH = 8
 
 
 class StandIn(Tally):
-    """A twin in the place of an array, programmed by the array's own recipe where that has one."""
+    """A twin instead of an array, programmed by the array's own recipe if it has one."""
 
     def __init__(self, twin: DigitalTwin, programmer: Programmer | None, number: int) -> None:
         super().__init__(twin)

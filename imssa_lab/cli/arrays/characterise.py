@@ -89,7 +89,7 @@ def characterise(
                 tables = Characterisation(seen, out, only=names, note_faults=note).run(clock.stage)
         except BaseException as error:
             leave_report_unfinished(log_path, out / REPORT, error)
-            error.add_note("finished parts are kept; go on: the same command")
+            error.add_note("finished parts are kept; to continue: the same command")
             raise
         leave_report(log_path, out / REPORT)
     _show({**tables, "log": log_path, "report": out / REPORT})

@@ -46,7 +46,7 @@ class Choices:
 
     Attributes:
         spares: arrays beyond those needed; pulses, seconds: budget, None for no end.
-        resume: go on with the deployment that the folder holds, or check it again.
+        resume: continue the deployment that the folder holds, or check it again.
         record: chip record that counts every pulse and knows of stuck cells.
         averages: reads of every time step of the kernels.
         programmer, recipe: instead of what the station file or the chip says, see
@@ -182,7 +182,7 @@ def deploy_files(
     except BaseException as error:
         leave_report_unfinished(log_path, place / REPORT, error)
         if log_path.exists() and journal_of(out) and why_new(template, first_index) is None:
-            error.add_note(f"go on: imssa recheck {out}")
+            error.add_note(f"to continue: imssa recheck {out}")
         raise
     bars("write the report", 0, 1)
     (place / RESULT).write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LEVEL_FAILED = 3
 STANDING, BEFORE, FINETUNED = "deployed plan", "corrections before", "finetuned"
-"""Kinds of the events of such a run: where kernels stand, the corrections that it began with, its outcome as JSON."""
+"""Kinds of the events of such a run: places of kernels, the corrections that it began with, its outcome as JSON."""
 
 
 @takes_json

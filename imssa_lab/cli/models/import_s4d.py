@@ -67,7 +67,7 @@ def import_s4d(
         raise ConfigError(f"the folder {file.parent} does not exist; make it, or choose another --file")
     places: dict[str, Literal["before", "after"]] = {"before": "before", "after": "after"}
     if norm not in places:
-        raise ConfigError(f"--norm {norm!r}: layer norms stand after the residual or before the kernels")
+        raise ConfigError(f"--norm {norm!r}: layer norms are after the residual or before the kernels")
     lines = read_shape(shape)
     words = [*(["standardise=0"] if Path(task).exists() else []), *(option or [])]
     with stages() as bars:

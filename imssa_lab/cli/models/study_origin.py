@@ -89,7 +89,7 @@ def origin(
         new_folder(out)
     asked.keep(out / ASKED, resume=resume)
     with stages() as bars:
-        with when_stopped(lambda: "go on: the same command with --resume"):
+        with when_stopped(lambda: "to continue: the same command with --resume"):
             task, found = _prepared(out, asked, bars)
         models = [
             StudyModel(each.bundle, each.sequences, min(tests, len(each.sequences.test_labels)), chip_profile)

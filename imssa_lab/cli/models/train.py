@@ -95,13 +95,13 @@ def train(
         raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
     lines = read_shape(shape)
     if resume and not checkpoint.exists():
-        raise ConfigError(f"--resume: there is no {checkpoint} to go on from; train without it")
+        raise ConfigError(f"--resume: there is no {checkpoint} to continue from; train without --resume")
     with stages() as bars:
         data, config = settings(task, seed, precision, option or [], bars=bars)
         numbers = {"channels": channels, "layers": layers, "states": states}
         config = sized(config, numbers, init, dt, arrays, shape, {"pooling": pooling, "levelling": levelling})
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
-        with when_stopped(lambda: "go on: the same command with --resume" if checkpoint.exists() else ""):
+        with when_stopped(lambda: "to continue: the same command with --resume" if checkpoint.exists() else ""):
             model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
         bundle = exported(model, data, bars=bars)
     from imssa_lab.mapping.magnitudes import needs

@@ -42,7 +42,7 @@ def run_due(
 
     def stopped() -> str:
         draw()
-        return f"what is done: {left}; go on: the same command with --resume"
+        return f"done so far: {left}; to continue: the same command with --resume"
 
     screen = console(stderr=True)
     with (

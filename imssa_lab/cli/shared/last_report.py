@@ -22,9 +22,9 @@ def leave_report_unfinished(log_path: Path, path: Path, error: BaseException) ->
         return
     try:
         if isinstance(error, KeyboardInterrupt):
-            console(stderr=True).print("stopped; writing the report of how far it came, Ctrl-C leaves it out")
+            console(stderr=True).print("stopped; writing a report of the progress so far, Ctrl-C leaves it out")
         leave_report(log_path, path)
-        error.add_note(f"how far it came: {path}")
+        error.add_note(f"report so far: {path}")
     except ImssaError as further:
         error.add_note(f"no report could be written: {further}")
     except KeyboardInterrupt as again:

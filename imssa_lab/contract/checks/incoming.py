@@ -21,7 +21,7 @@ from imssa_lab.contract.programming_report import ProgrammingReport
 LARGEST_CURRENT = 1e3
 """A; no bit line carries a kiloampere."""
 _SENTINELS = {9.9e37: "overflow", -9.9e37: "overflow, negative", 9.91e37: "not a number"}
-"""SCPI-99, volume 1, 7.2.1: numbers that stand for what is none."""
+"""SCPI-99, volume 1, 7.2.1: numbers that mean "no number"."""
 
 
 def readout(
@@ -30,7 +30,7 @@ def readout(
     """`got`, when it can be what a converter or an ammeter gave for `call`, in this shape.
 
     Args:
-        mask: (rows, cols), where amperes count; anything may stand elsewhere.
+        mask: (rows, cols), where amperes count; elsewhere any value is allowed.
 
     Raises:
         InvalidReading: another shape or type, a code beyond the bits of the converter, a range that does not exist,

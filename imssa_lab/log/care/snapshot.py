@@ -54,7 +54,7 @@ class Snapshot:
 def snapshot(path: str | Path, to: str | Path, *, packed: bool = False) -> Snapshot:
     """Copy a run file, running, cut off or finished; the copy is verified and opens with every HDF5 program.
 
-    It holds every record that was acknowledged before the call. One of a run that goes on is marked as not closed
+    It holds every record that was acknowledged before the call. The copy of a running run is marked as not closed
     cleanly, and its attribute `repaired` says when it was taken.
 
     Args:

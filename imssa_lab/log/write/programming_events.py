@@ -47,7 +47,7 @@ def read_aim(text: str) -> Aim:
 
 
 def programmer_text(loop: object) -> str | None:
-    """A loop as its class and its settings, for whoever repeats a session; None where it has no settings to write."""
+    """A loop as its class and its settings, to repeat a session; None if it has no settings to write."""
     if not isinstance(loop, BaseModel):
         return None
     try:

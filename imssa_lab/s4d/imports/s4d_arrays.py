@@ -81,7 +81,7 @@ class S4DArrays(FrozenArrays):
     Attributes:
         layers: in order, all with the encoder's H channels, the same directions and the same kind of 1x1 map.
         encoder_weight, encoder_bias: (H, inputs), (H,); decoder_weight, decoder_bias: (classes, H), (classes,).
-        norm: where the layer norms stand: "before" the kernels, outside the residual, or "after" the residual.
+        norm: position of the layer norms: "before" the kernels, outside the residual, or "after" the residual.
         norm_eps: what a layer norm adds to the variance; activation: after the kernels.
 
     Raises:
@@ -100,7 +100,7 @@ class S4DArrays(FrozenArrays):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.norm not in ("before", "after"):
-            raise BundleError(f"S4D: norm {self.norm!r}; layer norms stand before the kernels or after the residual")
+            raise BundleError(f"S4D: norm {self.norm!r}; layer norms are before the kernels or after the residual")
         if self.encoder_weight.ndim != 2 or self.decoder_weight.ndim != 2 or not self.layers:
             raise BundleError(
                 "S4D: encoder_weight (channels, inputs), decoder_weight (classes, channels), and a layer"

@@ -28,7 +28,7 @@ from imssa_lab.s4d.tasks.task import Augmentation, NullControl, Task
 NAME = "fsdd-order-events"
 LABELS = ("zero first", "one first")
 MARK = "stand_in"
-"""Attribute of the files, so that nobody takes them for what they stand in for."""
+"""Attribute of the files, so that nobody mistakes them for the real data set."""
 _SECONDS = 0.7
 """Of each of the two digits, so that both together last what the original task takes of a recording."""
 _ENCODER = SpikeEncoder(GammatoneBank(SAMPLE_RATE, CHANNELS, 100.0, 3600.0))

@@ -39,7 +39,7 @@ class Fit:
         network: is trained in place, on the device of `config`, and left on the processor.
         rng: of order, augmentation and cells' errors, on the processor.
         name: of the stage, for history, progress and checkpoint.
-        checkpoint: where to go on from and what to keep after every epoch; None for nowhere.
+        checkpoint: file to continue from and to write after every epoch; None for no file.
 
     Raises:
         TrainingError: the data do not fit, or there is too little of them.

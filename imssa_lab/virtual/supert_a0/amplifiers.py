@@ -48,7 +48,7 @@ class Setting(FrozenArrays):
         auto: whether the amplifiers choose their gain.
         reference: V of VREF_TIA; top: V of VREF_HI_CMP; agc: V of VAGC_1.
         hold: s between the pulse and the sample.
-        share: of its current that the transistor lets through; negative where the rows stand above the columns.
+        share: of its current that the transistor lets through; negative where the rows are above the columns.
     """
 
     gains: NDArray[np.int8]

@@ -80,7 +80,7 @@ def test_it_is_rounded_or_trained_on(folder: Path) -> None:
     [
         (["--reference", "logits.npz"], "differ by"),
         (["--reference", "mine.npz", "--norm", "before"], "no .npz file with inputs"),
-        (["--norm", "between"], "layer norms stand after the residual or before the kernels"),
+        (["--norm", "between"], "layer norms are after the residual or before the kernels"),
         (["--r-max", 0.9], "poles have a radius above 0.9"),
         (["--epochs", 2], "--epochs trains on at a precision of few bits"),
         (["--shape", "64"], "write word lines x bit lines"),

@@ -61,7 +61,7 @@ def test_one_command_cut_off_and_resumed(here: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(pulsed_chips, "pulsed_trial", stopping(pulsed_chips.pulsed_trial, 3))
         cut = imssa("study", "origin", "--out", "cut", *SMALL)
     assert cut.exit_code == 130, cut.output
-    assert "go on: the same command with --resume" in cut.stderr
+    assert "to continue: the same command with --resume" in cut.stderr
     assert "2 of 3 deployments are through" in " ".join((here / "cut" / "report.html").read_text().split())
     made = {path: path.stat().st_mtime_ns for path in (here / "cut").rglob("*.safetensors")}
     done = imssa("study", "origin", "--out", "cut", *SMALL, "--resume", "--json")

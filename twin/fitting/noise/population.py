@@ -171,7 +171,7 @@ def section_of(
     """The section `read_noise` of a profile, and the sd of its white part, S.
 
     The 1/f processes of a twin begin at the time constant from which adjacent readings see as much of them as of the
-    spectrum itself; what is missing then, and without times (`step` None, else s) all, is drawn anew for every
+    spectrum itself; what is missing then, and without times (`step` None, else s) all, is drawn again for every
     reading, like the white part.
     """
     share, slope = mixture.share.value, 1.0 if mixture.fixed else mixture.slope.value
@@ -243,7 +243,7 @@ def _models(spectra: Spectra, slope: float, walk: float, shares: FloatArray) -> 
 def _drawn_tables(
     groups: list[Spectra], slopes: FloatArray, walk: float, share: float, rng: np.random.Generator
 ) -> FloatArray:
-    """The summed tables, (slopes, shares), of periodograms drawn anew from the law found at slope 1."""
+    """The summed tables, (slopes, shares), of new periodograms drawn from the law found at slope 1."""
     drawn = []
     for spectra in groups:
         model = _models(spectra, 1.0, walk, np.array([share]))

@@ -273,7 +273,7 @@ def _in_bins(unit: FloatArray, full: FloatArray, frequency: FloatArray, used: Bo
 
 
 def _without_interference(spectra: Spectra, model: FloatArray) -> BoolArray:
-    """The frequencies used, (cells, frequencies): parts and lines that stand out, as from the mains, are left out."""
+    """The frequencies used, (cells, frequencies): outstanding parts and lines, as from the mains, are left out."""
     ratio, part = spectra.full / model, (spectra.frequency / _PART).astype(int)
     count = np.bincount(part)
     excess = ratio @ np.eye(count.size)[part] / np.maximum(count, 1)

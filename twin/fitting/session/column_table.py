@@ -1,4 +1,4 @@
-"""Gain and offset of bit lines from the table of a characterisation, where the corrections stand."""
+"""Gain and offset of bit lines from the table of a characterisation, which holds the corrections."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _scale(section: dict[str, Any], names: tuple[str, ...], share: FloatArray, r
 def _correlation(noise: ReadingNoise, table: Table, first: float, second: float) -> float:
     """Correlation of a cell's own change at two times; the noise of the first reading of all is in both.
 
-    By robust spans. Where the changes are mostly noise it cannot be told, and is taken as 1: such cells stand still.
+    By robust spans. Where the changes are mostly noise it is unknown and taken as 1: such cells do not move.
     """
     parts = [table.take(table["time"] == time) for time in (first, second)]
     _, left, right = np.intersect1d(parts[0]["cell"], parts[1]["cell"], return_indices=True)

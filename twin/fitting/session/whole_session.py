@@ -77,7 +77,7 @@ def fit_session(
     """Fit every table of a characterisation.
 
     Args:
-        base: for all that a session does not tell. progress: told how many tables of how many are done.
+        base: for all else. progress: called with the number of tables that are done and of all.
 
     Raises:
         DataError: no table, or one that is damaged.
