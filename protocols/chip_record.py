@@ -220,7 +220,7 @@ class ChipRecord:
             yield
         except sqlite3.Error as error:
             raise LogError(
-                f"chip record {self.path} cannot be {what}: {error}; no pulse is sent that is not in it"
+                f"chip record {self.path} cannot be {what}: {error}; no pulse is sent that is not recorded"
             ) from error
 
 

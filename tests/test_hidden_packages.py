@@ -71,7 +71,7 @@ def test_what_hides_a_package_is_named(files, code, hidden, tmp_path):
     put(tmp_path, *files)
     said = python(code, tmp_path)
     assert f"ConfigError: {tmp_path / files[0]} hides the package '{hidden}' of imssa_lab ({ROOT / hidden})" in said
-    assert "rename it, or run Python from a folder where there is none of that name" in said
+    assert "rename it, or run Python from another folder" in said
     assert "the other one ran" not in said
 
 
@@ -139,8 +139,7 @@ def test_another_distribution_that_was_installed_over_ours(tmp_path):
     distribution(site, "drivers", "drivers/__init__.py")
     said = python(BOARD, tmp_path, path=(str(site),))
     assert (
-        f"{site / 'drivers' / '__init__.py'} is not the one of imssa_lab, another distribution has overwritten"
-        in said
+        f"{site / 'drivers' / '__init__.py'} is not that of imssa_lab: another distribution has overwritten" in said
     )
     assert "it belongs to the distribution drivers: pip uninstall drivers, then pip install" in said
     assert "the other one ran" not in said

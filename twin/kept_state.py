@@ -170,7 +170,7 @@ def kept_chip(path: Path) -> KeptChip | None:
         with h5py.File(path, "r") as file:
             facts = dict(file.attrs)
         if facts.get("format") != FORMAT:
-            raise ConfigError(f"{path} is no state of a twin; choose another state file")
+            raise ConfigError(f"{path} is not the state of a twin; choose another state file")
         if facts["version"] != VERSION:
             raise ConfigError(
                 f"{path}: state of version {facts['version']}, this imssa_lab reads {VERSION}; open it with the "
@@ -309,8 +309,8 @@ class _Lock:
             raise ConfigError(f"{state} cannot be locked: {error}; choose a folder that can be written") from error
         if left:
             _log.warning(
-                "%s: the last session (process %s) ended without closing the twin; the chip is as that session found "
-                "it, and what it did is lost",
+                "%s: the last session (process %s) ended without closing the twin; the chip is as it was before "
+                "that session, whose changes are lost",
                 state,
                 left,
             )

@@ -307,7 +307,7 @@ class SourceMeter(ScpiInstrument):
         if len(numbers) != count:
             raise LinkCorrupt(f"{self.link.name}: {len(numbers)} numbers came, {count} were asked for")
         if not np.isfinite(numbers).all() or (np.abs(numbers) >= 0.9999 * _NO_NUMBER).any():
-            raise LinkCorrupt(f"{self.link.name}: {answer[:60]!r} holds what is no number; measure again")
+            raise LinkCorrupt(f"{self.link.name}: {answer[:60]!r} holds a value that is not a number; measure again")
         return numbers
 
 

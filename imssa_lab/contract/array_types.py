@@ -101,7 +101,7 @@ class AdcRanges(_Frozen):
         if not self.scale or len(self.scale) != len(self.offset):
             raise ValueError("adc: one scale and one offset for every range")
         if 0.0 in self.scale or len(self.scale) > 256:
-            raise ValueError("adc: at most 256 ranges, of which none has a scale of 0 A per code")
+            raise ValueError("adc: at most 256 ranges, and no scale may be 0 A per code")
         return self
 
     @cached_property

@@ -146,8 +146,8 @@ class CallGate:
         """Raise WrongProcess in a forked child."""
         if self._abroad:
             raise WrongProcess(
-                f"{self._name}: opened by process {self._process}, asked by its child {os.getpid()}; nothing was "
-                "sent; a child opens an array of its own"
+                f"{self._name}: opened by process {self._process}, used by its child {os.getpid()}; nothing was "
+                "sent; open an array of its own in the child"
             )
 
     @classmethod

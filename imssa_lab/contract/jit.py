@@ -33,7 +33,7 @@ if AVAILABLE and not TYPE_CHECKING:
             try:
                 return super().load_overload(sig, target_context)
             except Exception as error:  # noqa: BLE001 - what damaged pickles raise is anything
-                _log.info("%s: damaged (%s), made again", self._cache_path, error)
+                _log.info("%s: damaged (%s), compiled again", self._cache_path, error)
                 with contextlib.suppress(OSError):
                     self.flush()
                 return None

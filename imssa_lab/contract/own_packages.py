@@ -57,14 +57,11 @@ def check(names: tuple[str, ...] = ALL) -> None:
         if not _same(found.with_suffix(""), ours / "__init__"):
             raise ConfigError(
                 f"{found} hides the package {name!r} of imssa_lab ({ours}), because Python finds it first: "
-                + (
-                    _uninstall(name, found)
-                    or "rename it, or run Python from a folder where there is none of that name"
-                )
+                + (_uninstall(name, found) or "rename it, or run Python from another folder")
             )
         if spec is not None and MARK not in (_source(spec) or MARK):
             raise ConfigError(
-                f"{found} is not the one of imssa_lab, another distribution has overwritten the package {name!r}: "
+                f"{found} is not that of imssa_lab: another distribution has overwritten the package {name!r}: "
                 + (_uninstall(name, found) or _REINSTALL)
             )
 

@@ -214,7 +214,7 @@ class SafeStop:
         self.gate.stop(signal.Signals(signum).name, ground_due=True)
         if self._in_call and self._pending is None:
             self._pending, SafeStop._held = signum, self
-            _log.warning("%s: stopping after the call under way; once more to stop now", self._name)
+            _log.warning("%s: stopping after the current call; a second signal stops at once", self._name)
             return
         if self._in_call:
             self._pending, SafeStop._held = None, None

@@ -145,7 +145,7 @@ class Corrections(FrozenArrays):
             facts: dict[str, Any] = json.loads(text)
             if (facts["format"], facts["version"]) != (_FORMAT, _VERSION):
                 raise DeploymentError(
-                    f"{facts['format']!r}, version {facts['version']}: no corrections of this version"
+                    f"{facts['format']!r}, version {facts['version']}: not corrections of a version that can be read"
                 )
             norm, head = (_pair(facts[name]) for name in ("norm", "head"))
             return cls(

@@ -109,7 +109,7 @@ class DeployedNetwork:
         """
         given = np.asarray(sequences, dtype=np.float64)
         if len(given) < 2:
-            raise DeploymentError(f"{len(given)} sequences; 2 or more, half fit the correction and half judge it")
+            raise DeploymentError(f"{len(given)} sequences; 2 or more are needed: half to fit, half to judge")
         half = len(given) // 2
         raw = Remembered(self.runner.raw)
         now = self.corrections

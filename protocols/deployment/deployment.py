@@ -268,7 +268,7 @@ def _plan(
     info = arrays[0].info
     mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA))
     if faults is not None and len(faults) != len(arrays):
-        raise DeploymentError(f"{len(arrays)} arrays given, and what is known of {len(faults)}; give one of each")
+        raise DeploymentError(f"{len(arrays)} arrays and known faults of {len(faults)} given; give as many of each")
     return Standing(mapping, [_standing(*pair) for pair in zip(arrays, faults or [], strict=False)])
 
 

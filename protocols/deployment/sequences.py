@@ -45,7 +45,7 @@ class Sequences(FrozenArrays):
     def __post_init__(self) -> None:
         trained = self.training_inputs is not None
         if trained != (self.training_labels is not None):
-            raise ConfigError("sequences: training_inputs and training_labels come together or not at all")
+            raise ConfigError("sequences: give both training_inputs and training_labels, or neither")
         for name in ("calibration_inputs", "test_inputs", *(["training_inputs"] if trained else [])):
             values = containers.floats(getattr(self, name), f"sequences: {name}", (), "1")
             object.__setattr__(self, name, values)

@@ -235,7 +235,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         open_array(f"twin:ideal?state={state}")
     with h5py.File(state, "w") as file:
         file.attrs["format"] = "something else"
-    with pytest.raises(ConfigError, match="is no state of a twin"):
+    with pytest.raises(ConfigError, match="is not the state of a twin"):
         open_array(f"twin:ideal?state={state}")
     with h5py.File(state, "w") as file:
         file.attrs.update({"format": kept_state.FORMAT, "version": 9})

@@ -312,5 +312,5 @@ def test_drives_and_shapes_that_do_not_fit() -> None:
 
 def test_a_line_that_lets_nothing_through_is_named() -> None:
     """50 S in the place of 50 uS: beyond what the closed form can hold, and never silently zero or NaN."""
-    with pytest.raises(LimitError, match="lets nothing through"):
+    with pytest.raises(LimitError, match="lets no current through"):
         effective_matrix(np.full((300, 300), 50.0), Wires(r_word=1000, r_bit=1))

@@ -136,8 +136,8 @@ class CompiledReads:
         if unknown not in _said:
             _said.add(unknown)
             _log.warning(
-                "twin %s: compiled reads do not know %s and refuse this chip; it is read by numpy, which takes 5 to "
-                "50 times longer, with all of its physics",
+                "twin %s: compiled reads do not cover %s; numpy reads this chip with all of its physics, which takes "
+                "5 to 50 times longer",
                 parts.profile.name,
                 unknown,
             )

@@ -55,7 +55,7 @@ def fit_current_voltage(table: Table, rng: np.random.Generator, *, series: float
         rows = table.numbers(np.isin(index, np.flatnonzero(~few)[against]))
         remark = Remark(f"current against the voltage (negative conductance) in {against.sum()} cells", rows)
         if 2 * against.sum() >= against.size:
-            raise DataError(f"{table.source}: {remark}; turn the sign of one")
+            raise DataError(f"{table.source}: {remark}; reverse the sign of one")
         outcome.remarks.append(remark)
     if good.sum() < 10:
         raise DataError(f"{table.source}: {good.sum()} cells carry a current, 10 are needed")

@@ -17,7 +17,7 @@ def fitted_profile(base: TwinProfile, sections: Mapping[str, Any], name: str, so
     """`base` with fitted sections, checked as a whole.
 
     Raises:
-        DataError: the fitted values make no valid profile.
+        DataError: the fitted values do not make a valid profile.
     """
     known = {key: value for key, value in sections.items() if key in TwinProfile.model_fields}
     draft = base.model_dump(exclude_none=True) | known | {"name": name, "source": source}
@@ -27,7 +27,7 @@ def fitted_profile(base: TwinProfile, sections: Mapping[str, Any], name: str, so
     try:
         return TwinProfile.model_validate(draft)
     except ValidationError as error:
-        raise DataError(f"the fitted values make no valid profile: {error}") from error
+        raise DataError(f"the fitted values do not make a valid profile: {error}") from error
 
 
 def write_profile(path: Path, profile: TwinProfile, comment: str) -> None:

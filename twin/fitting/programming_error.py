@@ -44,7 +44,7 @@ def fit_programming(table: Table, rng: np.random.Generator, *, model: str = "") 
     need_cells(table, "programming error")
     wrong = table["target"] < 0
     if wrong.any():
-        raise DataError(f"{table.source}: {Remark('negative targets', table.numbers(wrong))}; turn the sign")
+        raise DataError(f"{table.source}: {Remark('negative targets', table.numbers(wrong))}; reverse the sign")
     outcome = Outcome("programming error", remarks=[*table.remarks, *mostly_positive(table, "conductance")])
     names = named_levels(table, "target")
     outcome.remarks.extend(thin_levels(table, names))

@@ -66,7 +66,7 @@ class WordLines(FrozenArrays):
         if not (np.isfinite(own).all() and np.isfinite(u).all()):
             raise LimitError(
                 f"wires: a word line of {cols} cells up to {g.max():g} S with {r_word:g} Ohm a segment lets "
-                "nothing through; check the units, or use twin.wires.nodal.solve"
+                "no current through; check the units, or use twin.wires.nodal.solve"
             )
         return cls(*(np.ascontiguousarray(part.T) for part in (g, u, own, attenuation)))
 

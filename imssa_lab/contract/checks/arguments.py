@@ -39,7 +39,7 @@ def voltages(info: ArrayInfo, values: object) -> FloatArray:
     if peak > limit:
         asked, most = apart(peak, limit)
         raise LimitError(f"{name}: {asked} V asked on a word line while reading, at most {most} V is allowed")
-    raise LimitError(f"{name}: negative voltage asked, this array's word lines take none; read in two passes")
+    raise LimitError(f"{name}: negative voltage asked, but this array drives none on word lines; read in two passes")
 
 
 def mask(info: ArrayInfo, values: object) -> BoolArray:

@@ -112,7 +112,7 @@ def _unwrapped(values: object, what: str, dims: tuple[str, ...], unit: str) -> N
     if module == "torch":
         return _from_tensor(values, what)
     raise LimitError(
-        f"{what}: {module}.{found} may say more than its numbers; {_PLAIN} in {unit} (numpy.asarray(...))"
+        f"{what}: {module}.{found} may hold more than its numbers; {_PLAIN} in {unit} (numpy.asarray(...))"
     )
 
 
@@ -150,4 +150,4 @@ def _from_tensor(values: Any, what: str) -> NDArray[Any]:
     try:
         return np.asarray(values.numpy())
     except (AttributeError, RuntimeError, TypeError) as error:
-        raise LimitError(f"{what}: {error}; hand over tensor.detach().cpu().double().numpy()") from error
+        raise LimitError(f"{what}: {error}; pass tensor.detach().cpu().double().numpy()") from error

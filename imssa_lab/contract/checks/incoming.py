@@ -40,8 +40,8 @@ def readout(
     if type(got) is not Readout or type(values) is not np.ndarray or values.shape != shape:
         found = f"{values.shape}" if isinstance(values, np.ndarray) else ""
         raise InvalidReading(
-            f"{info.name}, {call}: a {type(values).__name__} {found} came, a Readout of shape {shape} was asked for; "
-            "its driver is wrong"
+            f"{info.name}, {call}: a {type(values).__name__} {found} was returned, a Readout of shape {shape} is "
+            "needed; its driver is wrong"
         )
     if got.ranges is None:
         _amperes(info, call, values, mask)
@@ -52,7 +52,7 @@ def readout(
 
 def _amperes(info: ArrayInfo, call: str, values: NDArray[np.float64], mask: BoolArray | None) -> None:
     if values.dtype.kind != "f":
-        raise InvalidReading(f"{info.name}, {call}: {values.dtype} values without ranges are no currents in A")
+        raise InvalidReading(f"{info.name}, {call}: {values.dtype} values without ranges are not currents in A")
     low, high = values.item(values.argmin()), values.item(values.argmax())  # NaN where there is one
     if -LARGEST_CURRENT <= low and high <= LARGEST_CURRENT:
         return
@@ -146,11 +146,11 @@ def loop_run(info: ArrayInfo, got: LoopRun, loop: ClosedLoop, n: int, steps: int
     if [state.shape for state in got.states] != [state.shape for state in loop.rest(n)] or not all(
         np.isfinite(state).all() for state in got.states
     ):
-        raise InvalidReading(f"{info.name}, read_loop: states must be finite and of the shapes they began with")
+        raise InvalidReading(f"{info.name}, read_loop: states must be finite and keep their shapes")
     peak = float(np.abs(got.voltages).max())
     if peak > info.limits.read_voltage:
         raise InvalidReading(
-            f"{info.name}, read_loop: its driver says that it drove {peak:g} V, "
+            f"{info.name}, read_loop: its driver reports that it drove {peak:g} V, "
             f"at most {info.limits.read_voltage:g} V is allowed"
         )
     readout(info, "read_loop", got.readout, (reads, vectors, info.cols))
@@ -183,5 +183,5 @@ def report(info: ArrayInfo, got: ProgrammingReport) -> ProgrammingReport:
 def device_time(info: ArrayInfo, seconds: float) -> float:
     """Seconds of a device's clock; InvalidReading where it is no finite number."""
     if not math.isfinite(seconds):
-        raise InvalidReading(f"{info.name}, time: {seconds} s came, which is no time; open it again")
+        raise InvalidReading(f"{info.name}, time: {seconds} s was returned, which is not a valid time; open it again")
     return seconds

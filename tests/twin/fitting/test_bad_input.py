@@ -28,7 +28,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
     path = written(tmp_path, "cell,g\n1,2e-5\n")
     with pytest.raises(DataError, match=r"no column 'conductanc' for conductance; there are cell, g"):
         read_table(path, Reading(columns={"conductance": "conductanc"}))
-    with pytest.raises(ConfigError, match="'colour' is no column"):
+    with pytest.raises(ConfigError, match="'colour' is not a column"):
         read_table(path, Reading(columns={"colour": "g"}))
     with pytest.raises(DataError, match="allow no fit"):
         quantity_of(read_table(path, Reading(columns={"conductance": "g"})))
@@ -192,7 +192,7 @@ def test_a_file_without_header_and_one_that_is_no_table(tmp_path):
     assert list(found.rows) == [1, 2]
     with pytest.raises(DataError, match="cannot be read"):
         read_table(written(tmp_path, "no workbook", "x.xlsx"), Reading())
-    with pytest.raises(ConfigError, match="not a form that is known"):
+    with pytest.raises(ConfigError, match="unknown file format"):
         read_table(written(tmp_path, "x", "x.docx"), Reading())
     with pytest.raises(ConfigError, match="no such file"):
         read_table(tmp_path / "no.csv", Reading())

@@ -63,7 +63,7 @@ def test_what_can_be_read_is_read_the_same(tmp_path: Path, content: str, options
         (text(";", ","), r"separated by ';'\? Add --separator ';', and --decimal ,"),
         (text(header="cell,time,time,conductance"), "two columns are called 'time'"),
         (text() + '9,1,"60,59\n', r"line 10: .*quotation mark"),
-        (b"cell,time\n1,\xff\n", "no text in UTF-8"),
+        (b"cell,time\n1,\xff\n", "not text in UTF-8"),
         (b"", "no line holds data"),
     ],
 )

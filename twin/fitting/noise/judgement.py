@@ -40,7 +40,7 @@ def checked(section: dict[str, object], source: str) -> ReadNoise:
     try:
         return ReadNoise.model_validate(section)
     except ValidationError as error:
-        raise DataError(f"{source}: the fitted noise makes no valid law: {error}") from error
+        raise DataError(f"{source}: the fitted noise does not make a valid law: {error}") from error
 
 
 def drawn(law: ReadNoise, step: float | None, readings: int, seed: int) -> FloatArray:

@@ -156,8 +156,8 @@ def population_of(traces: list[Trace], source: str) -> Population:
             order = np.argsort(at_reference)
             raise DataError(
                 f"{source}: the noise of the cells spreads by {value:.2f} in ln (from "
-                f"{1e6 * short[order[0]]:.3g} to {1e6 * short[order[-1]]:.3g} uS), more than {WIDEST:g}; such cells "
-                "are no population of one kind: fit kinds apart, or leave cells out with --keep"
+                f"{1e6 * short[order[0]]:.3g} to {1e6 * short[order[-1]]:.3g} uS), more than {WIDEST:g}; these cells "
+                "are not of one kind: fit each kind separately, or leave cells out with --keep"
             )
         step = float(stats.t.ppf(0.95, n - 1) * np.sqrt(total / n) * 1.2533)
         at = np.exp(middle + step * np.array([-1.0, 0.0, 1.0]))

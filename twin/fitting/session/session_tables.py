@@ -35,7 +35,7 @@ def read_session_table(path: Path, kind: str) -> Named:
     """The columns of a table of that kind.
 
     Raises:
-        DataError: it has no rows, a row of another length, a column is missing or holds what is no number.
+        DataError: it has no rows, a row of another length, a column is missing or holds a value that is not a number.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = [line for line in csv.reader(file) if line and not line[0].startswith("#")]
@@ -57,5 +57,5 @@ def read_session_table(path: Path, kind: str) -> Named:
         try:
             found[name] = texts.astype(np.float64)
         except ValueError as error:
-            raise DataError(f"{path}: column {name!r} holds what is no number ({error})") from error
+            raise DataError(f"{path}: column {name!r} holds a value that is not a number ({error})") from error
     return found

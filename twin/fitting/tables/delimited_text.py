@@ -105,7 +105,7 @@ def _text(path: Path) -> str:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged or cut off: {error}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8 ({error}); save it as such") from error
+        raise DataError(f"{path} is not text in UTF-8 ({error}); save it as such") from error
 
 
 def _split(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:

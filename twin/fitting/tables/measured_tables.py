@@ -134,7 +134,7 @@ def read_table(path: Path, how: Reading) -> Table:
     """
     for role in {*how.columns, *how.units, *how.constants, *how.keep, *([how.melt] if how.melt else [])}:
         if role not in ROLES:
-            raise ConfigError(f"{role!r} is no column that a fit knows; there are {', '.join(ROLES)}")
+            raise ConfigError(f"{role!r} is not a column that a fit uses; there are {', '.join(ROLES)}")
     if how.decimal not in (".", ","):
         raise ConfigError(f"decimal {how.decimal!r}: a number has . or ,")
     frame, numbers = _frame(path, how)
@@ -205,7 +205,7 @@ def _frame(path: Path, how: Reading) -> tuple[Any, NDArray[np.int64]]:
             with xarray.open_dataset(path, engine="h5netcdf") as data:
                 frame = data.to_dataframe().reset_index()
         else:
-            raise ConfigError(f"{path}: not a form that is known; give .csv, .tsv, .txt, .parquet, .xlsx, .h5 or .nc")
+            raise ConfigError(f"{path}: unknown file format; give .csv, .tsv, .txt, .parquet, .xlsx, .h5 or .nc")
     except (OSError, ValueError, KeyError, ImportError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return frame, np.arange(first, first + len(frame), dtype=np.int64)
@@ -335,7 +335,7 @@ def positive(table: Table, role: str) -> Table:
     if bad.mean() > 0.02:
         raise DataError(
             f"{table.source}: {Remark(f'{what} in {bad.sum()} of {table.size} rows', table.numbers(bad))}; "
-            "subtract the instrument's offset or turn the sign"
+            "subtract the instrument's offset or reverse the sign"
         )
     table.remarks.append(Remark(f"{what}: left out", table.numbers(bad)))
     return table.take(~bad)
@@ -352,5 +352,5 @@ def mostly_positive(table: Table, role: str) -> list[Remark]:
         return []
     if below.mean() >= 0.5:
         remark = Remark(f"{role} negative in {below.sum()} of {table.size} rows", table.numbers(below))
-        raise DataError(f"{table.source}: {remark}; turn the sign")
+        raise DataError(f"{table.source}: {remark}; reverse the sign")
     return [Remark(f"{role} negative: kept, as noise about zero", table.numbers(below))]
