@@ -92,8 +92,8 @@ class CalibrationFile(BaseModel):
         """
         if self.chip != chip_id(info):
             raise CalibrationError(
-                f"{path}: calibration of chip {self.chip!r}, connected is {chip_id(info)!r}; nothing was used of it. "
-                "Put the right chip in, or measure this one with `imssa calibrate`"
+                f"{path}: calibration of chip {self.chip!r}, connected is {chip_id(info)!r}; it was not used. "
+                "Insert the right chip, or calibrate this one with `imssa calibrate`"
             )
         if len(self.gain) != info.cols:
             raise CalibrationError(

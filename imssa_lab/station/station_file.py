@@ -123,7 +123,7 @@ class StationArray(_Section):
         """
         if self.chip is not None and array.info.serial != self.chip:
             raise WrongInstrument(
-                f"{self.address} reports chip {array.info.serial!r}, the station file promises {self.chip!r}; "
+                f"{self.address} reports chip {array.info.serial!r}, the station file names {self.chip!r}; "
                 "put the right chip in, or correct the file"
             )
         array.lower_limits(self.limits.on(array.info.limits))

@@ -84,20 +84,20 @@ def times_within(profile: TwinProfile, asked: Sequence[str] | None) -> tuple[lis
     until = law.valid_until
     if until is None:
         raise ConfigError(
-            f"profile {profile.name}: nobody has said how long its [relaxation] holds; add `until`, in s since the "
-            "last pulse, with its source"
+            f"profile {profile.name}: it does not state how long its [relaxation] is valid; add `until`, in s since "
+            "the last pulse, with its source"
         )
     named = {text: seconds(text) for text in asked or TIMES}
     beyond = [text for text, time in named.items() if time > until]
     if asked and beyond:
         raise ConfigError(
-            f"profile {profile.name}: its relaxation holds until {in_words(until)} after the last pulse; "
+            f"profile {profile.name}: its relaxation is valid until {in_words(until)} after the last pulse; "
             f"{', '.join(beyond)} asked. Beyond it is extrapolation: leave these out, or state another `until`"
         )
     within = sorted({time for time in named.values() if time <= until})
     if not within:
         raise ConfigError(
-            f"profile {profile.name}: its relaxation holds until {in_words(until)}; name times with --at"
+            f"profile {profile.name}: its relaxation is valid until {in_words(until)}; name times with --at"
         )
     return within, beyond
 

@@ -116,7 +116,7 @@ def test_a_look_without_pulses(folder: Path, board: SuperTBoard, address: str) -
     assert np.abs(board.benches[0].cells.conductance - before).max() == 0
     looked = imssa("recheck", folder / "run", "--max-pulses", 0)
     assert looked.exit_code == 3
-    assert "spent before all was done" in looked.stdout
+    assert "spent before the end" in looked.stdout
     assert np.abs(board.benches[0].cells.conductance - before).max() < 5e-6
     assert facts(folder)["pulses"] == 0
     assert facts(folder)["passed"] is False
@@ -244,7 +244,7 @@ def test_stuck_cells_of_a_profile_by_pulses(folder: Path) -> None:
     for given in (("--sigma", 1), ("--device", "cpu")):
         wrong = imssa(*options, *given)
         assert wrong.exit_code == 1
-        assert "are of --healthy-gaussian" in " ".join(wrong.output.split())
+        assert "belong to --healthy-gaussian" in " ".join(wrong.output.split())
         assert not (folder / "study").exists()
     done = imssa(*options)
     assert done.exit_code == 0, done.output

@@ -101,7 +101,7 @@ def test_monitor_waits_for_a_run_that_has_not_begun(tmp_path, monkeypatch):
         done = imssa("monitor", path)
     assert done.exit_code == 0, done.output
     assert len(waits) >= 3
-    assert "later.h5 to be begun" in " ".join(done.stderr.split())
+    assert "later.h5 to be started" in " ".join(done.stderr.split())
     assert imssa("monitor", "--once", tmp_path / "never.h5").exit_code == 1
 
 

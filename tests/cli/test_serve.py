@@ -165,7 +165,7 @@ def test_faults_by_name(start: Start) -> None:
         (["smu-matrix", "--count", "2"], "three instruments already"),
         (["smu-matrix", "--meter", "2600"], "meters are 2400, 2450"),
         (["smu-matrix", "--matrix", "7002"], "matrices 7001, 707a, 707b"),
-        (["scpi", "--port", "65535", "--count", "2"], "65535 to 65536 cannot be had"),
+        (["scpi", "--port", "65535", "--count", "2"], "65535 to 65536 cannot be opened"),
         (["scpi", "--shape", "64"], "shape '64'"),
         (["scpi", "--shape", "0x4"], "at least 1x1"),
         (["scpi", "--fault", "gremlins"], "gremlins"),

@@ -74,7 +74,7 @@ def test_a_record_and_its_replay_name_one_read_voltage(tmp_path: Path) -> None:
     (again,) = open_run(tmp_path / "run.h5").arrays()
     with again:
         assert again.info.read_voltage == pytest.approx(0.1)
-        with pytest.raises(LimitError, match="takes the chip"):
+        with pytest.raises(LimitError, match="need the chip"):
             again.lower_limits(lowered(again.info, 0.5))
         assert np.array_equal(again.read_conductances(), read)
 

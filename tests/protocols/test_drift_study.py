@@ -146,7 +146,7 @@ def test_from_the_command_line_resumed_and_refused(tmp_path: Path) -> None:
     words += ["--out", tmp_path / "study", "--chips", 2]
     refused = imssa(*words, "--at", "1month")
     assert refused.exit_code == 1
-    assert "wan-2022: its relaxation holds until 2 d" in refused.output
+    assert "wan-2022: its relaxation is valid until 2 d" in refused.output
     assert not (tmp_path / "study").exists()
     done = imssa(*words, "--at", "1s", "--at", "1d", "--json")
     assert done.exit_code == 0, done.output

@@ -79,7 +79,7 @@ def test_a_run_of_this_process_is_refused_and_nobody_waits_forever(tmp_path):
     with record(tmp_path / "own.h5", [DigitalTwin("ideal", (2, 2), seed=0)], {}):
         with pytest.raises(LogError, match="written by this process"):
             watch_run(tmp_path / "own.h5")
-    with pytest.raises(LogError, match=r"no run was begun within 0\.2 s"):
+    with pytest.raises(LogError, match=r"no run was started within 0\.2 s"):
         watch_run(tmp_path / "none.h5", patience=0.2)
 
 

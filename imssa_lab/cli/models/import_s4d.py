@@ -156,7 +156,7 @@ def _deviation(bundle: KernelBundle, path: Path, norm: str) -> float:
     if apart.max() > CLOSE * max(1.0, np.abs(wanted).max()):
         other = "before" if norm == "after" else "after"
         raise BundleError(
-            f"the import does not give what the source gave: logits of sequence {apart.argmax()} differ by "
+            f"the import does not give the logits of the source: logits of sequence {apart.argmax()} differ by "
             f"{apart.max():.2g}; try --norm {other}, and compare inputs, GELU (exact), layer norm (eps 1e-5) and "
             "mean over all steps with the source's"
         )

@@ -85,7 +85,7 @@ class Asked:
         if not resume:
             path.write_text(text, encoding="utf-8")
         elif not path.exists():
-            raise ConfigError(f"{path} is not there; begin the study without --resume")
+            raise ConfigError(f"{path} is not there; start the study without --resume")
         elif path.read_text(encoding="utf-8") != text:
             raise ConfigError(
                 f"{path} says that the study was begun with another --data, --classes, --pairs, --seeds or number of "

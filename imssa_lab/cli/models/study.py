@@ -93,7 +93,7 @@ def stuck(
     from twin import TwinProfile
 
     if not healthy_gaussian and (sigma or device):
-        raise ConfigError("--sigma and --device are of --healthy-gaussian; pulses leave the errors that they leave")
+        raise ConfigError("--sigma and --device belong to --healthy-gaussian; else the pulses make the errors")
     torch_device = None if device is None else _device(device)
     given = Sequences.load(sequences or bundle.parent / "sequences.npz")
     chip_profile = None if healthy_gaussian else TwinProfile.load(profile)
@@ -101,7 +101,7 @@ def stuck(
     if not resume:
         new_folder(out)
     elif not (out / STORE).exists():
-        raise ConfigError(f"{out / STORE} is not there; begin the study without --resume")
+        raise ConfigError(f"{out / STORE} is not there; start the study without --resume")
     sigmas = [1e-6 * s for s in sigma or [1.0, 3.0]] if healthy_gaussian else [None]
     trials = plan(fraction or [0.0, 0.01, 0.02, 0.05, 0.1], sigmas, chips)
     with StudyStore(out / STORE, trials, model.digest(torch_device)) as store:

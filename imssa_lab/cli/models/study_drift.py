@@ -80,7 +80,7 @@ def drift(
     if not resume:
         new_folder(out)
     elif not (out / STORE).exists():
-        raise ConfigError(f"{out / STORE} is not there; begin the study without --resume")
+        raise ConfigError(f"{out / STORE} is not there; start the study without --resume")
     if left_out:
         console(stderr=True).print(
             f"left out, as the relaxation of {kind.name} is not known so long: {', '.join(left_out)}"
@@ -149,7 +149,7 @@ def _show(study: DriftStudy) -> None:
         f"{study.products} products and no pulse; the law is known until {in_words(study.until)}"
     )
     if study.failed_cells:
-        screen.print(f"FAILED before it aged: {study.failed_cells} of {chips} chips do not hold their cells")
+        screen.print(f"FAILED before aging: {study.failed_cells} of {chips} chips have cells out of tolerance")
 
 
 def _percent(values: FloatArray) -> str:

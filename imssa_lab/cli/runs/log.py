@@ -334,7 +334,7 @@ def replay_run(run: Run, bars: Stages, *, tolerant: bool = False) -> int:
     for number, array in enumerate(arrays):
         if array.calls_left and not tolerant:
             raise ReplayMismatch(
-                f"array {number}: the log holds {array.calls_left} of {array.calls} calls that nothing asked for"
+                f"array {number}: the log holds {array.calls_left} of {array.calls} calls that were not replayed"
             )
     # Older logs have NaN where JSON wants null.
     _same(json_text(json.loads(recorded[0])), made)

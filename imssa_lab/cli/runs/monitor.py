@@ -73,7 +73,7 @@ def wait_for(file: Path) -> None:
     """Wait until another process has begun the run."""
     if file.exists():
         return
-    console(stderr=True).print(f"waiting for {file} to be begun; Ctrl-C ends the monitor", markup=False)
+    console(stderr=True).print(f"waiting for {file} to be started; Ctrl-C ends the monitor", markup=False)
     while not file.exists():
         time.sleep(_LOOK_FOR_FILE)
 

@@ -170,7 +170,7 @@ def _table(
     for remedied in deployment.remedies:
         table.add_row("remedy", str(remedied))
     if deployment.spent:
-        table.add_row("budget", "[bold red]spent before all was done[/bold red]")
+        table.add_row("budget", "[bold red]spent before the end[/bold red]")
     table.add_section()
     for name, path in paths.items():
         table.add_row(name, path)

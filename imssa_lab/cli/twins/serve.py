@@ -330,7 +330,7 @@ def _started(
         except OSError as error:
             if not tries_left:
                 raise ConfigError(
-                    f"serve: ports {port} to {port + len(faults) - 1} cannot be had ({error}); choose others, "
+                    f"serve: ports {port} to {port + len(faults) - 1} cannot be opened ({error}); choose others, "
                     "or 0 for any"
                 ) from error
     for running in ports:

@@ -43,7 +43,7 @@ class HeldFile:
         """A file that is written only grows."""
         size = os.fstat(self.handle).st_size
         if size < self._size:
-            raise CutOff(f"another program cut it off: it had {self._size} bytes and has {size}")
+            raise CutOff(f"another program truncated it: it had {self._size} bytes and has {size}")
         self._size = size
 
     def check_space(self) -> None:

@@ -48,7 +48,7 @@ def _refresh(dataset: h5py.Dataset) -> None:
     if others:
         raise LogError(
             f"{dataset.file.filename}: {dataset.name} is open a second time in this program, and HDF5 would give "
-            "wrong values for it while the file is being written; let go of datasets that you took from the file"
+            "wrong values for it while the file is being written; close the datasets that you took from the file"
         )
     try:
         dataset.refresh()

@@ -189,7 +189,7 @@ class Replayed(CrossbarArray):
         if lowered.read_voltage < self._info.read_voltage:
             raise LimitError(
                 f"{self._info.name}: cells were read at {self._info.read_voltage:g} V in this record, "
-                f"{lowered.read_voltage:g} V asked; that takes the chip"
+                f"{lowered.read_voltage:g} V asked; for that you need the chip"
             )
 
     def _default_programmer(self) -> Programmer:

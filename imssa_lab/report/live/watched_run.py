@@ -75,7 +75,7 @@ def _wait_for(path: Path, patience: float) -> None:
     until = time.monotonic() + patience
     while not path.exists():
         if time.monotonic() > until:
-            raise LogError(f"{path}: no run was begun within {patience:g} s; does its process live?")
+            raise LogError(f"{path}: no run was started within {patience:g} s; is its process running?")
         time.sleep(_LOOK_FOR_FILE)
 
 

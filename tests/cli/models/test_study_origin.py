@@ -125,4 +125,4 @@ def test_without_recordings_it_says_what_to_do(here: Path, monkeypatch: pytest.M
     assert "write two classes of SHD" in wrong.stderr
     never = imssa("study", "origin", "--out", "never", "--resume", *SMALL)
     assert never.exit_code == 1
-    assert "begin the study without --resume" in never.stderr
+    assert "start the study without --resume" in never.stderr

@@ -44,7 +44,7 @@ MISTAKES = [
     ("voltage_max", "voltage", "did you mean 'voltage_max'"),
     ("set = {", "sett = {", "did you mean 'set'"),
     ("set = {", "form = {", "this array has no FORM pulses"),
-    ('chip = "seed 1"', 'chip = "seed 2"', "reports chip 'seed 1', the station file promises 'seed 2'"),
+    ('chip = "seed 1"', 'chip = "seed 2"', "reports chip 'seed 1', the station file names 'seed 2'"),
     ("supert-a0-easy?", "supert-a1-easy?", "supert-a0-easy"),
     ("twin:", "twn:", "did you mean 'twin'"),
     ("seed=1&", "sede=1&", "unknown option"),
