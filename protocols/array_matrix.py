@@ -80,7 +80,7 @@ class ArrayMatrix:
 
     @property
     def dtype(self) -> np.dtype[np.float64]:
-        """Of products."""
+        """Type of the products."""
         return np.dtype(np.float64)
 
     @property
@@ -125,7 +125,7 @@ class ArrayMatrix:
         return np.asarray(difference * per_ampere * largest)
 
     def check(self, vectors: int = _CHECKED) -> MatrixCheck:
-        """Compare products with software, with and without the column calibration that the array carries.
+        """Compare products with software, with and without the column calibration of the array.
 
         Args:
             vectors: how many, spread evenly over the inputs.

@@ -83,12 +83,12 @@ class Fault:
 
 
 def chip_id(info: ArrayInfo) -> str:
-    """What a chip is called in the record: its name and what is printed on it."""
+    """Name of a chip in the record: its name and serial number."""
     return f"{info.name} {info.serial}"
 
 
 class ChipRecord:
-    """The record in one SQLite file, made where there is none.
+    """The record in one SQLite file, which is created if it does not exist.
 
     Raises:
         LogError: the file cannot be opened or written, or is something else.
@@ -127,7 +127,7 @@ class ChipRecord:
         self._db.close()
 
     def know(self, info: ArrayInfo) -> str:
-        """Enter a chip that is not there yet; its id.
+        """Add a chip if it is new; returns its id.
 
         Raises:
             LogError: a chip of this id is there with another shape.
@@ -147,14 +147,14 @@ class ChipRecord:
         return chip
 
     def add_pulses(self, chip: str, pulses: Pulses) -> None:
-        """Count one pulse more on every cell that `pulses` selects; on the disk when this returns."""
+        """Count one more pulse for every cell that `pulses` selects; it is on the disk when this returns."""
         now, width, kind = _now(), float(pulses.width), pulses.kind.value
         cells = np.argwhere(pulses.mask).tolist()
         with self._guard("written"), self._transaction():
             self._db.executemany(_ADD, [(chip, row, col, kind, width, now) for row, col in cells])
 
     def add_faults(self, chip: str, faults: dict[str, BoolArray], found_by: str) -> None:
-        """Enter faults by their name, each with the cells that have it, (rows, cols)."""
+        """Add faults by name, each with the cells that have it, (rows, cols)."""
         now = _now()
         rows = [
             (chip, int(row), int(col), fault, found_by, now, now)
@@ -170,7 +170,7 @@ class ChipRecord:
             return [chip for (chip,) in self._db.execute("SELECT chip FROM chips ORDER BY since, chip")]
 
     def wear(self, chip: str) -> Wear:
-        """What a chip has seen so far.
+        """The pulses that a chip has received so far.
 
         Raises:
             LogError: no such chip.

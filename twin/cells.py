@@ -175,6 +175,6 @@ class Cells:
         return np.nan_to_num(found, nan=np.inf)
 
     def stick(self, mask: BoolArray, conductance: float) -> None:
-        """Break the cells of `mask` so that they stay at `conductance` (S): what a bad night does to a chip."""
+        """Break the cells of `mask` so that they stay at `conductance` (S): for simulating damage."""
         self.stuck = self.stuck | mask
         self.conductance = np.where(mask, conductance, self.conductance)

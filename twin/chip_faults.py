@@ -1,4 +1,4 @@
-"""What is wrong with a chip from the start: stuck, limited and slow cells, dead lines."""
+"""The faults of a chip from the start: stuck, limited and slow cells, dead lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the parameters of cells differ from cell to cell: long-tailed or skewed marginals that correlate."""
+"""Device-to-device spread of the cells' parameters: correlated, with long-tailed or skewed marginals."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class DigitalTwin(CrossbarArray):
             self._state.begin(self)
 
     def rest(self, seconds: float) -> None:
-        """Let a kept chip age, s, before its session begins: nothing is written until something is asked of it.
+        """Let a kept chip age, s, before its session begins; nothing is written before the first call.
 
         Raises:
             LimitError: negative or not finite.
@@ -124,7 +124,7 @@ class DigitalTwin(CrossbarArray):
             self._state.begin(self)
 
     def wired_view(self) -> WiredView | None:
-        """What the ends of the lines see of the cells as they are now; None without wires."""
+        """The effective conductances at the ends of the lines for the present cells; None without wires."""
         return None if self._wired is None else self._wired.view(self.cells.conductance)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:

@@ -1,4 +1,4 @@
-"""SET and RESET as they were measured: what pulses leave, by quantiles over the cells, where no formula is known."""
+"""Measured SET and RESET response: conductances after pulses as quantiles over the cells, without a formula."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Window(_Frozen):
 
 
 class PulseLimits(_Frozen):
-    """What one kind of programming pulse may be: magnitudes in V, widths in s."""
+    """Limits of one kind of programming pulse: magnitudes in V, widths in s."""
 
     voltage_max: float = Field(gt=0)
     gate_max: float = Field(gt=0)
@@ -73,7 +73,7 @@ class PulseLimits(_Frozen):
 
 
 class Limits(_Frozen):
-    """What may be asked of an array. `read_voltage` bounds the magnitude on a word line while reading, V.
+    """Limits of what may be requested. `read_voltage` is the largest magnitude on a word line while reading, V.
 
     `form` is None where an array has no forming pulses.
     """
@@ -106,7 +106,7 @@ class AdcRanges(_Frozen):
 
     @cached_property
     def codes(self) -> tuple[int, int]:
-        """The lowest and the highest code; where it is not known, as wide as either sign could be."""
+        """The lowest and the highest code; if the sign is not known, wide enough for both cases."""
         if self.signed:
             return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
         highest = (1 << self.bits) - 1
@@ -176,7 +176,7 @@ class ArrayInfo(_Frozen):
         return self.rows, self.cols
 
     def facts(self) -> list[tuple[str, str]]:
-        """What it is and what may be asked of it, in words."""
+        """Description and limits of the array, in words."""
         pulses = {"SET": self.limits.set, "RESET": self.limits.reset, "FORM": self.limits.form}
         coding = self.input_coding if self.input_bits is None else f"{self.input_coding}, {self.input_bits} bits"
         found = [

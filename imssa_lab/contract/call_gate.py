@@ -45,7 +45,7 @@ class CallGate:
     # ---- calls
 
     def admit(self, me: int) -> None:
-        """Look at a call of thread `me`, which holds the lock.
+        """Check a call of thread `me`, which holds the lock.
 
         Raises:
             ArrayStopped: see the class; WrongProcess: this is a forked child. Nothing has happened.
@@ -59,7 +59,7 @@ class CallGate:
 
     @contextmanager
     def idle(self) -> Iterator[None]:
-        """Around a call that drives nothing: refused as any, but nobody waits for it."""
+        """Context of a call that drives nothing: it can be refused like any other, but nobody waits for it."""
         me = threading.get_ident()
         with self.lock:
             self.admit(me)
@@ -71,7 +71,7 @@ class CallGate:
 
     @classmethod
     def give_way(cls) -> None:
-        """From within a call, where it may be broken off: ArrayStopped if its array was stopped meanwhile."""
+        """Interrupt the current call here with ArrayStopped if its array was stopped meanwhile."""
         if not cls._some_stopped:
             return
         me = threading.get_ident()
@@ -95,7 +95,7 @@ class CallGate:
     # ---- stops
 
     def stop(self, who: str, ground_due: bool = False) -> None:
-        """Refuse what other threads ask for from now on, where they have used the array and live.
+        """Refuse further calls of other living threads that have used the array.
 
         Args:
             ground_due: nobody is about to ground it: whichever thread comes first does.
@@ -109,7 +109,7 @@ class CallGate:
 
     @contextmanager
     def grounding(self) -> Iterator[None]:
-        """Around making it safe: waits, not for ever, for the call that is under way.
+        """Context of making the array safe: waits for the current call, for a limited time.
 
         Raises:
             WrongProcess: this is a forked child.
@@ -127,7 +127,7 @@ class CallGate:
                 self.lock.release()
 
     def rearm(self) -> None:
-        """Let calls pass again; threads that have not heard of the stop are still refused once."""
+        """Accept calls again; threads that have not yet noticed the stop are still refused once."""
         self.require_own_process()
         alive = {thread.ident for thread in threading.enumerate()}
         me = threading.get_ident()

@@ -1,4 +1,4 @@
-"""Which cells count as in tolerance, of how many: one rule for deployments, reports, logs and live pages.
+"""Which cells count as in tolerance: one rule for deployments, reports, logs and live pages.
 
 A programmed cell is one that has a target; it is in tolerance when an independent re-read finds it within the
 tolerance of that target. Cells that only had to stay at the bottom of the window pass on a chip that was never
@@ -25,7 +25,7 @@ _COUNTS = ("cells", "inside", "made_up", "null")
 
 
 class CellClass(StrEnum):
-    """What was asked of a programmed cell."""
+    """Classes of programmed cells, by what was required of them."""
 
     MOVED = "had to move"
     ZERO = "zero weights"
@@ -68,12 +68,12 @@ class ClassShare:
 
     @property
     def share(self) -> float:
-        """In tolerance or made up for, a fraction; 1.0 for no cells."""
+        """Fraction of the cells in tolerance or made up for; 1.0 if there are no cells."""
         return (self.inside + self.made_up) / self.cells if self.cells else 1.0
 
     @property
     def null_share(self) -> float:
-        """The same of a chip that was never programmed."""
+        """The same fraction on a chip that was never programmed."""
         return self.null / self.cells if self.cells else 1.0
 
     def facts(self) -> dict[str, Any]:
@@ -103,13 +103,13 @@ class CellShares:
 
     @property
     def whole(self) -> ClassShare:
-        """All classes together: what a share without classes would be."""
+        """All classes together, as one."""
         counts = [[getattr(each, name) for each in self.classes] for name in _COUNTS]
         return ClassShare("all programmed cells", *map(sum, counts))
 
     @classmethod
     def merged(cls, several: Sequence[CellShares]) -> CellShares:
-        """Those of several arrays as one; the tolerance is the widest."""
+        """The shares of several arrays together; the tolerance is the widest of them."""
 
         def sums(parts: Sequence[ClassShare]) -> tuple[ClassShare, ...]:
             totals: dict[str, list[int]] = {}
@@ -140,7 +140,7 @@ class CellShares:
 
 
 def had_to_move(target: FloatArray, window: Window, tolerance: float) -> BoolArray:
-    """Cells that a chip cannot have right without being programmed: targets beyond `tolerance` (S) of the bottom."""
+    """Cells that must be programmed: their targets are more than `tolerance` (S) above the bottom of the window."""
     return np.asarray(np.nan_to_num(target, nan=window.low) > window.low + tolerance)
 
 
@@ -150,7 +150,7 @@ def in_tolerance(target: FloatArray, achieved: FloatArray, tolerance: float) -> 
 
 
 def made_up_for(wanted: FloatArray, achieved: FloatArray, stuck: BoolArray, tolerance: float) -> BoolArray:
-    """Stuck cells out of tolerance whose pair (bit lines 2j and 2j + 1) has its difference all the same.
+    """Stuck cells out of tolerance whose pair (bit lines 2j and 2j + 1) nevertheless has the right difference.
 
     Args:
         wanted: S, targets before any partner was moved, (rows, cols) with an even number of cols; achieved: S.

@@ -1,4 +1,4 @@
-"""A closed loop on one array as data: what the digital side does between products that feed each other.
+"""A closed loop on one array as data: the digital operations between one product and the next.
 
 Each step puts [u, x] on the word lines of a bank, reads increments (or next states) and outputs from its bit-line
 pairs, and undoes the column scales. The state x lives in digital accumulators.
@@ -75,7 +75,7 @@ class ClosedLoop(FrozenArrays):
         return sum(len(bank.rows) for bank in self.banks)
 
     def rest(self, n: int) -> list[FloatArray]:
-        """State zero of n sequences, (n, kernels, size - 1) for each bank."""
+        """Zero states for n sequences, (n, kernels, size - 1) for each bank."""
         return [np.zeros((n, len(bank.rows), bank.rows.shape[1] - 1)) for bank in self.banks]
 
     def own(self, name: str, inputs: object, states: Sequence[object]) -> tuple[FloatArray, list[FloatArray]]:
@@ -121,7 +121,7 @@ class ClosedLoop(FrozenArrays):
 
 @dataclass(frozen=True)
 class LoopRun(FrozenArrays):
-    """What came of some steps of a closed loop.
+    """Results of some steps of a closed loop.
 
     Attributes:
         outputs: (n, steps, kernels), in units of full scale.

@@ -29,19 +29,19 @@ class InstrumentRestarted(LinkLost):
 
 
 class LinkCorrupt(LinkError):
-    """An answer came that cannot be an answer to what was asked."""
+    """An answer arrived that cannot belong to the request."""
 
 
 class InvalidReading(LinkError):
-    """Numbers came that no measurement gives: overflow, not a number, codes beyond the converter, wrong shapes."""
+    """Numbers that no measurement gives: overflow, not a number, codes beyond the converter, wrong shapes."""
 
 
 class WrongInstrument(LinkError):
-    """The other end is not the instrument that the address promised."""
+    """The other end is not the instrument that the address names."""
 
 
 class WrongProcess(LinkError):
-    """An array was used, or would be, in another process than the one that opened it."""
+    """An array was used, or would be used, in a process that did not open it."""
 
 
 class ArrayStopped(ImssaError):
@@ -67,7 +67,7 @@ class ConfigError(ImssaError):
 
 
 class CalibrationError(ImssaError):
-    """A calibration file that is damaged, of another chip or of another shape; nothing of it was used."""
+    """A calibration file that is damaged, of another chip or of another shape; it was not used."""
 
 
 class LogError(ImssaError):
@@ -75,7 +75,7 @@ class LogError(ImssaError):
 
 
 class ReplayMismatch(LogError):
-    """A replayed script asked for something else than what the log holds."""
+    """A replayed script made another request than the recorded one."""
 
 
 class BundleError(ImssaError):
@@ -91,8 +91,8 @@ class TrainingError(ImssaError):
 
 
 class NotConverged(ImssaError):
-    """A solver that stopped short of the residual it promises."""
+    """A solver that stopped before it reached the required residual."""
 
 
 class DeploymentError(ImssaError):
-    """A bundle that cannot be put on the arrays given."""
+    """A bundle that cannot be deployed on the given arrays."""

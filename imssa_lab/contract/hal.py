@@ -90,7 +90,7 @@ class CrossbarArray(ABC):
 
     @property
     def info(self) -> ArrayInfo:
-        """What this array is and what may be asked of it."""
+        """Description and limits of this array."""
         return self._info
 
     @property
@@ -104,11 +104,11 @@ class CrossbarArray(ABC):
 
     @property
     def calibration(self) -> ColumnCalibration | None:
-        """The column correction that `read_mvm` applies; None before there is one."""
+        """The column correction that `read_mvm` applies; None if there is none."""
         return self._calibration
 
     def set_calibration(self, calibration: ColumnCalibration | None) -> None:
-        """Carry this column correction from now on.
+        """Apply this column correction from now on.
 
         Raises:
             LimitError: it is not of shape (cols,).
@@ -177,7 +177,7 @@ class CrossbarArray(ABC):
         return current if given.ndim == 2 else current[0]
 
     def read_loop(self, loop: ClosedLoop, inputs: FloatArray, states: Sequence[FloatArray]) -> LoopRun | None:
-        """Some steps of a closed loop in one call, where the array can; None: read it step by step with `read_mvm`.
+        """Run some steps of a closed loop in one call; None if the array cannot: use `read_mvm` step by step.
 
         What it gives, and what a log keeps of it, is bit for bit what `read_mvm` gives step by step.
 
@@ -275,11 +275,11 @@ class CrossbarArray(ABC):
             self._make_safe()
 
     def rearm(self) -> None:
-        """Take calls again after a stop; threads that have not heard of it yet are still refused once."""
+        """Accept calls again after a stop; threads that have not yet noticed the stop are still refused once."""
         self._safe_stop.gate.rearm()
 
     def close(self) -> None:
-        """Make safe and let go of the instrument; a second call does nothing, nor does one in a forked child."""
+        """Make safe and release the instrument; a second call does nothing, nor does a call in a forked child."""
         if not (self._closed or self._safe_stop.gate.abroad):
             self._closed = True
             try:

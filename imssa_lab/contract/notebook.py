@@ -9,7 +9,7 @@ _CELL = "text-align:left;vertical-align:top;padding:.15em 1em .15em 0"
 
 
 def facts_html(title: str, facts: Iterable[tuple[str, str]], good: bool | None = None) -> str:
-    """Names and values as a table under a title; `good` puts a green or a red bar beside it."""
+    """HTML table of names and values with a title; `good` adds a green or a red bar."""
     bar = {None: "", True: "border-left:.4em solid #009e73;", False: "border-left:.4em solid #d55e00;"}[good]
     rows = "".join(
         f'<tr><th style="{_CELL}">{escape(name)}</th><td style="{_CELL}">{escape(value)}</td></tr>'

@@ -1,4 +1,4 @@
-"""What one operating system has and another lacks: locks, positioned writes, marks of processes, waiting, terminals.
+"""Functions in which operating systems differ: locks, positioned writes, marks of processes, waiting, terminals.
 
 All that is of POSIX alone is asked for here, and every other module works with what is found. Windows has none of
 `fcntl`, `termios`, `tty`, `pty`, `os.pread`, `os.pwrite`, `select.poll` and `signal.pthread_kill`.
@@ -61,7 +61,7 @@ def open_file(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> in
 
 
 def read_at(handle: int, size: int, offset: int) -> bytes:
-    """At most `size` bytes of a file from `offset` on; where POSITIONED is false, the place of the file moves."""
+    """Read at most `size` bytes of a file from `offset` on; if POSITIONED is false, the file position changes."""
     if POSITIONED:
         return os.pread(handle, size, offset)
     os.lseek(handle, offset, os.SEEK_SET)
@@ -72,7 +72,7 @@ def read_at(handle: int, size: int, offset: int) -> bytes:
 
 
 def write_at(handle: int, data: bytes | memoryview, offset: int) -> int:
-    """Write at `offset` and say how many bytes were taken; where POSITIONED is false, the place of the file moves."""
+    """Write at `offset` and return the number of bytes written; if POSITIONED is false, the file position changes."""
     if POSITIONED:
         return os.pwrite(handle, data, offset)
     os.lseek(handle, offset, os.SEEK_SET)
@@ -104,7 +104,7 @@ def user_number() -> int | None:
 
 
 def lives(process: int) -> bool:
-    """Whether a process of this number is there; it may be another one that has got the number since."""
+    """Whether a process with this number exists; it may be another process that got the number later."""
     if sys.platform == "win32":
         import ctypes
 
@@ -127,7 +127,7 @@ def lives(process: int) -> bool:
 
 
 def interrupt_main_thread() -> None:
-    """Do to this process what one Ctrl-C does, from any thread."""
+    """Interrupt this process like one Ctrl-C, from any thread."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     elif os.name == "posix":
@@ -161,7 +161,7 @@ class Ready:
 
 
 def hung_up(wire: socket.socket, milliseconds: float) -> bool:
-    """Whether the other end of a connection is gone, or goes within so long; also when bytes of it are left."""
+    """Whether the other end of a connection has closed, or closes within this time; also if unread bytes are left."""
     if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
         watch = select.poll()
         watch.register(wire, select.POLLRDHUP)
@@ -187,7 +187,7 @@ def bytes_there(wire: socket.socket, limit: int) -> int:
 
 
 def limit_sending(wire: socket.socket, seconds: int) -> None:
-    """Bound how long one send may wait."""
+    """Limit the time that one send may wait."""
     limit = struct.pack("@l", 1000 * seconds) if os.name == "nt" else struct.pack("@ll", seconds, 0)
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 

@@ -1,4 +1,4 @@
-"""What programming did: the report of a loop, and why it ended for each cell. SI units: S, s."""
+"""Report of a programming run: results, and why the loop ended for each cell. SI units: S, s."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CellOutcome(IntEnum):
 
 @dataclass(frozen=True)
 class ProgrammingReport(FrozenArrays):
-    """What programming did, cell by cell, all arrays (rows, cols).
+    """Report of a programming run, cell by cell; all arrays are (rows, cols).
 
     Attributes:
         target: S, NaN where not selected.

@@ -67,7 +67,7 @@ class SafeStop:
         self._previous: dict[int, _Handler] = {}
 
     def install(self) -> None:
-        """Take over the signals that stop a program; Python allows this in the main thread only, elsewhere a no-op.
+        """Handle the signals that stop a program, in the main thread alone, as Python allows; elsewhere do nothing.
 
         SIGHUP stays ignored where it is: so `nohup` wants it.
         """
@@ -133,7 +133,7 @@ class SafeStop:
 
     @contextmanager
     def idle(self) -> Iterator[None]:
-        """As any call, for one that lets time pass: those of other threads do not wait for it."""
+        """Context of a call that only waits: calls of other threads do not wait for it."""
         main = get_ident() == SafeStop._main
         self._in_call = self._in_call or main
         try:
@@ -147,7 +147,7 @@ class SafeStop:
 
     @contextmanager
     def grounding(self) -> Iterator[None]:
-        """As any call, for the one that makes the array safe: it stops other threads, and no stop refuses it."""
+        """Context of the call that makes the array safe: it stops other threads and is itself never refused."""
         self.gate.require_own_process()
         main = get_ident() == SafeStop._main
         self._in_call = self._in_call or main
@@ -194,7 +194,7 @@ class SafeStop:
 
     @classmethod
     def give_way(cls) -> None:
-        """Within a call, where it may be broken off: raise a signal that is kept back, by whichever array.
+        """Within a call, raise a delayed signal of any array here, where the call may be interrupted.
 
         Raises:
             ArrayStopped: another thread has made the array safe whose call this is.

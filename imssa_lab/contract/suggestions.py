@@ -19,7 +19,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def explain(model: type[BaseModel], error: ValidationError, whole: str) -> str:
-    """What is wrong with a file, each problem with its place.
+    """The problems of a file as text, each with its place.
 
     Args:
         model: what the file was read as; whole: what problems of no single key are called.

@@ -1,4 +1,4 @@
-"""`Wrapper`: an array around an array, and the one place that says how a call passes from one to the other."""
+"""`Wrapper`: an array around an array; this file alone defines how a call passes from one to the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imssa_lab.contract.safe_stop import SafeStop
 
 
 class Wrapper(CrossbarArray):
-    """The contract of `array`, which closes with it; a wrapper overrides the hooks of what it is for.
+    """The contract of `array`, which is closed with it; a wrapper overrides only the hooks that it needs.
 
     Every call passes in the same way: inside `_around`, a hook sees what will be sent, the array inside is asked, and
     a hook sees what came of it. Those hooks change nothing; what raises in one of them ends the call. A closed loop

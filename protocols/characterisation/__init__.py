@@ -1,1 +1,1 @@
-"""Measuring what the cells and the bit lines of an array are like."""
+"""Measuring the properties of the cells and the bit lines of an array."""

@@ -75,7 +75,7 @@ def _uncalibrated(array: CrossbarArray) -> Iterator[_Carried]:
 
 @dataclass(frozen=True)
 class ColumnCheck(FrozenArrays):
-    """What products miss of the cells' own currents, as the conductance of one cell, S, rms by bit line, (cols,).
+    """Residual errors of products against the cells' own currents, as conductance of one cell, S, rms, (cols,).
 
     Attributes:
         before, after: without and with the calibration that the array carries.
@@ -93,7 +93,7 @@ class ColumnCheck(FrozenArrays):
 
 
 def check_columns(array: CrossbarArray, vectors: int = 64, averages: int = 16, fitted: int = VECTORS) -> ColumnCheck:
-    """Hold the calibration of `array` against probe vectors, and readings of cells, that it was not fitted to.
+    """Test the calibration of `array` with probe vectors and readings of cells that were not used for the fit.
 
     A current I counts as the conductance I / V of one cell at the read voltage V.
 

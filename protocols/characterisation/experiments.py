@@ -229,7 +229,7 @@ def relaxation(bench: Bench) -> Columns:
 
 
 def programming(bench: Bench) -> Columns:
-    """How far from their targets cells end: all levels, by an independent re-read; the other reads build on it."""
+    """Programming errors at all levels, by an independent re-read; later experiments read the cells in this state."""
     target, level = bench.level_targets()
     report = bench.array.program_conductances(target, None, bench.recipe)
     return of_cells(

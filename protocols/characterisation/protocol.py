@@ -1,4 +1,4 @@
-"""Characterise an array: tables of what its cells are like, for people and for `imssa fit`.
+"""Characterise an array: tables of the properties of its cells, for people and for `imssa fit`.
 
 Every experiment is one CSV file with SI columns under the names that a fit takes. Finished parts stay in the folder,
 so that an interrupted run resumes where it was.
@@ -107,7 +107,7 @@ class Characterisation:
             )
 
     def plan(self) -> Plan:
-        """What is left to do, from a dry count; the array is not asked anything."""
+        """The remaining work, from a dry count; no command is sent to the array."""
         dry, durations = CountingArray(self._array), self._array.info.durations
         bench = Bench(dry, self._bench.recipe, self._bench.schedule)
         seconds = {}
@@ -121,7 +121,7 @@ class Characterisation:
         return Plan(seconds, [name for name in seconds if name in PULSING], DryRun.of([dry]))
 
     def run(self, progress: Progress | None = None) -> dict[str, Path]:
-        """Do what is left; the table of every experiment, by name.
+        """Run the remaining experiments; returns the table of every experiment, by name.
 
         Raises:
             ConfigError: the folder cannot be written.
@@ -179,7 +179,7 @@ def _identity(info: ArrayInfo) -> dict[str, object]:
 
 
 def write_table(path: Path, table: Columns) -> None:
-    """CSV with the units in a comment above the header; there whole or not at all."""
+    """Write a CSV file with the units in a comment above the header, as a whole or not at all."""
     draft = path.with_suffix(".draft")
     with draft.open("w", newline="", encoding="utf-8") as file:
         units = ", ".join(f"{name} in {UNITS[name]}" for name in table if name in UNITS)

@@ -1,1 +1,1 @@
-"""What the digital side corrects of a deployed net: fitted with the chip in the loop, judged, kept with a date."""
+"""Digital corrections of a deployed net: fitted with the chip in the loop, judged, kept with a date."""

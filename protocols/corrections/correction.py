@@ -1,4 +1,4 @@
-"""`Corrections`: what the digital side does to the outputs of a deployed net, as a value that is kept in a file."""
+"""`Corrections`: the digital corrections of the outputs of a deployed net, which can be kept in a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class LayerCorrection(FrozenArrays):
-    """What the raw outputs of one layer are turned into; numbers of the net, without unit.
+    """Correction of the raw outputs of one layer; numbers of the net, without unit.
 
     Attributes:
         gain: (channels,) a factor for each output, or (channels read, channels) a map over all of them.
@@ -165,7 +165,7 @@ class Corrections(FrozenArrays):
 
 
 def plan_digest(plan: str) -> str:
-    """By what corrections are found to belong to a plan of the journal."""
+    """Digest of a plan of the journal, by which its corrections are recognised."""
     return hashlib.sha256(plan.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Whether a correction is worth keeping: judged on sequences that it was not fitted to, by software's own outputs."""
+"""Whether a correction is kept: judged on held-out sequences by the outputs of software."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A linear map over all channels of a layer from what the chip gives to what it should give, fitted without a pulse.
+"""A linear map over all channels of a layer from measured to exact outputs, fitted without a pulse.
 
 Layer after layer, on the inputs that the corrected layers before it give, without labels. Fitting each layer on what
 the chip gives to it is NeuRRAM's progressive fine-tuning (Wan et al., Nature 608:504, 2022, fig. 4d), in closed form.

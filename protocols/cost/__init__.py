@@ -1,1 +1,1 @@
-"""What an inference costs: counts of what is asked of arrays, and energy by figures that somebody published."""
+"""The cost of an inference: counts of operations on the arrays, and energy from published figures."""

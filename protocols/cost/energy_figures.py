@@ -1,4 +1,4 @@
-"""Energy of an inference as a range, from figures that somebody published: one table, which the user may replace."""
+"""Energy of an inference as a range, from a table of published figures, which the user may replace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OWN_TABLE = "energy.toml"
 
 
 class Figure(BaseModel):
-    """What one operation takes, and who says so.
+    """Energy of one operation, with its source.
 
     Attributes:
         name: of the circuit; joules: J for one operation; source: where the figure is published.
@@ -82,7 +82,7 @@ class Range:
         return Range(self.low + other.low, self.high + other.high)
 
     def times(self, count: float) -> Range:
-        """So many of it."""
+        """The range multiplied by a count."""
         return Range(count * self.low, count * self.high)
 
 
@@ -104,7 +104,7 @@ class ReadsEnergy:
         return ReadsEnergy(cells, self.conversions + other.conversions, self.line_drives + other.line_drives)
 
     def times(self, count: float) -> ReadsEnergy:
-        """So many of them."""
+        """The energy multiplied by a count."""
         cells = None if self.cells is None else count * self.cells
         return ReadsEnergy(cells, self.conversions.times(count), self.line_drives.times(count))
 

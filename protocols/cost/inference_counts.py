@@ -1,4 +1,4 @@
-"""What one inference asks of arrays and of what stays digital, from a mapping alone."""
+"""Operations of one inference on the arrays and on the digital side, from a mapping alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an inference will cost on arrays of one kind, found without asking one of them anything."""
+"""Predicted cost of an inference on arrays of one kind, without a command to any of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class InferenceCost:
 
     @property
     def applied(self) -> float | None:
-        """s that the read voltage is applied in a product of one bit; None where nobody has said."""
+        """Time in s for which the read voltage is applied in a product of one bit; None if not stated."""
         return None if self.info.durations is None else self.info.durations.applied
 
     def energy(self, table: EnergyTable) -> NetworkEnergy:

@@ -1,4 +1,4 @@
-"""What reads ask of an array, counted exactly: products of one bit, conversions, line drives, sums of V^2 G."""
+"""Operations of reads on an array, counted exactly: products of one bit, conversions, line drives, sums of V^2 G."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imssa_lab.contract.hal import ArrayInfo, BoolArray, FloatArray
 
 @dataclass(frozen=True)
 class ReadCounts:
-    """What was asked for, by what was put on the word lines.
+    """Counts of reads, from the voltages on the word lines.
 
     Attributes:
         vectors: that were read; a signed one counts twice where it is read in two passes that the caller makes.
@@ -72,7 +72,7 @@ def line_drives(info: ArrayInfo, voltages: FloatArray) -> tuple[NDArray[np.int64
 
 
 def products_counted(info: ArrayInfo, voltages: FloatArray, conductance: FloatArray) -> ReadCounts:
-    """What a batch of products takes.
+    """Counts of a batch of products.
 
     Args:
         voltages: asked of `read_mvm`, V, (n, rows); conductance: S, (rows, cols), NaN where it is not known.
@@ -95,7 +95,7 @@ def products_counted(info: ArrayInfo, voltages: FloatArray, conductance: FloatAr
 
 
 def cells_counted(info: ArrayInfo, mask: BoolArray, conductance: FloatArray) -> ReadCounts:
-    """What readings of single cells take, each alone at the read voltage.
+    """Counts of readings of single cells, each alone at the read voltage.
 
     Args:
         mask: of the cells, (rows, cols); conductance: S, what they were read to hold, (averages, rows, cols).

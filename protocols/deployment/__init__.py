@@ -1,1 +1,1 @@
-"""Deploy and verify: plan, program, mend, verify on four levels."""
+"""Deploy and verify: plan, program, repair, verify on four levels."""

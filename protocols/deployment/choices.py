@@ -1,4 +1,4 @@
-"""`DeploymentChoices`: how a deployment goes, whatever is deployed."""
+"""`DeploymentChoices`: the settings of a deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protocols.wrappers.budget import Budget
 
 @dataclass(frozen=True)
 class DeploymentChoices:
-    """How a deployment goes.
+    """The settings of a deployment.
 
     Attributes:
         bounds: what counts as good.

@@ -1,4 +1,4 @@
-"""Deploy and verify: put a kernel bundle on arrays, and find out whether it really works there.
+"""Deploy and verify: program a kernel bundle into arrays, and test whether it works there.
 
 Plan, program, mend around stuck cells, calibrate the columns, verify cells and products, correct the outputs, verify
 kernels and task; where a level fails, the cheapest remedy that can mend it, within a budget. Every step goes through
@@ -45,7 +45,7 @@ _SIGMA = 0.03
 
 @dataclass(frozen=True)
 class Deployment(FrozenArrays):
-    """What a deployment did and whether it holds.
+    """Results of a deployment, and whether it passed.
 
     Attributes:
         mapping: the places of the kernels.
@@ -135,7 +135,7 @@ def deploy(
     journal: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Deployment:
-    """Put `bundle` on `arrays` and verify it on four levels.
+    """Deploy `bundle` on `arrays` and verify it on four levels.
 
     Args:
         arrays: of one shape and window; the first ones are used, the others are spare.

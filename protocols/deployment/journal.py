@@ -96,7 +96,7 @@ def done_entry(passed: bool) -> str:
 
 
 def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> Standing:
-    """What the entries of a deployment of `bundle` add up to.
+    """The state of a deployment of `bundle`, from the entries of its journal.
 
     Raises:
         DeploymentError: no plan among them, or one of another bundle.

@@ -123,7 +123,7 @@ class ProgrammedMapping:
         return self._account.refused
 
     def program(self) -> None:
-        """Bring all arrays to their targets, and partners of what turns out stuck to theirs."""
+        """Program all arrays to their targets, and the partners of stuck cells to theirs."""
         self._note(plan_entry(self.mapping, self._digest))
         for index in range(self.mapping.arrays):
             self._tell(index, self.mapping.arrays)
@@ -131,7 +131,7 @@ class ProgrammedMapping:
         self._tell(self.mapping.arrays, self.mapping.arrays)
 
     def go_on(self) -> None:
-        """Program what a deployment that was cut off had not finished; what it had finished gets no pulse."""
+        """Program what an interrupted deployment had not finished; finished cells get no pulse."""
         for index, target in enumerate(self.targets):
             self._look(index, target)
         self.program()

@@ -1,4 +1,4 @@
-"""Which cells are stuck, by what independent re-reads say of them and not only by what the programmer reports.
+"""Which cells are stuck, by independent re-reads and not only by the report of the programmer.
 
 A programmer that writes by statistics, as a twin's does whose pulses are not known, reports every cell as reached.
 """

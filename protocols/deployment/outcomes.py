@@ -1,4 +1,4 @@
-"""How cells and kernels came out of a deployment, each by a name."""
+"""Outcomes of the cells and kernels of a deployment, by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protocols.deployment.journal import ArrayState, Standing
 
 
 class KernelEnd(StrEnum):
-    """How a kernel came out."""
+    """Outcome of a kernel."""
 
     GOOD = "good"
     ARRANGED = "good, arranged around faults"

@@ -1,4 +1,4 @@
-"""What a mapping will do, from conductances alone: kernel errors and accuracy, before a pulse is sent.
+"""Prediction of a mapping from conductances alone: kernel errors and accuracy, before a pulse is sent.
 
 The same closed loop as on arrays, in numpy: inputs rounded as the array's converter does, states in digital
 accumulators, outputs corrected by gain and offset.

@@ -1,4 +1,4 @@
-"""Measuring a programmed mapping, and what to do where a level fails: the cheapest remedy first.
+"""Measuring a programmed mapping, and remedies for a level that fails, the cheapest first.
 
 Remedies that need no pulse (calibration of columns and outputs) are part of every measurement. The others: program
 again what left its window, leave bit lines that do not answer and arrange kernels for their products, read kernels

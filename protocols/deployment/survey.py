@@ -1,4 +1,4 @@
-"""What a look at an array says of it before it is programmed, and at cells before they get a pulse."""
+"""What a survey shows of an array before it is programmed, and of cells before they get a pulse."""
 
 from __future__ import annotations
 

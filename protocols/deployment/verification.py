@@ -60,7 +60,7 @@ class Bounds(BaseModel):
     task_loss: float = Field(default=0.02, ge=0)
 
     def of(self, bundle: KernelBundle) -> Self:
-        """With numbers in place of None."""
+        """The same bounds with numbers instead of None."""
         known = dict(zip(_OF_NETS_UNKNOWN, bundle.tolerated_errors or _OF_NETS_UNKNOWN.values(), strict=True))
         return self.model_copy(update={name: value for name, value in known.items() if getattr(self, name) is None})
 

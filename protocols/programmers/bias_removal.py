@@ -1,4 +1,4 @@
-"""Bias removal: where inside the window a climbing cell should be let go, from how far cells jump past the edge.
+"""Bias removal: where inside the window to stop pulsing a cell, learned from how far cells jump past the edge.
 
 With steps smaller than the window cells enter at the edge they come from and stay there: a bias towards the side of
 approach, not a smaller error. Letting go later, by what the jumps leave over, puts the mean in the middle.
@@ -16,7 +16,7 @@ _GRID = 41
 
 
 class Aim:
-    """Learns from crossings of one direction how far inside the window to let go.
+    """Learns from crossings in one direction how far inside the window to stop pulsing.
 
     Attributes:
         shift: S, how far inside the window's near edge a cell must be before it is let go.

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class GateStart(BaseModel):
-    """Two pulses a try and a few tries, each with a gate corrected by what the cell did before, a `Programmer`.
+    """A `Programmer` with a few tries of two pulses, each at a gate voltage corrected by the result of the last try.
 
     A cell that is too high gets a RESET before its SET; one that is too low only the SET. What a cell does above or
     below the pilot cells is learned from its tries. Cells that are still outside, and those with targets below what

@@ -1,4 +1,4 @@
-"""Where every cell is on its two ladders: the state of a write-verify loop."""
+"""The state of a write-verify loop: the position of every cell on its two ladders."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Climb:
 
     @property
     def listed(self) -> BoolArray:
-        """Cells that want a pulse at this step."""
+        """Cells that need a pulse at this step."""
         return (self.to_set | self.to_reset) & ~self.given_up
 
     def limit(self) -> FloatArray:

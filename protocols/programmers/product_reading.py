@@ -1,4 +1,4 @@
-"""What is known of all conductances from matrix-vector products: least squares with a memory.
+"""Estimates of all conductances from matrix-vector products: a recursive least-squares filter.
 
 The gradient of the squared output error, X^T (Y - X G), preconditioned by what is known of each cell: a Kalman
 filter, one per bit line, whose state is the conductances of its cells and the offset of its output.
@@ -14,7 +14,7 @@ from protocols.recurrence import read_signed
 
 
 class ProductReader:
-    """Belief about the conductances of an array, sharpened by every batch of products.
+    """Estimate of the conductances of an array, improved by every batch of products.
 
     Memory is rows^2 x cols numbers, a batch costs about cols x rows^3 operations.
 

@@ -1,4 +1,4 @@
-"""Residual pairs: further arrays hold, magnified, what the arrays before them missed.
+"""Residual pairs: further arrays hold the residual errors of the arrays before them, magnified.
 
 Arbitrary precision from imprecise cells (Song et al., Science 383, 903 (2024)): each array is programmed, read back,
 and the difference to the wanted weights goes to the next one. The error shrinks with every array until read noise

@@ -1,1 +1,1 @@
-"""From tables of measurements to the sections of a twin profile, with proof of how well they fit."""
+"""From tables of measurements to the sections of a twin profile, with tests of the fit."""

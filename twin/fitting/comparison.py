@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Literal["agree", "differ", "not decidable"]:
-        """`not decidable` where nothing differs, but too little was compared for that to mean much."""
+        """`not decidable` if nothing differs, but too little was compared to be significant."""
         if self.apart:
             return "differ"
         aspects = {one.aspect for one in self.statistics}
@@ -122,7 +122,7 @@ def compare_twin(
 
 
 def significant_differences(statistics: list[Statistic], chance: float = _CHANCE) -> list[Statistic]:
-    """Those that differ more than chance, by Holm's correction for looking at all of them."""
+    """The statistics that differ by more than chance, with Holm's correction for several tests."""
     ordered = sorted(statistics, key=lambda one: one.p)
     found: list[Statistic] = []
     for place, one in enumerate(ordered):

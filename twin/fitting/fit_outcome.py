@@ -11,7 +11,7 @@ from imssa_lab.contract.hal import FloatArray
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about the data that a person should know; `rows` are numbers of rows in the file, from 1."""
+    """A remark about the data; `rows` are numbers of rows in the file, from 1."""
 
     what: str
     rows: tuple[int, ...] = ()
@@ -40,7 +40,7 @@ class Parameter:
 
     @property
     def poor(self) -> bool:
-        """True where the data leave it open by more than its own size."""
+        """True if the interval is wider than the value itself."""
         return not self.high - self.low <= abs(self.value)
 
 

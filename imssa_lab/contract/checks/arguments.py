@@ -1,4 +1,4 @@
-"""What callers hand to an array: copied, then checked against what it is, before anything is sent.
+"""Arguments of the calls to an array: copied and then checked, before anything is sent.
 
 The copy comes first: whoever else holds the caller's array may write it at any time. Both signs of every limit are
 checked. SI units: S, V, s.
@@ -61,7 +61,7 @@ def averages(info: ArrayInfo, value: object) -> int:
 
 
 def pulses(info: ArrayInfo, asked: Pulses) -> Pulses:
-    """Pulses that may be sent: `asked`, with what came as a rounded limit (float32) as that limit.
+    """Checked pulses: `asked`, where values that are a limit rounded to float32 are replaced by that limit.
 
     Raises:
         LimitError: wrong shape, or a voltage, gate or width outside the limits of that kind of pulse.
@@ -125,7 +125,7 @@ def targets(info: ArrayInfo, values: object, chosen: BoolArray) -> FloatArray:
 
 
 def apart(asked: float, limit: float) -> tuple[str, str]:
-    """Two numbers in as few digits as tell them apart.
+    """Two numbers as text, with as few digits as are needed to distinguish them.
 
     >>> apart(0.21, 0.2), apart(0.2 + 1e-9, 0.2)
     (('0.21', '0.2'), ('0.200000001', '0.2'))

@@ -1,4 +1,4 @@
-"""Arrays as callers have them: what a container says beside its numbers is honoured by name or refused, never lost.
+"""Arrays as callers have them: what a container holds besides its numbers is used or refused, never ignored.
 
 A mask, names of dimensions, labels of rows, a unit, an imaginary part: `numpy.asarray` drops all of them in silence.
 SI units: S, V, A, s.
@@ -65,7 +65,7 @@ def flags(values: object, what: str, dims: tuple[str, ...] = CELLS) -> NDArray[n
 
 
 def meant(values: NDArray[Any], given: np.dtype[Any], limits: Sequence[float]) -> NDArray[Any]:
-    """`values` (float64, written in place) that came as type `given`: what rounds to a limit there is the limit."""
+    """`values` (float64, changed in place), of type `given` before: one that rounds to a limit becomes that limit."""
     if given.kind == "f" and given.itemsize < 8:
         for limit in limits:
             values[values == float(given.type(limit))] = limit

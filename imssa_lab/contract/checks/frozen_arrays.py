@@ -1,4 +1,4 @@
-"""Values that stay as they were checked: the arrays of a frozen dataclass are its own, and cannot be written.
+"""Values that cannot change after their check: a frozen dataclass has its own read-only arrays.
 
 `dataclass(frozen=True)` keeps a name from being bound again, not the numbers behind it: an array that the caller
 still holds could change between check and wire.
@@ -15,7 +15,7 @@ _Array = TypeVar("_Array", bound=np.ndarray[Any, Any])
 
 
 def frozen(array: _Array) -> _Array:
-    """The same array, read-only from now on: for who made it and keeps no other way to write it."""
+    """The same array, made read-only; the caller must not keep another writable view of it."""
     array.setflags(write=False)
     return array
 

@@ -1,4 +1,4 @@
-"""What a backend gives back: checked before it is returned or logged, whoever wrote the driver.
+"""Answers of a backend: checked before they are returned or logged, for every driver.
 
 Instruments say "overflow" and "not a number" by values (SCPI: 9.9E37 and 9.91E37), a lost byte order makes numbers
 of any size, a driver may mix up shapes. None of these is a current.
@@ -27,7 +27,7 @@ _SENTINELS = {9.9e37: "overflow", -9.9e37: "overflow, negative", 9.91e37: "not a
 def readout(
     info: ArrayInfo, call: str, got: Readout, shape: tuple[int, ...], mask: BoolArray | None = None
 ) -> Readout:
-    """`got`, when it can be what a converter or an ammeter gave for `call`, in this shape.
+    """`got`, if it is a possible answer of a converter or an ammeter to `call`, in this shape.
 
     Args:
         mask: (rows, cols), where amperes count; elsewhere any value is allowed.
@@ -127,7 +127,7 @@ def _place(at: tuple[int, ...]) -> str:
 
 
 def loop_run(info: ArrayInfo, got: LoopRun, loop: ClosedLoop, n: int, steps: int) -> LoopRun:
-    """`got`, when it can be what came of `steps` steps of `loop` for `n` sequences.
+    """`got`, if it is a possible result of `steps` steps of `loop` for `n` sequences.
 
     Raises:
         InvalidReading: shapes, numbers that are not finite, voltages above the read limit, readings as `readout`.
@@ -158,7 +158,7 @@ def loop_run(info: ArrayInfo, got: LoopRun, loop: ClosedLoop, n: int, steps: int
 
 
 def report(info: ArrayInfo, got: ProgrammingReport) -> ProgrammingReport:
-    """`got`, when its arrays are of the array's shape and its numbers can be.
+    """`got`, if its arrays have the shape of the array and its numbers are possible.
 
     Raises:
         InvalidReading: they are not.
@@ -181,7 +181,7 @@ def report(info: ArrayInfo, got: ProgrammingReport) -> ProgrammingReport:
 
 
 def device_time(info: ArrayInfo, seconds: float) -> float:
-    """Seconds of a device's clock; InvalidReading where it is no finite number."""
+    """Seconds of a device's clock; InvalidReading if it is not a finite number."""
     if not math.isfinite(seconds):
         raise InvalidReading(f"{info.name}, time: {seconds} s was returned, which is not a valid time; open it again")
     return seconds

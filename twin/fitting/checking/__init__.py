@@ -1,1 +1,1 @@
-"""A recorded session asked of twins, and what can be compared in the answers of both."""
+"""A recorded session repeated on twins, and the statistics that can be compared."""

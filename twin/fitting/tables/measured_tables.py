@@ -1,4 +1,4 @@
-"""Tables of measurements as a person has them, turned into columns in SI units, with every doubt named."""
+"""Tables of measurements converted to columns in SI units; everything doubtful is reported."""
 
 from __future__ import annotations
 
