@@ -62,7 +62,7 @@ class DigitalTwin(CrossbarArray):
 
     def __init__(
         self,
-        profile: TwinProfile | str = "supert-a0-easy",
+        profile: TwinProfile | str = "supert-a0",
         shape: tuple[int, int] = (64, 64),
         seed: int = 0,
         state: Path | str | None = None,

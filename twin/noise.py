@@ -69,13 +69,19 @@ class Flicker(Section):
 class Telegraph(Section):
     """Random telegraph noise: a trap takes a cell from G to G exp(-step) and back, with exponential dwell times.
 
-    step = depth (G / reference)^-exponent: larger at low conductance.
+    step = depth (G / reference)^-exponent, at most `deepest`: larger at low conductance, where it levels off (Ielmini,
+    Nardi and Cagli, Appl. Phys. Lett. 96:053503, 2010: the relative amplitude grows with resistance, then saturates).
+    The mean over both states, by their times, is the programmed conductance. Without an end to the growth a cell at the
+    bottom of the window that is nearly always trapped would flash to hundreds of times its conductance.
     """
 
     fraction: float = Field(ge=0, le=1, description="of cells with a trap")
     depth: float = Field(ge=0, description="ln of the conductance ratio at the reference, median of such cells")
     spread: float = Field(ge=0, description="sd of ln depth from cell to cell")
     exponent: float = Field(ge=0, description="the depth falls as (G / reference) to minus this power")
+    deepest: float | None = Field(
+        default=None, gt=0, description="largest ln of the conductance ratio, however low the conductance"
+    )
     capture: tuple[float, float] = Field(description="shortest and longest mean time to capture, s, log-uniform")
     emission: tuple[float, float] = Field(description="shortest and longest mean time to emission, s, log-uniform")
 
@@ -272,6 +278,8 @@ class CellNoise:
             at = self._conductance.ravel()[where]
             with np.errstate(divide="ignore"):
                 step = self._depth[traps] * (at / noise.reference) ** -noise.telegraph.exponent
+            if noise.telegraph.deepest is not None:
+                step = np.minimum(step, noise.telegraph.deepest)
             lost = -np.expm1(-step)  # of the upper level; the mean of both, by their times, stays G
             amplitude, level = (part[folds * size :] for part in (self.amplitude, self.states.level))
             amplitude[traps] = -at * lost / (1.0 - lost * self._occupancy[traps])

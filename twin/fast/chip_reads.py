@@ -43,7 +43,7 @@ CLAIMS: Claims = {
     ReadNoise: fields("reference sd_median sd_spread exponent noisiest")
     | dict.fromkeys(("flicker", "telegraph", "electronic"), optional),
     Flicker: fields("sd spread exponent vanishes_at fastest resolved slowest slope with_white"),
-    Telegraph: fields("fraction depth spread exponent capture emission"),
+    Telegraph: fields("fraction depth spread exponent deepest capture emission"),
     Electronic: fields("temperature bandwidth"),
     Inputs: fields("coding bits full_scale signed"),
     Adc: fields("bits full_scales signed headroom missing inl gain_spread offset_spread converters"),
