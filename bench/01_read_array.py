@@ -1,6 +1,6 @@
 """Read an array, pulse nothing: what is on it, and do its products agree with its cells?
 
-python bench/01_read_array.py --array "twin:supert-a0-easy?seed=1" --out monday
+python bench/01_read_array.py --array "twin:supert-a0?seed=1" --out monday
 """
 
 import argparse
@@ -11,7 +11,7 @@ import numpy as np
 from imssa_lab import open_array, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--array", default="twin:supert-a0-easy?seed=1", help="address; replay:FILE repeats a session")
+parser.add_argument("--array", default="twin:supert-a0?seed=1", help="address; replay:FILE repeats a session")
 parser.add_argument("--out", type=Path, default=Path("read-array"), help="new folder")
 parser.add_argument("--averages", type=int, default=8, help="readings of each cell")
 choices = parser.parse_args()

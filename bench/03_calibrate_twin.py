@@ -1,6 +1,6 @@
 """Make a twin of a chip: program it, fit its programming error, and hold the twin against the chip.
 
-    python bench/03_calibrate_twin.py --array "twin:supert-a0-easy?seed=1" --out twin-1
+    python bench/03_calibrate_twin.py --array "twin:supert-a0?seed=1" --out twin-1
 
 Pulses all cells: what the array holds is lost.
 """
@@ -25,9 +25,9 @@ from imssa_lab import (
 )
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--array", default="twin:supert-a0-easy?seed=1", help="address; replay:FILE repeats a session")
+parser.add_argument("--array", default="twin:supert-a0?seed=1", help="address; replay:FILE repeats a session")
 parser.add_argument("--out", type=Path, default=Path("calibrate-twin"), help="new folder")
-parser.add_argument("--base", default="supert-a0-easy", help="profile for all that is not measured here")
+parser.add_argument("--base", default="supert-a0", help="profile for all that is not measured here")
 choices = parser.parse_args()
 choices.out.mkdir(parents=True)
 log = choices.out / "run.h5"

@@ -1,6 +1,6 @@
 """Put trained kernels on arrays and verify them on four levels.
 
-    python bench/04_deploy_kernels.py --array "twin:supert-a0-easy?seed={index}" --out night-1 \
+    python bench/04_deploy_kernels.py --array "twin:supert-a0?seed={index}" --out night-1 \
         --bundle model/bundle.safetensors --sequences model/sequences.npz
 
 `imssa train --file model/bundle.safetensors` writes both files. Pulses cells: what the arrays hold is lost.
@@ -12,7 +12,7 @@ from pathlib import Path
 from imssa_lab import DeploymentChoices, KernelBundle, Sequences, deploy, open_arrays, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--array", default="twin:supert-a0-easy?seed={index}", help="address; {index} counts the arrays")
+parser.add_argument("--array", default="twin:supert-a0?seed={index}", help="address; {index} counts the arrays")
 parser.add_argument("--out", type=Path, default=Path("deploy-kernels"), help="new folder")
 parser.add_argument("--bundle", type=Path, required=True)
 parser.add_argument("--sequences", type=Path, required=True)

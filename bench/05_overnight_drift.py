@@ -1,6 +1,6 @@
 """Program levels, then read them again and again through the night, at times that grow evenly in log-time.
 
-    python bench/05_overnight_drift.py --array "twin:supert-a0-easy?seed=1" --out night-drift --hours 8
+    python bench/05_overnight_drift.py --array "twin:supert-a0?seed=1" --out night-drift --hours 8
 
 Pulses all cells: what the array holds is lost. Ctrl-C ends the night early; what was read is in file and picture.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from imssa_lab import measured, open_array, open_run, plots, record
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--array", default="twin:supert-a0-easy?seed=1", help="address; replay:FILE repeats a session")
+parser.add_argument("--array", default="twin:supert-a0?seed=1", help="address; replay:FILE repeats a session")
 parser.add_argument("--out", type=Path, default=Path("overnight-drift"), help="new folder")
 parser.add_argument("--hours", type=float, default=8.0)
 parser.add_argument("--readings", type=int, default=24, help="how often")

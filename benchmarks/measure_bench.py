@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 _TIMES = 7
 _BENCH = """
 [arrays.left]
-address = "twin:supert-a0-easy?seed=1"
+address = "twin:supert-a0?seed=1"
 """
 
 
@@ -137,14 +137,14 @@ def _part(run: Callable[[Bars], None], profile: str, cells: str, array: str, see
 
 _TESTED = ("supert-a0-easy", "pulses", "that of the tests: in process and virtual instruments", "those of the tests")
 PARTS = {
-    "speed": _part(speed, "supert-a0-easy", "fresh", "twin in process", "1"),
+    "speed": _part(speed, "supert-a0", "fresh", "twin in process", "1"),
     "helps": _part(helps, "none", "none", "none", "none"),
     "mistakes": _part(mistakes, *_TESTED),
     "scripts": _part(scripts, *_TESTED),
     "pages": _part(pages, *_TESTED),
     "site": _part(site, *_TESTED),
     "dry-runs": _part(dry_runs, "supert-a0-easy, supert-a0", "fresh", "twin in process", "chips 41 to 45, model 0"),
-    "tutorial": _part(tutorial, "supert-a0-easy", "pulses", "twin in process", "those of the tutorial"),
+    "tutorial": _part(tutorial, "supert-a0", "pulses", "twin in process", "those of the tutorial"),
 }
 
 if __name__ == "__main__":

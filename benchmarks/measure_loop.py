@@ -92,14 +92,13 @@ def accuracies(bars: Bars, folder: Path) -> None:
     figures = [result["accuracy"] for result in results]
     means = {name: 100 * statistics.mean(figure[name] for figure in figures) for name in JUDGED}
     each = {name: "/".join(f"{100 * figure[name]:.1f}" for figure in figures) for name in JUDGED}
-    bars.check("float accuracy, %", means["float"], ">=", 98, each["float"])
-    bars.check(
-        "all-ternary accuracy, %",
-        100 * statistics.mean(ternary),
-        ">=",
-        95,
-        "/".join(f"{100 * t:.1f}" for t in ternary),
-    )
+    bars.check("float accuracy, %", means["float"], ">=", 96, each["float"])
+    words = "/".join(f"{100 * t:.1f}" for t in ternary)
+    bars.check("all-ternary accuracy, %", 100 * min(ternary), ">=", 93, f"the worst; {words}")
+    verified = [result["passed"] for result in results]
+    bars.check("demos that end verified, share", statistics.mean(map(float, verified)), "==", 1, str(verified))
+    if not bars.smoke:
+        bars.check("arrays that the demo takes", max(result["arrays"] for result in results), "<=", 3)
     bars.check("null control, %", means["null_control"], "<=", 50, each["null_control"])
     loss = means["quantised"] - means["on_arrays"]
     bars.check(
@@ -145,7 +144,7 @@ def ideal_twin(bars: Bars, run: Path) -> None:
     """A perfect array must compute what software computes."""
     bundle = KernelBundle.load(run / "bundle.safetensors")
     inputs = np.load(run / "sequences.npz")["test_inputs"]
-    arrays = [DigitalTwin("ideal", seed=index) for index in range(10)]
+    arrays = [DigitalTwin("ideal", seed=index) for index in range(3)]
     mapping = map_bundle(bundle, arrays[0].info.shape, arrays[0].info.window, len(arrays))
     for index, array in enumerate(arrays):
         array.program_conductances(*mapping.target(index))
@@ -199,7 +198,7 @@ _NONE = ("none", "none")
 PARTS = {
     "start": Part(lambda bars, given: start_up(bars), *_NONE, "none: processes of their own", "none"),
     "convolution": Part(lambda bars, given: convolution(bars), *_NONE, "none: torch", "0"),
-    "loop": Part(lambda bars, given: loop(bars), "supert-a0-easy; ideal", "pulses; written", "in process", "0, 1, 2"),
+    "loop": Part(lambda bars, given: loop(bars), "supert-a0; ideal", "pulses; written", "in process", "0, 1, 2"),
     "clone": Part(lambda bars, given: fresh_clone(bars), "that of the demo", "pulses", "twin in process", "0"),
 }
 

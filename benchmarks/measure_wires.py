@@ -30,8 +30,9 @@ def stopping(bars: Bars) -> None:
     bars.check(f"slowest, s, with a watchdog of {WATCHDOG:g} s", outcome.slowest, "<=", WATCHDOG + 0.1)
 
 
-def _part(run: Callable[[Bars], None], cells: str, array: str, seeds: str) -> Part:
-    return Part(lambda bars, given: run(bars), "supert-a0-easy", cells, array, seeds)
+def _part(run: Callable[[Bars], None], cells: str, array: str, seeds: str, profile: str = "supert-a0-easy") -> Part:
+    """By default the easy board: it is the wire that is measured."""
+    return Part(lambda bars, given: run(bars), profile, cells, array, seeds)
 
 
 _BOTH = "drivers of superT A0 and SCPI, virtual instruments"
@@ -42,7 +43,7 @@ PARTS = {
     "threads": _part(threads, "none", "driver of SCPI, virtual instrument", "1"),
     "stopping": _part(stopping, "pulses", "drivers of superT A0, SCPI and SMU with matrix, virtual", "0, 3, 15"),
     "speed": _part(speed, "pulses", _BOTH, "0, 1"),
-    "demos": _part(demos, "pulses", _BOTH, "0"),
+    "demos": _part(demos, "pulses", _BOTH, "0", "supert-a0"),
 }
 
 if __name__ == "__main__":

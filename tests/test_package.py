@@ -19,7 +19,7 @@ def test_the_readme_s_bench_script_runs_and_replays(
     exec(compile(script, "README.md", "exec"), {})
     said = capsys.readouterr().out
     assert "4096 cells" in said
-    replayed = script.replace("twin:supert-a0-easy?seed=1", "replay:night-1.h5").replace(
+    replayed = script.replace("twin:supert-a0?seed=1", "replay:night-1.h5").replace(
         'record("night-1', 'record("again'
     )
     exec(compile(replayed, "README.md", "exec"), {})

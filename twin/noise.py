@@ -69,10 +69,11 @@ class Flicker(Section):
 class Telegraph(Section):
     """Random telegraph noise: a trap takes a cell from G to G exp(-step) and back, with exponential dwell times.
 
-    step = depth (G / reference)^-exponent, at most `deepest`: larger at low conductance, where it levels off (Ielmini,
-    Nardi and Cagli, Appl. Phys. Lett. 96:053503, 2010: the relative amplitude grows with resistance, then saturates).
-    The mean over both states, by their times, is the programmed conductance. Without an end to the growth a cell at the
-    bottom of the window that is nearly always trapped would flash to hundreds of times its conductance.
+    step = depth (G / reference)^-exponent, at most `deepest`: larger at low conductance, where it levels off. The
+    relative amplitude grows with resistance and then saturates (Ielmini, Nardi, Cagli, Appl. Phys. Lett. 96:053503,
+    2010; from memory). The mean over both states, by their times, is the programmed conductance. If the step had no
+    end, a cell at the bottom of the window that is nearly always trapped would jump to hundreds of times its
+    conductance.
     """
 
     fraction: float = Field(ge=0, le=1, description="of cells with a trap")

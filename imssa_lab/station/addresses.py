@@ -26,7 +26,7 @@ _INDEX = re.compile(rf"\{{index(?:{_STEP})?(?:{_STEP})?\}}")
 def open_array(address: str, *, calibrated: bool = True) -> CrossbarArray:
     """Open the array at an address ``SCHEME:PLACE?option=value&option=value``, or of an alias of the station file.
 
-    Examples: ``twin:supert-a0-easy?seed=1&shape=64x64``, ``serial+supert-a0:/dev/ttyACM0?array=1``,
+    Examples: ``twin:supert-a0?seed=1&shape=64x64``, ``serial+supert-a0:/dev/ttyACM0?array=1``,
     ``visa+scpi:TCPIP::192.168.0.7::5025::SOCKET``, ``replay:run.h5?array=0``, ``chip0``.
 
     Args:
@@ -71,7 +71,7 @@ def split_address(address: str) -> tuple[str, str, dict[str, str]]:
         place, question, query = rest.rpartition("?") if question and not Path(rest).is_file() else (rest, "", "")
     if not (scheme and colon and place):
         raise ConfigError(
-            f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0-easy?seed=1; "
+            f"array {address!r}: write SCHEME:PLACE, for example twin:supert-a0?seed=1; "
             f"an alias needs a station file ({station_path()})"
         )
     if scheme not in known:
@@ -125,7 +125,7 @@ def addresses(template: str, count: int, first: int = 0) -> list[str]:
     if count > 1 and not _INDEX.search(template):
         raise ConfigError(
             f"array {template!r}: {count} arrays are needed; write {{index}} where their addresses differ, "
-            "for example 'twin:supert-a0-easy?seed={index}'"
+            "for example 'twin:supert-a0?seed={index}'"
         )
     return [_numbered(template, first + number) for number in range(count)]
 

@@ -188,7 +188,7 @@ class Station(_Section):
                 if chain.count(address) > 1:
                     raise ValueError(
                         f"{' -> '.join(chain)}: an alias that names itself; give one of them the address of an "
-                        "array, as in twin:supert-a0-easy?seed=1"
+                        "array, as in twin:supert-a0?seed=1"
                     )
         return self
 

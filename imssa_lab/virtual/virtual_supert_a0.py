@@ -70,7 +70,7 @@ class SuperTBoard:
 
     def __init__(
         self,
-        profile: TwinProfile | str = "supert-a0-easy",
+        profile: TwinProfile | str = "supert-a0",
         seed: int = 0,
         journal: Journal | None = None,
         paced: bool = False,

@@ -29,7 +29,7 @@ def run(script, *arguments, folder):
 def address(request):
     """Of an array of 16 x 16 in this process's children, or behind a wire."""
     if request.param == "twin":
-        yield "twin:supert-a0-easy?seed=1&shape=16x16"
+        yield "twin:supert-a0?seed=1&shape=16x16"
         return
     more = ["--shape", "16x16"] if request.param == "scpi" else []
     command = [sys.executable, "-u", "-c", IMSSA, "serve", request.param, *more]
@@ -86,12 +86,12 @@ def test_a_session_is_compared_with_itself_with_the_chip_and_with_another(addres
     assert same.count("the same bits") == 2
     chip = run("06", "--log", "one/run.h5", "--array", address, "--out", "three", folder=tmp_path)
     assert chip.count("record") == 2
-    other = "twin:supert-a0-easy?seed=9&shape=16x16"
+    other = "twin:supert-a0?seed=9&shape=16x16"
     assert "differ" in run("06", "--log", "one/run.h5", "--array", other, "--out", "four", folder=tmp_path)
 
 
 def test_the_recipe_of_a_station_file_is_used_and_replays(tmp_path):
-    station = '[arrays.chip0]\naddress = "twin:supert-a0-easy?seed=1&shape=8x8"\nrecipe = { pulse_budget = 30 }\n'
+    station = '[arrays.chip0]\naddress = "twin:supert-a0?seed=1&shape=8x8"\nrecipe = { pulse_budget = 30 }\n'
     (tmp_path / "station.toml").write_text(station)
     said = run("02", "--array", "chip0", "--out", "one", "--only", "programming", folder=tmp_path)
     with open_run(tmp_path / "one" / "run.h5") as log:

@@ -16,8 +16,12 @@ from imssa_lab.cli import app
 from imssa_lab.cli.shared.json_output import json_text
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.compare import differences, statistics, stored_bytes
+from imssa_lab.mapping.placement import most_channels
 from imssa_lab.report.measured.deployment_result import outcome_of
 from imssa_lab.report.measured.programmed import cell_figures
+from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.train.recipes import training_recipe
+from imssa_lab.s4d.train.settings import TrainingConfig
 from protocols.deployment import deployment
 from protocols.deployment.deployment import Deployment
 from protocols.deployment.sequences import Sequences
@@ -190,15 +194,25 @@ def test_a_failed_level_is_an_answer_too(here: Path) -> None:
 
 def test_the_demo(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = Sequences.load(here / "sequences.npz")
+    recipe, sizes = training_recipe("digits-first", Precision(), 0), []
+
+    def trained(
+        task: object, config: TrainingConfig, **options: object
+    ) -> tuple[object, Sequences, dict[str, float]]:
+        """What training gives, without its minute."""
+        sizes.append((config.channels, most_channels(config.states, config.layers, 3, (64, 64))))
+        return None, sequences, {}
+
     for name, given in (
-        ("settings", (None, None)),
-        ("train_model", (None, sequences, {})),
-        ("exported", tiny.bundle()),
+        ("settings", _always((None, recipe))),
+        ("train_model", trained),
+        ("exported", _always(tiny.bundle())),
     ):
-        monkeypatch.setattr(
-            f"imssa_lab.cli.arrays.demo.{name}", _always(given)
-        )  # what training gives, without its minute
+        monkeypatch.setattr(f"imssa_lab.cli.arrays.demo.{name}", given)
     asked = imssa("demo", "--out", "demo", "--array", IDEAL, "--json")
+    ((channels, most),) = sizes
+    assert channels < most  # on three arrays, and places are free for kernels that faults drive out of theirs
+    assert recipe.channels > most_channels(recipe.states, recipe.layers, 3, (64, 64))  # which the recipe's do not fit
     assert asked.exit_code == 0, asked.output
     told = one_value(asked.stdout)
     holds_the_figures(told, asked.stderr)

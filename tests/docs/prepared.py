@@ -16,12 +16,13 @@ from trials import tiny
 
 
 def log_format(folder: Path) -> dict[str, object]:
+    """An array whose products are recorded as codes; several conversions to a vector are kept in amperes."""
     array = open_array("twin:supert-a0-easy?seed=1&shape=8x8")
     return {"array": array, "voltages": np.full((3, 8), 0.1)}
 
 
 def programming(folder: Path) -> dict[str, object]:
-    array = open_array("twin:supert-a0-easy?seed=1&shape=8x8")
+    array = open_array("twin:supert-a0?seed=1&shape=8x8")
     return {"array": array, "target": np.full((8, 8), 50e-6), "mask": np.ones((8, 8), bool)}
 
 
@@ -50,7 +51,7 @@ def supert(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
     """No board is here: a twin of it opens at its address."""
     from imssa_lab.station import addresses
 
-    patch.setattr(addresses, "open_array", lambda address: open_array("twin:supert-a0-easy?seed=1"))
+    patch.setattr(addresses, "open_array", lambda address: open_array("twin:supert-a0?seed=1"))
     return {}
 
 

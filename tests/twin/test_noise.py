@@ -136,7 +136,7 @@ class TestTelegraph:
         assert np.log(ratio) == pytest.approx([1.0, 1.0, 0.2], rel=1e-6)  # without an end 10, 2 and 0.2
 
     def test_no_cell_of_the_board_is_noisier_than_the_noisiest_published(self) -> None:
-        """4,096 cells of 0 to 98 uS had read sd of up to 14.5 uS; a growth without end gave 27 uS and flashes of 750."""
+        """4,096 cells of 0 to 98 uS had read sd of up to 14.5 uS; growth without end gave 27 uS and jumps of 750."""
         twin = DigitalTwin("supert-a0", (64, 64), seed=1)
         g = np.tile(np.linspace(0.8e-6, 98e-6, 64), (64, 1))
         reads = twin.noise.of_cells(g, 0.2, np.arange(0.0, 1000.0, 2.5))  # what noise adds

@@ -45,7 +45,7 @@ def calibrate(
     Ctrl-C lets the current call finish and makes the array safe; a second one stops at once. Neither changes the
     file.
 
-    Example: imssa calibrate --array "twin:supert-a0-easy?seed=1" --file chip0.json
+    Example: imssa calibrate --array "twin:supert-a0?seed=1" --file chip0.json
     """
     import numpy as np
 

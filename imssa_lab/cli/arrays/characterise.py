@@ -45,7 +45,7 @@ def characterise(
     lets the current call finish, makes the array safe and writes the report; a second one stops at once. The same
     command resumes.
 
-    Example: imssa characterise --array "twin:supert-a0-easy?seed=1" --out chip1 --dry-run
+    Example: imssa characterise --array "twin:supert-a0?seed=1" --out chip1 --dry-run
     """
     from imssa_lab.log import Recorded, RunLog
     from imssa_lab.log.write.record_sizes import check_room

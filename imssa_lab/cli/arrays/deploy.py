@@ -92,7 +92,7 @@ def deploy(
     Exit code 3: a level failed. The first Ctrl-C lets the current call finish, makes the arrays safe and writes the
     report; a second one stops at once. --resume continues.
 
-    Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0-easy?seed={index}"
+    Example: imssa deploy model.safetensors --sequences sequences.npz --array "twin:supert-a0?seed={index}"
     --out run
     """
     from imssa_lab.cli.shared.deployment_table import show_result

@@ -58,7 +58,7 @@ def program(
     Exit code 3: cells are out of tolerance; the table lists them, and cells.csv lists all cells. The first Ctrl-C
     lets the current call finish, makes the array safe and writes the report; a second one stops at once.
 
-    Example: imssa program targets.csv --unit target=uS --array "twin:supert-a0-easy?seed=1" --dry-run
+    Example: imssa program targets.csv --unit target=uS --array "twin:supert-a0?seed=1" --dry-run
     """
     import numpy as np
 

@@ -64,7 +64,7 @@ def recheck(
     if (lost := why_new(template, first)) is not None:
         raise ConfigError(
             f"{folder}: {lost}, so there is nothing to check; keep the chips of a deployment by state=, as in "
-            "--array 'twin:supert-a0-easy?seed={index}&state=chip{index}.h5', and deploy on them first"
+            "--array 'twin:supert-a0?seed={index}&state=chip{index}.h5', and deploy on them first"
         )
     choices = Choices(
         spares,

@@ -73,7 +73,7 @@ def examples(
         written[-1].write_bytes(script.read_bytes())
         first = script.read_text(encoding="utf-8").splitlines()[0].strip('"')
         console().print(f"{written[-1]}: {first}", markup=False)
-    console().print(f'now: python {written[0]} --array "twin:supert-a0-easy?seed=1" --out first', markup=False)
+    console().print(f'now: python {written[0]} --array "twin:supert-a0?seed=1" --out first', markup=False)
     answer({"files": written})
 
 

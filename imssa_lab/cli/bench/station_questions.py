@@ -55,7 +55,7 @@ def _address() -> str:
     known = ", ".join(f"{name}:" for name in sorted(drivers()))
     console(stderr=True).print(f"Addresses begin with {known}; serial ports here: {_ports()}", markup=False)
     while True:
-        address: str = typer.prompt("Its address", default="twin:supert-a0-easy?seed=1").strip()
+        address: str = typer.prompt("Its address", default="twin:supert-a0?seed=1").strip()
         try:
             split_address(address)
         except ImssaError as error:

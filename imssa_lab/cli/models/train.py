@@ -50,7 +50,8 @@ def train(
     harden: Annotated[
         str | None,
         typer.Option(
-            help="Train with the errors measured on a twin of this profile.",
+            help="Train with the errors measured on a twin of this profile, or with errors of this fraction of the "
+            "largest weight, such as 0.1.",
             autocompletion=completion.profiles,
         ),
     ] = None,
@@ -240,18 +241,28 @@ def on_device(config: TrainingConfig, name: str) -> TrainingConfig:
     return config.model_copy(update={"device": chosen_device(name)})
 
 
-def hardened(config: TrainingConfig, profile: str | None) -> TrainingConfig:
-    """The same settings with what the cells of a twin profile were measured to do in the quantised training.
+def hardened(config: TrainingConfig, against: str | None) -> TrainingConfig:
+    """The same settings with other errors of cells in the quantised training.
 
     Args:
-        profile: name of a preset or path of a TOML file; None leaves what the recipe says.
+        against: name of a preset or path of a TOML file, of which a twin is measured; or the sd of a weight's error
+            as a fraction of the largest weight; None leaves what the recipe says.
 
     Raises:
-        ConfigError: no such profile.
+        ConfigError: no such profile, or a fraction that is not between 0 and 1.
     """
-    if profile is None:
+    from imssa_lab.s4d.quantise.cell_errors import CellErrors
+
+    if against is None:
         return config
-    errors = measured_errors(profile)
+    try:
+        fraction = float(against)
+    except ValueError:
+        errors = measured_errors(against)
+    else:
+        if not 0 < fraction < 1:
+            raise ConfigError(f"--harden {against}: a fraction of the largest weight is between 0 and 1, such as 0.1")
+        errors = CellErrors.relative(fraction)
     return config.model_copy(update={"quantised": config.quantised.model_copy(update={"cell_errors": errors})})
 
 

@@ -38,7 +38,7 @@ def serve(
     ],
     profile: Annotated[
         str, typer.Option(help="Preset or TOML file of the twin inside.", autocompletion=completion.profiles)
-    ] = "supert-a0-easy",
+    ] = "supert-a0",
     port: Annotated[
         int | None,
         typer.Option(

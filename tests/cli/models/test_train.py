@@ -7,7 +7,9 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.cli.models.train import hardened, read_options
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.train.epochs import Fit
 from imssa_lab.s4d.train.recipes import training_recipe
@@ -103,6 +105,15 @@ def test_hardening_takes_what_a_twin_of_the_profile_was_measured_to_do():
     assert max(ideal.sigma) < 1e-9
     assert ideal.stuck_on == ideal.stuck_off == 0.0
     assert hardened(config, None) == config
+
+
+def test_hardening_by_a_fraction_assumes_errors_of_that_size():
+    config = training_recipe("digits-first", Precision.parse("ternary"), 0)
+    assert hardened(config, "0.1").quantised.cell_errors == CellErrors.relative(0.1)
+    assert hardened(config, "0.1").full == config.full
+    for wrong in ("0", "1", "-0.1", "nan"):
+        with pytest.raises(ConfigError, match="between 0 and 1"):
+            hardened(config, wrong)
 
 
 def test_options_of_a_task():
