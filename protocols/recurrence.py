@@ -21,7 +21,7 @@ from imssa_lab.s4d.output_correction import corrected_outputs, output_correction
 
 
 def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
-    """`read_mvm` for signed voltages (n, rows), in two passes where the word lines take no sign; A, (n, cols)."""
+    """`read_mvm` for signed voltages (n, rows), in two passes if word lines take no negative V; A, (n, cols)."""
     if array.info.input_signed:
         return array.read_mvm(voltages)
     return array.read_mvm(np.maximum(voltages, 0.0) + 0.0) - array.read_mvm(np.maximum(-voltages, 0.0) + 0.0)
@@ -56,7 +56,7 @@ class KernelBank(FrozenArrays):
 
 
 def banks_by_layer(arrays: Sequence[CrossbarArray], mapping: Mapping) -> list[list[KernelBank]]:
-    """What is read together, layer by layer, on these arrays."""
+    """The kernels that are read together, layer by layer, on these arrays."""
     layers: list[list[KernelBank]] = []
     for layer in range(1 + max(kernel.layer for kernel in mapping.kernels)):
         groups: dict[tuple[int, int, int], list[PlacedKernel]] = {}
@@ -69,7 +69,7 @@ def banks_by_layer(arrays: Sequence[CrossbarArray], mapping: Mapping) -> list[li
 
 
 def spreads_of(bits: int | None, averages: int) -> FloatArray:
-    """What each read of a step adds to its inputs, (averages,), in units of full scale.
+    """The offset that each read of a step adds to its inputs, (averages,), in units of full scale.
 
     They lie within one step of the DAC, so that their mean resolves less than a step.
     """
@@ -81,7 +81,7 @@ def spreads_of(bits: int | None, averages: int) -> FloatArray:
 def step_by_step(
     array: CrossbarArray, loop: ClosedLoop, inputs: FloatArray, states: Sequence[FloatArray]
 ) -> tuple[FloatArray, list[FloatArray]]:
-    """What `read_loop` gives, by `read_mvm`: outputs (n, steps, kernels) and the states after them."""
+    """The results of `read_loop`, computed by `read_mvm`: outputs (n, steps, kernels) and the states after them."""
     after, outputs = list(states), np.empty(inputs.shape)
     for step in range(inputs.shape[1]):
         first = 0
@@ -177,7 +177,7 @@ class KernelRunner:
         return corrected_outputs(self.raw(layer, inputs), self.gain[layer], self.offset[layer])
 
     def stream(self, layer: int, n: int = 1) -> KernelStream:
-        """`n` fresh sequences through one layer, to be fed step by step; outputs are not corrected."""
+        """`n` new sequences through one layer, step by step; outputs are not corrected."""
         return KernelStream(self._banks[layer], self._averages, n, self._count)
 
     @contextmanager
@@ -205,5 +205,5 @@ class KernelRunner:
         return outputs
 
     def recalibrate(self, layer: int, measured: FloatArray, ideal: FloatArray) -> None:
-        """Correct the outputs by what `output_correction` says."""
+        """Fit the correction of the outputs by `output_correction`."""
         self.gain[layer], self.offset[layer] = output_correction(layer, measured, ideal)

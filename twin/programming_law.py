@@ -1,4 +1,4 @@
-"""Programming by statistics: what a loop of pulses leaves, for chips of which only that is published."""
+"""Programming by statistics, for chips of which only the result of a programming loop is published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = tuple[float, ...]
 
 
 class ProgrammingError(Section):
-    """How far from its target a cell is left, in place of pulses that would bring it there.
+    """Errors of cells after programming, used instead of pulses.
 
     `normal` and `uniform` have sd(G) = sum over k of sd[k] (G / g_max)^k of the target G, valid in the profile's
     window, and no mean error but for the tilt of a window. `by-level` is the quantile law `twin.relaxation.tailed`:

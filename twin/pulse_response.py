@@ -1,4 +1,4 @@
-"""What one pulse does to a 1T1R cell: gate-limited SET, RESET staircase, forming, overdrive. Laws, no state."""
+"""The effect of one pulse on a 1T1R cell: gate-limited SET, RESET staircase, forming, overdrive. Laws, no state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twin.profile_section import Section
 
 
 class SetResponse(Section):
-    """SET: the gate limits what a pulse can reach, the voltage how much of that it does reach.
+    """SET: the gate limits the conductance that a pulse can reach; the voltage determines the fraction reached.
 
     G_after = max(G, limit * (1 - exp(-(V - v_threshold)/v_scale))), limit = slope * (V_gate - gate_threshold), and
     never above the ceiling.
@@ -41,7 +41,7 @@ class SetResponse(Section):
 
 
 class ResetResponse(Section):
-    """RESET: a pulse brings a cell down to a conductance that falls exponentially with voltage.
+    """RESET: a pulse lowers a cell to a conductance that decreases exponentially with the voltage.
 
     G_after = min(G, g_at_1v * exp(-(V + v_per_decade log10(width/width_reference) - 1 V)/v_scale)), never below the
     cell's own floor; nothing happens below v_threshold or below gate_on.
@@ -81,7 +81,7 @@ class Forming(Section):
 
 
 class Overdrive(Section):
-    """A RESET pulse too strong can leave a cell stuck low for good.
+    """A RESET pulse that is too strong can leave a cell stuck low permanently.
 
     Probability per pulse = min(1, probability * 10^((V - voltage)/v_per_decade)).
     """

@@ -126,7 +126,7 @@ class LogTimeRelaxation(Section):
         return np.log1p(age / self.t0)
 
     def decorrelation(self, age: FloatArray) -> FloatArray:
-        """The clock on which the latent forgets: its correlation between two ages is exp(-difference)."""
+        """Clock of the latent variable: its correlation between two ages is exp(-difference)."""
         s = self.log_time(np.asarray(self.times))
         steps = -np.log(np.asarray(self.correlation)) if self.correlation else np.zeros(s.size - 1)
         last = steps[-1] / (s[-1] - s[-2]) if steps.size else 0.0
@@ -197,7 +197,7 @@ class PowerLawDrift(Section):
 
     @property
     def valid_until(self) -> float | None:
-        """s since the last pulse up to which the law rests on its source; None where nobody has said."""
+        """Time in s since the last pulse up to which the source supports the law; None if not stated."""
         return self.until
 
     def log_time(self, age: FloatArray) -> FloatArray:
@@ -205,7 +205,7 @@ class PowerLawDrift(Section):
         return np.log1p(age / self.t0)
 
     def decorrelation(self, age: FloatArray) -> FloatArray:
-        """Always zero: the exponent of a cell stays what it is until the next pulse."""
+        """Always zero: the exponent of a cell does not change until the next pulse."""
         return np.zeros_like(age)
 
     def coefficients(self, start: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""A budget of pulses and of device time, and the account of what was spent of it (see `metered`)."""
+"""A budget of pulses and of device time, and the account of the part that was spent (see `metered`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LEAP = 86400.0
 
 @dataclass(frozen=True)
 class Budget:
-    """What a deployment may spend: `pulses` over all cells, `seconds` of device time over all arrays; None: no end.
+    """Limits of a deployment: `pulses` over all cells, `seconds` of device time over all arrays; None for no limit.
 
     Reads are not limited: a deployment that ran out is still measured and reported.
     """
@@ -33,7 +33,7 @@ class Budget:
 
 @dataclass
 class Account:
-    """What was spent of a budget.
+    """The part of a budget that was spent.
 
     Attributes:
         pulses: sent so far, over all cells; seconds: device time gone by, all arrays.

@@ -26,11 +26,11 @@ class Counted(Wrapper):
         self.chip = record.know(array.info)
 
     def note_faults(self, faults: dict[str, BoolArray], found_by: str) -> None:
-        """Enter faults of this chip into the record, by name, (rows, cols)."""
+        """Add faults of this chip to the record, by name, (rows, cols)."""
         self._record.add_faults(self.chip, faults, found_by)
 
     def immovable(self) -> BoolArray:
-        """Cells of this chip that the record knows to be stuck, or on a dead line, (rows, cols)."""
+        """Cells of this chip that are stuck or on a dead line by the record, (rows, cols)."""
         return self._record.immovable(self.chip, self.info.shape)
 
     def _before_pulses(self, pulses: Pulses) -> None:

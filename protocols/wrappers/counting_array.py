@@ -1,4 +1,4 @@
-"""`CountingArray`: what a protocol asks of an array, found out without asking it.
+"""`CountingArray`: counts what a protocol requests from an array, without a command to the array.
 
 Nothing here reads or drives the array that is meant; how long operations take is what its driver says of them.
 """
@@ -27,7 +27,7 @@ _PULSES = 25
 
 
 class CountingArray(CrossbarArray):
-    """An array of the kind of `array` that is never asked itself: it counts, and holds the targets that it is given.
+    """Stands in for `array`, which gets no command: it counts, and holds the targets that it is given.
 
     What is outside the limits raises, as it would there. Cells read as far above the window until they are
     programmed, so that none of them passes for one that is where it should be; those of a `fresh` chip read as being

@@ -1,4 +1,4 @@
-"""`DryRun`: what a session would ask of its arrays, how long that takes and how large its log becomes, in words."""
+"""`DryRun`: the operations, the time and the log size of a session, predicted, in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVENTS = 250_000
 
 @dataclass(frozen=True)
 class DryRun:
-    """What was counted on one or several arrays of one kind.
+    """Counts of one or several arrays of one kind.
 
     Attributes:
         info: of the first array; arrays: how many there are; needed: how many are used, 0 for all.
@@ -43,7 +43,7 @@ class DryRun:
 
     @classmethod
     def of(cls, counted: Sequence[CountingArray]) -> DryRun:
-        """All of them together."""
+        """The counts of all of them together."""
         strongest = strongest_of(counted)
         expected = sum((c.expected for c in counted), Counts())
         longest = sum((c.longest for c in counted), Counts())
@@ -64,7 +64,7 @@ class DryRun:
         )
 
     def facts(self) -> list[tuple[str, str]]:
-        """What would be pulsed and read, how strongly, and the time and the bytes that it takes, in words."""
+        """The predicted pulses, reads and voltages, the time and the size of the log, in words."""
         info, expected, longest = self.info, self.expected, self.longest
         which = f"of {info.rows} x {info.cols}, {info.name} ({info.serial})"
         there = f"{self.needed} needed, {self.arrays} opened" if self.needed else f"{self.arrays}"
@@ -110,7 +110,7 @@ def _about(expected: int | str, longest: int | str | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words for people; NaN is a driver that does not say how long it takes."""
+    """Seconds in words for people; NaN means that the driver does not state its times."""
     if math.isnan(seconds):
         return "not known: the driver does not say how long operations take"
     for size, unit in ((3600.0, "h"), (60.0, "min")):

@@ -11,7 +11,7 @@ from protocols.wrappers.budget import Account
 
 
 class Metered(Wrapper):
-    """`array`, with every pulse and the time that goes by booked on `account`.
+    """The contract of `array`; every pulse and all device time are counted on `account`.
 
     `counts` (rows, cols) holds the pulses of each cell. Raises `DeploymentError` in place of sending a batch of
     pulses that the budget does not cover.

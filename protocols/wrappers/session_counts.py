@@ -1,4 +1,4 @@
-"""`Counts`: what a session asks of an array, in numbers; `Tally`: an array that keeps them of every call."""
+"""`Counts`: the operations of a session in numbers; `Tally`: an array that counts all its calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Counts:
         return cls(**{name: each if name in ("widths", "waited") else round(each) for name, each in found.items()})
 
     def seconds(self, durations: Durations | None) -> float:
-        """Device time in s; NaN where the driver does not know how long operations take."""
+        """Device time in s; NaN if the driver does not state how long operations take."""
         if durations is None:
             return math.nan
         return (

@@ -1,1 +1,1 @@
-"""What is around the cells: inputs, converters, columns."""
+"""The periphery of the cells: inputs, converters, columns."""

@@ -1,4 +1,4 @@
-"""What is between cells and converters: column gain and offset, and readings that sag with their rate."""
+"""Between cells and converters: column gain and offset, and readings that sag with their rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Columns(Section):
 
 
 class ReadRate(Section):
-    """Readings sag where reads follow each other too fast, as when a reference is drained and recharges.
+    """Readings sag if reads follow each other too fast, as if a reference is discharged and recovers.
 
     Every read takes the share `drain` of what is left; between reads the loss heals as exp(-t/recovery).
     """
@@ -43,12 +43,12 @@ class ColumnAmplifiers:
         self.offset: FloatArray = columns.offset_spread * rng.standard_normal(cols)
 
     def apply(self, current: FloatArray) -> FloatArray:
-        """What leaves the amplifiers for currents (..., cols), A."""
+        """Output of the amplifiers for currents (..., cols), A."""
         return self.gain * current + self.offset
 
 
 class Sag:
-    """How much of every reading is left, on one chip.
+    """The remaining fraction of every reading, on one chip.
 
     Args:
         rate: None where the rate does not matter.
@@ -83,9 +83,9 @@ class Sag:
         return self._lost * math.exp(-(time - self._until) / self._rate.recovery)
 
     def healed(self, seconds: float) -> float:
-        """What is left of a loss after so many seconds."""
+        """The remaining loss after this number of seconds."""
         return 1.0 if self._rate is None else math.exp(-seconds / self._rate.recovery)
 
     def keep(self, lost: float, time: float) -> None:
-        """Go on from this share that is lost, at a device time (s)."""
+        """Set the lost share at a device time (s)."""
         self._lost, self._until = lost, time

@@ -140,5 +140,5 @@ class Converters:
         return 1.0 if self._adc is None else self._adc.headroom
 
     def amperes(self, current: FloatArray) -> FloatArray:
-        """The same currents as the codes tell them, A."""
+        """The currents that the codes represent, A."""
         return self.convert(current).current(None if self._adc is None else self.ranges)

@@ -59,7 +59,7 @@ class Inputs(Section):
 
 
 def dac_voltage(voltage: FloatArray, inputs: Inputs) -> FloatArray:
-    """The voltage that is really coded for the one asked, V, same shape."""
+    """The voltage that is driven for a requested one, V, same shape."""
     return voltage if inputs.step is None else np.asarray(np.rint(voltage / inputs.step) * inputs.step)
 
 
@@ -81,7 +81,7 @@ def pulse_trains(voltage: FloatArray, inputs: Inputs) -> FloatArray:
 
 
 def weighted_sum(current: FloatArray, inputs: Inputs) -> FloatArray:
-    """What the products (n * pulses, cols) of pulse trains say about the vectors, (n, cols)."""
+    """The results of the vectors, (n, cols), from the products (n * pulses, cols) of their pulse trains."""
     weights = inputs.weights
     by_vector = current.reshape(-1, len(weights), current.shape[1])
     total = weights[0] * by_vector[:, 0]

@@ -133,7 +133,7 @@ class Elimination:
 
     @property
     def responses(self) -> Responses:
-        """What follows single cells; a new elimination of the same array that gets it continues in the same way."""
+        """The responses to single cells; with it, a new elimination of the same array continues in the same way."""
         rows, cols = self._lines.conductance.shape
         seen = list(self._seen.values())
         return Responses(
@@ -222,7 +222,7 @@ class Elimination:
 
 
 class Responses(NamedTuple):
-    """What has been computed of single cells since an elimination.
+    """Responses to single cells computed since an elimination.
 
     Attributes:
         cells: row and column of each, (k, 2).

@@ -1,4 +1,4 @@
-"""Exact solution of a crossbar with wires, node by node: slow, for cells of any law, the truth for `wire_resistance`.
+"""Exact solution of a crossbar with wires, node by node: slow, for cells of any law; reference of `wire_resistance`.
 
 The unknown is the voltage across every cell. Given those, Kirchhoff's current law gives the current of every wire
 segment by plain sums, Ohm's law the drops, and the voltage law one equation a cell,
@@ -118,12 +118,12 @@ class Solution(FrozenArrays):
 
     @property
     def supplied(self) -> FloatArray:
-        """Power that the drivers put in, W, (n,)."""
+        """Power supplied by the drivers, W, (n,)."""
         return np.asarray((self.drive * self.word_current[:, :, 0]).sum(axis=1))
 
     @property
     def dissipated(self) -> FloatArray:
-        """Power that wires, transistors and cells turn into heat, W, (n,)."""
+        """Power dissipated in wires, transistors and cells, W, (n,)."""
         w, along, down = self.wires, self.word_current**2, self.bit_current**2
         wires = w.r_word * along + w.r_bit * down + w.r_access * self.cell_current**2
         ends = w.r_in * along[:, :, 0].sum(axis=1) + w.r_out * down[:, -1].sum(axis=1)

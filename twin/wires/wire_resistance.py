@@ -126,7 +126,7 @@ def _turned(conductance: FloatArray) -> FloatArray:
 
 
 def sensitivity(conductance: FloatArray, wires: Wires) -> FloatArray:
-    """How much of a small change of a cell an output feels, relative to an array without wires, (rows, cols).
+    """Effect of a small change of a cell on an output, relative to an array without wires, (rows, cols).
 
     The share alpha of the drive voltage that reaches the cell with its bit line at ground, times the share beta of
     its current that reaches the end of its bit line with all word lines at ground, times (1 - a)(1 - b) / (1 - a b)^2
@@ -159,7 +159,7 @@ def cell_paths(shape: tuple[int, int], wires: Wires) -> FloatArray:
 
 
 class Followed(NamedTuple):
-    """What updates of an effective matrix are computed from.
+    """Data for updates of an effective matrix.
 
     Attributes:
         base: conductances of the last elimination, S, (rows, cols); the others: the `Responses` since.
@@ -188,7 +188,7 @@ class WiredCells:
         self._eliminated: Elimination | None = None
 
     def view(self, conductance: FloatArray) -> WiredView:
-        """What is seen of cells with these conductances, S, (rows, cols).
+        """The view of cells with these conductances, S, (rows, cols), at the ends of the lines.
 
         Raises:
             LimitError: as `effective_matrix`.
@@ -214,7 +214,7 @@ class WiredCells:
 
     @property
     def followed(self) -> Followed:
-        """What the view of the next conductances is computed from, to the last bit."""
+        """Data from which the view of the next conductances is computed, to the last bit."""
         none = Responses(np.zeros((0, 2), dtype=np.intp), np.zeros((0, 0, 0)), np.zeros((0, 0)), np.zeros((0, 0)))
         return Followed(self._base, *(none if self._eliminated is None else self._eliminated.responses))
 
@@ -228,7 +228,7 @@ class WiredCells:
 
 @dataclass(frozen=True)
 class WiredView(FrozenArrays):
-    """What the ends of the lines see of the cells through the wires, in one programming state.
+    """The cells as seen from the ends of the lines through the wires, in one programming state.
 
     Products are exact. Small fluctuations of cells are approximated: each reaches an output weakened by
     `sensitivity`, and that by the product of its mean over the word line and over the bit line, so that they can be
