@@ -18,6 +18,15 @@ from pathlib import Path
 import imssa_lab
 from benchmarks.bars import Bars
 from benchmarks.bench.dry_runs import IMSSA, dry_runs
+from benchmarks.bench.jobs import (
+    HOW_TOS,
+    MOST_LINES,
+    NOTEBOOK_TESTS,
+    TRAPS,
+    framework_versions,
+    lines_of,
+    live_cell_lines,
+)
 from benchmarks.parts import Part, measure
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +92,33 @@ def site(bars: Bars) -> None:
     bars.check("pages of the documentation that fail", failed, "==", 0, note)
 
 
+def jobs(bars: Bars) -> None:
+    """How-tos of the lab's jobs are short and each runs alone in an empty folder; the notebook with its widget."""
+    for job, page in HOW_TOS.items():
+        bars.check(f"job {job}: lines of code in {page}", lines_of(page), "<=", MOST_LINES)
+    bars.check("job 8, notebook: lines of the cell that watches a run", live_cell_lines(), "<=", MOST_LINES)
+    names = " or ".join(page.removesuffix(".md") for page in HOW_TOS.values())
+    files = "tests/docs/test_docs.py", "tests/docs/test_first_afternoon.py"
+    passed, skipped, failed = _tests(bars, *files, "-k", f"code_of_a_page and ({names}) or first_afternoon")
+    what = "how-tos of these jobs run in an empty folder, and tests of the executed notebook"
+    bars.check(f"{what}, passed", passed, "==", len(HOW_TOS) + NOTEBOOK_TESTS)
+    bars.check(f"{what}, failed or skipped", skipped + failed, "==", 0)
+
+
+def traps(bars: Bars) -> None:
+    """Planted dishonesties, each by its own test."""
+    passed, skipped, failed = _tests(bars, *TRAPS.values())
+    bars.check("planted traps that a test sees", passed, "==", len(TRAPS), "; ".join(TRAPS))
+    bars.check("planted traps that none sees", skipped + failed, "==", 0)
+
+
+def frameworks(bars: Bars) -> None:
+    """Bridges against the real libraries, in the versions that constraints.txt pins."""
+    passed, skipped, failed = _tests(bars, "tests/bridges")
+    bars.check("tests of QCoDeS, PyMeasure and bluesky, passed", passed, ">=", 4, framework_versions())
+    bars.check("tests of QCoDeS, PyMeasure and bluesky, failed or skipped", skipped + failed, "==", 0)
+
+
 def tutorial(bars: Bars) -> None:
     """The tutorial alone, on a copy of the last commit, in a new environment: machine time of its commands."""
     if bars.smoke:
@@ -143,6 +179,9 @@ PARTS = {
     "scripts": _part(scripts, *_TESTED),
     "pages": _part(pages, *_TESTED),
     "site": _part(site, *_TESTED),
+    "jobs": _part(jobs, *_TESTED),
+    "traps": _part(traps, *_TESTED),
+    "frameworks": _part(frameworks, *_TESTED),
     "dry-runs": _part(dry_runs, "supert-a0-easy, supert-a0", "fresh", "twin in process", "chips 41 to 45, model 0"),
     "tutorial": _part(tutorial, "supert-a0", "pulses", "twin in process", "those of the tutorial"),
 }

@@ -45,6 +45,9 @@ def dry_runs(bars: Bars) -> None:
         for what, (expected, real) in found.items():
             name = f"{profile}, {arrays} arrays, chip {chip}: {what} said, off by"
             note = f"{expected:.4g} said, {real:.4g} found, {len(said['rehearsals'])} rehearsals"
+            if what == "pulses":
+                came_to = [each["pulses"] for each in said["rehearsals"]]
+                note += f" of {min(came_to)} to {max(came_to)}"
             bars.check(name, abs(expected / real - 1), "<=", NEAR, note)
         bars.check("arrays needed, said", said["arrays_needed"], "==", 1 if bars.smoke else arrays)
 
