@@ -87,7 +87,8 @@ def step_by_step(
         first = 0
         for index, bank in enumerate(loop.banks):
             mine = slice(first, first + len(bank.rows))
-            volts = bank.voltages(inputs[:, step, mine], after[index], loop.spreads, array.info.rows)
+            lines = array.info.rows
+            volts = bank.voltages(inputs[:, step, mine], after[index], loop.spreads, lines, loop.step)
             after[index], outputs[:, step, mine] = bank.after(read_signed(array, volts), after[index])
             first = mine.stop
     return outputs, after
@@ -109,7 +110,8 @@ class KernelStream:
         for array in {id(bank.array): bank.array for bank in banks}.values():
             mine = [index for index, bank in enumerate(banks) if bank.array is array]
             spreads = spreads_of(array.info.input_bits, averages)
-            self._runs.append((array, mine, ClosedLoop([banks[index].lines for index in mine], spreads)))
+            loop = ClosedLoop([banks[index].lines for index in mine], spreads, array.info.whole_step)
+            self._runs.append((array, mine, loop))
         self._states = [loop.rest(n) for _, _, loop in self._runs]
 
     def step(self, inputs: FloatArray) -> FloatArray:

@@ -80,6 +80,7 @@ class DigitalTwin(CrossbarArray):
                 read_voltage=p.read_voltage,
                 input_coding=p.inputs.coding,
                 input_bits=p.inputs.bits,
+                input_step=p.inputs.step,
                 input_signed=p.inputs.signed,
                 adc=None if p.adc is None or len(p.inputs.weights) > 1 else adc_ranges(p.adc),
                 durations=Durations(

@@ -37,6 +37,7 @@ class Instrument(CrossbarArray):
                 limits=Limits(read_voltage=0.2, set=_PULSE, reset=_PULSE),
                 read_voltage=0.2,
                 input_coding="analog",
+                input_step=1e-4,
                 input_signed=True,
                 adc=AdcRanges(bits=14, scale=(1e-8, 1e-7), offset=(0.0, 0.0)),
             )
@@ -81,7 +82,9 @@ def step(array: CrossbarArray, number: int) -> bytes:
     mask[number % rows, :: 1 + number % 3] = True
     match number % 5:
         case 0:
-            return array.read_mvm(np.full((1 + number % 4, rows), 1e-4 * (number % 1000))).tobytes()
+            # few vectors or many, whole steps of the inputs or not: each is kept in another way
+            count = 40 if number % 25 == 0 else 1 + number % 4
+            return array.read_mvm(np.full((count, rows), 1e-4 * (number % 1000) + 1e-5 * (number % 2))).tobytes()
         case 1:
             array.apply_pulses(Pulses.on(mask, Kind.SET, 1.0 + 0.01 * (number % 50), 1.5, 1e-7))
             return b""

@@ -148,6 +148,8 @@ class ArrayInfo(_Frozen):
         window: conductances that may be targets, S.
         read_voltage: voltage at which `read_conductances` reads a cell, V.
         input_coding: how `read_mvm` puts a voltage on a word line; `input_bits` None means continuous.
+        input_step: V of which the voltages of `read_mvm` are made whole multiples; None where they are continuous, or
+            where the driver does not know.
         input_signed: whether a word line can take both signs; input_passes: in how many passes, one after the other,
             the instrument itself then reads a vector that has both.
         adc: None where the instrument answers in amperes rather than codes.
@@ -164,6 +166,7 @@ class ArrayInfo(_Frozen):
     read_voltage: float = Field(gt=0)
     input_coding: Literal["analog", "bit-serial", "unary"]
     input_bits: int | None = Field(default=None, ge=1, le=24)
+    input_step: float | None = Field(default=None, gt=0)
     input_signed: bool
     input_passes: int = Field(default=1, ge=1, le=2)
     adc: AdcRanges | None = None
@@ -174,6 +177,12 @@ class ArrayInfo(_Frozen):
     def shape(self) -> tuple[int, int]:
         """(rows, cols)."""
         return self.rows, self.cols
+
+    @property
+    def whole_step(self) -> float | None:
+        """`input_step` where the read limit is a whole multiple of it, V: what is rounded to it stays allowed."""
+        step, most = self.input_step, self.limits.read_voltage
+        return step if step is not None and round(most / step) * step == most else None
 
     def facts(self) -> list[tuple[str, str]]:
         """Description and limits of the array, in words."""

@@ -42,12 +42,20 @@ class LoopBank(FrozenArrays):
     input_scale: FloatArray
     keep: FloatArray
 
-    def voltages(self, inputs: FloatArray, state: FloatArray, spreads: FloatArray, lines: int) -> FloatArray:
-        """V on all word lines, (averages * n, lines), for inputs (n, kernels) and state (n, kernels, size - 1)."""
+    def voltages(
+        self, inputs: FloatArray, state: FloatArray, spreads: FloatArray, lines: int, step: float | None = None
+    ) -> FloatArray:
+        """V on all word lines, (averages * n, lines), for inputs (n, kernels) and state (n, kernels, size - 1).
+
+        `step`: V of which they are whole multiples, see `ClosedLoop`.
+        """
         wanted = np.concatenate([(inputs / self.input_scale)[..., None], state], axis=-1)
         repeated = np.zeros((len(spreads), len(inputs), lines))
         for number, spread in enumerate(spreads):
-            repeated[number][:, self.rows] = self.drive * np.clip(wanted + spread, -1.0, 1.0)  # full scale
+            volts = self.drive * np.clip(wanted + spread, -1.0, 1.0)  # full scale
+            if step is not None:
+                volts = np.rint(volts / step) * step + 0.0  # zero has one sign, as a code has
+            repeated[number][:, self.rows] = volts
         return repeated.reshape(-1, lines)
 
     def after(self, reads: FloatArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -64,10 +72,13 @@ class ClosedLoop(FrozenArrays):
     Attributes:
         banks: kernels that are read together.
         spreads: what each read of a step adds to [u, x], in units of full scale; as many as the step averages.
+        step: V of which the array makes voltages whole multiples; they are asked for as such, so that the record of a
+            loop is one of codes. None: continuous.
     """
 
     banks: Sequence[LoopBank]
     spreads: FloatArray
+    step: float | None = None
 
     @property
     def kernels(self) -> int:
@@ -101,6 +112,10 @@ class ClosedLoop(FrozenArrays):
 
     def check(self, name: str, shape: tuple[int, int], read_voltage: float) -> None:
         """Raise LimitError where a line lies outside `shape` or is driven above `read_voltage`, V; `name` asks."""
+        if self.step is not None and not 0.0 < self.step < np.inf:
+            raise LimitError(
+                f"{name}: the closed loop rounds voltages to multiples of {self.step} V; above 0 or None"
+            )
         for bank in self.banks:
             if (
                 bank.rows.min() < 0
@@ -115,6 +130,8 @@ class ClosedLoop(FrozenArrays):
             if not all(np.isfinite(part).all() for part in scales):
                 raise LimitError(f"{name}: the closed loop holds NaN or infinity")
             peak = float(np.abs(bank.drive).max())
+            if self.step is not None:
+                peak = float(np.rint(peak / self.step) * self.step)
             if not peak <= read_voltage:
                 raise LimitError(f"{name}: the closed loop drives {peak:g} V, at most {read_voltage:g} V is allowed")
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 FORMAT = "imssa_lab run"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+FORMATS_READ = (2, FORMAT_VERSION)
+"""Format 2 has all voltages as such: it lacks the columns that hold them as codes."""
 LIBVER = ("v110", "v110")
 TEXT_BYTES = 512
 MOST_LINES = 2**16
@@ -22,13 +24,17 @@ class Column:
     """One dataset of a table.
 
     Attributes:
-        dtype: numpy dtype; "code" means the run's ADC codes (or amperes without an ADC).
+        dtype: numpy dtype; "code" means the run's ADC codes (or amperes without an ADC), "steps" whole numbers that
+            hold its input codes.
         unit: SI unit, "1" for counts and codes.
         dims: dimensions after the first: "row" (word lines), "col" (bit lines).
         per: what the first dimension counts: "call", or "vector", "read", "cell", "message", "byte" for parts of one.
         meaning: what the numbers of a code mean.
         fill: what a chunk that was never written reads as.
         required: a file without it is no run; the others came later and may be missing in old files.
+        behind: the column whose values this one keeps in another way; readers are shown that one alone.
+        packed: chunks that are full when they are written are compressed.
+        gaps: rows that hold nothing need not be there, also behind the last one that does.
     """
 
     dtype: str
@@ -38,6 +44,9 @@ class Column:
     meaning: str = ""
     fill: float = 0
     required: bool = True
+    behind: str = ""
+    packed: bool = False
+    gaps: bool = False
 
 
 class Table(dict[str, Column]):
@@ -81,10 +90,42 @@ TABLES: dict[str, Table] = {
         {
             **CALL,
             **_PARTS,
-            "vector_call": Column("u8", per="vector", meaning="seq of the call that a vector belongs to"),
-            "voltage": Column("f8", "V", ("row",), per="vector"),
-            "value": Column("code", "1", ("col",), per="vector"),
-            "range": Column("u1", "1", ("col",), per="vector", meaning="index into the scale and offset of the ADC"),
+            "vector_call": Column(
+                "u8", per="vector", meaning="seq of the call that a vector belongs to", packed=True
+            ),
+            "voltage": Column(
+                "f8",
+                "V",
+                ("row",),
+                per="vector",
+                meaning="where voltage_step is 0; else see there",
+                packed=True,
+                gaps=True,
+            ),
+            "voltage_step": Column(
+                "f8",
+                "V",
+                per="vector",
+                meaning="where it is not 0, the voltages are voltage_step * voltage_code",
+                required=False,
+                behind="voltage",
+                packed=True,
+            ),
+            "voltage_code": Column(
+                "steps",
+                "1",
+                ("row",),
+                per="vector",
+                meaning="the voltages in units of voltage_step",
+                required=False,
+                behind="voltage",
+                packed=True,
+                gaps=True,
+            ),
+            "value": Column("code", "1", ("col",), per="vector", packed=True),
+            "range": Column(
+                "u1", "1", ("col",), per="vector", meaning="index into the scale and offset of the ADC", packed=True
+            ),
         },
         signal="value",
         asked=("voltage",),

@@ -106,7 +106,7 @@ class CountingArray(CrossbarArray):
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         self.expected.products += len(voltages)
         self.longest.products += len(voltages)
-        self._log(self._sizes.products(len(voltages)))
+        self._log(self._sizes.products(voltages))
         self.drive = max(self.drive, float(np.abs(voltages).max()))
         return Readout(voltages @ self._held)
 

@@ -105,7 +105,7 @@ class Tally(Wrapper):
         self._pulsed = np.zeros(array.info.shape, dtype=np.bool_)
 
     def _after_products(self, voltages: FloatArray, readout: Readout) -> None:
-        self.counts += Counts(products=len(voltages), log_bytes=self._sizes.products(len(voltages)))
+        self.counts += Counts(products=len(voltages), log_bytes=self._sizes.products(voltages))
         self.drive = max(self.drive, float(np.abs(voltages).max(initial=0.0)))
 
     def _after_cells(self, mask: BoolArray, averages: int, readout: Readout) -> None:

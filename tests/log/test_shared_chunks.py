@@ -22,6 +22,7 @@ from .conftest import Chip, session
 WAYS = [compiled_checksum.overwrite, compiled_checksum.overwrite_by_numpy]
 # name: dtype, shape of a row, rows of a chunk
 DATASETS = {"a": ("u1", (), 8), "b": ("<u2", (), 6), "c": ("<f8", (3,), 4), "d": ("S7", (), 10), "e": ("<u8", (), 64)}
+PACKED = {"f": ("<i2", (4,), 16), "g": ("<f8", (5,), 8), "h": ("u1", (30,), 10)}
 
 
 @pytest.mark.parametrize("past_hdf5", [True, False])
@@ -38,6 +39,18 @@ def test_hdf5_reads_what_was_put(
                 name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(rows, *shape), fletcher32=True
             )
             for name, (dtype, shape, rows) in DATASETS.items()
+        ] + [
+            file.create_dataset(
+                name,
+                (0, *shape),
+                dtype,
+                maxshape=(None, *shape),
+                chunks=(rows, *shape),
+                fletcher32=True,
+                compression="gzip",
+                shuffle=dtype == "<i2",
+            )
+            for name, (dtype, shape, rows) in PACKED.items()
         ]
         handle = os.open(tmp_path / "x.h5", os.O_RDWR)
         columns = [GrowingDataset(dataset) for dataset in datasets]
@@ -49,6 +62,8 @@ def test_hdf5_reads_what_was_put(
                 width, end = column.row_bytes, len(before) // column.row_bytes
                 row = int(random.integers(max(end - 12, 0), end + 1))
                 piece = random.bytes(width * int(random.choice([0, 1, 1, 1, 5, 23])))
+                if column.packs and random.random() < 0.7:
+                    piece = piece[:1] * len(piece)  # what compresses, beside what does not
                 before[row * width : row * width + len(piece)] = piece
                 rows.append(row)
                 data.append(piece)
@@ -56,7 +71,10 @@ def test_hdf5_reads_what_was_put(
         chunks.flush()
         os.close(handle)
     with h5py.File(tmp_path / "x.h5") as file:
-        for name, expected in zip(DATASETS, written, strict=True):
+        for name in PACKED:
+            chunk_sizes = [file[name].id.get_chunk_info(i) for i in range(file[name].id.get_num_chunks())]
+            assert len({info.filter_mask for info in chunk_sizes}) == 2, name
+        for name, expected in zip({**DATASETS, **PACKED}, written, strict=True):
             stored = file[name][()].tobytes()
             assert stored[: len(expected)] == expected, name
             assert not any(stored[len(expected) :]), name

@@ -26,6 +26,7 @@ class Wiring(NamedTuple):
         calibration: gain and offset of the columns, (2, cols); (2, 0) without one.
         scale: A per code of the ranges, (ranges,).
         passes: reads of a step and bank: 2 where word lines take no sign.
+        step: V of which voltages are whole multiples; 0 where they are continuous.
     """
 
     banks: Any
@@ -37,6 +38,7 @@ class Wiring(NamedTuple):
     calibration: FloatArray
     scale: FloatArray
     passes: int
+    step: float
 
 
 def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None, scale: FloatArray) -> Wiring:
@@ -56,6 +58,7 @@ def wiring(loop: ClosedLoop, passes: int, calibration: ColumnCalibration | None,
         np.zeros((2, 0)) if calibration is None else np.stack([calibration.gain, calibration.offset]),
         scale,
         passes,
+        0.0 if loop.step is None else loop.step,
     )
 
 
@@ -77,6 +80,8 @@ def drive(wired: Wiring, low: int, high: int, state: FloatArray, voltages: Float
             for e in range(low, high):
                 row = wired.lines[0, e]
                 volt = wired.numbers[0, e] * min(max(state[k, e] + wired.spreads[number], -1.0), 1.0)
+                if wired.step > 0.0:
+                    volt = np.rint(volt / wired.step) * wired.step + 0.0  # as `LoopBank.voltages`
                 if wired.passes == 1:
                     voltages[0, m, row] = volt
                 elif volt > 0.0:
@@ -171,8 +176,8 @@ def run(
         gathered: tables of all entries' rows, where many vectors go through the library's matrix product.
         written: outputs (steps, n, kernels), and voltages, values and ranges (reads, averages * n, ...).
     """
-    banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes = wired
-    named = Wiring(banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes)
+    banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes, step = wired
+    named = Wiring(banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes, step)
     outputs, voltages, values, ranges = written
     pulse_weights, sag, moment, memory = parts
     made, slow, digit = as_tables(tables), as_lasting(lasting), as_digits(digits)

@@ -130,7 +130,7 @@ def _first_call(one: Run, two: Run) -> Iterator[tuple[str, str, str, str]]:
         for name, column in TABLES[table].items():
             if name in ("seq", "wall_time", "device_time", "first", "first_seq", "last_seq", "date"):
                 continue
-            if name in SCALES.values() or f"{table}/{name}" not in one.file:
+            if name in SCALES.values() or column.behind or f"{table}/{name}" not in one.file:
                 continue
             values = [_cell(run, table, name, column.per, at) for run, at in ((one, row), (two, other))]
             text = mismatch(name, *values)

@@ -26,7 +26,7 @@ from imssa_lab.log.care.verify import Verification, verify
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.checksum import intact
 from imssa_lab.log.file.file_state import HDF5_ERRORS
-from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables, sha256
+from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables, dtypes_of, sha256
 from imssa_lab.log.file.live_dataset import ask
 from imssa_lab.log.run import Run, open_run
 from imssa_lab.log.schema import LIBVER, TABLES, parts
@@ -123,7 +123,11 @@ def _copy(
 ) -> None:
     """A new file with the same records; `edit` gives other texts for some attributes, by name and text."""
     rows = _whole_rows(run)
-    dtype = str(run.file["read_mvm/value"].dtype.str).lstrip("<")
+    dtypes = dtypes_of(run.infos) | {
+        column.dtype: run.file["read_mvm"][name].dtype.str.lstrip("<|")
+        for name, column in TABLES["read_mvm"].items()
+        if column.dtype in ("code", "steps") and name in run.file["read_mvm"]
+    }
     handle = open_file(run.path, os.O_RDONLY)
     try:
         with h5py.File(target, "w", libver=LIBVER) as copy:
@@ -132,7 +136,7 @@ def _copy(
                 _copy_attributes(run.file["arrays"][index], copy.create_group(f"arrays/{index}"), edit)
                 for name in run.file["arrays"][index]:
                     run.file.copy(f"arrays/{index}/{name}", copy["arrays"][index])
-            for table, datasets in create_tables(copy, run.infos[0].shape, dtype, packed=packed).items():
+            for table, datasets in create_tables(copy, run.infos[0].shape, dtypes, packed=packed).items():
                 for name, dataset in datasets.items():
                     dataset.resize(rows[table][TABLES[table][name].per], axis=0)
                     if f"{table}/{name}" in run.file:
@@ -195,7 +199,9 @@ def _whole_rows(run: Run) -> Rows:
 def _copy_rows(run: Run, handle: int, table: str, name: str, target: h5py.Dataset) -> None:
     """Chunks that are whole as they are stored, the last rows and what is stored otherwise through HDF5."""
     end, per = target.shape[0], target.chunks[0]
-    same = ask(run.file, table, name, lambda dataset: dataset.chunks == target.chunks and not target.shuffle)
+    if TABLES[table][name].gaps:
+        end = min(end, ask(run.file, table, name, lambda dataset: int(dataset.shape[0])))
+    same = ask(run.file, table, name, _layout) == _layout(target)
     if not same:
         for first in range(0, end, per):
             until = min(first + per, end)
@@ -214,6 +220,13 @@ def _copy_rows(run: Run, handle: int, table: str, name: str, target: h5py.Datase
                 continue
         until = min(first + per, end)
         target[first:until] = _read(run, table, name, slice(first, until))
+
+
+def _layout(dataset: h5py.Dataset) -> tuple[Any, ...]:
+    """What must agree for a chunk to be taken as it is stored: shape, type and filters."""
+    creation = dataset.id.get_create_plist()
+    filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
+    return dataset.chunks, dataset.dtype, filters
 
 
 def _places(dataset: h5py.Dataset) -> dict[int, tuple[int, int, int]]:
@@ -241,7 +254,7 @@ def _read(run: Run, table: str, name: str, rows: slice) -> Any:
     """Rows that the writer may be adding to just now."""
     for _ in range(_TRIES):
         try:
-            return run.column(table, name, rows)
+            return run.stored_column(table, name, rows)
         except LogError:
             time.sleep(_PAUSE)
-    return run.column(table, name, rows)
+    return run.stored_column(table, name, rows)

@@ -111,7 +111,7 @@ def _members(run: Run, _: Verification) -> Iterator[Finding]:
             expected = (
                 f"<{column.dtype}" if column.dtype[0] in "uif" and column.dtype[1] != "1" else f"|{column.dtype}"
             )
-            allowed = ("<i2", "<i4", "<f8") if column.dtype == "code" else (expected,)
+            allowed = {"code": ("<i2", "<i4", "<f8"), "steps": ("|i1", "<i2")}.get(column.dtype, (expected,))
             if dataset.dtype.str not in allowed:
                 yield Finding(
                     f"/{table}/{name}", f"holds {dataset.dtype.str}, the format says {' or '.join(allowed)}"

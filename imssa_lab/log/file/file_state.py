@@ -11,7 +11,7 @@ import h5py
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.operating_system import lock, open_file
 from imssa_lab.log.file.attributes import text_attribute, whole_number_attribute
-from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, TABLES
+from imssa_lab.log.schema import FORMAT, FORMAT_VERSION, FORMATS_READ, TABLES
 
 _log = logging.getLogger(__name__)
 HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
@@ -49,9 +49,9 @@ def problem_of(file: h5py.File) -> str:
     if is_foreign(file):
         return f"an HDF5 file, but not an {FORMAT}"
     version = whole_number_attribute(file, "format_version")
-    if version != FORMAT_VERSION:
+    if version not in FORMATS_READ:
         return (
-            f"format version {version}, this imssa_lab understands {FORMAT_VERSION} only; "
+            f"format version {version}, this imssa_lab understands {' and '.join(map(str, FORMATS_READ))} only; "
             "open it with the imssa_lab that wrote it (attribute imssa_lab)"
         )
     wanted = [
@@ -60,7 +60,7 @@ def problem_of(file: h5py.File) -> str:
             f"{table}/{name}"
             for table, columns in TABLES.items()
             for name in columns
-            if columns.required and columns[name].required
+            if columns.required and (columns[name].required or (columns[name].behind and version == FORMAT_VERSION))
         ),
     ]
     missing = [name for name in wanted if name not in file]

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.contract.hal import ArrayInfo, CrossbarArray
 from imssa_lab.log.file.environment import environment
 from imssa_lab.log.schema import (
     CALIBRATION,
@@ -100,15 +100,16 @@ def sha256(text: str) -> str:
 
 
 def create_tables(
-    file: h5py.File, shape: tuple[int, int], code_dtype: str, *, packed: bool = False
+    file: h5py.File, shape: tuple[int, int], dtypes: Mapping[str, str], *, packed: bool = False
 ) -> dict[str, dict[str, h5py.Dataset]]:
     """Every table, empty; table name -> column name -> dataset.
 
-    `packed`: larger chunks, all of them compressed, for a file that nobody writes any more.
+    `dtypes`: as `dtypes_of` gives them. `packed`: larger chunks, all of them compressed, for a file that nobody
+    writes any more.
     """
     sizes = {"row": shape[0], "col": shape[1]}
     return {
-        table: _create_table(file.create_group(table), columns, sizes, code_dtype, packed)
+        table: _create_table(file.create_group(table), columns, sizes, dtypes, packed)
         for table, columns in TABLES.items()
     }
 
@@ -137,7 +138,7 @@ def trim(file: h5py.File, rows: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _create_table(
-    group: h5py.Group, columns: Table, sizes: Mapping[str, int], code_dtype: str, packed: bool
+    group: h5py.Group, columns: Table, sizes: Mapping[str, int], dtypes: Mapping[str, str], packed: bool
 ) -> dict[str, h5py.Dataset]:
     scales: dict[str, h5py.Dataset] = {}
     for dim in sorted({dim for column in columns.values() for dim in column.dims}):
@@ -145,7 +146,7 @@ def _create_table(
         scales[dim].make_scale(dim)
     datasets: dict[str, h5py.Dataset] = {}
     for name, column in columns.items():
-        dtype = code_dtype if column.dtype == "code" else column.dtype
+        dtype = dtypes.get(column.dtype, column.dtype)
         row = tuple(sizes[dim] for dim in column.dims)
         datasets[name] = _growing_dataset(group, name, row, dtype, column, packed)
         _set_text(datasets[name], "units", "A" if (column.dtype, dtype) == ("code", "f8") else column.unit)
@@ -187,6 +188,9 @@ def _growing_dataset(
     chunk = 1 if len(shape) == 2 else _CHUNK_ROWS.get(column.per, max(chunk // 2 * 2, 1))
     # Maps are mostly empty and have a chunk of their own, which is therefore written once: worth packing.
     filters: dict[str, Any] = {"compression": "gzip", "compression_opts": 1} if len(shape) == 2 else {}
+    if column.packed:
+        # bytes of codes apart, as the upper ones hardly differ
+        filters = {"compression": "gzip", "compression_opts": 1, "shuffle": dtype in ("i2", "i4")}
     if packed:
         chunk = max(_PACKED_BYTES // record_bytes // 2 * 2, 1)
         filters = {"compression": "gzip", "compression_opts": _PACKING, "shuffle": True}
@@ -213,9 +217,9 @@ def _set_text(target: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
     target.attrs.create(name, np.array(data, dtype=dtype))
 
 
-def code_dtype(arrays: Sequence[CrossbarArray]) -> str:
-    """What the values of a run are stored as: codes where every array has an ADC."""
-    bits = [array.info.adc.bits for array in arrays if array.info.adc is not None]
-    if len(bits) < len(arrays):
-        return "f8"
-    return "i4" if max(bits) > 16 else "i2"
+def dtypes_of(infos: Sequence[ArrayInfo]) -> dict[str, str]:
+    """What the values of a run are stored as: codes where every array has an ADC; and its voltages in steps."""
+    bits = [info.adc.bits for info in infos if info.adc is not None]
+    code = "f8" if len(bits) < len(infos) else "i4" if max(bits) > 16 else "i2"
+    most = max((info.limits.read_voltage / info.input_step for info in infos if info.input_step), default=0.0)
+    return {"code": code, "steps": "i1" if round(most) <= np.iinfo(np.int8).max else "i2"}

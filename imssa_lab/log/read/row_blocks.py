@@ -87,7 +87,9 @@ def rows_of(run: RunFile, table: str, skip_damaged: bool = False) -> Iterator[Bl
     """
     known(run, table)
     per = {"read_mvm": "vector", "wire": "message"}.get(table, "call")
-    columns = {name: each for name, each in TABLES[table].items() if f"{table}/{name}" in run.file}
+    columns = {
+        name: each for name, each in TABLES[table].items() if f"{table}/{name}" in run.file and not each.behind
+    }
     mine = [name for name, each in columns.items() if each.per == per and len(each.dims) < 2]
     if not mine:
         return

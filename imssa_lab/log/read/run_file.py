@@ -129,7 +129,32 @@ class RunFile:
             held = self._hold(table, name, rows)
             if held is not None:
                 return held[rows]
-        return self._read(table, name, slice(0, self.rows(table, name)) if rows is None else rows)
+        chosen = slice(0, self.rows(table, name)) if rows is None else rows
+        if any(column.behind == name for column in TABLES[table].values()):
+            return self._voltages(chosen)
+        return self._read(table, name, chosen)
+
+    def stored_column(self, table: str, name: str, rows: slice) -> Any:
+        """Rows of one dataset as they stand in it, also where `column` finds them in another one; raises as that."""
+        return self._read(table, name, rows)
+
+    def _voltages(self, rows: slice | int) -> Any:
+        """Voltages of products, V, (vectors, rows): as such or from their codes, in the same bits."""
+        if isinstance(rows, int):
+            rows = rows + self.rows("read_mvm", "voltage") if rows < 0 else rows
+            return self._voltages(slice(rows, rows + 1))[0]
+        if "read_mvm/voltage_step" not in self.file:  # format 2
+            return self._read("read_mvm", "voltage", rows)
+        first, stop, _ = rows.indices(self.rows("read_mvm", "voltage"))
+        steps = self._read("read_mvm", "voltage_step", slice(first, stop))
+        volts = np.zeros((len(steps), *self.file["read_mvm/voltage"].shape[1:]))
+        # a dataset ends with the last row that it holds something for
+        for name, here in (("voltage", np.flatnonzero(steps == 0)), ("voltage_code", np.flatnonzero(steps))):
+            if here.size:
+                low, high = int(here[0]), int(here[-1]) + 1
+                values = self._read("read_mvm", name, slice(first + low, first + high))[here - low]
+                volts[here] = values if name == "voltage" else values * steps[here, None]
+        return volts
 
     def _lacks(self, table: str) -> bool:
         """Whether the file was written before there was such a table."""

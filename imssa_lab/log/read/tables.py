@@ -39,7 +39,7 @@ def to_xarray(run: RunFile, table: str, *, skip_damaged: bool = False) -> xarray
     known(run, table)
     lost = damaged_rows(run, table) if skip_damaged else {}
     found: dict[str, Any] = {}
-    names = [name for name in TABLES[table] if f"{table}/{name}" in run.file]
+    names = [name for name, column in TABLES[table].items() if f"{table}/{name}" in run.file and not column.behind]
     sizes = {TABLES[table][name].per: run.rows(table, name) for name in names}
     for name in names:
         column, dtype = TABLES[table][name], run.file[table][name].dtype

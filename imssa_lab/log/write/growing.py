@@ -24,6 +24,7 @@ _MAX_STEP = 4096
 _UNPACKED = 0b01  # filter mask: deflate left out, fletcher32 kept
 # A map of few cells packs to some hundred bytes whatever the level; this one leaves most of the caches alone.
 _PACKING = 0
+_LEVEL, _BLOCK_ENDS = 1, isal_zlib.Z_SYNC_FLUSH
 _SMALL = 1 << 12  # bytes: a copy costs less than the steps to do without
 _SAMPLE = 128  # cells, to see whether a map is of few cells
 
@@ -43,6 +44,7 @@ class GrowingDataset:
         name: path in the file; dtype: numpy dtype; shape: shape of a row; row_bytes: bytes of a row.
         per_chunk: rows of a chunk; empty: bytes of a chunk that was never written.
         touched: chunks from this number on were never written.
+        packs: whether a chunk that is full when it is written is compressed.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -53,6 +55,10 @@ class GrowingDataset:
         self.per_chunk = int(dataset.chunks[0])
         self.empty = np.full((self.per_chunk, *self.shape), dataset.fillvalue, self.dtype).tobytes()
         self.touched = 0
+        self.packs = bool(dataset.compression)
+        self._shuffled = bool(dataset.shuffle)
+        self._last_packed = -1, 0  # number and size of the chunk that was laid down compressed last
+        self._left_out = (1 << dataset.id.get_create_plist().get_nfilters() - 1) - 1  # all but the checksum
         self._id = dataset.id
         self._dataset = dataset  # keeps the id open
         self._tail = (0,) * len(self.shape)
@@ -98,13 +104,15 @@ class GrowingDataset:
             self._id.set_extent((extent, *self.shape))
             self._extent = extent
 
-    def lay(self, number: int, chunk: Any, mask: int = 0) -> None:
-        """Give HDF5 a chunk as it is to be stored, `mask` naming the filters that were left out.
+    def lay(self, number: int, chunk: Any, mask: int | None = None) -> None:
+        """Give HDF5 a chunk as it is to be stored; `mask` names the filters left out, None: all but checksums.
 
         It is on disk then, but to be found only after `flush`.
         """
         self.touched = max(self.touched, number + 1)
         self._pending = True
+        if mask is None:
+            mask = self._left_out
         self._id.write_direct_chunk((number * self.per_chunk, *self._tail), chunk, mask)
 
     def place_of(self, number: int) -> int | None:
@@ -113,10 +121,36 @@ class GrowingDataset:
         place: int | None = self._id.get_chunk_info_by_coord(coordinates).byte_offset
         return place
 
-    def stored(self, number: int) -> bytes:
-        """A chunk that was laid down before, as it is stored."""
-        data: bytes = self._id.read_direct_chunk((number * self.per_chunk, *self._tail))[1]
-        return data
+    def lay_packed(self, number: int, chunk: bytes) -> None:
+        """Give HDF5 a chunk compressed, as far as that makes it smaller; see `lay`."""
+        size, packer = self.dtype.itemsize, isal_zlib.compressobj(_LEVEL)
+        if self._shuffled:
+            # a block of its own for each byte of the numbers: noise in the lower one, little in the upper one
+            planes = np.ascontiguousarray(np.frombuffer(chunk, dtype=np.uint8).reshape(-1, size).T)
+            parts = [part for plane in planes for part in (packer.compress(plane), packer.flush(_BLOCK_ENDS))]
+        else:
+            parts = [packer.compress(chunk)]
+        data = b"".join([*parts, packer.flush()])
+        packed = number, len(data)
+        # of one size HDF5 would write it over in place, and a kill in the middle would cost the rows that it had
+        if len(data) < len(chunk) and packed != self._last_packed:
+            self._last_packed = packed
+            self.lay(number, with_checksum(data), 0)
+        else:
+            self.lay(number, with_checksum(chunk))
+
+    def stored(self, number: int) -> tuple[bytes, bool]:
+        """A chunk that was laid down before, with its checksum but not compressed; and whether it is stored so."""
+        coordinates = (number * self.per_chunk, *self._tail)
+        data: bytes = self._id.read_direct_chunk(coordinates)[1]
+        # the filters that it says were left out are none, whatever they were (h5py 3.16, HDF5 2.0)
+        if self._id.get_chunk_info_by_coord(coordinates).filter_mask == self._left_out:
+            return data, True
+        self._last_packed = number, len(data) - DIGEST.size
+        chunk = isal_zlib.decompress(data[: -DIGEST.size])
+        if self._shuffled:
+            chunk = np.frombuffer(chunk, dtype=np.uint8).reshape(self.dtype.itemsize, -1).T.tobytes()
+        return with_checksum(chunk), False
 
     def flush(self) -> None:
         """Make what was laid down findable for another process."""
@@ -162,9 +196,9 @@ class Maps(GrowingDataset):
         self.lay(row, *self._last_mask[1])
 
     def _is_noise(self, data: bytes | memoryview) -> bool:
-        """Whether most cells differ from the first."""
+        """Whether most cells differ from the one looked at before."""
         some = np.frombuffer(data, dtype=self._cell)[self._sampled]
-        return bool(2 * np.count_nonzero(some != some[0]) > len(some))
+        return bool(2 * np.count_nonzero(some[1:] != some[:-1]) > len(some))
 
 
 def _packed(data: bytes | memoryview) -> tuple[bytes, int]:

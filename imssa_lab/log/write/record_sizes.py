@@ -7,16 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from imssa_lab.contract.array_types import ArrayInfo
+from imssa_lab.contract.array_types import ArrayInfo, FloatArray
 from imssa_lab.contract.errors import LogError
+from imssa_lab.log.file.header import dtypes_of
 from imssa_lab.log.file.held_file import RESERVE
 from imssa_lab.log.schema import TABLES
+from imssa_lab.log.write.voltage_codes import VoltageCodes
 
 EMPTY = 80_000
 """Bytes of a log with a record or two: descriptions, and one chunk of every column that many records share."""
 # What maps take, found on logs of twins: igzip's account of a map of few cells, a packed value of it in units of its
 # size, a packed map of ranges in units of its size, and HDF5's place for a chunk.
 _PACKED, _PACKED_SHARE, _VALUE, _RANGES, _CHUNK = 125, 1 / 90, 1.3, 1 / 16, 20
+# Of products from so many in a call on, which are packed: what a word line at 0 V takes of one that is driven, and
+# the shares of codes and of their ranges.
+_TOGETHER, _ZEROS, _CODES_SHARE, _RANGES_SHARE = 32, 0.03, 0.65, 0.13
 
 
 class RecordSizes:
@@ -27,10 +32,19 @@ class RecordSizes:
         self._cells = info.rows * info.cols
         self._code = 8 if info.adc is None else 4 if info.adc.bits > 16 else 2
         self._ranges = info.adc is not None and len(info.adc.scale) > 1
+        self._codes = VoltageCodes([info.input_step], np.dtype(dtypes_of([info])["steps"]))
 
-    def products(self, vectors: int, calls: int = 1) -> int:
-        """Of `vectors` products in `calls` calls."""
-        return calls * self._per("read_mvm", "call") + vectors * self._per("read_mvm", "vector")
+    def products(self, voltages: FloatArray) -> int:
+        """Of the products of one call, for voltages (vectors, rows) in V."""
+        vectors, rows = voltages.shape
+        held = next(column for column in self._codes.columns(0, voltages).values() if column is not None)
+        numbers, volts = 16.0, float(held.itemsize * rows)  # of the call and the step; of the voltages
+        values, ranges = self._code * self._sizes["col"], self._sizes["col"] if self._ranges else 0
+        if vectors >= _TOGETHER:
+            driven = np.count_nonzero(voltages) / max(voltages.size, 1)
+            numbers, volts, ranges = 0.5, volts * (_ZEROS + (1 - _ZEROS) * driven), int(_RANGES_SHARE * ranges)
+            values = int(values * (1 if self._code == 8 else _CODES_SHARE))
+        return self._per("read_mvm", "call") + int(vectors * (numbers + volts + values + ranges))
 
     def cell_reads(self, cells: int, reads: int) -> int:
         """Of `reads` reads of so many cells each, in one call."""
@@ -51,8 +65,6 @@ class RecordSizes:
     def _per(self, table: str, what: str) -> int:
         """Bytes of a row of all columns of a table that count `what`, maps left out."""
         columns = [each for name, each in TABLES[table].items() if each.per == what and len(each.dims) < 2]
-        if not self._ranges:
-            columns = [each for each in columns if each is not TABLES[table].get("range")]
         return sum(
             (self._code if each.dtype == "code" else np.dtype(each.dtype).itemsize)
             * int(np.prod([self._sizes[dim] for dim in each.dims], dtype=int))

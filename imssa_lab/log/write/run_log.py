@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.contract.operating_system import POSITIONED
-from imssa_lab.log.file.header import as_text, code_dtype, create_tables, write_header
+from imssa_lab.log.file.header import as_text, create_tables, dtypes_of, write_header
 from imssa_lab.log.file.held_file import CutOff, HeldFile
 from imssa_lab.log.file.writer_presence import Attendance
 from imssa_lab.log.schema import LIBVER, MOST_LINES, SCALES, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.write.growing import Unfit
 from imssa_lab.log.write.other_readings import MEASUREMENTS, PolledReaders, measurement
 from imssa_lab.log.write.table_writer import Encoded, TableWriter
+from imssa_lab.log.write.voltage_codes import VoltageCodes
 from imssa_lab.log.write.wire_log import WireLog, WireMessage
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class RunLog:
         file: h5py.File,
         datasets: dict[str, dict[str, h5py.Dataset]],
         opened_at: list[float],
+        steps: Sequence[float | None],
         *,
         fsync: bool = False,
     ) -> None:
@@ -62,6 +64,7 @@ class RunLog:
         self._held = HeldFile(path)
         past_hdf5 = self._held.handle if POSITIONED else None
         self._tables = {table: TableWriter(table, columns, past_hdf5) for table, columns in datasets.items()}
+        self._codes = VoltageCodes(steps, datasets["read_mvm"]["voltage_code"].dtype)
         self._seq = 0
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
         self._wires: list[WireLog] = []
@@ -112,7 +115,7 @@ class RunLog:
         opened_at = [array.time for array in arrays]
         try:
             write_header(file, arrays, opened_at, provenance)
-            datasets = create_tables(file, shape, code_dtype(arrays))
+            datasets = create_tables(file, shape, dtypes_of([array.info for array in arrays]))
             file.swmr_mode = True
         except BaseException as error:
             file.close()
@@ -120,7 +123,8 @@ class RunLog:
             if isinstance(error, _HDF5_ERRORS):
                 raise LogError(f"{where} cannot be written: {error}; check the disk") from error
             raise
-        return cls(where, file, datasets, opened_at, fsync=fsync)
+        steps = [array.info.input_step for array in arrays]
+        return cls(where, file, datasets, opened_at, steps, fsync=fsync)
 
     @property
     def next_seq(self) -> int:
@@ -170,6 +174,8 @@ class RunLog:
             self._check_writable()
             seq, writer, several = self._seq, self._tables[table], parts(table)
             record = {"wall_time": time.time(), **values}
+            if table == "read_mvm":
+                record |= self._codes.columns(values["array"], values["voltage"])
             count = 1
             if several is not None:
                 count = len(record[TABLES[table].signal])
@@ -201,7 +207,7 @@ class RunLog:
                 "first": (writer.rows["vector"] + vectors * np.arange(calls)).astype(np.uint64),
                 "count": np.full(calls, vectors, dtype=np.uint32),
                 "vector_call": np.repeat(seqs, vectors),
-                "voltage": voltages.reshape(-1, voltages.shape[2]),
+                **self._codes.columns(array, voltages.reshape(-1, voltages.shape[2])),
                 "value": values.reshape(-1, values.shape[2]),
                 "range": ranges.reshape(-1, ranges.shape[2]),
             }

@@ -19,6 +19,7 @@ from imssa_lab.log.write.growing import GrowingDataset
 
 _NONE = 1 << 62
 _LINE = 64  # bytes
+_MANY = 8  # of this part of a chunk on, rows that come at once are many
 
 
 class SharedChunks:
@@ -43,7 +44,7 @@ class SharedChunks:
             chunk[: size + DIGEST.size].data for chunk, size in zip(self._chunks, self._sizes, strict=True)
         ]
         # of each chunk under way: the byte of its dataset that it begins with (none: it is to be read again), whether
-        # it is in the file, and where (None: not looked up yet)
+        # it is in the file as it is here, and where (None: not looked up yet)
         self._starts = [_NONE] * count
         self._laid = [False] * count
         self._places: list[int | None] = [None] * count
@@ -96,34 +97,41 @@ class SharedChunks:
                     self._load(i, number)
                 at, pieces = [0] * count, [data[:0]] * count
                 at[i], pieces[i] = inside * width, piece
-                self._write(at, pieces)
+                # of many rows at once the next ones will come so too: the chunk is laid down anew then, and what is
+                # not compressed now would stay in the file for nothing
+                self._write(at, pieces, i if dataset.packs and len(piece) * _MANY > self._sizes[i] else None)
             row += rows
 
     def _put_whole(self, i: int, number: int, chunk: memoryview) -> None:
         """A chunk that is full from the start; nothing of it is kept for rows to come."""
         if number * self._sizes[i] == self._starts[i]:
             self._starts[i] = _NONE
-        stored = with_checksum(chunk)
-        if stored != self._empty_stored[i]:
-            self._datasets[i].lay(number, stored)
+        dataset, data = self._datasets[i], bytes(chunk)
+        if data != dataset.empty:
+            if dataset.packs:
+                dataset.lay_packed(number, data)
+            else:
+                dataset.lay(number, with_checksum(data))
 
     def _load(self, i: int, number: int) -> None:
         dataset = self._datasets[i]
         self._starts[i] = _NONE
         place = dataset.place_of(number) if number < dataset.touched else None
-        stored = self._empty_stored[i]
+        stored, as_it_is = self._empty_stored[i], False
         if place is not None:
-            if self._handle is None:
-                stored = dataset.stored(number)
+            if self._handle is None or dataset.packs:
+                stored, as_it_is = dataset.stored(number)
             else:
-                stored = read_at(self._handle, self._sizes[i] + DIGEST.size, place)
+                stored, as_it_is = read_at(self._handle, self._sizes[i] + DIGEST.size, place), True
         self._stored[i][:] = stored
         self._numbers[3:, i] = sums(self._stored[i][: -DIGEST.size])
-        self._laid[i], self._places[i] = place is not None, place
+        self._laid[i], self._places[i] = as_it_is, place
         self._starts[i] = number * self._sizes[i]
 
-    def _write(self, at: Sequence[int], pieces: Sequence[bytes | memoryview]) -> None:
+    def _write(self, at: Sequence[int], pieces: Sequence[bytes | memoryview], packed: int | None = None) -> None:
         """Bring a piece into the chunk under way of each dataset, and what is new there into the file.
+
+        `packed`: the dataset whose chunk is laid down compressed.
 
         What is there already is left: it may read the same because the chunk was never written.
         """
@@ -133,13 +141,18 @@ class SharedChunks:
         changed = overwrite(self._chunks, self._numbers, np.frombuffer(b"".join(pieces), dtype=np.uint8))
         for i in range(len(starts)) if changed else ():
             if changed >> i & 1:
-                self._to_file(i, starts[i], at[i])
+                self._to_file(i, starts[i], at[i], i == packed)
         self._starts = starts
 
-    def _to_file(self, i: int, start: int, at: int) -> None:
+    def _to_file(self, i: int, start: int, at: int, packed: bool) -> None:
         """The chunk under way from byte `at` on, to its checksum."""
         dataset, stored = self._datasets[i], self._stored[i]
         number = start // self._sizes[i]
+        if packed:
+            self._new = True
+            self._laid[i] = False
+            dataset.lay_packed(number, bytes(stored[: -DIGEST.size]))
+            return
         if self._handle is None or not self._laid[i]:
             self._new = True
             dataset.lay(number, stored)

@@ -52,7 +52,7 @@ class TableWriter:
         self._per_commit = columns[commit].per
 
     def encode(self, record: Mapping[str, Any]) -> Encoded:
-        """One record as it is stored.
+        """One record as it is stored; None leaves a column alone.
 
         Raises:
             Unfit: a value cannot be stored unchanged.
@@ -62,7 +62,7 @@ class TableWriter:
         except (struct.error, TypeError):
             numbers = tuple(column.fit(record[name], False) for name, column in self._scalars.items())
         maps, vectors = (
-            [column.fit(record[name], self._per[name] == self._several) for name, column in columns.items()]
+            [_stored(column, record[name], self._per[name] == self._several) for name, column in columns.items()]
             for columns in (self._maps, self._vectors)
         )
         return Encoded(maps, [*numbers, *vectors])
@@ -70,7 +70,7 @@ class TableWriter:
     def encode_many(self, records: Mapping[str, Any]) -> Encoded:
         """Several records as they are stored, their rows in one array a column; raises as `encode`."""
         maps, rest = (
-            [column.fit(records[name], True) for name, column in columns.items()]
+            [_stored(column, records[name], True) for name, column in columns.items()]
             for columns in (self._maps, self._rest)
         )
         return Encoded(maps, [*rest])
@@ -104,3 +104,7 @@ class TableWriter:
         """Set what a record could not say when it was written; raises as `write`."""
         self._shared.put([row] * len(self._rest), self.stored(values).rest)
         self._shared.flush()
+
+
+def _stored(column: GrowingDataset, value: Any, several: bool) -> bytes | memoryview:
+    return b"" if value is None else column.fit(value, several)
