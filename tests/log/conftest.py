@@ -39,6 +39,7 @@ def chip_info(shape: tuple[int, int], name: str = "chip", bits: int | None = 14)
         read_voltage=0.2,
         input_coding="analog",
         input_signed=True,
+        input_step=0.1,  # some voltages below are codes and some are not
         adc=adc,
         provenance={"profile": "x" * 100_000},
     )

@@ -1,5 +1,6 @@
 """Voltages that are codes are kept as codes and come back in every bit; all others are kept as they are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ from imssa_lab.contract.hal import FloatArray
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care.snapshot import snapshot
 from imssa_lab.log.care.verify import verify
+from imssa_lab.log.write import voltage_codes
 from imssa_lab.log.write.voltage_codes import VoltageCodes
 from twin import DigitalTwin
 
@@ -89,6 +91,17 @@ def test_codes_are_small(tmp_path: Path) -> None:
             assert plain["read_mvm/voltage_code"].dtype == np.int8
     assert sizes["codes"] < 4000 * 8 * 1.1
     assert sizes["none"] > 2 * sizes["codes"]
+
+
+@pytest.mark.parametrize("encode", [voltage_codes.encode, voltage_codes.encode_by_numpy])
+@pytest.mark.parametrize("dtype", ["i1", "i2"])
+def test_both_ways_say_the_same(encode: Callable[..., bool], dtype: str) -> None:
+    for voltages in calls():
+        codes = np.zeros(voltages.shape, dtype)
+        is_code = np.array_equal((np.rint(voltages / STEP) * STEP + 0.0).view("i8"), voltages.view("i8"))
+        assert encode(voltages, STEP, codes) == is_code
+        assert not is_code or (codes * STEP).tobytes() == voltages.tobytes()
+    assert not encode(np.array([[np.nan]]), STEP, np.zeros((1, 1), dtype))
 
 
 @pytest.mark.parametrize(("dtype", "step"), [("i1", 0.2 / 200), ("i2", 0.2 / 40_000), ("i2", None)])

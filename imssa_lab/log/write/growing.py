@@ -123,7 +123,11 @@ class GrowingDataset:
 
     def lay_packed(self, number: int, chunk: bytes) -> None:
         """Give HDF5 a chunk compressed, as far as that makes it smaller; see `lay`."""
-        size, packer = self.dtype.itemsize, isal_zlib.compressobj(_LEVEL)
+        size = self.dtype.itemsize
+        if size == 8 and self._is_full(chunk):
+            self.lay(number, with_checksum(chunk))
+            return
+        packer = isal_zlib.compressobj(_LEVEL)
         if self._shuffled:
             # a block of its own for each byte of the numbers: noise in the lower one, little in the upper one
             planes = np.ascontiguousarray(np.frombuffer(chunk, dtype=np.uint8).reshape(-1, size).T)
@@ -138,6 +142,11 @@ class GrowingDataset:
             self.lay(number, with_checksum(data), 0)
         else:
             self.lay(number, with_checksum(chunk))
+
+    def _is_full(self, chunk: bytes) -> bool:
+        """Whether most of a chunk of floats is another value each: there is nothing to be had."""
+        some = np.frombuffer(chunk, dtype=self.dtype)[:: max(len(chunk) // (8 * _SAMPLE), 1) | 1]
+        return self.dtype.kind == "f" and bool(2 * np.count_nonzero(some[1:] != some[:-1]) > len(some))
 
     def stored(self, number: int) -> tuple[bytes, bool]:
         """A chunk that was laid down before, with its checksum but not compressed; and whether it is stored so."""

@@ -19,7 +19,6 @@ from imssa_lab.log.write.growing import GrowingDataset
 
 _NONE = 1 << 62
 _LINE = 64  # bytes
-_MANY = 8  # of this part of a chunk on, rows that come at once are many
 
 
 class SharedChunks:
@@ -83,6 +82,7 @@ class SharedChunks:
     def _put_alone(self, i: int, row: int, data: memoryview) -> None:
         """Write rows of one dataset that do not all lie in its chunk under way."""
         dataset, width, count = self._datasets[i], self._row_bytes[i], len(self._datasets)
+        many = dataset.packs and len(data) >= self._sizes[i]
         end = row + len(data) // width
         self._new = True
         dataset.reach(end)
@@ -97,9 +97,9 @@ class SharedChunks:
                     self._load(i, number)
                 at, pieces = [0] * count, [data[:0]] * count
                 at[i], pieces[i] = inside * width, piece
-                # of many rows at once the next ones will come so too: the chunk is laid down anew then, and what is
-                # not compressed now would stay in the file for nothing
-                self._write(at, pieces, i if dataset.packs and len(piece) * _MANY > self._sizes[i] else None)
+                # behind many rows at once the next ones come so too, and have the chunk laid down in another place:
+                # what is not compressed now would stay in the file for nothing
+                self._write(at, pieces, i if many else None)
             row += rows
 
     def _put_whole(self, i: int, number: int, chunk: memoryview) -> None:

@@ -62,7 +62,10 @@ class TableWriter:
         except (struct.error, TypeError):
             numbers = tuple(column.fit(record[name], False) for name, column in self._scalars.items())
         maps, vectors = (
-            [_stored(column, record[name], self._per[name] == self._several) for name, column in columns.items()]
+            [
+                b"" if record[name] is None else column.fit(record[name], self._per[name] == self._several)
+                for name, column in columns.items()
+            ]
             for columns in (self._maps, self._vectors)
         )
         return Encoded(maps, [*numbers, *vectors])
@@ -70,7 +73,7 @@ class TableWriter:
     def encode_many(self, records: Mapping[str, Any]) -> Encoded:
         """Several records as they are stored, their rows in one array a column; raises as `encode`."""
         maps, rest = (
-            [_stored(column, records[name], True) for name, column in columns.items()]
+            [b"" if records[name] is None else column.fit(records[name], True) for name, column in columns.items()]
             for columns in (self._maps, self._rest)
         )
         return Encoded(maps, [*rest])
@@ -104,7 +107,3 @@ class TableWriter:
         """Set what a record could not say when it was written; raises as `write`."""
         self._shared.put([row] * len(self._rest), self.stored(values).rest)
         self._shared.flush()
-
-
-def _stored(column: GrowingDataset, value: Any, several: bool) -> bytes | memoryview:
-    return b"" if value is None else column.fit(value, several)

@@ -13,6 +13,7 @@ from imssa_lab.log.care.compare import statistics
 from imssa_lab.log.file.file_state import marks_of
 from imssa_lab.log.read.exported_files import export
 from imssa_lab.log.replay.replay_address import open_replay
+from imssa_lab.log.schema import FORMAT_VERSION
 from imssa_lab.log.write.wire_log import WireMessage
 from tests.log.conftest import Chip
 
@@ -70,7 +71,7 @@ def test_a_replay_by_address_lets_go_of_its_file(path: Path) -> None:
         with pytest.raises(OSError, match="already open"):
             h5py.File(path, "r+")
     with h5py.File(path, "r+") as file:
-        assert file.attrs["format_version"] == 2
+        assert file.attrs["format_version"] == FORMAT_VERSION
 
 
 def test_a_file_shorter_than_its_marks_has_none(path: Path, tmp_path: Path) -> None:
