@@ -111,4 +111,4 @@ def least_log(
     n, steps, _ = sequences.calibration_inputs.shape
     impulses = 2  # among the kernels' levels, and for the picture of the report
     runs = averages * (n + impulses + len(sequences.test_inputs)) * steps * reads_a_step(mapping)
-    return RecordSizes(info).products(runs if info.input_signed else 2 * runs)
+    return RecordSizes(info).least_of_products(runs if info.input_signed else 2 * runs)

@@ -46,6 +46,10 @@ class RecordSizes:
             values = int(values * (1 if self._code == 8 else _CODES_SHARE))
         return self._per("read_mvm", "call") + int(vectors * (numbers + volts + values + ranges))
 
+    def least_of_products(self, vectors: int) -> int:
+        """Of so many products at least: all in one call, hardly a word line driven."""
+        return round(vectors / _TOGETHER * self.products(np.zeros((_TOGETHER, self._sizes["row"]))))
+
     def cell_reads(self, cells: int, reads: int) -> int:
         """Of `reads` reads of so many cells each, in one call."""
         mask = 0 if cells == self._cells else self._map(1, cells)
