@@ -95,6 +95,7 @@ class Cells:
         self._ranks: PulseRanks | None = None
         if kind.measured_pulses is not None:
             self._ranks = PulseRanks(kind.measured_pulses, shape, devices)
+        self._shakes = kind.measured_pulses is not None
         self.stuck: BoolArray = self.faults.stuck
         self.conductance: FloatArray = np.where(self.stuck, self.faults.at, start)
 
@@ -117,23 +118,26 @@ class Cells:
         cells = np.flatnonzero(pulses.mask & ~self.stuck)
         voltage, gate, before = (of.take(cells) for of in (pulses.voltage, pulses.gate, self.conductance))
         scatter = self._cycles.standard_normal(cells.size)
+        felt = self._cycles.standard_normal(cells.size) if self._shakes else np.zeros(cells.size)
         if pulses.kind is PulseKind.FORM and self._kind.forming is not None:
             formed = self.formed.copy()
             formed.put(cells[voltage >= self._forming_voltage.take(cells)], True)
             self.formed = formed
         moved = self.formed.take(cells)
         if pulses.kind is PulseKind.RESET:
-            left = self._left(voltage, pulses.width, cells, scatter)
+            left = self._left(voltage, pulses.width, cells, (scatter, felt))
             floor = self._floor.take(cells) if self._ranks is None else 0.0
             aim = np.minimum(before, np.maximum(left, floor))
             works = self._kind.reset.works(voltage, gate) if self._ranks is None else gate >= self._kind.reset.gate_on
             moved &= works
         else:
-            reached = self._reached(voltage, gate, cells, scatter)
+            reached = self._reached(voltage, gate, cells, (scatter, felt))
             aim = np.maximum(before, np.minimum(reached, self._ceiling.take(cells)))
         tables = self._kind.measured_pulses
-        if tables is not None:
-            aim = (tables.reset if pulses.kind is PulseKind.RESET else tables.set).moved(before, aim)
+        if tables is not None and self._ranks is not None:
+            falls, ranks = pulses.kind is PulseKind.RESET, self._ranks
+            slowness = (ranks.reset_slowness if falls else ranks.set_slowness).take(cells)
+            aim = (tables.reset if falls else tables.set).moved(before, aim, slowness)
         share = self._share.take(cells)
         after = np.where(share == 1.0, aim, before + share * (aim - before))
         conductance = self.conductance.copy()
@@ -147,31 +151,31 @@ class Cells:
             self.stick(broken, overdrive.conductance)
 
     def _reached(
-        self, voltage: FloatArray, gate: FloatArray, cells: NDArray[np.intp], scatter: FloatArray
+        self, voltage: FloatArray, gate: FloatArray, cells: NDArray[np.intp], drawn: tuple[FloatArray, FloatArray]
     ) -> FloatArray:
-        """Conductance that SETs can reach, S; all (n,), `cells` flat."""
+        """Conductance that SETs can reach, S; all (n,), `cells` flat; drawn for each pulse: scatter and jitter."""
         law, tables = self._kind.set, self._kind.measured_pulses
         threshold = self._set_threshold.take(cells)
         if tables is None or self._ranks is None:
-            return law.reached(voltage, gate, threshold, self._set_slope.take(cells), scatter)
-        found = tables.set.leaves(gate, self._ranks.set.take(cells), self._ranks.set_spread.take(cells), scatter)
+            return law.reached(voltage, gate, threshold, self._set_slope.take(cells), drawn[0])
+        found = tables.set.leaves(gate, self._ranks.set.take(cells), self._ranks.set_spread.take(cells), *drawn)
         other = -np.expm1(-np.maximum(voltage - threshold, 0.0) / law.v_scale)
         usual = -np.expm1(-np.maximum(tables.set_voltage - threshold, 1e-9) / law.v_scale)
         return np.nan_to_num(found * np.where(voltage == tables.set_voltage, 1.0, other / usual), nan=0.0)
 
-    def _left(self, voltage: FloatArray, width: float, cells: NDArray[np.intp], scatter: FloatArray) -> FloatArray:
-        """Conductance that RESETs leave at most, S; all (n,), `cells` flat."""
+    def _left(
+        self, voltage: FloatArray, width: float, cells: NDArray[np.intp], drawn: tuple[FloatArray, FloatArray]
+    ) -> FloatArray:
+        """Conductance that RESETs leave at most, S; all (n,), `cells` flat; drawn as for SETs."""
         law, tables = self._kind.reset, self._kind.measured_pulses
         if tables is None or self._ranks is None:
-            return law.left(voltage, width, self._reset_shift.take(cells), scatter)
+            return law.left(voltage, width, self._reset_shift.take(cells), drawn[0])
         acts = (
             voltage
             if width == tables.reset_width
             else voltage + law.v_per_decade * np.log10(width / tables.reset_width)
         )
-        found = tables.reset.leaves(
-            acts, self._ranks.reset.take(cells), self._ranks.reset_spread.take(cells), scatter
-        )
+        found = tables.reset.leaves(acts, self._ranks.reset.take(cells), self._ranks.reset_spread.take(cells), *drawn)
         return np.nan_to_num(found, nan=np.inf)
 
     def stick(self, mask: BoolArray, conductance: float) -> None:

@@ -62,6 +62,20 @@ class Recipe(Section):
     step_back: int | None = Field(default=None, ge=0, description="rungs; None: from the start of the ladder")
 
 
+class FittedTo(Section):
+    """How many cells, or bit lines, the sections of a profile were fitted to: how well it can be known at all.
+
+    A law fitted to n cells is about as uncertain as the distribution of n cells; `imssa twin-check` allows for that.
+    """
+
+    read_noise: int | None = Field(default=None, gt=0, description="cells")
+    relaxation: int | None = Field(default=None, gt=0, description="cells")
+    programming: int | None = Field(default=None, gt=0, description="cells")
+    measured_pulses: int | None = Field(default=None, gt=0, description="cells")
+    nonlinearity: int | None = Field(default=None, gt=0, description="bit lines")
+    columns: int | None = Field(default=None, gt=0, description="bit lines")
+
+
 class TwinProfile(CellSections):
     """All parameters of a digital twin."""
 
@@ -80,6 +94,7 @@ class TwinProfile(CellSections):
     timing: Timing
     recipe: Recipe
     programming: ProgrammingError | None = Field(default=None, description="None: the recipe brings cells by pulses")
+    fitted_to: FittedTo | None = Field(default=None, description="None: no section was fitted to a session")
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> TwinProfile:

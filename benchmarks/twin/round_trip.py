@@ -31,30 +31,36 @@ def measure(bars: Bars) -> None:
     found = dict.fromkeys(_changed(), 0)
     blamed: dict[str, int] = {}
     for seed in range(chips):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            chip = MetalOxideChip(shape=(side, side), seed=seed)
-            profile = _profile(_session(chip, folder / "first"), seed)
-            again = _compared(_session(chip, folder / "second"), profile, seed)
-            alarms += again.verdict == "differ"
-            compared += len(again.statistics)
-            agreed += len(again.statistics) - len(again.apart)
-            for one in again.apart:
-                blamed[one.name] = blamed.get(one.name, 0) + 1
-            if bars.scale == "smoke":
-                continue
-            usual = {one.name for one in again.apart}
-            for what, change in _changed().items():
-                other = MetalOxideChip(shape=(side, side), seed=seed, **change)
-                seen = _compared(_session(other, folder / what.replace(" ", "-")), profile, seed)
-                # an alarm that the unchanged chip gives as well finds nothing
-                found[what] += bool({one.name for one in seen.apart} - usual)
+        again, seen = tried(seed, side, {} if bars.scale == "smoke" else _changed())
+        alarms += again.verdict == "differ"
+        compared += len(again.statistics)
+        agreed += len(again.statistics) - len(again.apart)
+        for one in again.apart:
+            blamed[one.name] = blamed.get(one.name, 0) + 1
+        usual = {one.name for one in again.apart}
+        for what, other in seen.items():
+            # an alarm that the unchanged chip gives as well finds nothing
+            found[what] += bool({one.name for one in other.apart} - usual)
     for what, times in sorted(blamed.items(), key=lambda pair: -pair[1]):
         print(f"   {what}: differs without a change on {times} of {chips} chips")
     bars.check(f"round trip, second session: statistics that agree, {chips} chips", agreed / compared, ">=", 0.99)
     bars.check(f"round trip, second session: false alarms, {chips} chips", alarms / chips, "<=", 0.05)
     for what, count in found.items():
         bars.check(f"round trip, {what}: found", count / chips, ">=", _MUST_FIND)
+
+
+def tried(seed: int, side: int, changes: dict[str, dict[str, Any]]) -> tuple[Comparison, dict[str, Comparison]]:
+    """A chip's second session, and sessions with changes planted, compared with the profile of its first one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chip = MetalOxideChip(shape=(side, side), seed=seed)
+        profile = _profile(_session(chip, folder / "first"), seed)
+        again = _compared(_session(chip, folder / "second"), profile, seed)
+        seen = {}
+        for what, change in changes.items():
+            other = MetalOxideChip(shape=(side, side), seed=seed, **change)
+            seen[what] = _compared(_session(other, folder / what.replace(" ", "-")), profile, seed)
+    return again, seen
 
 
 def _changed() -> dict[str, dict[str, Any]]:

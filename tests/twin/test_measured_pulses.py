@@ -82,6 +82,32 @@ def test_a_share_of_the_way_and_another_voltage_or_width() -> None:
         assert shorter > 3.2e-6
 
 
+def test_jitter_scatters_as_steeply_as_the_table_and_leaves_the_rest() -> None:
+    set_ = TABLES["set"] | {"strengths": [0.5, 0.75, 1.0], "jitter": 0.01, "cycle_spread": [0.0, 0.0, 0.0]}
+    set_ |= {"quantiles": [[10e-6, 10e-6, 10e-6], [40e-6, 40e-6, 40e-6], [80e-6, 80e-6, 80e-6]]}
+    with chip(set=set_) as twin:
+        for gate, slope in ((0.6, np.log(4.0) / 0.25), (0.9, np.log(2.0) / 0.25)):
+            pulsed(twin, PulseKind.RESET, 2.0, 5.0)
+            left = np.log(pulsed(twin, PulseKind.SET, 3.0, gate))
+            assert left.std() == pytest.approx(slope * 0.01, rel=0.05)
+            pulsed(twin, PulseKind.RESET, 2.0, 5.0)
+            again = np.log(pulsed(twin, PulseKind.SET, 3.0, gate))
+            assert abs(np.corrcoef(left.ravel(), again.ravel())[0, 1]) < 0.06  # of the pulse, not of the cell
+
+
+def test_what_a_pulse_leaves_of_the_way_spreads_over_the_cells_and_stays_with_them() -> None:
+    flat = {"quantiles": [[3e-6] * 3, [3e-6] * 3], "share": 0.9, "share_spread": 0.8}
+    with chip(reset=TABLES["reset"] | flat) as twin:
+        rest = []
+        for _ in range(2):
+            high = pulsed(twin, PulseKind.SET, 3.0, 1.0)
+            low = pulsed(twin, PulseKind.RESET, 2.0, 5.0)
+            rest.append(np.log(np.log(low / 3e-6) / np.log(high / 3e-6)))
+        assert np.median(rest[0]) == pytest.approx(np.log(0.1), abs=0.05)
+        assert rest[0].std() == pytest.approx(0.8, rel=0.05)
+        assert np.allclose(rest[0], rest[1])
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [

@@ -17,7 +17,7 @@ Claims = Mapping[type[BaseModel], Mapping[str, Claim]]
 """By the exact class of a section: a subclass is another law."""
 
 NOT_OF_READS = (
-    *("name", "source", "window", "limits", "timing", "recipe", "programming", "relaxation"),
+    *("name", "source", "window", "limits", "timing", "recipe", "programming", "relaxation", "fitted_to"),
     *("fresh", "set", "reset", "stuck", "devices", "weak", "lines", "forming", "overdrive"),
     "measured_pulses",
 )

@@ -21,6 +21,10 @@ def fitted_profile(base: TwinProfile, sections: Mapping[str, Any], name: str, so
     """
     known = {key: value for key, value in sections.items() if key in TwinProfile.model_fields}
     draft = base.model_dump(exclude_none=True) | known | {"name": name, "source": source}
+    # how well a section is known goes with it: what is fitted anew is not as well known as what it replaces
+    before = {} if base.fitted_to is None else base.fitted_to.model_dump(exclude_none=True)
+    counts = {key: count for key, count in before.items() if key not in known} | dict(known.get("fitted_to", {}))
+    draft["fitted_to"] = counts or None
     if "window" in known:  # where the data lie, beside where the base profile does
         seen = known["window"]
         draft["window"] = {"low": min(base.window.low, seen["low"]), "high": max(base.window.high, seen["high"])}

@@ -185,6 +185,7 @@ def _outcome(
     from twin.fitting import quantities
     from twin.fitting.bit_lines import fit_columns
     from twin.fitting.session.session_tables import table_kind
+    from twin.fitting.session.simulated_sweeps import SingleReads
     from twin.fitting.session.whole_session import fit_one_table
     from twin.fitting.tables import run_tables
     from twin.fitting.tables.measured_tables import read_table
@@ -192,7 +193,8 @@ def _outcome(
     rng = np.random.default_rng(seed)
     kind = table_kind(data)
     if kind is not None and quantity in (Quantity.AUTO, Quantity.STUCK, Quantity.COLUMNS):
-        return data.name, fit_one_table(data, kind, base.read_noise, rng)
+        reads = SingleReads(base.read_noise, base.read_voltage, base.adc)
+        return data.name, fit_one_table(data, kind, reads, rng)
     if not run_tables.is_run(data):
         if quantity is Quantity.COLUMNS:
             raise ConfigError(f"{data}: columns are fitted from run files only; record one with `imssa deploy`")

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 
 from imssa_lab.contract.hal import ColumnCalibration, PulseKind, Pulses
 from imssa_lab.log import open_run, record
 from twin import DigitalTwin, TwinProfile
-from twin.fitting.comparison import Statistic, compare_twin, significant_differences
+from twin.fitting.comparison import Statistic, compare_twin, fitted_chance, significant_differences
 
 SHAPE = (5, 11)
 STATISTICS = {
@@ -99,3 +100,21 @@ def test_differences_count_by_holm_s_correction() -> None:
     assert significant_differences([one(0.0026), *given[:1], *given[3:], one(0.7)]) == []
     assert [found.p for found in significant_differences([one(0.01)])] == [0.01]
     assert significant_differences([]) == []
+
+
+def test_a_fit_counts_as_a_third_sample() -> None:
+    """Null: values and fits of one law alarm as often as asked; without the fit's share they would far more often."""
+    rng = np.random.default_rng(0)
+    chances, without = [], []
+    for _ in range(1500):
+        chip, fitted = rng.standard_normal((2, 200))
+        # twins of an empirical fit: as uncertain as the law of a fit gets
+        twin = rng.choice(fitted, 600)
+        distance = float(ks_2samp(chip, twin).statistic)
+        chances.append(fitted_chance(distance, 200, 600, 200))
+        without.append(fitted_chance(distance, 200, 600, 10**9))
+    assert np.mean(np.array(chances) < 0.05) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(np.array(without) < 0.05) > 0.15
+    sure = fitted_chance(0.2, 200, 600, 10**9)
+    exact = float(ks_2samp(np.arange(200.0), np.repeat(np.arange(200.0), 3) + 40.0).pvalue)
+    assert sure == pytest.approx(exact, rel=0.2)

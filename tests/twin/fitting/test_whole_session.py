@@ -11,16 +11,19 @@ from typer.testing import CliRunner, Result
 from imssa_lab.cli.twins.fit import fit
 from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.contract.hal import PulseKind, Pulses
-from imssa_lab.log import record
+from imssa_lab.log import open_run, record
 from protocols.characterisation.experiments import Schedule
 from protocols.characterisation.protocol import Characterisation
 from protocols.programmers import recipe_of
-from trials.metal_oxide_chip import MetalOxideChip
+from trials.metal_oxide_chip import MetalOxideChip, metal_oxide_kind
 from twin import DigitalTwin, TwinProfile
+from twin.fitting.comparison import compare_twin
 from twin.fitting.session.session_tables import read_session_table, table_kind
+from twin.fitting.session.simulated_sweeps import SingleReads
 from twin.fitting.session.window_map import fit_window_map
 
 SIDE = 16
+SCHEDULE = Schedule(reads=40, times=(1.0, 10.0, 100.0), averages=4, sample=2)
 app = typer.Typer()
 app.command()(fit)
 
@@ -33,9 +36,8 @@ def run(*arguments: object) -> Result:
 def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("session") / "chip1"
     folder.mkdir()
-    schedule = Schedule(reads=40, times=(1.0, 10.0, 100.0), averages=4, sample=2)
     with record(folder / "run.h5", [MetalOxideChip(shape=(SIDE, SIDE), seed=3, stuck=0.04)], {}) as (array,):
-        Characterisation(array, folder, schedule=schedule).run()
+        Characterisation(array, folder, schedule=SCHEDULE).run()
     return folder
 
 
@@ -104,19 +106,38 @@ def test_every_table_is_read_by_itself(session: Path, tmp_path: Path, name: str)
     assert (tmp_path / "out" / "profile.toml").exists()
 
 
-def test_more_noise_in_the_pulses_is_more_cycle_spread(session: Path, fitted: tuple[Path, Result]) -> None:
+def test_more_noise_in_the_pulses_is_more_jitter(session: Path, fitted: tuple[Path, Result]) -> None:
     """Null control: the tables follow the chip."""
     from twin.fitting.session.pulse_tables import fit_pulse_tables
 
-    usual = TwinProfile.load(str(fitted[0] / "profile.toml")).measured_pulses
+    profile = TwinProfile.load(str(fitted[0] / "profile.toml"))
+    usual, reads = profile.measured_pulses, SingleReads(profile.read_noise, profile.read_voltage, profile.adc)
     assert usual is not None
     table = dict(read_session_table(session / "pulses.csv", "pulses"))
     g, cycle = np.asarray(table["conductance"], dtype=float), np.asarray(table["cycle"])
     middle = 0.5 * (g[cycle == 0] + g[cycle == 1])
     table["conductance"] = np.concatenate([middle + 2.0 * (g[cycle == c] - middle) for c in (0, 1)])
-    noisier = fit_pulse_tables(table, None, None, np.random.default_rng(0)).sections["measured_pulses"]
-    ratio = np.median(np.array(noisier["set"]["cycle_spread"][-8:]) / np.array(usual.set.cycle_spread[-8:]))
-    assert 1.6 < ratio < 2.6
+    noisier = fit_pulse_tables(table, None, reads, np.random.default_rng(0)).sections["measured_pulses"]
+    assert 1.6 < noisier["set"]["jitter"] / usual.set.jitter < 3.5
+
+
+def test_a_second_session_agrees_and_more_read_noise_does_not(
+    fitted: tuple[Path, Result], session: Path, tmp_path: Path
+) -> None:
+    profile = TwinProfile.load(str(fitted[0] / "profile.toml"))
+    assert profile.fitted_to is not None
+    assert (profile.fitted_to.columns, profile.fitted_to.nonlinearity) == (SIDE, SIDE)
+    found = {}
+    for name, kind in (("again", None), ("noisier", metal_oxide_kind(read_noise={"sd_median": 1.6e-6}))):
+        path = tmp_path / f"{name}.h5"
+        chip = MetalOxideChip(kind, shape=(SIDE, SIDE), seed=3, stuck=0.04)
+        with record(path, [chip], {}) as (array,):
+            Characterisation(array, tmp_path / name, schedule=SCHEDULE).run()
+        with open_run(path) as log:
+            found[name] = compare_twin(log, profile, (0, 1))
+    assert found["again"].apart == []
+    assert {one.aspect for one in found["again"].statistics} >= {"read noise", "change with time", "pulse response"}
+    assert "read sd per cell" in {one.name for one in found["noisier"].apart}
 
 
 def test_dead_lines_and_where_cells_stick_are_counted_apart() -> None:

@@ -10,14 +10,15 @@ from pydantic import BaseModel, ValidationError
 
 from imssa_lab.contract.array_types import ArrayInfo, Pulses
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
-from imssa_lab.contract.hal import ColumnCalibration, FloatArray, Programmer
-from imssa_lab.contract.programming_report import ProgrammingReport
+from imssa_lab.contract.hal import BoolArray, ColumnCalibration, FloatArray, Programmer
+from imssa_lab.contract.programming_report import CellOutcome, ProgrammingReport
 from imssa_lab.log import Run
 from imssa_lab.log.schema import requests
 from imssa_lab.log.write.programming_events import AIM, read_aim
 from protocols.programmers import GIVEN_RECIPE, PROGRAMMERS, WriteVerify, make_programmer
 from protocols.wrappers.recipe_override import GIVEN_PROGRAMMER
 from twin.digital_twin import DigitalTwin
+from twin.fitting.checking.last_pulses import in_turn, last_pulses
 
 _BY_CLASS: dict[str, type[BaseModel]] = {kind.__name__: kind for kind in PROGRAMMERS.values()}
 _REPORT = ("target", "achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
@@ -46,12 +47,13 @@ class Said(FrozenArrays):
 
 @dataclass(frozen=True)
 class Call:
-    """A call of the record: its number, table, row and device time (s), and the loop of a programming, if known."""
+    """A call of the record: number, table, row, device time (s), array, and the loop of a programming, if known."""
 
     seq: int
     table: str
     row: int
     when: float
+    array: int = 0
     programmer: Programmer | None = None
     known: bool = True
 
@@ -59,7 +61,7 @@ class Call:
 def calls_of(run: Run, number: int, info: ArrayInfo) -> list[Call]:
     """Calls to one array in order; those made inside a programming are left out, the programming itself is kept."""
     found = [
-        Call(int(seq), table, row, float(when))
+        Call(int(seq), table, row, float(when), number)
         for table in requests()
         for row, (seq, array, when) in enumerate(
             zip(*(run.column(table, name) for name in ("seq", "array", "device_time")), strict=True)
@@ -77,7 +79,7 @@ def calls_of(run: Run, number: int, info: ArrayInfo) -> list[Call]:
             default = bool(run.column("program", "default", call.row))
             programmer = _programmer(said) or (_given(info) if default else None)
             known = default or programmer is not None
-            loops[call.seq] = Call(call.seq, call.table, call.row, call.when, programmer, known)
+            loops[call.seq] = Call(call.seq, call.table, call.row, call.when, number, programmer, known)
     return [loops.get(call.seq, call) for call in sorted(found, key=lambda one: one.seq) if call.seq not in inside]
 
 
@@ -134,10 +136,14 @@ def repeated(run: Run, calls: list[Call], array: DigitalTwin) -> Iterator[Said]:
             if not call.known:  # to where the chip's cells were left, for all that is read of them afterwards
                 left = np.nan_to_num(run.column(table, "achieved", row), nan=window.low)
                 wanted = np.where(mask, np.clip(left, window.low, window.high), np.nan)
-            report = array.program_conductances(wanted, mask, loop)
             looped = int(run.column(table, "reads", row)) > 1  # one that is not, looks once at what it left
-            if by_statistics and looped and (reads := _verifying_reads(call.programmer)) > 1:
-                report = replace(report, achieved=array.read_conductances(mask, reads))
+            if by_statistics and looped:
+                left_at = last_pulses(run, call.array, row)
+                reads = _verifying_reads(call.programmer)
+                took = float(run.column(table, "seconds", row))
+                report = _written(array, wanted, mask, call.when - left_at, took, reads)
+            else:
+                report = array.program_conductances(wanted, mask, loop)
             default = bool(run.column(table, "default", row))
             yield Said(table, call.when, report=report, comparable=call.known and (default or not by_statistics))
         elif table == "read_conductances":
@@ -148,6 +154,28 @@ def repeated(run: Run, calls: list[Call], array: DigitalTwin) -> Iterator[Said]:
             volts = _volts(run, row)
             _pause(array, gap, timing.mvm * len(array.profile.inputs.weights) * len(volts))
             yield Said(table, call.when, values=array.read_mvm(volts, raw=True), volts=volts)
+
+
+def _written(
+    array: DigitalTwin, target: FloatArray, mask: BoolArray, age: FloatArray, seconds: float, reads: int
+) -> ProgrammingReport:
+    """Program by statistics while a loop of pulses took `seconds`: cells are left as early as those of the chip.
+
+    Args:
+        age: s since the last pulse of the chip's cells at the end, (rows, cols). reads: averaged for what was left.
+    """
+    done = array.time + seconds
+    known = np.where(np.isfinite(age), np.minimum(age, seconds), seconds)
+    begin = done - float(np.max(known[mask]))
+    report: ProgrammingReport | None = None
+    for time, group in in_turn(known, mask):
+        _pause(array, begin + time - array.time, 0.0)
+        report = array.program_conductances(np.where(group, target, np.nan), group, None)
+    assert report is not None
+    _pause(array, done - array.time, array.profile.timing.cell_read * np.count_nonzero(mask) * reads)
+    outcome = np.where(mask, CellOutcome.REACHED, CellOutcome.NOT_SELECTED).astype(np.uint8)
+    achieved = array.read_conductances(mask, reads)
+    return replace(report, target=target, achieved=achieved, outcome=outcome, seconds=seconds, reads=reads)
 
 
 def _verifying_reads(programmer: Programmer | None) -> int:

@@ -10,34 +10,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.ndimage import median_filter
+from scipy.optimize import isotonic_regression
+from scipy.special import ndtr
 
-from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import FloatArray
 from twin.fitting.fit_outcome import Curve, Group, Outcome, Parameter
 from twin.fitting.goodness import judge
 from twin.fitting.session.session_tables import Named
+from twin.fitting.session.simulated_sweeps import (
+    LEAST,
+    SCORES,
+    SIMULATED,
+    SingleReads,
+    Sweeps,
+    felt_of,
+    heaviness_of,
+    quantiles_of,
+    scatter_of,
+    scores_of,
+    simulated,
+)
 from twin.measured_pulses import MeasuredPulses, PulseRanks, PulseTable
-from twin.noise import CellNoise, ReadNoise
 
-SCORES = np.linspace(-3.0, 3.0, 17)
 CELLS_NEEDED = 40
-_SIMULATED, _ROUNDS, _DAMPED, _HEAVIEST = 2048, 12, 0.7, 0.5
-_LEAST = 1e-9
-_NEAR = 1.5
-
-
-@dataclass(frozen=True)
-class Sweeps(FrozenArrays):
-    """Readings after the pulses of one kind: strengths (k,), V, and conductances (k, cycles, cells), S."""
-
-    strengths: FloatArray
-    values: FloatArray
+_ROUNDS, _LAST, _DAMPED, _HEAVIEST = 14, 5, 0.7, 0.5
+_SHAKEN = 0.4
+"""Damping of jitter and of the other scatter, which both answer to what is seen of both."""
+_NEAR, _FURTHEST, _NEIGHBOURS = 1.5, 3.0, 5
+_JUDGES = 4096
+"""Simulated cells among which unused ones are looked for."""
+_MIDDLE, _WIDEST = (0.1587, 0.8413), 1.5
+"""Quantiles of the cells between which a spread is seen, and the widest that a share has."""
 
 
 def fit_pulse_tables(
-    table: Named, windows: Named | None, noise: ReadNoise | None, rng: np.random.Generator
+    table: Named, windows: Named | None, noise: SingleReads | None, rng: np.random.Generator
 ) -> Outcome:
     """Fit tables to half of the cells, and judge the other half by simulated ones; the profile holds all of them.
 
@@ -63,7 +72,7 @@ def fit_pulse_tables(
     facts = set_voltage, reset_width
     half = rng.permutation(cells.size) % 2 == 0
     for train, test in ((half, ~half), (~half, half)):
-        law = _fitted(_some(set_, train), _some(reset, train), None, noise, facts, rng)
+        law = _fitted(_some(set_, train), _some(reset, train), None, noise, facts, rng, rough=True)
         _judge(law, _some(set_, test), _some(reset, test), noise, rng, outcome.groups)
     law = _fitted(set_, reset, ends, noise, facts, rng)
     outcome.sections["measured_pulses"] = _rounded(law)
@@ -138,53 +147,98 @@ def _fitted(
     set_: Sweeps,
     reset: Sweeps,
     ends: tuple[FloatArray, FloatArray] | None,
-    noise: ReadNoise | None,
+    noise: SingleReads | None,
     fixed: tuple[float, float],
     rng: np.random.Generator,
+    rough: bool = False,
 ) -> MeasuredPulses:
-    """Tables that simulated sweeps agree with."""
-    wanted = [_quantiles(sweeps.values) for sweeps in (set_, reset)]
+    """Tables that simulated sweeps agree with; `rough` ones, by fewer of these, do to judge other cells by."""
+    sweeps = (set_, reset)
+    wanted = [quantiles_of(one.values) for one in sweeps]
     if ends is not None:  # of every cell, where the sweeps are of a sample
         wanted[0][-1] = np.quantile(ends[1], ndtr(SCORES))
-    scatter = [_scatter(sweeps.values) for sweeps in (set_, reset)]
-    heavy, spread = [_heaviness(sweeps.values) for sweeps in (set_, reset)], [0.2, 0.2]
+    scatter = [scatter_of(one.values) for one in sweeps]
+    heavy, felt = [heaviness_of(one.values) for one in sweeps], [felt_of(one) for one in sweeps]
     first, last = set_.values[-1].mean(axis=0), reset.values[-1].mean(axis=0)
-    joint = float(np.clip(np.corrcoef(_scores(first), _scores(last))[0, 1], -0.99, 0.99))
-    base = [np.maximum(part, 0.3 * part[:, [SCORES.size // 2]]) for part in wanted]  # noise may read below zero
+    joint = float(np.clip(np.corrcoef(scores_of(first), scores_of(last))[0, 1], -0.99, 0.99))
+    # noise may read below zero, but hardly below what is usual where cells conduct least
+    base = [np.maximum(part, 0.3 * part[:, SCORES.size // 2].min()) for part in wanted]
     tables = [part.copy() for part in base]
     cycles = [0.3 * part.min() + 0.0 * part for part in scatter]
-    share = 1.0
+    spread, jitter, way = [0.2, 0.2], [*felt], _Way(1.0, 0.0)
+    once = None if ends is None else np.log(np.maximum(ends[0], LEAST))
     if ends is not None:  # one strong RESET from the top, against a whole sweep of them
-        low, high, end = (float(np.maximum(np.median(part), _LEAST)) for part in (*ends, last))
+        low, high, end = (float(np.maximum(np.median(part), LEAST)) for part in (*ends, last))
         share = float(np.clip(np.log(high / low) / np.log(high / end), 0.2, 1.0)) if high > low > end else 1.0
+        way = _Way(share, 0.0 if share == 1.0 else 0.5)
     seed = int(rng.integers(2**31))
     cycles_count = max(set_.values.shape[1], 2)
-    for _ in range(_ROUNDS):
-        law = _law((set_, reset), tables, cycles, spread, joint, fixed, share)
-        found = simulated(law, cycles_count, noise, np.random.default_rng(seed))
-        for number, sweeps in enumerate(found):
-            moved = tables[number] + _DAMPED * (wanted[number] - _quantiles(sweeps.values))
+    # where sweeps are steep it is jitter that scatters: as much of the other scatter spoils cells that are through
+    quiet = _law(sweeps, tables, [0.0 * part for part in cycles], spread, [0.0, 0.0], joint, fixed, way)
+    still = simulated(quiet, cycles_count, noise, np.random.default_rng(seed))
+    own = [
+        np.sqrt(np.maximum(part**2 - scatter_of(one.values) ** 2, 0.0))
+        for part, one in zip(scatter, still, strict=True)
+    ]
+    most = [np.minimum(part, 1.5 * np.median(mine)) for part, mine in zip(scatter, own, strict=True)]
+    kept: list[tuple[list[FloatArray], list[FloatArray], list[float], list[float], _Way]] = []
+    rounds, simulate = (_ROUNDS // 2 + 1, SIMULATED // 2) if rough else (_ROUNDS, SIMULATED)
+    for turn in range(rounds):
+        law = _law(sweeps, tables, cycles, spread, jitter, joint, fixed, way)
+        found = simulated(law, cycles_count, noise, np.random.default_rng(seed + turn), simulate)
+        for number, one in enumerate(found):
+            moved = tables[number] + _DAMPED * (wanted[number] - quantiles_of(one.values))
             # where another pulse of the sweep decides, a row could drift anywhere
-            tables[number] = np.sort(np.clip(moved, base[number] / _NEAR, base[number] * _NEAR), axis=1)
-            lacks = scatter[number] ** 2 - _scatter(sweeps.values) ** 2
-            most = np.maximum(scatter[number], scatter[number].min()) ** 2
-            cycles[number] = np.sqrt(np.clip(cycles[number] ** 2 + _DAMPED * lacks, 0.0, most))
+            moved = np.sort(np.clip(moved, base[number] / _NEAR, base[number] * _NEAR), axis=1)
+            tables[number] = _in_order(moved, rising=number == 0)
+            # one strength alone is chance, and a table that only falls would keep it for all that follow
+            lacks = median_filter(scatter[number] ** 2 - scatter_of(one.values) ** 2, _NEIGHBOURS, mode="nearest")
+            cycles[number] = np.sqrt(np.clip(cycles[number] ** 2 + _SHAKEN * lacks, 0.0, most[number] ** 2))
             spread[number] = float(
-                np.clip(spread[number] + 0.5 * (heavy[number] - _heaviness(sweeps.values)), 0.0, _HEAVIEST)
+                np.clip(spread[number] + 0.5 * (heavy[number] - heaviness_of(one.values)), 0.0, _HEAVIEST)
             )
-        if ends is not None and share < 1.0:
-            once = _after_one_reset(law)
-            share = float(np.clip(share + _DAMPED * np.log(once / low) / np.log(high / end), 0.2, 1.0))
-    return _law((set_, reset), tables, cycles, spread, joint, fixed, share)
+            lacks_felt = felt[number] ** 2 - felt_of(one) ** 2
+            within = np.clip(jitter[number] ** 2 + _SHAKEN * lacks_felt, 0.0, (_FURTHEST * felt[number]) ** 2)
+            jitter[number] = float(np.sqrt(within))
+        if once is not None and way.share < 1.0:
+            way = way.nearer(once, np.log(_after_one_reset(law)), float(np.log(high / end)))
+        kept.append(([*tables], [*cycles], [*spread], [*jitter], way))
+    # the mean of the last rounds: each follows the chance of its simulated cells
+    many, scatters, spreads, felts, ways = zip(*kept[-_LAST:], strict=True)
+    tables, cycles = ([np.mean(part, axis=0) for part in zip(*of, strict=True)] for of in (many, scatters))
+    spread, jitter = ([float(np.mean(part)) for part in zip(*of, strict=True)] for of in (spreads, felts))
+    way = _Way(float(np.mean([one.share for one in ways])), float(np.mean([one.spread for one in ways])))
+    return _law(sweeps, tables, cycles, spread, jitter, joint, fixed, way)
 
 
-def _after_one_reset(law: MeasuredPulses) -> float:
-    """Median over simulated cells of what one strongest RESET leaves of cells at the top of their windows, S."""
-    ranks = PulseRanks(law, (1, _SIMULATED), np.random.default_rng(0))
-    top, zero = np.full(_SIMULATED, law.set.strengths[-1]), np.zeros(_SIMULATED)
+def _in_order(table: FloatArray, rising: bool) -> FloatArray:
+    """The nearest table whose rows are in order: a stronger pulse takes a cell further."""
+    columns = [isotonic_regression(column, increasing=rising).x for column in np.log(table).T]
+    return np.exp(np.stack(columns, axis=1))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Share of the way of one RESET, and the spread over the cells of what it leaves."""
+
+    share: float
+    spread: float
+
+    def nearer(self, wanted: FloatArray, found: FloatArray, whole: float) -> _Way:
+        """Corrected by what cells are left at (ln, (n,)), found and wanted; `whole` is the way in ln."""
+        middle = float(np.median(found) - np.median(wanted)) / whole
+        width = np.log(np.ptp(np.quantile(wanted, _MIDDLE)) / np.ptp(np.quantile(found, _MIDDLE)))
+        share = float(np.clip(self.share + _DAMPED * middle, 0.2, 1.0))
+        return _Way(share, float(np.clip(self.spread + _DAMPED * width, 0.0, _WIDEST)))
+
+
+def _after_one_reset(law: MeasuredPulses) -> FloatArray:
+    """What one strongest RESET leaves of simulated cells at the top of their windows, S, (n,)."""
+    ranks = PulseRanks(law, (1, SIMULATED), np.random.default_rng(0))
+    top, zero = np.full(SIMULATED, law.set.strengths[-1]), np.zeros(SIMULATED)
     high = law.set.leaves(top, ranks.set[0], zero, zero)
-    left = law.reset.leaves(np.full(_SIMULATED, law.reset.strengths[-1]), ranks.reset[0], zero, zero)
-    return float(np.median(law.reset.moved(high, np.minimum(high, left))))
+    left = law.reset.leaves(np.full(SIMULATED, law.reset.strengths[-1]), ranks.reset[0], zero, zero)
+    return law.reset.moved(high, np.minimum(high, left), ranks.reset_slowness[0])
 
 
 def _law(
@@ -192,9 +246,10 @@ def _law(
     tables: list[FloatArray],
     cycles: list[FloatArray],
     spread: list[float],
+    jitter: list[float],
     joint: float,
     fixed: tuple[float, float],
-    share: float,
+    way: _Way,
 ) -> MeasuredPulses:
     parts = [
         PulseTable(
@@ -203,87 +258,29 @@ def _law(
             quantiles=tuple(tuple(row) for row in table),
             cycle_spread=tuple(np.broadcast_to(cycle, one.strengths.shape)),
             spread_spread=each,
-            share=way,
+            jitter=felt,
+            share=of.share,
+            share_spread=of.spread,
         )
-        for one, table, cycle, each, way in zip(sweeps, tables, cycles, spread, (1.0, share), strict=True)
+        for one, table, cycle, each, felt, of in zip(
+            sweeps, tables, cycles, spread, jitter, (_Way(1.0, 0.0), way), strict=True
+        )
     ]
     return MeasuredPulses(
         set_voltage=fixed[0], reset_width=fixed[1], rank_correlation=joint, set=parts[0], reset=parts[1]
     )
 
 
-def simulated(
-    law: MeasuredPulses, cycles: int, noise: ReadNoise | None, rng: np.random.Generator, cells: int = _SIMULATED
-) -> tuple[Sweeps, Sweeps]:
-    """SET and RESET sweeps of simulated cells in the order of a characterisation, as read once after each pulse."""
-    ranks, ones = PulseRanks(law, (1, cells), rng), np.ones(cells)
-    reads = None if noise is None else CellNoise(noise, (1, cells), *rng.spawn(2))
-    g = np.exp(np.interp(ranks.set[0], law.set.scores, np.log(law.set.quantiles[-1])))
-    seen: dict[str, list[FloatArray]] = {"set": [], "reset": []}
-    clock = 0.0
-
-    def pulsed(kind: str, strength: float) -> None:
-        nonlocal g
-        table: PulseTable = getattr(law, kind)
-        rank, spread = getattr(ranks, kind)[0], getattr(ranks, f"{kind}_spread")[0]
-        left = table.leaves(strength * ones, rank, spread, rng.standard_normal(cells))
-        g = table.moved(g, np.maximum(g, left) if kind == "set" else np.minimum(g, left))
-
-    for _ in range(cycles):
-        pulsed("reset", law.reset.strengths[-1])
-        for kind in ("set", "reset"):
-            for strength in getattr(law, kind).strengths:
-                pulsed(kind, strength)
-                read = g if reads is None else g + reads.of_cells(g[np.newaxis], 0.2, np.array([clock]))[0, 0]
-                clock += 1.0
-                seen[kind].append(read)
-    made = []
-    for kind in ("set", "reset"):
-        strengths = np.array(getattr(law, kind).strengths)
-        made.append(Sweeps(strengths, np.stack(seen[kind]).reshape(cycles, strengths.size, cells).swapaxes(0, 1)))
-    return made[0], made[1]
-
-
-def _quantiles(values: FloatArray) -> FloatArray:
-    """Quantiles over the cells of the means of their cycles, S, (k, scores)."""
-    return np.asarray(np.quantile(values.mean(axis=1), ndtr(SCORES), axis=1).T)
-
-
-def _scatter(values: FloatArray) -> FloatArray:
-    """Median over the cells of the scatter from cycle to cycle, share of the median conductance, (k,)."""
-    if values.shape[1] < 2:
-        return np.zeros(len(values))
-    steps = np.median(np.abs(np.diff(values, axis=1)), axis=(1, 2)) / (np.sqrt(2) * 0.6745)
-    return np.asarray(steps / np.maximum(np.median(values, axis=(1, 2)), _LEAST))
-
-
-def _heaviness(values: FloatArray) -> float:
-    """Ln of how much heavier than Gaussian the scatter from cycle to cycle is, over all cells and strengths."""
-    if values.shape[1] < 2:
-        return 0.0
-    middles = np.median(values, axis=(1, 2))
-    values = values[middles >= np.median(middles)]  # below, most of it is the noise of the readings
-    steps = np.abs(np.diff(values, axis=1)) / np.maximum(
-        values[:, 1:], np.median(values, axis=(1, 2))[:, None, None] / 2
-    )
-    middle, tail = np.quantile(steps / np.median(steps, axis=(1, 2), keepdims=True).clip(1e-9), [0.5, 0.95])
-    return float(np.log(tail / middle / (1.96 / 0.6745)))
-
-
-def _scores(values: FloatArray) -> FloatArray:
-    return np.asarray(ndtri((values.argsort().argsort() + 0.5) / values.size))
-
-
 def _judge(
     law: MeasuredPulses,
     set_: Sweeps,
     reset: Sweeps,
-    noise: ReadNoise | None,
+    noise: SingleReads | None,
     rng: np.random.Generator,
     groups: list[Group],
 ) -> None:
     """Where unused cells lie among simulated ones, at every strength."""
-    found = simulated(law, set_.values.shape[1], noise, rng)
+    found = simulated(law, set_.values.shape[1], noise, rng, _JUDGES)
     for name, measured, drawn in zip(("SET at gate", "RESET"), (set_, reset), found, strict=True):
         for k, strength in enumerate(measured.strengths):
             ours, theirs = measured.values[k].mean(axis=0), np.sort(drawn.values[k].mean(axis=0))

@@ -18,7 +18,14 @@ from twin.fitting.quantities import FitChoices, fit_quantity
 from twin.fitting.session.column_table import fit_column_table
 from twin.fitting.session.noise_removal import ReadingNoise, take_out_of_programming, take_out_of_relaxation
 from twin.fitting.session.pulse_tables import fit_pulse_tables
+from twin.fitting.session.session_matching import (
+    match_noise,
+    match_relaxation,
+    relaxed_of,
+    repeated_looks,
+)
 from twin.fitting.session.session_tables import COLUMNS, read_session_table
+from twin.fitting.session.simulated_sweeps import SingleReads
 from twin.fitting.session.window_map import fit_window_map
 from twin.fitting.tables.measured_tables import Reading, Table, read_table
 from twin.noise import ReadNoise
@@ -36,12 +43,13 @@ class SessionFit:
 
     Attributes:
         outcomes: by table. base: what they change, periphery and recipe as recorded.
-        missing: why a table was left out.
+        missing: why a table was left out. counted: cells or bit lines that sections were fitted to.
     """
 
     outcomes: dict[str, Outcome]
     base: TwinProfile
     missing: dict[str, str]
+    counted: dict[str, int]
 
     @property
     def sections(self) -> dict[str, Any]:
@@ -49,7 +57,8 @@ class SessionFit:
         found: dict[str, Any] = {}
         for outcome in self.outcomes.values():
             found |= {name: value for name, value in outcome.sections.items() if name != "window"}
-        return found
+        fitted = {name: count for name, count in self.counted.items() if name in found}
+        return found | ({"fitted_to": fitted} if fitted else {})
 
     def together(self) -> Outcome:
         """All fits as one, for a page."""
@@ -94,19 +103,25 @@ def fit_session(
     for done, name in enumerate(there):
         progress(f"fit {name}", done, len(there))
         path = folder / f"{name}.csv"
+        reads = None if law is None else SingleReads(law, kept.read_voltage, kept.adc)
         try:
             if name == "pulses":
-                found[name] = fit_pulse_tables(read_session_table(path, name), windows, law, rng)
+                found[name] = fit_pulse_tables(read_session_table(path, name), windows, reads, rng)
             elif name in COLUMNS:
-                found[name] = fit_one_table(path, name, law, rng)
+                found[name] = fit_one_table(path, name, reads, rng)
             else:
                 table = _without_stuck(read_table(path, Reading()), windows)
                 found[name] = fit_quantity(table, name, choices, rng, progress)
+                shape = next((info.shape for info in _arrays(folder)), None)
                 if name == "noise":
                     noise = ReadingNoise.of(table)
+                    if shape is not None:
+                        looks = repeated_looks(folder / RUN)
+                        match_noise(found[name], table, looks, kept, shape, int(rng.integers(2**31)))
                     law = ReadNoise.model_validate(found[name].sections["read_noise"])
-                elif name == "relaxation" and noise is not None:
+                elif name == "relaxation" and noise is not None and law is not None:
                     take_out_of_relaxation(noise, table, found[name])
+                    _matched(found[name], folder, table, kept.model_copy(update={"read_noise": law}), rng)
                 elif name == "programming" and noise is not None:
                     take_out_of_programming(noise, table, found[name], _verifying_reads(folder))
         except DataError as error:
@@ -114,10 +129,39 @@ def fit_session(
     progress("fit", len(there), len(there))
     if not found:
         raise DataError(f"{folder}: no table could be fitted: {'; '.join(missing.values())}")
-    return SessionFit(found, kept, missing)
+    return SessionFit(found, kept, missing, _counted(found, next((info.cols for info in _arrays(folder)), None)))
 
 
-def fit_one_table(path: Path, kind: str, noise: ReadNoise | None, rng: np.random.Generator) -> Outcome:
+def _matched(outcome: Outcome, folder: Path, table: Table, kind: TwinProfile, rng: np.random.Generator) -> None:
+    """Let relaxation count from the last pulse, which the record of the session knows."""
+    seed = int(rng.integers(2**31))
+    try:
+        seen = relaxed_of(folder / RUN, table)
+    except LogError as error:
+        outcome.undetermined.append(f"how long before their first reading cells had their last pulse: {error}")
+        return
+    match_relaxation(outcome, seen, kind, seed)
+
+
+def _counted(found: dict[str, Outcome], lines: int | None) -> dict[str, int]:
+    """Cells, or bit lines, that the sections were fitted to."""
+    facts = (
+        ("noise", "read_noise", "cells fitted"),
+        ("relaxation", "relaxation", "cells fitted"),
+        ("programming", "programming", "cells fitted"),
+        ("pulses", "measured_pulses", "cells"),
+        ("columns", "columns", "bit lines"),
+    )
+    counted = {
+        section: int(found[table].facts[fact])
+        for table, section, fact in facts
+        if table in found and fact in found[table].facts
+    }
+    # a chip's bend of I-V is seen by bit line: the cells of one share an amplifier
+    return counted | ({"nonlinearity": lines} if "iv" in found and lines is not None else {})
+
+
+def fit_one_table(path: Path, kind: str, noise: SingleReads | None, rng: np.random.Generator) -> Outcome:
     """Fit one of the tables that only a characterisation writes, see `session_tables.COLUMNS`.
 
     Args:
