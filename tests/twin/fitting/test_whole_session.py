@@ -127,6 +127,8 @@ def test_a_second_session_agrees_and_more_read_noise_does_not(
     profile = TwinProfile.load(str(fitted[0] / "profile.toml"))
     assert profile.fitted_to is not None
     assert (profile.fitted_to.columns, profile.fitted_to.nonlinearity) == (SIDE, SIDE)
+    alive = int((~MetalOxideChip(shape=(SIDE, SIDE), seed=3, stuck=0.04).cells.stuck).sum())
+    assert abs((profile.fitted_to.relaxation or 0) - alive) <= 4  # noise and relaxation are corrected by all cells
     found = {}
     for name, kind in (("again", None), ("noisier", metal_oxide_kind(read_noise={"sd_median": 1.6e-6}))):
         path = tmp_path / f"{name}.h5"

@@ -102,6 +102,7 @@ def match_relaxation(outcome: Outcome, seen: Relaxed, kind: TwinProfile, seed: i
         section[name] = [[float(f"{value:.6g}") for value in row] for row in mean]
     outcome.sections["relaxation"] = section
     youngest, middle, oldest = (f"{part:.3g}" for part in np.nanquantile(seen.age, [0.0, 0.5, 1.0]))
+    outcome.facts["cells fitted"] = outcome.facts["cells"]  # corrected by all of them
     outcome.facts["age of the cells at their first reading"] = (
         f"{youngest} to {oldest} s, median {middle} s; the law counts from the last pulse"
     )
@@ -203,8 +204,8 @@ def match_noise(
     """Change size, spread and growth of `read_noise` in the outcome until twins read alike by the converter.
 
     Args:
-        table: cell (row * cols + col), read, time, conductance. looks: more readings, of cells in other states. kind:
-            profile with the converter of the session.
+        table: cell (row * cols + col), read, time, conductance. looks: more readings, of cells in other states, S, each
+            (reads, rows, cols). kind: profile with the converter of the session.
     """
     reads = np.unique(table["read"])
     traces = np.stack([_map(shape, table, "conductance", table["read"] == read) for read in reads])
@@ -235,6 +236,7 @@ def match_noise(
         kept.append(section)
         section = dict(section)
     outcome.sections["read_noise"] = _mean_of(kept[-_LAST_ROUNDS:])
+    outcome.facts["cells fitted"] = outcome.facts["cells"]
     outcome.facts["converter"] = "what it adds to the readings is taken out of the law in the profile"
 
 
