@@ -204,8 +204,8 @@ def match_noise(
     """Change size, spread and growth of `read_noise` in the outcome until twins read alike by the converter.
 
     Args:
-        table: cell (row * cols + col), read, time, conductance. looks: more readings, of cells in other states, S, each
-            (reads, rows, cols). kind: profile with the converter of the session.
+        table: cell (row * cols + col), read, time, conductance. looks: more readings, S, each (reads, rows, cols), of
+            cells in other states. kind: profile with the converter of the session.
     """
     reads = np.unique(table["read"])
     traces = np.stack([_map(shape, table, "conductance", table["read"] == read) for read in reads])

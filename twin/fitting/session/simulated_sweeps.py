@@ -111,7 +111,7 @@ def felt_of(sweeps: Sweeps) -> float:
 
 
 def heaviness_of(values: FloatArray) -> float:
-    """Ln of how much heavier than Gaussian values (k, cycles, cells), S, scatter from cycle to cycle, all together."""
+    """Ln of how much heavier than Gaussian the scatter from cycle to cycle is of values (k, cycles, cells), S."""
     if values.shape[1] < 2:
         return 0.0
     middles = np.median(values, axis=(1, 2))
