@@ -116,6 +116,7 @@ def test_a_pulse_moves_its_cell_alone_and_in_its_direction():
         cell = np.zeros((8, 8), bool)
         cell[2, 6] = True
         array.apply_pulses(Pulses.on(cell, PulseKind.SET, 0.9, 1.0, 100e-6))
+        assert board.bench.journal.grounded  # while it is open: between operations no cell sees a voltage
         after = array.read_conductances(averages=4)
         pulses = [entry for entry in board.bench.journal.entries if entry.what in ("SET", "RESET")]
     assert after[2, 6] - before[2, 6] > 100e-6
