@@ -16,6 +16,7 @@ from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.session import new_folder, stages
 from imssa_lab.cli.shared.virtual_instruments import NUMBERED_KINDS, virtual_arrays
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.station.run_logs import LOG
 
 TASK = "digits-first"
 SIZE: dict[str, int | None] = {"channels": 28, "states": 1, "layers": 2}
@@ -58,6 +59,7 @@ def demo(
     Example: imssa demo --virtual supert-a0 --out imssa-demo-supert
     """
     from imssa_lab.cli.shared.deployment_table import show_result
+    from imssa_lab.log.care.snapshot import pack
 
     if virtual is not None and array != TWINS:
         raise ConfigError("demo: --array and --virtual both say what to run on; leave one out")
@@ -87,5 +89,6 @@ def demo(
                 fresh=False,
             )
     show_result(outcome, sequences.reference, bars.seconds, {"bundle": str(bundle_path), **written(out)})
+    pack(out / LOG)
     if not outcome.passed:
         raise typer.Exit(LEVEL_FAILED)

@@ -73,6 +73,22 @@ def snapshot(path: str | Path, to: str | Path, *, packed: bool = False) -> Snaps
     return _verified(Path(path), Path(to), plain)
 
 
+def pack(path: str | Path) -> None:
+    """Compress a finished run file, which a verified copy with every record replaces at the end.
+
+    Raises:
+        LogError: as `snapshot`, or the file is in use (Windows); it is as it was then.
+    """
+    where = Path(path)
+    packed = where.with_name(f"{where.name}.packed")
+    snapshot(where, packed, packed=True)
+    try:
+        os.replace(packed, where)
+    except OSError as error:
+        packed.unlink()
+        raise LogError(f"{where}: cannot be replaced by its packed copy ({error}); it is as it was") from error
+
+
 def publish(path: str | Path, to: str | Path) -> tuple[Snapshot, list[str]]:
     """A copy for other people, without what says who and where; and the names of what was left out.
 

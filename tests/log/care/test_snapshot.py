@@ -14,9 +14,35 @@ from imssa_lab.contract.errors import LogError
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care import snapshot as module
 from imssa_lab.log.care.repair import repair
-from imssa_lab.log.care.snapshot import snapshot
+from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.care.verify import verify
 from tests.log.conftest import Chip, session
+
+
+def test_packed_in_place_with_the_same_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.h5"
+    with record(path, [Chip(shape=(60, 40))], {}) as (array,):
+        seen = [array.read_mvm(np.full((3, 60), 0.1)).tobytes() for _ in range(300)]
+    before = path.read_bytes()
+    real = module.os.replace
+
+    def refused_in_place(source: Path, target: Path) -> None:
+        if target == path:
+            raise PermissionError("in use")
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "replace", refused_in_place)
+        with pytest.raises(LogError, match="it is as it was"):
+            pack(path)
+    assert path.read_bytes() == before
+    pack(path)
+    assert path.stat().st_size < 0.7 * len(before)
+    assert sorted(tmp_path.iterdir()) == [path]
+    with open_run(path) as run:
+        (again,) = run.arrays()
+        assert [again.read_mvm(np.full((3, 60), 0.1)).tobytes() for _ in range(300)] == seen
+        assert run.closed_cleanly
 
 
 def test_of_a_run_that_goes_on_every_record_so_far(tmp_path: Path) -> None:
