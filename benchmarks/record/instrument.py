@@ -51,7 +51,7 @@ class Instrument(CrossbarArray):
         return np.asarray(self._codes[self._calls % _PREPARED])
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        codes = np.ascontiguousarray(self._step()[: len(voltages)])
+        codes = self._step()[np.arange(len(voltages)) % self._info.rows]
         return Readout(codes, np.zeros(codes.shape, dtype=np.uint8))
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
@@ -83,7 +83,7 @@ def step(array: CrossbarArray, number: int) -> bytes:
     match number % 5:
         case 0:
             # few vectors or many, whole steps of the inputs or not: each is kept in another way
-            count = 40 if number % 25 == 0 else 1 + number % 4
+            count = 300 if number % 25 == 0 else 1 + number % 4
             return array.read_mvm(np.full((count, rows), 1e-4 * (number % 1000) + 1e-5 * (number % 2))).tobytes()
         case 1:
             array.apply_pulses(Pulses.on(mask, Kind.SET, 1.0 + 0.01 * (number % 50), 1.5, 1e-7))
