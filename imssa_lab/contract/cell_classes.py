@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray, Window
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
@@ -144,6 +145,18 @@ def had_to_move(target: FloatArray, window: Window, tolerance: float) -> BoolArr
     return np.asarray(np.nan_to_num(target, nan=window.low) > window.low + tolerance)
 
 
+def level_ranges(window: Window, tolerance: float) -> list[tuple[float, float]]:
+    """From which target to which, S, the levels reach that cells which had to move are sorted into; tolerance: S."""
+    return list(pairwise(np.linspace(window.low + tolerance, window.high, _LEVELS + 1).tolist()))
+
+
+def target_levels(target: FloatArray, window: Window, tolerance: float) -> NDArray[np.int64]:
+    """Which of `level_ranges` each target (S, any shape) is in; -1 for a cell that did not have to move."""
+    edges = [low for low, _ in level_ranges(window, tolerance)]
+    place = np.clip(np.searchsorted(edges, np.nan_to_num(target)) - 1, 0, _LEVELS - 1)
+    return np.asarray(np.where(had_to_move(target, window, tolerance), place, -1), np.int64)
+
+
 def in_tolerance(target: FloatArray, achieved: FloatArray, tolerance: float) -> BoolArray:
     """Cells that a re-read finds within `tolerance` (S) of their target; False without a target or a reading."""
     return np.asarray(np.abs(achieved - target) <= tolerance)
@@ -169,8 +182,9 @@ def cell_shares(maps: Sequence[CellMap], window: Window, tolerance: float) -> Ce
         tolerance: S.
     """
     counted: dict[str, list[int]] = {name: [0, 0, 0, 0] for name in CellClass}
-    edges = np.linspace(window.low + tolerance, window.high, _LEVELS + 1)
-    names = [f"{CellClass.MOVED}, to {1e6 * low:.0f}-{1e6 * high:.0f} uS" for low, high in pairwise(edges)]
+    names = [
+        f"{CellClass.MOVED}, to {1e6 * low:.0f}-{1e6 * high:.0f} uS" for low, high in level_ranges(window, tolerance)
+    ]
     levels: dict[str, list[int]] = {name: [0, 0, 0, 0] for name in names}
     for cells in maps:
         programmed = np.isfinite(cells.target)
@@ -181,10 +195,10 @@ def cell_shares(maps: Sequence[CellMap], window: Window, tolerance: float) -> Ce
         marks = (programmed, inside, made_up, ~moved)
         parts = {CellClass.MOVED: moved, CellClass.ZERO: kernels & ~moved, CellClass.BETWEEN: programmed & ~kernels}
         parts[CellClass.BETWEEN] &= ~moved
-        level = np.clip(np.searchsorted(edges, np.nan_to_num(cells.target)) - 1, 0, _LEVELS - 1)
+        level = target_levels(cells.target, window, tolerance)
         for into, chosen in [
             *((counted[name], part) for name, part in parts.items()),
-            *((levels[name], moved & (level == place)) for place, name in enumerate(names)),
+            *((levels[name], level == place) for place, name in enumerate(names)),
         ]:
             for place, mark in enumerate(marks):
                 into[place] += int(np.count_nonzero(chosen & mark))

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from imssa_lab.report.page import picture, templates, write_new
-from imssa_lab.report.plots.style import BLUE, GREY, ORANGE
+from imssa_lab.report.plots.style import BINS, BLUE, GREY, ORANGE, PANEL, edges_over, one_axis
 from twin.fitting.fit_outcome import Curve, Group, Outcome
 
 LEVELS_BAR, BANDS_BAR = 0.9, 0.9
@@ -35,7 +35,7 @@ def write_fit_report(folder: Path, outcome: Outcome, provenance: Mapping[str, st
     page = environment.get_template("fit.html.j2").render(
         outcome=outcome,
         verdicts=fit_verdicts(outcome),
-        pictures=[picture(figure, caption) for figure, caption in _figures(outcome)],
+        pictures=[picture(figure, caption, narrow=narrow) for figure, caption, narrow in _figures(outcome)],
         provenance=provenance,
         poor=[p for p in outcome.parameters if p.poor],
     )
@@ -112,23 +112,25 @@ def _si(value: float, unit: str) -> str:
     return f"{value:.4g}" + ("" if unit == "1" else f" {unit}")
 
 
-def _figures(outcome: Outcome) -> list[tuple[Figure, str]]:
-    found = [_curves(outcome.curves[i : i + _PER_PAGE]) for i in range(0, len(outcome.curves), _PER_PAGE)]
-    figures = [(figure, "Points: measured. Line: the fitted law.") for figure in found]
+def _figures(outcome: Outcome) -> list[tuple[Figure, str, Figure | None]]:
+    """Figures with what they show; the last is for a phone, where it is not the same."""
+    parts = [outcome.curves[i : i + _PER_PAGE] for i in range(0, len(outcome.curves), _PER_PAGE)]
+    figures: list[tuple[Figure, str, Figure | None]] = [
+        (_curves(part, 3), "Points: measured. Line: the fitted law.", _curves(part, 1)) for part in parts
+    ]
     if outcome.groups:
-        figures.append(
-            (_p_values(outcome.groups), "KS p of every group; a true law scatters them evenly from 0 to 1.")
-        )
-        figures.append(
-            (_coverage(outcome.groups), "Share of unused cells inside the fitted 90 % interval, by group.")
-        )
+        caption = f"KS p of all {len(outcome.groups)} groups; a true law scatters them evenly from 0 to 1."
+        figures.append((_p_values(outcome.groups), caption, None))
+        caption = f"Share of unused cells inside the fitted 90 % interval, in each of {len(outcome.groups)} groups."
+        figures.append((_coverage(outcome.groups), caption, None))
     return figures
 
 
-def _curves(curves: list[Curve]) -> Figure:
-    across = min(3, len(curves))
+def _curves(curves: list[Curve], most: int) -> Figure:
+    """Curves as panels, so many in a row at most."""
+    across = min(most, len(curves))
     down = -(-len(curves) // across)
-    figure = Figure(figsize=(3.6 * across + 0.4, 3.1 * down), layout="constrained")
+    figure = Figure(figsize=(PANEL[0] * across, 3.1 * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False)
     for place, axis in enumerate(axes.flat):
         if place < len(curves):
@@ -144,27 +146,25 @@ def _draw(axis: Axes, curve: Curve) -> None:
     axis.plot(curve.x, curve.y, ".", color=BLUE, markersize=4, label="measured", zorder=3)
     if curve.log:
         axis.set(xscale="log", yscale="log")
-    axis.set_title(curve.title, fontsize=10)
-    axis.set_xlabel(curve.x_label, fontsize=9)
-    axis.set_ylabel(curve.y_label, fontsize=9)
+    axis.set_title(curve.title)
+    axis.set_xlabel(curve.x_label)
+    axis.set_ylabel(curve.y_label)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend()
 
 
 def _p_values(groups: list[Group]) -> Figure:
-    figure = Figure(figsize=(5.2, 3.3), layout="constrained")
-    axis = figure.subplots()
-    axis.hist([group.ks_p for group in groups], bins=20, range=(0, 1), color=BLUE)
-    axis.axhline(len(groups) / 20, color=GREY, linestyle=":", label="a true law")
+    figure, axis = one_axis()
+    axis.hist([group.ks_p for group in groups], bins=edges_over(0.0, 1.0), color=BLUE)
+    axis.axhline(len(groups) / BINS, color=GREY, linestyle=":", label="a true law")
     axis.axvline(0.01, color=ORANGE, linestyle="--", label="p = 0.01")
     axis.set(xlabel="KS p on unused cells", ylabel="groups")
-    axis.legend(fontsize=8)
+    axis.legend()
     return figure
 
 
 def _coverage(groups: list[Group]) -> Figure:
-    figure = Figure(figsize=(5.2, 3.3), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = one_axis()
     place = np.arange(len(groups))
     axis.plot(place, [100 * group.coverage for group in groups], ".", color=BLUE)
     axis.axhline(90, color=ORANGE)

@@ -6,9 +6,8 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -17,7 +16,8 @@ from imssa_lab.contract.errors import ConfigError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_DPI = 130
+_PX = 96
+"""CSS pixels in an inch."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,52 @@ class Cited:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A figure and what is said of it, before it is put into a page or a file.
+
+    Attributes:
+        name: of its file; figure: as it is on a screen; narrow: the same on a phone, or in one column of a paper.
+        caption: what it shows, of how many, and what it leaves out; records: what it was made from.
+    """
+
+    name: str
+    figure: Figure
+    caption: str
+    records: tuple[int, ...] = ()
+    narrow: Figure | None = None
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture inside a page.
 
     Attributes:
-        source: data address; caption: what it shows; size: "wide" or "narrow"; records: what it was made from.
+        source: data address; narrow: the same for a phone, or None; caption: what it shows.
+        width: px, on a screen; records: what it was made from.
     """
 
     source: str
     caption: str
-    size: str
+    width: int
+    narrow: str | None = None
     records: tuple[int, ...] = ()
 
 
-def picture(figure: Figure, caption: str, records: Sequence[int] = (), *, raster: bool = False) -> Picture:
-    """A figure as part of a page: vectors for lines, pixels for maps and clouds of dots."""
-    buffer = BytesIO()
-    options: dict[str, Any] = (
-        {"format": "png", "dpi": _DPI} if raster else {"format": "svg", "metadata": {"Date": None}}
-    )
-    figure.savefig(buffer, **options)
-    kind = "image/png" if raster else "image/svg+xml"
-    source = f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return Picture(source, caption, "wide" if figure.get_figwidth() > 6.5 else "narrow", tuple(records))
+def picture(figure: Figure, caption: str, records: Sequence[int] = (), *, narrow: Figure | None = None) -> Picture:
+    """A figure as part of a page, in vectors; `narrow` is shown instead where the page is."""
+    from imssa_lab.report.svg import svg_for_pages
+
+    def address(drawn: Figure) -> str:
+        return f"data:image/svg+xml;base64,{base64.b64encode(svg_for_pages(drawn).encode()).decode()}"
+
+    source = address(figure)  # which dresses it, and by that says how wide it is
+    width = round(_PX * figure.get_figwidth())
+    return Picture(source, caption, width, None if narrow is None else address(narrow), tuple(records))
+
+
+def in_page(drawn: Drawing) -> Picture:
+    """A drawing as part of a page."""
+    return picture(drawn.figure, drawn.caption, drawn.records, narrow=drawn.narrow)
 
 
 def templates() -> Environment:

@@ -43,6 +43,13 @@ def accuracy_values(outcome: Outcome) -> list[tuple[str, float]]:
     return [(words, float(accuracy[name])) for name, words in names.items() if accuracy[name] is not None]
 
 
+def least_accuracy(outcome: Outcome) -> float | None:
+    """The least accuracy on the arrays that the task level lets pass, a fraction; None where it was not judged."""
+    software = outcome.result["accuracy"]["quantised"]
+    bounds = [level["bound"] for level in outcome.result["levels"] if level["level"] == "task"]
+    return None if software is None or not bounds else float(software - bounds[0])
+
+
 def levels(run: Run, outcome: Outcome) -> Table:
     """The four levels, each with its event."""
     events = {text.split(":", 1)[0]: seq for seq, kind, text in run.numbered_events() if kind == "level"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -152,6 +154,17 @@ def network_energy(reads: ReadsEnergy, parts: MultiplyAdds, table: EnergyTable) 
     least = (on_arrays.low + rest.high) / digital.high
     most = (on_arrays.high + rest.low) / digital.low
     return NetworkEnergy(reads, rest, digital, Range(least, most))
+
+
+def energy_of_inference(facts: Mapping[str, Any], table: EnergyTable) -> NetworkEnergy:
+    """One inference from its counts, without the cells, as nothing says how long they are read.
+
+    Args:
+        facts: as `protocols.cost.inference_counts.InferenceCounts.facts` gives them.
+    """
+    asked = ReadCounts(drives=facts["line_drives_at_most"])
+    reads = reads_energy(asked, facts["conversions"], None, table)
+    return network_energy(reads, MultiplyAdds(**facts["multiply_adds"]), table)
 
 
 def break_even(parts: MultiplyAdds, conversions: float, table: EnergyTable) -> Range:

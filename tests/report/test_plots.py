@@ -1,3 +1,5 @@
+from io import BytesIO
+
 import numpy as np
 import pytest
 import xarray
@@ -7,7 +9,15 @@ from imssa_lab.contract.errors import LogError
 from imssa_lab.report import measured, plots
 from imssa_lab.report.measured.programmed import of_arrays
 
-OF_PROGRAMMED = ("conductance_maps", "error_maps", "error_histogram", "error_quantiles", "yield_by_pulse")
+OF_PROGRAMMED = (
+    "conductance_maps",
+    "error_maps",
+    "error_histogram",
+    "error_quantiles",
+    "yield_by_pulse",
+    "error_by_level",
+    "conductance_by_level",
+)
 
 
 @pytest.mark.parametrize("name", OF_PROGRAMMED)
@@ -88,6 +98,45 @@ def test_the_map_of_ends_believes_the_reread_and_not_the_loop():
     np.testing.assert_array_equal(ends(target, achieved, outcome, 10e-6), [[0.0, 1.0, 2.0, np.nan]])
 
 
+def levelled():
+    """Four cells to 20 uS, one of them stuck at the bottom, and four to 100 uS, of a window from 0 to 120 uS."""
+    target = np.repeat([[20e-6], [100e-6]], 4, axis=1)
+    achieved = target + np.array([[0.0, 1e-6, 2e-6, -20e-6], [0.0, 3e-6, -5e-6, 12e-6]])
+    data = of_arrays([target], [achieved], 10e-6)
+    level = np.where(target > 60e-6, 2, 0)[None]
+    ranges = [[[10e-6, 47e-6], [47e-6, 83e-6], [83e-6, 120e-6]]]
+    return data.assign(level=(("array", "row", "col"), level), ranges=(("array", "level_of", "end"), ranges))
+
+
+def test_errors_by_level_count_the_stuck_cell_and_show_the_chip_that_was_never_programmed():
+    axis = plots.error_by_level(levelled()).axes[0]
+    low, high, never = axis.lines[:3]
+    assert low.get_xdata() == pytest.approx([0, 1, 2, 20])
+    assert low.get_ydata() == pytest.approx([25, 50, 75, 100])
+    assert high.get_xdata() == pytest.approx([0, 3, 5, 12])
+    assert never.get_xdata() == pytest.approx([20] * 4 + [100] * 4)
+    assert low.get_label() == "to 10-47 µS, 4 cells"
+    assert axis.get_title() == "8 cells that had to move, 0 beyond the edge"
+
+
+def test_conductances_by_level_count_every_programmed_cell_once():
+    axis = plots.conductance_by_level(levelled()).axes[0]
+    bars = [bar for bar in axis.patches if bar.get_label() == "_nolegend_" or hasattr(bar, "get_height")]
+    assert sum(bar.get_height() for bar in bars if hasattr(bar, "get_height")) == 8
+    labels = [text.get_text() for text in axis.figure.legends[0].get_texts()]
+    assert labels == ["to 10-47 µS, 4 cells", "to 83-120 µS, 4 cells"]
+
+
+def test_a_dressed_figure_has_one_size_of_text_and_the_width_of_a_column(night_run):
+    from matplotlib.text import Text
+
+    figure = plots.dress(plots.conductance_maps(night_run, narrow=True), plots.SINGLE_COLUMN)
+    figure.savefig(BytesIO(), format="pdf")
+    words = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert {text.get_fontsize() for text in words} == {8.0}
+    assert figure.get_figwidth() == pytest.approx(88 / 25.4, abs=0.01)
+
+
 def test_yield_counts_only_cells_that_the_reread_finds_inside():
     target = np.full((2, 2), 50e-6)
     achieved = target + np.array([[0.0, 0.0], [0.0, 40e-6]])
@@ -154,7 +203,7 @@ def test_accuracy_against_each_thing_it_depends_on(along, scale):
     axis = plots.accuracy_against(data, along).axes[0]
     np.testing.assert_allclose(axis.lines[0].get_xdata(), scale * np.array([0.01, 2.0]))
     np.testing.assert_allclose(axis.lines[0].get_ydata(), [85.0, 60.0])
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["naive", "ours"]
+    assert [text.get_text() for text in axis.figure.legends[0].get_texts()] == ["naive", "ours"]
     with pytest.raises(ValueError, match="choose one of"):
         plots.accuracy_against(data, "colour")
 

@@ -85,7 +85,11 @@ def test_a_failed_level_is_named_in_the_verdict(deployed, tmp_path, monkeypatch)
 def test_a_session_that_only_programs_is_judged_by_its_last_readings(night_page):
     assert '<div class="verdict plain"><b>Programmed.</b>' in night_page
     assert "Cells that had to move, by their last reading: " in night_page
-    for caption in ("Cells within tolerance against", "Products, an even sample", "How columns were corrected"):
+    for caption in (
+        "against the pulses that they took",
+        "Products against voltage times",
+        "How columns were corrected",
+    ):
         assert caption in night_page
     for caption in (
         "Noise of repeated readings",

@@ -297,7 +297,7 @@ def _logged(
             log.event("kernel", f"{name}: {end}")
         text = result_text(outcome, bundle.digest(), sequences.reference)
         log.event(RESULT_EVENT, text)
-        log.event(OUTCOME, outcome_text(outcome))
+        log.event(OUTCOME, outcome_text(outcome, len(bundle.labels)))
     return outcome, text
 
 

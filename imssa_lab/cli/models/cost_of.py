@@ -107,8 +107,7 @@ def _of_run(path: Path, table: EnergyTable) -> None:
     from imssa_lab.log import open_run
     from imssa_lab.report.inference_words import inference_facts, with_prefix
     from imssa_lab.report.measured import outcome_of, reads_made
-    from imssa_lab.s4d.cost import MultiplyAdds
-    from protocols.cost.energy_figures import Range, ReadsEnergy, network_energy, reads_energy
+    from protocols.cost.energy_figures import Range, ReadsEnergy, energy_of_inference, reads_energy
     from protocols.cost.read_counts import ReadCounts
 
     with stages() as bars, open_run(path) as run:
@@ -136,9 +135,7 @@ def _of_run(path: Path, table: EnergyTable) -> None:
     network = None
     if inference is not None:
         planned, mended = inference["planned"], inference["mended"]
-        parts = MultiplyAdds(**mended["multiply_adds"])
-        asked = ReadCounts(drives=mended["line_drives_at_most"])
-        network = network_energy(reads_energy(asked, mended["conversions"], None, table), parts, table)
+        network = energy_of_inference(mended, table)
         rows += [
             *inference_facts(mended),
             ("the same as planned without faults", f"{planned['products']} products"),

@@ -18,7 +18,12 @@ def comparison_page(first: Run, second: Run) -> str:
     arrays = [
         (
             compared,
-            picture(change_figure(compared), f"Array {compared.index}: each cell by its last readings.", raster=True),
+            picture(
+                change_figure(compared),
+                f"Array {compared.index}: each cell by its last readings. Cells that only one of the runs read are "
+                "left out, grey in the map.",
+                narrow=change_figure(compared, narrow=True),
+            ),
         )
         for compared in compared_arrays(first, second)
     ]

@@ -47,7 +47,8 @@ class Outcome(FrozenArrays):
         result: the object of the event `result`, as in result.json; record: the number of that event.
         targets: per array, S, (rows, cols), NaN where nothing belongs; tolerance: S.
         kernels, made_up: per array, see `CellMap`; empty in files of earlier versions.
-        task_tests: test sequences; kernel_bound: of the NRMSE of one kernel on real input.
+        task_tests: test sequences; chance: accuracy of a guess among the classes, None in files of earlier versions.
+        kernel_bound: of the NRMSE of one kernel on real input.
         responses: of the best, the median, the 90th percentile and the worst kernel.
     """
 
@@ -58,12 +59,17 @@ class Outcome(FrozenArrays):
     kernels: list[BoolArray]
     made_up: list[BoolArray]
     task_tests: int
+    chance: float | None
     kernel_bound: float
     responses: list[Response]
 
 
-def outcome_text(deployment: Deployment) -> str:
-    """The event `outcome`: JSON, maps packed (float64, zlib, base64), figures that are not finite as null."""
+def outcome_text(deployment: Deployment, classes: int | None = None) -> str:
+    """The event `outcome`: JSON, maps packed (float64, zlib, base64), figures that are not finite as null.
+
+    Args:
+        classes: how many the task has, where that is known.
+    """
     return json.dumps(
         {
             "shape": deployment.mapping.shape,
@@ -72,6 +78,7 @@ def outcome_text(deployment: Deployment) -> str:
             "kernels": [_packed(cells.kernels) for cells in deployment.cell_maps if cells.kernels is not None],
             "made_up": [_packed(cells.made_up) for cells in deployment.cell_maps if cells.made_up is not None],
             "task_tests": len(deployment.predictions),
+            "classes": classes,
             "kernel_bound": deployment.bounds.number("kernel"),
             "responses": [
                 {
@@ -107,6 +114,7 @@ def outcome_of(run: Run) -> Outcome | None:
         kernels=[_unpacked(packed, stored["shape"]) != 0 for packed in stored.get("kernels", [])],
         made_up=[_unpacked(packed, stored["shape"]) != 0 for packed in stored.get("made_up", [])],
         task_tests=int(stored["task_tests"]),
+        chance=1.0 / stored["classes"] if stored.get("classes") else None,
         kernel_bound=float(stored["kernel_bound"]),
         responses=[
             Response(

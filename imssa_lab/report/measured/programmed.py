@@ -8,7 +8,14 @@ import numpy as np
 import xarray
 
 from imssa_lab.contract.array_types import BoolArray, FloatArray
-from imssa_lab.contract.cell_classes import CellMap, CellShares, cell_shares, in_tolerance
+from imssa_lab.contract.cell_classes import (
+    CellMap,
+    CellShares,
+    cell_shares,
+    in_tolerance,
+    level_ranges,
+    target_levels,
+)
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.deployment_result import outcome_of
 from imssa_lab.report.measured.run_columns import columns
@@ -23,7 +30,9 @@ def programmed(run: Run) -> xarray.Dataset:
     Returns:
         `target` and `achieved` in S, `outcome` (`CellOutcome`), `pulses`, each (array, row, col), NaN or 0 where
         nothing was programmed; `tolerance` in S and `record`, the number of the newest record that `achieved` comes
-        from, each (array). `kernel` are cells of kernels (all where the log does not say), `made_up` stuck cells
+        from, each (array). `level` is the place in `imssa_lab.contract.cell_classes.level_ranges` of a cell that had
+        to move, -1 of others, (array, row, col), and `ranges` these, in S, (array, level, end); `bottom` of the
+        window is in S, (array). `kernel` are cells of kernels (all where the log does not say), `made_up` stuck cells
         whose partner takes over the difference, each (array, row, col). `achieved` is the last reading of a cell
         outside any programming loop. After a deployment `target` is what the deployment says it wanted, otherwise
         what the last programming asked for.
@@ -59,7 +68,18 @@ def programmed(run: Run) -> xarray.Dataset:
             achieved[index] = np.where(np.isfinite(values), values, achieved[index])
     kept = np.flatnonzero(np.isfinite(target).any(axis=(1, 2)))
     dims = ("array", "row", "col")
-    more = {"kernel": (dims, kernel[kept]), "made_up": (dims, made_up[kept])}
+    windows = [(run.infos[index].window, float(tolerance[index])) for index in kept.tolist()]
+    level = [target_levels(target[index], *window) for index, window in zip(kept.tolist(), windows, strict=True)]
+    more = {
+        "kernel": (dims, kernel[kept]),
+        "made_up": (dims, made_up[kept]),
+        "level": (dims, np.array(level, np.int64).reshape(len(kept), *shape[1:])),
+        "ranges": (
+            ("array", "level_of", "end"),
+            np.reshape([level_ranges(*window) for window in windows], (-1, 3, 2)),
+        ),
+        "bottom": (("array",), np.array([window.low for window, _ in windows])),
+    }
     return (
         _dataset(kept, target, achieved, outcome, pulses, tolerance, record)
         .assign(more)
@@ -73,13 +93,19 @@ _COLUMNS = ("seq", "array", "mask", "target", "achieved", "outcome", "pulses", "
 def of_arrays(
     targets: list[FloatArray], achieved: list[FloatArray], tolerance: float, pulses: list[Any] | None = None
 ) -> xarray.Dataset:
-    """The same Dataset from given maps, S, (rows, cols) each, NaN where nothing was programmed."""
+    """The same Dataset from given maps, S, (rows, cols) each, NaN where nothing was programmed; all had to move."""
     target = np.array(targets)
     none = np.zeros(target.shape, np.int64)
     kept = np.arange(len(target))
     tolerances = np.full(len(target), tolerance)
     counted = none if pulses is None else np.array(pulses)
-    return _dataset(kept, target, np.array(achieved), none, counted, tolerances, np.zeros(len(target), np.int64))
+    made = _dataset(kept, target, np.array(achieved), none, counted, tolerances, np.zeros(len(target), np.int64))
+    ends = np.broadcast_to([np.nanmin(target), np.nanmax(target)], (len(target), 1, 2))
+    return made.assign(
+        level=(("array", "row", "col"), np.where(np.isfinite(target), 0, -1)),
+        ranges=(("array", "level_of", "end"), ends),
+        bottom=(("array",), np.zeros(len(target))),
+    )
 
 
 def inside(data: xarray.Dataset) -> BoolArray:

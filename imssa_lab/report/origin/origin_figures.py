@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.report.plots.style import BLUE, GREEN, GREY, nothing_to_show, one_axis
+from imssa_lab.report.plots.style import BLUE, GREEN, GREY, PANEL, nothing_to_show, one_axis
 from imssa_lab.report.study_figure import ARM_COLOURS, draw_published
 from imssa_lab.studies.origin_summary import OriginModel, OriginRow
 from imssa_lab.studies.trials import ARM_WORDS
@@ -26,7 +26,7 @@ def stuck_words(stuck: float | None) -> str:
 
 def accuracy_figure(rows: Sequence[OriginRow], models: Sequence[OriginModel], *, published: bool) -> Figure:
     """Accuracy of every chip as a dot, the mean with its interval; software and null control as lines."""
-    figure, axis = one_axis(7.4, 4.2)
+    figure, axis = one_axis(4.2, columns=2)
     names = []
     for place, row in enumerate(rows):
         colour, count = ARM_COLOURS[row.arm], len(row.accuracies)
@@ -77,7 +77,7 @@ def nrmse_figure(arms: Sequence[tuple[str, str, FloatArray]]) -> Figure:
 
 def spikes_figure(recordings: Sequence[Spikes], channels: int) -> Figure:
     """One recording of each class, a dot a spike."""
-    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
+    figure = Figure(figsize=(2 * PANEL[0], 2.9), layout="constrained")
     axes = figure.subplots(1, len(recordings), sharey=True, squeeze=False)[0]
     for axis, (words, times, units) in zip(axes, recordings, strict=True):
         some = slice(None, None, max(1, len(times) // 6000))

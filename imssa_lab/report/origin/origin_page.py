@@ -77,7 +77,6 @@ def origin_page(study: OriginStudy) -> str:
         picture(
             spikes_figure(study.spikes, study.channels),
             "One test recording of each class, as spikes of the cochlea.",
-            raster=True,
         ),
     ]
     return (

@@ -8,21 +8,19 @@ from matplotlib.figure import Figure
 
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.calibrated import calibrated
-from imssa_lab.report.plots.style import BLUE, GREY, MICRO, ORANGE, nothing_to_show
+from imssa_lab.report.plots.style import BLUE, GREY, MICRO, ORANGE, nothing_to_show, panels
 
 
-def column_calibration(source: Run | xarray.Dataset) -> Figure:
+def column_calibration(source: Run | xarray.Dataset, *, narrow: bool = False) -> Figure:
     """Gain, offset and what the fit leaves of every column, over all arrays; columns far from the others stand out.
 
     Args:
-        source: a run, or what `measured.calibrated` made of it.
+        source: a run, or what `measured.calibrated` made of it; narrow: its parts one below the other.
     """
     data = source if isinstance(source, xarray.Dataset) else calibrated(source)
-    figure = Figure(figsize=(10, 3.0), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure, axes = panels(3, narrow=narrow)
     parts = (("gain", "gain", 1.0), ("offset", "offset (µA)", MICRO), ("residual", "rms left over (µA)", MICRO))
     for axis, (name, label, scale) in zip(axes, parts, strict=True):
-        axis.spines[["top", "right"]].set_visible(False)
         values = scale * data[name].values
         if not values.size:
             nothing_to_show(axis, "no column was calibrated")
@@ -35,7 +33,7 @@ def column_calibration(source: Run | xarray.Dataset) -> Figure:
         axis.plot(columns[far], values[far], "s", color=ORANGE, fillstyle="none", label="5 σ from the others")
         axis.axhline(median, color=GREY, linewidth=1)
         axis.set(xlabel="bit line", ylabel=label)
-        axis.set_title(f"median {median:.4g}, robust σ {spread:.2g}", fontsize=9)
+        axis.set_title(f"median {median:.4g}, robust σ {spread:.2g}")
         if far.any():
-            axis.legend(fontsize=8)
+            axis.legend()
     return figure

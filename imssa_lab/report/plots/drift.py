@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.repeats import repeats
-from imssa_lab.report.plots.style import CYCLE, MICRO, bands, nothing_to_show, one_axis
+from imssa_lab.report.plots.style import CYCLE, MICRO, bands, legend_below, nothing_to_show, one_axis
 
 _FANS = ((0.05, 0.95, 0.15), (0.25, 0.75, 0.3))
 
@@ -22,7 +22,7 @@ def relaxation_fans(source: Run | xarray.Dataset, array: int = 0) -> Figure:
         source: a run, or what `measured.repeats` made of it; array: which one of a run.
     """
     data = source if isinstance(source, xarray.Dataset) else repeats(source, array)
-    figure, axis = one_axis(6.0, 3.6)
+    figure, axis = one_axis(3.2)
     time = data["device_time"].values
     later = time - time[0] if time.size else time
     if not (later > 0).any():
@@ -38,7 +38,7 @@ def relaxation_fans(source: Run | xarray.Dataset, array: int = 0) -> Figure:
     if later[-1] > 100 * max(later[1], 1e-9):
         axis.set_xscale("log")
     axis.set(xlabel="time since the first reading (s)", ylabel="conductance moved by (µS)")
-    axis.set_title(f"array {data.attrs['array']}: median, half and 90 % of the cells", fontsize=10)
-    axis.legend(fontsize=8)
+    axis.set_title(f"array {data.attrs['array']}: median, half and 90 % of {start.size} cells")
+    legend_below(axis)
     axis.grid(alpha=0.3)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.other_instruments import other_instruments as measured
-from imssa_lab.report.plots.style import BLUE, nothing_to_show, one_axis
+from imssa_lab.report.plots.style import BLUE, PANEL, nothing_to_show, one_axis
 
 _HOUR = 3600.0
 
@@ -26,7 +26,7 @@ def other_instruments(source: Run | xarray.Dataset) -> Figure:
         nothing_to_show(axis, "no other instrument was read")
         return figure
     start = min(data[f"{name} time"].values.min() for name in names)
-    figure = Figure(figsize=(6.0, 0.8 + 1.5 * len(names)), layout="constrained")
+    figure = Figure(figsize=(PANEL[0], 0.8 + 1.5 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for axis, name in zip(axes, names, strict=True):
         hours = (data[f"{name} time"].values - start) / np.timedelta64(1, "s") / _HOUR

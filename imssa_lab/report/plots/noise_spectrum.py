@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from imssa_lab.log.run import Run
 from imssa_lab.report.measured.repeats import repeats
-from imssa_lab.report.plots.style import CYCLE, GREY, MICRO, bands, nothing_to_show, one_axis
+from imssa_lab.report.plots.style import CYCLE, GREY, MICRO, bands, legend_below, nothing_to_show, one_axis
 
 _FEWEST = 16
 
@@ -23,7 +23,7 @@ def noise_spectra(source: Run | xarray.Dataset, array: int = 0) -> Figure:
         source: a run, or what `measured.repeats` made of it; array: which one of a run.
     """
     data = source if isinstance(source, xarray.Dataset) else repeats(source, array)
-    figure, axis = one_axis(6.0, 3.6)
+    figure, axis = one_axis(3.4)
     even = _even_part(data["device_time"].values)
     if even is None:
         nothing_to_show(axis, f"fewer than {_FEWEST} readings at even times")
@@ -43,8 +43,8 @@ def noise_spectra(source: Run | xarray.Dataset, array: int = 0) -> Figure:
     middle = float(np.median(power))
     axis.loglog(frequency, middle * np.median(frequency) / frequency, color=GREY, linestyle=":", label="slope of 1/f")
     axis.set(xlabel="frequency (Hz)", ylabel="density (µS²/Hz)")
-    axis.set_title(f"array {data.attrs['array']}: {count} readings, {step:.3g} s apart", fontsize=10)
-    axis.legend(fontsize=8)
+    axis.set_title(f"array {data.attrs['array']}: {count} readings, {step:.3g} s apart")
+    legend_below(axis)
     axis.grid(alpha=0.3, which="both")
     return figure
 

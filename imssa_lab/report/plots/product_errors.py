@@ -34,8 +34,8 @@ def mvm_scatter(source: Run | xarray.Dataset) -> Figure:
     axis.plot(expected[every], measured[every], ".", color=BLUE, markersize=3, alpha=0.4, rasterized=True)
     error = measured - expected
     scale = float(np.sqrt(np.mean(expected**2)))
-    relative = f", {100 * np.sqrt(np.mean(error**2)) / scale:.1f} % of the rms current" if scale else ""
-    axis.set_title(f"{expected.size} currents; rms error {np.sqrt(np.mean(error**2)):.3g} µA{relative}", fontsize=10)
+    relative = f",\n{100 * np.sqrt(np.mean(error**2)) / scale:.1f} % of the rms current" if scale else ""
+    axis.set_title(f"{expected.size} currents; rms error {np.sqrt(np.mean(error**2)):.3g} µA{relative}")
     axis.set(xlabel="voltage times conductance (µA)", ylabel="measured (µA)")
     return figure
 
@@ -60,7 +60,7 @@ def column_residuals(source: Run | xarray.Dataset) -> Figure:
     far = np.abs(mean) > 3 * np.median(spread)
     axis.plot(column[far], mean[far], "s", color=ORANGE, fillstyle="none", label="further off than 3 spreads")
     if far.any():
-        axis.legend(fontsize=8)
+        axis.legend()
     axis.set(xlabel="bit line", ylabel="measured - expected (µA)")
-    axis.set_title("mean and standard deviation of every column", fontsize=10)
+    axis.set_title("mean and standard deviation of every column")
     return figure
