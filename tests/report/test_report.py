@@ -92,9 +92,9 @@ def test_a_session_that_only_programs_is_judged_by_its_last_readings(night_page)
     ):
         assert caption in night_page
     for caption in (
-        "Noise of repeated readings",
-        "How far cells moved by themselves",
-        "The cell that took most pulses",
+        "Noise of readings at even times",
+        "How far they moved by themselves",
+        "that took most pulses: what it held after each",
     ):
         assert caption in night_page
 
