@@ -2,7 +2,8 @@
 
 Colours are those of Okabe and Ito (Color Universal Design, 2008), maps are cividis and PuOr: all can be distinguished
 by colour-blind readers and in grey print. Conductances come in S and are drawn in µS. No function touches the global
-state of matplotlib; for a paper, `dress(figure, SINGLE_COLUMN).savefig("maps.pdf")`. A notebook shows the Figure that ends a cell.
+state of matplotlib; for a paper, `dress(figure, SINGLE_COLUMN).savefig("maps.pdf")`. A notebook shows the
+Figure that ends a cell.
 """
 
 from imssa_lab.report.plots.accuracy import accuracy_against, accuracy_bars
