@@ -7,6 +7,7 @@ Figure that ends a cell.
 """
 
 from imssa_lab.report.plots.accuracy import accuracy_against, accuracy_bars
+from imssa_lab.report.plots.by_level import conductance_by_level, error_by_level
 from imssa_lab.report.plots.calibration import column_calibration
 from imssa_lab.report.plots.drift import relaxation_fans
 from imssa_lab.report.plots.energy import energy_ranges
@@ -18,12 +19,7 @@ from imssa_lab.report.plots.noise_spectrum import noise_spectra
 from imssa_lab.report.plots.product_errors import column_residuals, mvm_scatter
 from imssa_lab.report.plots.pulses import pulse_trajectory, yield_by_pulse
 from imssa_lab.report.plots.style import DOUBLE_COLUMN, PAGE, SINGLE_COLUMN, dress
-from imssa_lab.report.plots.target_errors import (
-    conductance_by_level,
-    error_by_level,
-    error_histogram,
-    error_quantiles,
-)
+from imssa_lab.report.plots.target_errors import error_histogram, error_quantiles
 
 __all__ = [
     "DOUBLE_COLUMN",
