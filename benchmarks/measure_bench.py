@@ -27,6 +27,7 @@ from benchmarks.bench.jobs import (
     lines_of,
     live_cell_lines,
 )
+from benchmarks.bench.pages_in_browser import pages_in_browser
 from benchmarks.parts import Part, measure
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +179,9 @@ PARTS = {
     "mistakes": _part(mistakes, *_TESTED),
     "scripts": _part(scripts, *_TESTED),
     "pages": _part(pages, *_TESTED),
+    "browser": _part(
+        pages_in_browser, "supert-a0, supert-a0-easy", "pulses", "twin in process", "chips 1, 2, 11, 12"
+    ),
     "site": _part(site, *_TESTED),
     "jobs": _part(jobs, *_TESTED),
     "traps": _part(traps, *_TESTED),

@@ -13,7 +13,7 @@ from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, takes_json
-from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.shared.last_report import leave_report_unfinished
 from imssa_lab.cli.shared.run_folder import bench_facts
 from imssa_lab.cli.shared.session import Stages, console, of_seconds, provenance, stages
 from imssa_lab.contract.errors import ConfigError
@@ -57,6 +57,8 @@ def characterise(
     from protocols.wrappers.device_time import DeviceTimeReported
 
     require_plots()
+    from imssa_lab.report.characterised import write_characterised_page
+
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
     if names is not None and not names:
         raise ConfigError("--only names no experiment; write for example --only stuck,noise")
@@ -91,7 +93,8 @@ def characterise(
             leave_report_unfinished(log_path, out / REPORT, error)
             error.add_note("finished parts are kept; to continue: the same command")
             raise
-        leave_report(log_path, out / REPORT)
+    (out / REPORT).unlink(missing_ok=True)
+    write_characterised_page(out, out / REPORT)
     _show({**tables, "log": log_path, "report": out / REPORT})
 
 

@@ -14,7 +14,7 @@ from imssa_lab.contract.errors import ConfigError
 
 @takes_json
 def report(
-    run: Annotated[Path, typer.Argument(help="Run file; the run may be running or interrupted.")],
+    run: Annotated[Path, typer.Argument(help="Run file, also running or interrupted; or a folder of characterise.")],
     file: Annotated[
         Path | None, typer.Option(help="New HTML file; by default the name of the run with .html at its end.")
     ] = None,
@@ -36,10 +36,17 @@ def report(
     from imssa_lab.report.page import require_plots
 
     require_plots()
+    from imssa_lab.report.characterised import write_characterised_page
     from imssa_lab.report.run_report import write_report
 
     if figures is not None:
         _write_figures(run, figures, column, kind, file)
+        return
+    if run.is_dir():
+        path = file or run / "report.html"
+        write_characterised_page(run, path)
+        console().print(str(path), markup=False)
+        answer({"files": {"report": path}})
         return
     path = file or run.with_suffix(".html")
     with stages() as bars:
@@ -49,6 +56,7 @@ def report(
 
 
 def _write_figures(run: Path, folder: Path, column: str, kind: str, file: Path | None) -> None:
+    from imssa_lab.report.characterised import characterised_figures
     from imssa_lab.report.figure_files import Column, Format, write_figures
 
     if file is not None:
@@ -56,7 +64,8 @@ def _write_figures(run: Path, folder: Path, column: str, kind: str, file: Path |
     for option, word, known in (("column", column, get_args(Column)), ("format", kind, get_args(Format))):
         if word not in known:
             raise ConfigError(f"--{option} {word} is not known; choose {' or '.join(known)}")
-    files = write_figures(run, folder, cast("Column", column), cast("Format", kind))
+    write = characterised_figures if run.is_dir() else write_figures
+    files = write(run, folder, cast("Column", column), cast("Format", kind))
     for path in files:
         console().print(str(path), markup=False)
     answer({"files": {path.stem: path for path in files}})
