@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from selenium import webdriver
+from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
@@ -99,7 +100,7 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
         driver.quit()
 
 
-def set_width(driver: webdriver.Chrome, width: int, height: int = 900) -> None:
+def set_width(driver: Chrome, width: int, height: int = 900) -> None:
     """Lay the page out as a screen of that size does, px."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -128,7 +129,7 @@ def problems(driver: webdriver.Chrome) -> list[str]:
     return found
 
 
-def photograph(driver: webdriver.Chrome, path: Path) -> None:
+def photograph(driver: Chrome, path: Path) -> None:
     """The whole page, as PNG."""
     height = driver.execute_script("return document.documentElement.scrollHeight")
     set_width(driver, driver.execute_script("return window.innerWidth"), height)

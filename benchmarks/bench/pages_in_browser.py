@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from selenium.webdriver import Chrome
 
 from benchmarks.bars import Bars
 from benchmarks.bench.dry_runs import IMSSA
@@ -52,7 +53,7 @@ def pages_in_browser(bars: Bars) -> None:
                 bars.check(f"{kind} pages: faults", len(wrong), "==", 0, "; ".join(wrong[:4]))
 
 
-def _keep(driver: chromium.webdriver.Chrome, kind: str, address: str, width: int, scheme: str) -> None:
+def _keep(driver: Chrome, kind: str, address: str, width: int, scheme: str) -> None:
     """A photograph in the folder that SCREENSHOTS names, if it does."""
     folder = os.environ.get("SCREENSHOTS")
     if folder:
@@ -80,7 +81,8 @@ def _pages(home: Path, bars: Bars) -> dict[str, list[str]]:
     words = ["-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(site)]
     quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True, env=quiet)
-    made["documentation"] = sorted(site.rglob("*.html"))
+    # 404.html is for servers: its addresses begin at the root of a host
+    made["documentation"] = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
     return {kind: [path.as_uri() for path in paths] for kind, paths in made.items()}
 
 
