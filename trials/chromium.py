@@ -48,7 +48,7 @@ const cut = [...document.querySelectorAll("figure img, figure svg, figure canvas
 for (const one of document.querySelectorAll("body *")) {
   const style = getComputedStyle(one);
   const hides = style.overflowX === "hidden" || style.overflowX === "clip" || style.textOverflow === "ellipsis";
-  const shown = one.clientWidth > 1 && one.clientHeight > 1 && style.visibility !== "hidden";
+  const shown = one.clientWidth > 1 && one.clientHeight > 1 && one.checkVisibility({ checkOpacity: true });
   const words = [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim());
   if (hides && shown && words && one.scrollWidth > one.clientWidth + 1)
     cut.push("cut text: " + one.textContent.trim().slice(0, 40));
@@ -64,12 +64,13 @@ const luminance = colour => {
 const behind = one => {
   for (; one; one = one.parentElement) {
     const colour = getComputedStyle(one).backgroundColor;
-    if (!colour.startsWith("rgba(0, 0, 0, 0")) return colour;
+    if (colour !== "rgba(0, 0, 0, 0)") return colour;
   }
   return "rgb(255, 255, 255)";
 };
 return [...document.querySelectorAll("body *")].filter(one => {
   if (!one.getBoundingClientRect().width || one.disabled) return false;
+  if (!one.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) return false;
   if (![...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())) return false;
   const values = [luminance(getComputedStyle(one).color), luminance(behind(one))].sort((a, b) => b - a);
   return (values[0] + 0.05) / (values[1] + 0.05) < 3;

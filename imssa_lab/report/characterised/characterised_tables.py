@@ -138,5 +138,5 @@ def programmed_cells(tables: Tables) -> xarray.Dataset:
 
 
 def on_dead_line(state: NDArray[np.str_]) -> BoolArray:
-    """Cells whose line is dead, so that nothing is known of themselves."""
+    """Cells whose line is dead, (n,), so that nothing is known of themselves; state: in words, (n,)."""
     return np.asarray(np.char.startswith(state, "dead"))

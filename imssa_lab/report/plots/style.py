@@ -145,4 +145,4 @@ def curve_colours(count: int) -> Sequence[str]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(colour) for colour in colormaps["cividis"](np.linspace(0.25, 0.95, max(count, 1)))]
+    return [to_hex(colour) for colour in colormaps["cividis"](np.linspace(0.35, 0.85, max(count, 1)))]
