@@ -108,7 +108,8 @@ def set_width(driver: Chrome, width: int, height: int = 900) -> None:
 
 
 def set_scheme(driver: webdriver.Chrome, scheme: Scheme) -> None:
-    """Say that the reader wants light or dark pages."""
+    """Say that the reader wants light or dark pages; a choice that the page in sight has kept is forgotten."""
+    driver.execute_script("try { localStorage.clear() } catch (refused) {}")  # an empty page has no storage
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 

@@ -10,7 +10,7 @@ from imssa_lab.cli import app
 
 @pytest.mark.parametrize(("column", "millimetres"), [("single", 88), ("double", 180)])
 def test_every_picture_of_a_report_becomes_a_file_as_wide_as_its_column(column, millimetres, deployed, tmp_path):
-    words = ["report", str(deployed), "--figures", str(tmp_path / "new"), "--column", column, "--format", "svg"]
+    words = ["report", str(deployed), "--figures", str(tmp_path / "new"), "--figure-width", column, "--format", "svg"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     captions = (tmp_path / "new" / "captions.txt").read_text()
@@ -25,7 +25,9 @@ def test_every_picture_of_a_report_becomes_a_file_as_wide_as_its_column(column, 
 
 
 @pytest.mark.parametrize(
-    "words", [["--column", "three"], ["--format", "png"], ["--file", "page.html"]], ids=["column", "format", "both"]
+    "words",
+    [["--figure-width", "three"], ["--format", "png"], ["--file", "page.html"]],
+    ids=["column", "format", "both"],
 )
 def test_what_is_not_known_is_refused_before_a_folder_is_made(words, deployed, tmp_path):
     done = CliRunner().invoke(app, ["report", str(deployed), "--figures", str(tmp_path / "new"), *words])

@@ -21,8 +21,8 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(help="New folder for the pictures as vector files, instead of the page.")
     ] = None,
-    column: Annotated[
-        str, typer.Option(help="Of a paper, for --figures: single (88 mm) or double (180 mm).")
+    figure_width: Annotated[
+        str, typer.Option(help="Columns of a paper, for --figures: single (88 mm) or double (180 mm).")
     ] = "single",
     kind: Annotated[str, typer.Option("--format", help="Of --figures: pdf or svg.")] = "pdf",
     title: Annotated[str, typer.Option(help="Title of the page; by default the description in the run.")] = "",
@@ -40,7 +40,7 @@ def report(
     from imssa_lab.report.run_report import write_report
 
     if figures is not None:
-        _write_figures(run, figures, column, kind, file)
+        _write_figures(run, figures, figure_width, kind, file)
         return
     if run.is_dir():
         path = file or run / "report.html"
@@ -55,17 +55,17 @@ def report(
     answer({"files": {"report": path}})
 
 
-def _write_figures(run: Path, folder: Path, column: str, kind: str, file: Path | None) -> None:
+def _write_figures(run: Path, folder: Path, width: str, kind: str, file: Path | None) -> None:
     from imssa_lab.report.characterised import characterised_figures
     from imssa_lab.report.figure_files import Column, Format, write_figures
 
     if file is not None:
         raise ConfigError("--figures writes pictures and --file a page; ask for one of them")
-    for option, word, known in (("column", column, get_args(Column)), ("format", kind, get_args(Format))):
+    for option, word, known in (("figure-width", width, get_args(Column)), ("format", kind, get_args(Format))):
         if word not in known:
             raise ConfigError(f"--{option} {word} is not known; choose {' or '.join(known)}")
     write = characterised_figures if run.is_dir() else write_figures
-    files = write(run, folder, cast("Column", column), cast("Format", kind))
+    files = write(run, folder, cast("Column", width), cast("Format", kind))
     for path in files:
         console().print(str(path), markup=False)
     answer({"files": {path.stem: path for path in files}})

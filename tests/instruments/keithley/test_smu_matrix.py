@@ -298,7 +298,7 @@ def test_the_range_limits_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [("+9.900000E+37", "or more, where the meter limits it"), ("+9.910000E+37", "no number")]
+    ("number", "error"), [("+9.900000E+37", "or more, where the meter limits it"), ("+9.910000E+37", "not a number")]
 )
 def test_overflow_and_not_a_number_are_named(bench: SmuBench, number: str, error: str) -> None:
     with bench.connect() as array:

@@ -89,7 +89,7 @@ def test_noise_that_the_law_does_not_have_fails_on_unused_cells() -> None:
 
 def test_cells_that_are_no_population_are_refused() -> None:
     data, _ = cells(12, 256, 1.0, 3.0)
-    with pytest.raises(DataError, match=r"spreads by .* no population of one kind"):
+    with pytest.raises(DataError, match=r"spreads by .* not of one kind"):
         fit_read_noise(data, np.random.default_rng(0))
 
 
