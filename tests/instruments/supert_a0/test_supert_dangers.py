@@ -32,11 +32,14 @@ class Spy:
         self.name = stream.name
         self.sent: list[bytes] = []
         self.damage: tuple[bytes, ...] = ()
+        self.once_after: bytes | None = None  # strikes once, after this was sent; None: each time
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         self.sent.append(data)
-        if self.damage and data == self.damage[0]:
+        due = self.once_after is None or self.once_after in self.sent
+        if self.damage and data == self.damage[0] and due:
             data = self.damage[1]
+            self.damage = () if self.once_after else self.damage
         self._stream.send(data, deadline)
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
@@ -83,6 +86,19 @@ class TestDangers:
             spy.damage = ()
             assert "mvm" not in [entry.what for entry in firmware.journal.entries[entries:]]
             assert np.isfinite(array.read_conductances()).all()  # everything is set again
+
+    def test_a_latch_that_did_not_fall_once_is_found(self, port: PtyPort, firmware: SuperTBoard) -> None:
+        """It does not rise for the next bank, which stays as it was; in the end all pins are where they belong."""
+        spy = Spy(open_serial(port.port))
+        with SuperTArray(Board(spy), 0, (8, 6)) as array:
+            array.read_conductances()
+            entries = len(firmware.journal.entries)
+            spy.sent.clear()
+            spy.damage, spy.once_after = (b"212,E,7\0", b"212,E,3\0"), b"211,E,7\0"
+            with pytest.raises(LinkCorrupt, match="LATCH_CLK_DATA was set low"):
+                array.read_mvm(np.full(8, 0.1))
+            assert not spy.damage
+            assert "mvm" not in [entry.what for entry in firmware.journal.entries[entries:]]
 
     def test_a_damaged_reference_does_not_last(self, port: PtyPort, firmware: SuperTBoard) -> None:
         """Nothing shows it, but the next setup sets it anew."""
