@@ -50,6 +50,13 @@ def test_no_two_files_have_one_name() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+def test_a_folder_is_taken_in_at_a_glance_and_so_is_a_file() -> None:
+    folders = Counter(file.parent.as_posix() for file in FILES)
+    assert {folder: count for folder, count in folders.items() if count > 16} == {}
+    lines = {file.as_posix(): len((ROOT / file).read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
 def test_a_circle_is_found_wherever_the_import_is_written(tmp_path: Path) -> None:
     """Three files that lead to each other at the top, inside a function, and for type checkers alone."""
     (tmp_path / "a").mkdir()
