@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.tasks import digits, fsdd, shd, shd_stand_in, smnist, speech_commands
-from imssa_lab.s4d.tasks.own_data import task_from_file
+from imssa_lab.s4d.tasks.own.own_data import task_from_file
 from imssa_lab.s4d.tasks.task import Task
 
 GROUP = "imssa_lab.tasks"

@@ -15,8 +15,7 @@ from imssa_lab.log.file.chunks import mended_rows, without_unfinished
 from imssa_lab.log.file.file_state import hold
 from imssa_lab.log.read.run_file import RunFile
 from imssa_lab.log.schema import NO_RECORD
-
-from .conftest import Chip
+from tests.log.conftest import Chip
 
 ROWS = 8
 """Of a chunk."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from imssa_lab.contract.errors import DataError
+from imssa_lab.s4d.tasks.own.text_sequences import read_csv_folder, read_ts
 from imssa_lab.s4d.tasks.task import NullControl, Split, Task
-from imssa_lab.s4d.tasks.text_sequences import read_csv_folder, read_ts
 
 SPLITS = ("train", "validation", "test")
 _SHARES = (0.7, 0.1, 0.2)

@@ -11,8 +11,7 @@ from imssa_lab.log import open_run, record
 from imssa_lab.log.care.verify import verify
 from imssa_lab.log.file.header import as_text
 from imssa_lab.log.write import run_log
-
-from .conftest import Chip, session
+from tests.log.conftest import Chip, session
 
 
 class Scalar:

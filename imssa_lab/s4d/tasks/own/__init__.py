@@ -1,0 +1,1 @@
+"""Sequences of your own as a task: files of several forms."""
