@@ -17,7 +17,7 @@ from imssa_lab.contract.errors import LogError
 from imssa_lab.log import open_run, record
 from imssa_lab.log.file import writer_presence
 from imssa_lab.log.file.writer_presence import Presence, ask_to_make_safe, presence, session_file
-from imssa_lab.report.live import LiveView
+from imssa_lab.report.live import LiveView, view
 from imssa_lab.report.measured import programmed
 from tests import browser
 from twin import DigitalTwin
@@ -113,6 +113,19 @@ def test_a_killed_session_is_known_to_be_gone(session):
     assert presence(path) is Presence.GONE
     with pytest.raises(LogError, match="switch the instrument off"):
         ask_to_make_safe(path)
+
+
+def test_where_a_run_has_ended_all_of_it_was_seen(session, monkeypatch):
+    """Also where the watcher has not looked since."""
+    process, path = session
+    monkeypatch.setattr(view, "_PERIOD", 60.0)
+    with LiveView(path) as watched:
+        assert watched.state()["state"] == "running"
+        ask_to_make_safe(path)
+        last = until(lambda: (state := watched.state())["state"] == "ended" and state)
+        process.communicate(timeout=30)
+        assert "make_safe" in [event["kind"] for event in last["events"]]
+        assert not last["behind"]
 
 
 def test_only_this_computer_and_only_the_token_make_safe(session, monitor):

@@ -4,7 +4,7 @@ const PUOR = ["#7f3b08", "#e08214", "#fdb863", "#f7f7f7", "#b2abd2", "#8073ac", 
 const PERIOD = 700;
 const token = location.hash.slice(1);
 const by = id => document.getElementById(id);
-let chosen = "", asked = false, over = false, last = "";
+let chosen = "", asked = false, over = false;
 
 const channels = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));
 const table = colours => {
@@ -57,10 +57,7 @@ function show(now) {
   by("state").className = `state ${there ? "running" : "gone"}`;
   by("safe").disabled = !there || asked || !token;
   const made = now.events.filter(event => event.kind === "make_safe").pop();
-  // while a run ends, its last records, or the mark of its end, may still be missing: then it looks once more
-  over = now.state === "ended" && (!asked || Boolean(made) || last === "ended") ||
-    now.state.startsWith("cut off") && now.state === last;
-  last = now.state;
+  over = !now.behind && (now.state === "ended" || now.state.startsWith("cut off"));
   if (!there) {
     by("answer").textContent = asked && made ? "Made safe: the session has ended." :
       now.state === "ended" ? "" : "Nobody holds the array any more: switch the instrument off, or open the array again.";

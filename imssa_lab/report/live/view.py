@@ -24,6 +24,7 @@ from imssa_lab.report.event_words import event_words
 from imssa_lab.report.measured.programmed import conductances
 from imssa_lab.report.measured.run_columns import columns
 
+ENDED = "ended"
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 12
 _READINGS = 200
@@ -122,8 +123,10 @@ class LiveView:
             return self._state(array)
 
     def _state(self, array: int | None) -> dict[str, Any]:
-        index = self._array if array is None or not 0 <= array < len(self._infos) else array
         life = self._life()  # first: it may open the file again
+        if life == ENDED and self._watcher.is_alive():
+            self._look()  # the watcher has not yet seen what came between its last look and the end
+        index = self._array if array is None or not 0 <= array < len(self._infos) else array
         run, info = self._follower.run, self._infos[index]
         rate = Counter(record.table for record in self._recent)
         return {
@@ -154,7 +157,7 @@ class LiveView:
 
     def _life(self) -> str:
         if self._follower.ended:
-            return "ended"
+            return ENDED
         if self._follower.run.repaired:
             return "cut off and repaired"
         return str(presence(self.path))
