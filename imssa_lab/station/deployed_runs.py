@@ -156,21 +156,35 @@ def keep_corrections(out: Path, corrections: Corrections) -> Path:
     return path
 
 
+def read_corrections(path: Path) -> Corrections:
+    """The corrections in a file.
+
+    Raises:
+        DeploymentError: it cannot be read, or is damaged; the message names it.
+    """
+    from protocols.corrections.correction import Corrections
+
+    try:
+        return Corrections.read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, DeploymentError) as error:
+        raise DeploymentError(f"{path}: {error}") from error
+
+
 def _present_corrections(out: Path, plan: str) -> Corrections:
     """The newest corrections of a run's folder, which must be those of its last plan.
 
     Raises:
         DeploymentError: there are none, a file is damaged, or kernels were moved since.
     """
-    from protocols.corrections.correction import Corrections, plan_digest
+    from protocols.corrections.correction import plan_digest
 
     kept = kept_corrections(out)
     if not kept:
         raise DeploymentError(f"{out} keeps no corrections; the deployment did not end: imssa recheck {out}")
     try:
-        newest = Corrections.read(kept[-1].read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, DeploymentError) as error:
-        raise DeploymentError(f"{kept[-1]}: {error}; move the file away, and the one before it applies") from error
+        newest = read_corrections(kept[-1])
+    except DeploymentError as error:
+        raise DeploymentError(f"{error}; move the file away, and the one before it applies") from error
     if newest.plan != plan_digest(plan):
         raise DeploymentError(
             f"{kept[-1]} is of kernels in other places than the journal says; finish that check: imssa recheck {out}"

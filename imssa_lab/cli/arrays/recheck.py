@@ -94,12 +94,13 @@ def recheck(
 
 def replaced(newest: Path, folder: Path) -> str:
     """Which corrections, fitted after the deployment, no longer apply after a check; empty where there were none."""
-    from protocols.corrections.correction import FIRST, Corrections
+    from imssa_lab.station.deployed_runs import read_corrections
+    from protocols.corrections.correction import FIRST
 
     try:
-        was = Corrections.read(newest.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, DeploymentError) as error:
-        return f"{newest}: {error}; it no longer applies, this check measured gains and offsets of its own"
+        was = read_corrections(newest)
+    except DeploymentError as error:
+        return f"{error}; it no longer applies, this check measured gains and offsets of its own"
     if was.by == FIRST:
         return ""
     return (

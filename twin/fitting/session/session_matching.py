@@ -79,7 +79,7 @@ def match_relaxation(outcome: Outcome, seen: Relaxed, kind: TwinProfile, seed: i
     levels = np.asarray(section["levels"])
     wanted, middles = _by_level(seen.start, seen.change[places])
     still = {name: 0.0 * np.asarray(section[name]) for name in _SCALES if section.get(name)}
-    quiet, _ = _by_level(seen.start, _relaxing_twin(_with(kind, section | still), seen, seed)[places])
+    quiet, _ = _by_level(seen.start, _relaxing_twin(_with(kind, relaxation=section | still), seen, seed)[places])
     if _own_share_of_tails(wanted, quiet) < _KNOWN:
         for name in ("down", "down_share", "up", "up_share"):
             section.pop(name, None)
@@ -87,7 +87,8 @@ def match_relaxation(outcome: Outcome, seen: Relaxed, kind: TwinProfile, seed: i
     kept: list[dict[str, FloatArray]] = []
     for number in range(_ROUNDS):
         twins = [
-            _relaxing_twin(_with(kind, section), seen, seed + _TWINS * number + i)[places] for i in range(_TWINS)
+            _relaxing_twin(_with(kind, relaxation=section), seen, seed + _TWINS * number + i)[places]
+            for i in range(_TWINS)
         ]
         found, _ = _by_level(np.tile(seen.start, (1, _TWINS)), np.concatenate(twins, axis=2))
         tables = {name: np.asarray(section[name]) for name in _SCALES if section.get(name)}
@@ -218,7 +219,7 @@ def match_noise(
     wanted = _noise_law(seen, levels, there, reference)
     kept = []
     for number in range(_ROUNDS):
-        twin = DigitalTwin(_with(kind, {}, read_noise=section), shape, seed + number)
+        twin = DigitalTwin(_with(kind, read_noise=section), shape, seed + number)
         found = []
         for level, one in zip(levels, seen, strict=True):
             twin.cells.conductance = level
@@ -286,11 +287,8 @@ def _by_level(start: FloatArray, change: FloatArray) -> tuple[FloatArray, FloatA
     return found, np.array([np.median(level[part]) for part in parts])
 
 
-def _with(kind: TwinProfile, relaxation: dict[str, Any], **sections: Any) -> TwinProfile:
-    draft = kind.model_dump(exclude_none=True) | sections
-    if relaxation:
-        draft["relaxation"] = relaxation
-    return TwinProfile.model_validate(draft)
+def _with(kind: TwinProfile, **sections: Any) -> TwinProfile:
+    return TwinProfile.model_validate(kind.model_dump(exclude_none=True) | sections)
 
 
 def _map(shape: tuple[int, int], table: Table, name: str, rows: BoolArray) -> FloatArray:
