@@ -16,14 +16,15 @@ from imssa_lab.contract.errors import LinkError, LinkLost, LinkTimeout
 
 SCRIPT = """
 import sys
+import time
 import numpy as np
 from drivers import arc_two_process
 from drivers.arc_two import open_arc_two
 arc_two_process.LIBRARY = "tests.instruments.hanging_pyarc2"
 array = open_arc_two("0", {"firmware": sys.argv[1], "block": "4x4"})
-while True:
-    array.read_mvm(np.full(4, 0.1))
-    print("ready", flush=True)
+array.read_mvm(np.full(4, 0.1))
+print("ready", flush=True)
+time.sleep(60)
 """
 
 
