@@ -76,3 +76,10 @@ def test_the_sample_is_that_of_its_seed_and_survives_edits_elsewhere(tree: Path)
     assert len(others | {first.partition("\n")[2]}) > 1
     (tree / "tiny" / "sums.py").write_text('"""Sums."""\n\n' + SOURCE)
     assert run(tree, "--list", "--count", "3", "--seed", "1").stdout == first
+
+
+def test_stars_that_unpack_are_no_operators(tree: Path) -> None:
+    (tree / "tiny" / "sums.py").write_text("def merged(a, b):\n    return {**a, **b}, [*a], max(*b, **a), *b\n")
+    done = run(tree, "--list")
+    assert done.returncode == 0, done.stderr
+    assert "**" not in "".join(line.partition("->")[2] for line in done.stdout.splitlines() if "max(" in line)

@@ -143,8 +143,9 @@ def _candidates(path: str, text: str) -> Iterator[tuple[tuple[int, int], str, in
 
 
 def _is_marker(node: Any) -> bool:
-    """Whether a star or slash stands in a list of parameters, where it computes nothing."""
-    return node.type == "operator" and node.parent.type in ("parameters", "param", "lambdef")
+    """Whether a star or slash stands where it computes nothing: in a list of parameters, or where it unpacks."""
+    unpacks = ("argument", "dictorsetmaker", "star_expr")
+    return node.type == "operator" and node.parent.type in ("parameters", "param", "lambdef", *unpacks)
 
 
 def _mutant(
