@@ -32,6 +32,7 @@ class Nonlinearity(Section):
     cubic: float = Field(ge=0, description="b at the reference, 1/V^2")
     reference: float = Field(gt=0, description="S")
     exponent: float = Field(default=0.0, ge=0, description="b falls as (G / reference) to minus this power")
+    lowest: float = Field(default=0.0, ge=0, description="S; cells below bend as one of this conductance does")
 
 
 class CellSections(Section):
@@ -106,7 +107,7 @@ class Cells:
         if law is None:
             return None
         conducts = self.conductance > 0.0  # one that does not has no bend either
-        ratio = np.where(conducts, self.conductance, law.reference) / law.reference
+        ratio = np.where(conducts, np.maximum(self.conductance, law.lowest), law.reference) / law.reference
         return np.where(conducts, law.cubic * ratio**-law.exponent, 0.0)
 
     def apply(self, pulses: Pulses) -> None:

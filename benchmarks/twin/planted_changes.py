@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import Bars
+from benchmarks.twin.planted_aspects import finds
 from imssa_lab.log import open_run, record
 from protocols.characterisation.experiments import Schedule
 from protocols.characterisation.protocol import Characterisation
@@ -29,7 +30,7 @@ def measure(bars: Bars) -> None:
                 seeds = tuple(5000 + 3 * chip + i for i in range(3))
                 alarms += compare_twin(run, kind, seeds).verdict == "differ"
                 for what, profile in changed.items():
-                    found[what] += compare_twin(run, profile, seeds).verdict == "differ"
+                    found[what] += finds(compare_twin(run, profile, seeds), what)
     bars.check(f"twin-check, identical model: false alarms, {chips} chips", alarms / chips, "<=", 0.05)
     for what, count in found.items():
         bars.check(f"twin-check, {what}: found", count / chips, ">=", _MUST_FIND)

@@ -299,6 +299,15 @@ def test_cubic_cells_in_products_and_reads() -> None:
     assert wired.read_mvm(drive) == pytest.approx(truth, rel=1e-10)
 
 
+def test_below_what_was_measured_the_bend_grows_no_further() -> None:
+    """b = cubic (G/reference)^-exponent has no end at G = 0; a cell of next to nothing would carry any current."""
+    law = Nonlinearity(cubic=5.0, reference=50e-6, exponent=2.0, lowest=5e-6)
+    twin = DigitalTwin(changed(PLAIN, nonlinearity=law), (1, 3))
+    twin.cells.conductance = np.array([[1e-300, 1e-6, 10e-6]])
+    assert twin.cells.cubic == pytest.approx(np.array([[500.0, 500.0, 125.0]]))
+    assert twin.read_conductances() == pytest.approx(np.array([[21e-300, 21e-6, 60e-6]]), rel=1e-9, abs=1e-20)
+
+
 def test_same_seed_same_bits_and_reads_do_not_disturb_pulses() -> None:
     first, second, other = (DigitalTwin("supert-a0", (16, 16), seed=seed) for seed in (3, 3, 4))
     first.read_conductances(averages=7)

@@ -61,7 +61,12 @@ def fit_current_voltage(table: Table, rng: np.random.Generator, *, series: float
         raise DataError(f"{table.source}: {good.sum()} cells carry a current, 10 are needed")
     bend = third[good] / conductance[good]
     reference, law, draws = _by_level(conductance[good], bend, rng)
-    outcome.sections["nonlinearity"] = {"cubic": max(law[0], 0.0), "reference": reference, "exponent": law[1]}
+    outcome.sections["nonlinearity"] = {
+        "cubic": max(law[0], 0.0),
+        "reference": reference,
+        "exponent": law[1],
+        "lowest": float(conductance[good].min()),
+    }
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     outcome.parameters += [
         Parameter(f"cubic at {1e6 * reference:.3g} uS", law[0], float(low[0]), float(high[0]), "1/V^2"),
