@@ -8,6 +8,7 @@ spectrum; with two states, 1 with probability p, it is a telegraph signal with e
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class Fluctuators:
 
     Attributes:
         occupancy: as given.
-        level: zero mean: standard normal, or state minus occupancy, (f,).
+        level: zero mean: standard normal, or state minus occupancy, (f,); first drawn when it is first asked for.
         now: device time, s. planned, next: refreshes to come, from this one on.
         long_gap: s; beyond it `advance` asks every fluctuator.
     """
@@ -63,7 +64,7 @@ class Fluctuators:
     DEVICES = ("_rates",)
 
     def __init__(self, rates: FloatArray, occupancy: FloatArray, rng: np.random.Generator) -> None:
-        self._rates, self.occupancy, self._rng = rates, occupancy, rng
+        self._rates, self.occupancy, self._stream = rates, occupancy, rng
         self._compiled = jit.AVAILABLE
         self._distinct, self._kinds, counts = np.unique(rates, return_inverse=True, return_counts=True)
         self._members = np.argsort(self._kinds, kind="stable")  # of one rate after those of the other
@@ -73,8 +74,18 @@ class Fluctuators:
         # Beyond this gap it is cheaper to ask every fluctuator whether it was refreshed.
         self.long_gap = 0.25 * rates.size / self._total if self._total else np.inf
         self.now, self.next = 0.0, 0
-        self.level: FloatArray = self._draw(np.arange(rates.size))
         self._forget()
+
+    @cached_property
+    def level(self) -> FloatArray:
+        """See above. A session that reads nothing needs none, nor the compiled loop that draws it."""
+        return self._draw(np.arange(self._rates.size), self._stream)
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        """The stream behind the first levels, which come first in it."""
+        _ = self.level
+        return self._stream
 
     def advance(self, now: float) -> Changes:
         """Go to the time `now`, s: what changed; after a long gap each fluctuator once, in their own order."""
@@ -126,7 +137,7 @@ class Fluctuators:
             which = which[: compiled_noise.jump(self._rng, self._kinds, chances, which)]
         else:
             which = np.flatnonzero(self._rng.random(self._rates.size) < chances[self._kinds])
-        before, after = self.level[which], self._draw(which)
+        before, after = self.level[which], self._draw(which, self._rng)
         self.level[which] = after
         self._forget()
         return Changes(which, before, after, np.zeros_like(which))
@@ -155,7 +166,7 @@ class Fluctuators:
         left = self._up_to[kind] - lot
         last = self._begins[kind + 1] - 1
         which = self._members[np.maximum(last - (left / self._distinct[kind]).astype(np.intp), self._begins[kind])]
-        return Refreshes(np.add.accumulate(gaps), which, self._draw(which))
+        return Refreshes(np.add.accumulate(gaps), which, self._draw(which, self._rng))
 
     def _planned_compiled(self, start: float) -> Refreshes:
         made = Refreshes(np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.intp), np.empty(_BLOCK))
@@ -163,15 +174,15 @@ class Fluctuators:
         compiled_noise.plan(self._rng, start, rates, self._members, self._begins, self.occupancy, *made)
         return made
 
-    def _draw(self, which: IntArray) -> FloatArray:
+    def _draw(self, which: IntArray, stream: np.random.Generator) -> FloatArray:
         if self._compiled:
             levels = np.empty(which.size)
-            compiled_noise.draw_levels(self._rng, which, self.occupancy, levels)
+            compiled_noise.draw_levels(stream, which, self.occupancy, levels)
             return levels
         occupancy = self.occupancy[which]
         gaussian = np.isnan(occupancy)
-        levels = self._rng.standard_normal(which.size)
+        levels = stream.standard_normal(which.size)
         if not gaussian.all():
-            states = self._rng.random(which.size) < occupancy
+            states = stream.random(which.size) < occupancy
             levels = np.where(gaussian, levels, states - occupancy)
         return levels

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.constants import elementary_charge, k
-from scipy.special import ndtr, ndtri
 
 from imssa_lab.contract import jit
 from imssa_lab.contract.hal import FloatArray
@@ -22,6 +20,8 @@ from twin.fast.normal_stream import NormalStream
 from twin.fluctuators import Changes, Fluctuators, IntArray
 from twin.profile_section import Section
 
+_BOLTZMANN = 1.380649e-23  # J/K, and the elementary charge in C: exact, by the definition of the SI of 2019
+_CHARGE = 1.602176634e-19
 _PER_DECADE = 2
 """Lorentzians per decade: the spectrum then ripples by less than 1 % about 1/f."""
 
@@ -102,8 +102,8 @@ class Electronic(Section):
 
     def variance(self, conductance: FloatArray, voltage: float | FloatArray) -> FloatArray:
         """Variance of the current of cells at a voltage (V) across them, A^2."""
-        thermal = 4 * k * self.temperature * conductance
-        return np.asarray((thermal + 2 * elementary_charge * np.abs(voltage) * conductance) * self.bandwidth)
+        thermal = 4 * _BOLTZMANN * self.temperature * conductance
+        return np.asarray((thermal + 2 * _CHARGE * np.abs(voltage) * conductance) * self.bandwidth)
 
 
 class ReadNoise(Section):
@@ -360,6 +360,8 @@ def _ended(score: FloatArray, noisiest: float | None, spread: float) -> FloatArr
     """Standard normals whose law ends where exp(spread score) is `noisiest`, same shape; the same without an end."""
     if noisiest is None or spread == 0.0:
         return score
+    from scipy.special import ndtr, ndtri  # a tenth of a second, which only chips with such an end need
+
     return np.asarray(ndtri(ndtr(score) * ndtr(np.log(noisiest) / spread)))
 
 

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import log_ndtr
 
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.profile_section import Section
@@ -54,6 +53,8 @@ def tailed(z: FloatArray, shift: FloatArray, core: FloatArray, tails: tuple[Floa
     Args:
         z: normal score. tails: down, down_share, up, up_share; all broadcast together.
     """
+    from scipy.special import log_ndtr  # a tenth of a second, which only cells that have relaxed need
+
     down, down_share, up, up_share = tails
     with np.errstate(divide="ignore"):  # a share of zero: no tail
         left = np.logaddexp(0.0, EDGE * (np.log(down_share) - log_ndtr(z))) / EDGE

@@ -20,7 +20,7 @@ with record("run.h5", [Chip()], {}) as (array,):
     seen = session(array)
 with open_run("run.h5") as run:
     assert session(*run.arrays()) == seen
-print("same", len(getattr(overwrite, "stats", None).cache_hits))
+print("same", len(overwrite.machine_code.stats.cache_hits))
 """
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="numba is not installed")
 

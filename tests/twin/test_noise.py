@@ -177,6 +177,15 @@ class TestFluctuators:
         start = Fluctuators(rates, occupancy, np.random.default_rng(5)).level
         assert start + np.bincount(changes.which, changes.after - changes.before, 200) == pytest.approx(one.level)
 
+    def test_first_levels_are_the_same_whenever_they_are_drawn(self) -> None:
+        rates, occupancy = np.geomspace(0.1, 10.0, 200), np.where(np.arange(200) < 100, np.nan, 0.3)
+        for ahead in (0.5, 1e6):  # by events and by a jump
+            early, late = (Fluctuators(rates, occupancy, np.random.default_rng(5)) for _ in range(2))
+            assert early.level.size == 200  # drawn before anything happens
+            one, other = early.advance(ahead), late.advance(ahead)
+            assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+            assert np.array_equal(early.level, late.level)
+
 
 class TestVariances:
     def test_noise_of_a_product_is_that_of_its_cells(self) -> None:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ImssaError, LimitError
@@ -255,6 +254,8 @@ def _descend(above: FloatArray, resistance: float) -> None:
     """Put a resistance into every bit line below the Norton equivalent [Y, P], in place."""
     if resistance == 0:
         return
+    from scipy.linalg.lapack import dpotrf, dpotrs  # loaded by the first array that is read
+
     cols = above.shape[0]
     system = resistance * above[:, :cols]
     system.flat[:: cols + 1] += 1.0

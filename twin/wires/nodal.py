@@ -15,8 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.linalg import splu
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import LimitError, NotConverged
@@ -244,6 +242,9 @@ class _Circuit:
         self._bit = flipped[:, ::-1].T
         self._count = count
         if count:
+            from scipy.sparse import coo_array  # the reference alone needs sparse matrices
+            from scipy.sparse.linalg import splu
+
             edges = [*word_edges, *bit_edges, (self._word.ravel(), self._bit.ravel(), self._branch.ravel())]
             a, b, g = (np.concatenate(part) for part in zip(*edges, strict=True))
             inside_a, inside_b, both = a != _GROUND, b != _GROUND, (a != _GROUND) & (b != _GROUND)

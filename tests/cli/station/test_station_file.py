@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,18 @@ def test_a_file_with_a_byte_order_mark_is_read(station: Path) -> None:
     with open_array("chip0") as array:
         assert array.info.limits.read_voltage == 0.15
     assert CliRunner().invoke(app, ["station", "check"]).exit_code == 0
+
+
+def test_a_check_loads_nothing_that_only_reads_and_pulses_need(tmp_path: Path) -> None:
+    (tmp_path / "station.toml").write_text('[arrays.left]\naddress = "twin:supert-a0?seed=1"\n')
+    heavy = ("numba", "scipy", "h5py", "torch", "matplotlib")
+    code = (
+        "import sys; from typer.testing import CliRunner; from imssa_lab.cli import app; "
+        "assert CliRunner().invoke(app, ['station', 'check']).exit_code == 0; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_alias_may_stand_for_another(station: Path) -> None:
