@@ -36,7 +36,9 @@ def _payload(path: Path) -> list[int]:
     places: list[int] = []
     with h5py.File(path, "r") as file:
         datasets: list[h5py.Dataset] = []
-        file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) and item.chunks else None
+        )
         handle = os.open(path, os.O_RDONLY)
         for dataset in datasets:
             for chunk in scan(dataset, handle):

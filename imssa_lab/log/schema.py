@@ -233,7 +233,6 @@ TABLES: dict[str, Table] = {
 SCALES = {"call": "seq", "vector": "vector_call", "read": "read_call", "cell": "cell_call", "message": "t_ns"}
 CALIBRATION = {"gain": "1", "offset": "A", "residual": "A"}
 """Datasets of /arrays/N, with their units, of an array that had a calibration when the run began."""
-DEFAULT_TABLE = "read_conductances"
 # Attributes of the root: whether a file without them is no run.
 ROOT_ATTRIBUTES = {
     "format": True,

@@ -20,6 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from imssa_lab.contract.array_types import ArrayInfo
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.operating_system import LOCKS, lock, open_file, read_at, write_at
 from imssa_lab.log.care.verify import Verification, verify
@@ -29,7 +30,8 @@ from imssa_lab.log.file.chunks import scan, without_unfinished
 from imssa_lab.log.file.file_state import HDF5_ERRORS, marks_of
 from imssa_lab.log.file.header import REPAIRED_BYTES, trim
 from imssa_lab.log.file.writer_presence import Presence, presence, session_file
-from imssa_lab.log.run import open_run
+from imssa_lab.log.read.overview import fill_overview
+from imssa_lab.log.run import Run, open_run
 from imssa_lab.log.schema import LIBVER, TABLES, commit_column
 
 _SUPERBLOCK = 48
@@ -96,11 +98,13 @@ def repair(path: str | Path, *, keep: bool = False) -> Repair:
             _clear_marks(copy)
             taken_back = _take_back(copy)
             with open_run(copy) as run:
+                infos = _infos(run)
                 rows = {t: {c.per: run.rows(t, name) for name, c in TABLES[t].items()} for t in TABLES}
             result = _describe(copy, needed=True)
             result.path, result.taken_back = where, taken_back
             with h5py.File(copy, "r+", libver=LIBVER) as file:
                 trim(file, rows)
+                fill_overview(file, infos, rows)
                 if "repaired" in file.attrs:
                     text = f"{datetime.now(UTC).isoformat(timespec='seconds')}: {result}".encode()[:REPAIRED_BYTES]
                     file.attrs.modify("repaired", np.array(text, dtype=h5py.string_dtype("utf-8", REPAIRED_BYTES)))
@@ -154,6 +158,14 @@ def _whole(path: Path) -> bool:
             return bool(file.attrs["closed_cleanly"]) or bool(text_attribute(file, "repaired"))
     except HDF5_ERRORS:
         return False
+
+
+def _infos(run: Run) -> list[ArrayInfo]:
+    """None where they are damaged, which the verification then says."""
+    try:
+        return run.infos
+    except LogError:
+        return []
 
 
 def _describe(path: Path, *, needed: bool) -> Repair:

@@ -28,6 +28,8 @@ from imssa_lab.log.file.checksum import intact
 from imssa_lab.log.file.file_state import HDF5_ERRORS
 from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables, dtypes_of, sha256
 from imssa_lab.log.file.live_dataset import ask
+from imssa_lab.log.file.nexus import create_entry
+from imssa_lab.log.read.overview import fill_overview
 from imssa_lab.log.run import Run, open_run
 from imssa_lab.log.schema import LIBVER, TABLES, parts
 
@@ -159,6 +161,8 @@ def _copy(
                         _copy_rows(run, handle, table, name, dataset)
                 if "byte" in copy[table]:
                     copy[table]["byte"].resize(rows[table]["byte"], axis=0)
+            create_entry(copy, run.infos)
+            fill_overview(copy, run.infos, rows)
             if not run.closed_cleanly:
                 count = sum(mine["call"] for table, mine in rows.items() if "seq" in TABLES[table])
                 text = f"{datetime.now(UTC).isoformat(timespec='seconds')}: copy of a run under way, {count} records"

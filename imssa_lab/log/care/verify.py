@@ -17,6 +17,8 @@ from imssa_lab.contract.operating_system import open_file
 from imssa_lab.log.file.attributes import text_attribute
 from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.file.file_state import HDF5_ERRORS
+from imssa_lab.log.file.nexus import ENTRY, entry_problems, is_fact, is_picture, stored_overview
+from imssa_lab.log.read.overview import overview
 from imssa_lab.log.run import Run, open_run
 from imssa_lab.log.schema import CALIBRATION, PULSE_KINDS, ROOT_ATTRIBUTES, SCALES, TABLES, Table, parts
 
@@ -72,6 +74,7 @@ def verify(path: str | Path, progress: Callable[[int, int], None] = lambda done,
             "calls": _calls,
             "codes": _codes,
             "clocks": _clocks,
+            "entry": _entry,
         }
         for name, check in checks.items():
             try:
@@ -133,7 +136,9 @@ def _checksums(run: Run, result: Verification, progress: Callable[[int, int], No
     handle = open_file(run.path, os.O_RDONLY)
     try:
         for name in names:
-            if not _is_ours(name):
+            if is_fact(name):
+                continue
+            if not _is_ours(name, len(run.file["arrays"])):
                 yield Finding(name, "not ours: not checked", serious=False)
                 continue
             if not run.file[name].fletcher32:
@@ -161,9 +166,11 @@ def _checksums(run: Run, result: Verification, progress: Callable[[int, int], No
         os.close(handle)
 
 
-def _is_ours(path: str) -> bool:
+def _is_ours(path: str, arrays: int) -> bool:
     """False for a dataset that somebody has added to a finished run."""
     first, _, rest = path.strip("/").partition("/")
+    if first == ENTRY:
+        return is_picture(rest, arrays)
     columns = TABLES.get(first, Table({}))
     scales = {name for column in columns.values() for name in (column.per, *column.dims)}
     return rest in {*columns, *scales} or (first == "arrays" and rest.partition("/")[2] in CALIBRATION)
@@ -243,6 +250,22 @@ def _codes(run: Run, _: Verification) -> Iterator[Finding]:
         if np.any(values >= allowed):
             row = int(np.argmax(np.any(values.reshape(len(values), -1) >= allowed, axis=1)))
             yield Finding(f"/{table}/{name}", f"row {row}: {values[row].max()}, must be below {allowed}")
+
+
+def _entry(run: Run, _: Verification) -> Iterator[Finding]:
+    """The view for viewers of NeXus: its links, and its pictures against the record that they were made from."""
+    if ENTRY not in run.file:
+        return  # an older file
+    yield from (Finding(*problem) for problem in entry_problems(run.file))
+    stored = stored_overview(run.file)
+    if not (run.closed_cleanly or run.repaired):
+        return  # not made yet
+    rows = {table: {"call": run.records(table)} for table in ("read_conductances", "read_mvm")}
+    expected = overview(run.file, run.infos, rows)
+    if stored.empty and not expected.empty:
+        yield Finding(f"/{ENTRY}", "its pictures were not made; the record is whole without them", serious=False)
+    elif not stored.agrees(expected):
+        yield Finding(f"/{ENTRY}", "its pictures are not what the record gives")
 
 
 def _clocks(run: Run, _: Verification) -> Iterator[Finding]:

@@ -25,6 +25,14 @@ def whole_number_attribute(item: h5py.Group | h5py.Dataset, name: str) -> int | 
     return int(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "iu" else None
 
 
+def set_text(item: h5py.Group | h5py.Dataset, name: str, text: str, size: int | None = None) -> None:
+    """Write a text as UTF-8 of fixed length, `size` bytes or its own: those of variable length live in a heap of
+    their own, which a kill can damage.
+    """
+    data = text.encode(errors="backslashreplace")
+    item.attrs.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", size or max(len(data), 1))))
+
+
 def _text(value: Any) -> str | None:
     if isinstance(value, np.ndarray):
         return _text(value.reshape(-1)[0]) if value.size == 1 else None

@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 
 from imssa_lab.contract.hal import ArrayInfo, CrossbarArray
+from imssa_lab.log.file.attributes import set_text
 from imssa_lab.log.file.environment import environment
 from imssa_lab.log.schema import (
     CALIBRATION,
-    DEFAULT_TABLE,
     FORMAT,
     FORMAT_VERSION,
     SCALES,
@@ -62,12 +62,10 @@ def write_header(
         "h5py": h5py.__version__,
         "provenance": json.dumps({str(name): as_text(value) for name, value in provenance.items()}),
         "environment": json.dumps(environment()),
-        "default": DEFAULT_TABLE,
-        "NX_class": "NXroot",
     }
     texts["provenance_sha256"] = sha256(texts["provenance"])
     for name, text in texts.items():
-        _set_text(file, name, text)
+        set_text(file, name, text)
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["started"] = time.time()
     file.attrs["closed_cleanly"] = False
@@ -75,14 +73,14 @@ def write_header(
     for index, array in enumerate(arrays):
         group = file.create_group(f"arrays/{index}")
         info = array.info.model_dump_json()
-        _set_text(group, "info", info)
-        _set_text(group, "info_sha256", sha256(info))
+        set_text(group, "info", info)
+        set_text(group, "info_sha256", sha256(info))
         group.attrs["device_time"] = opened_at[index]
         if array.calibration is not None:
-            _set_text(group, "calibration_date", array.calibration.date)
+            set_text(group, "calibration_date", array.calibration.date)
             for name, unit in CALIBRATION.items():
                 values = np.asarray(getattr(array.calibration, name), dtype=np.float64)
-                _set_text(_fixed_dataset(group, name, values), "units", unit)
+                set_text(_fixed_dataset(group, name, values), "units", unit)
 
 
 def as_text(value: object) -> str:
@@ -149,9 +147,9 @@ def _create_table(
         dtype = dtypes.get(column.dtype, column.dtype)
         row = tuple(sizes[dim] for dim in column.dims)
         datasets[name] = _growing_dataset(group, name, row, dtype, column, packed)
-        _set_text(datasets[name], "units", "A" if (column.dtype, dtype) == ("code", "f8") else column.unit)
+        set_text(datasets[name], "units", "A" if (column.dtype, dtype) == ("code", "f8") else column.unit)
         if column.meaning:
-            _set_text(datasets[name], "meaning", column.meaning)
+            set_text(datasets[name], "meaning", column.meaning)
     for per, name in SCALES.items():
         if name in datasets:
             scales[per] = datasets[name]
@@ -172,9 +170,11 @@ def _hint_viewers(group: h5py.Group, columns: Mapping[str, Column], signal: str)
     if not signal:
         return
     column = columns[signal]
-    axes = [SCALES.get(column.per, "."), *column.dims]
-    _set_text(group, "NX_class", "NXdata")
-    _set_text(group, "signal", signal)
+    set_text(group, "NX_class", "NXdata")
+    set_text(group, "signal", signal)
+    if column.per not in SCALES:
+        return  # bytes, which nothing but their place numbers
+    axes = [SCALES[column.per], *column.dims]
     names = [name.encode() for name in axes]
     group.attrs.create("axes", np.array(names, dtype=h5py.string_dtype("utf-8", max(map(len, names)))))
 
@@ -208,13 +208,6 @@ def _growing_dataset(
 
 def _fixed_dataset(group: h5py.Group, name: str, values: np.ndarray[Any, np.dtype[Any]]) -> h5py.Dataset:
     return group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
-
-
-def _set_text(target: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
-    # fixed length: strings of variable length live in a heap of their own, which a kill can damage
-    data = text.encode(errors="backslashreplace")
-    dtype = h5py.string_dtype("utf-8", max(len(data), 1))
-    target.attrs.create(name, np.array(data, dtype=dtype))
 
 
 def dtypes_of(infos: Sequence[ArrayInfo]) -> dict[str, str]:

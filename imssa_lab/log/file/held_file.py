@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import h5py
@@ -13,6 +13,7 @@ import h5py
 from imssa_lab.contract.operating_system import unlock
 from imssa_lab.log.file.file_state import hold
 from imssa_lab.log.file.header import trim
+from imssa_lab.log.file.nexus import choose_default
 from imssa_lab.log.schema import LIBVER
 
 # HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
@@ -58,8 +59,10 @@ class HeldFile:
         """Count bytes for `check_space`."""
         self._unchecked += count
 
-    def mark_closed(self, rows: Mapping[str, Mapping[str, int]]) -> None:
+    def mark_closed(self, rows: Mapping[str, Mapping[str, int]], complete: Callable[[h5py.File], None]) -> None:
         """Cut all datasets to what was written and mark the file as closed; waits for programs that are reading.
+
+        `complete` adds to the file before, in SWMR mode as the records were written: a kill meanwhile costs nothing.
 
         Raises:
             OSError: another program holds the file, or it cannot be written.
@@ -69,7 +72,12 @@ class HeldFile:
         while True:
             try:
                 with h5py.File(self._path, "r+", libver=LIBVER) as again:
-                    again.attrs["closed_cleanly"] = not trim(again, rows)
+                    again.swmr_mode = True
+                    complete(again)
+                with h5py.File(self._path, "r+", libver=LIBVER) as again:
+                    uncut = trim(again, rows)
+                    choose_default(again)
+                    again.attrs["closed_cleanly"] = not uncut
                 return
             except BlockingIOError as error:
                 if time.monotonic() > until:

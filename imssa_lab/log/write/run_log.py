@@ -24,11 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import LogError
-from imssa_lab.contract.hal import CrossbarArray, FloatArray
+from imssa_lab.contract.hal import ArrayInfo, CrossbarArray, FloatArray
 from imssa_lab.contract.operating_system import POSITIONED
 from imssa_lab.log.file.header import as_text, create_tables, dtypes_of, write_header
 from imssa_lab.log.file.held_file import CutOff, HeldFile
+from imssa_lab.log.file.nexus import create_entry
 from imssa_lab.log.file.writer_presence import Attendance
+from imssa_lab.log.read.overview import fill_overview
 from imssa_lab.log.schema import LIBVER, MOST_LINES, SCALES, TABLES, TEXT_BYTES, parts
 from imssa_lab.log.write.growing import Unfit
 from imssa_lab.log.write.other_readings import MEASUREMENTS, PolledReaders, measurement
@@ -53,18 +55,19 @@ class RunLog:
         file: h5py.File,
         datasets: dict[str, dict[str, h5py.Dataset]],
         opened_at: list[float],
-        steps: Sequence[float | None],
+        infos: Sequence[ArrayInfo],
         *,
         fsync: bool = False,
     ) -> None:
         self.path = path
         self.opened_at = opened_at
+        self._infos = infos
         self._file: h5py.File | None = file
         self._started = float(file.attrs["started"])
         self._held = HeldFile(path)
         past_hdf5 = self._held.handle if POSITIONED else None
         self._tables = {table: TableWriter(table, columns, past_hdf5) for table, columns in datasets.items()}
-        self._codes = VoltageCodes(steps, datasets["read_mvm"]["voltage_code"].dtype)
+        self._codes = VoltageCodes([info.input_step for info in infos], datasets["read_mvm"]["voltage_code"].dtype)
         self._seq = 0
         self._unfinished: dict[int, int] = {}  # seq -> row of pulses not yet known to be done
         self._wires: list[WireLog] = []
@@ -112,10 +115,11 @@ class RunLog:
             raise LogError(f"{where} exists; a log is never overwritten, choose another name") from error
         except OSError as error:
             raise LogError(f"{where} cannot be created: {error}; check rights and space") from error
-        opened_at = [array.time for array in arrays]
+        opened_at, infos = [array.time for array in arrays], [array.info for array in arrays]
         try:
             write_header(file, arrays, opened_at, provenance)
-            datasets = create_tables(file, shape, dtypes_of([array.info for array in arrays]))
+            datasets = create_tables(file, shape, dtypes_of(infos))
+            create_entry(file, infos)
             file.swmr_mode = True
         except BaseException as error:
             file.close()
@@ -123,8 +127,7 @@ class RunLog:
             if isinstance(error, _HDF5_ERRORS):
                 raise LogError(f"{where} cannot be written: {error}; check the disk") from error
             raise
-        steps = [array.info.input_step for array in arrays]
-        return cls(where, file, datasets, opened_at, steps, fsync=fsync)
+        return cls(where, file, datasets, opened_at, infos, fsync=fsync)
 
     @property
     def next_seq(self) -> int:
@@ -353,13 +356,14 @@ class RunLog:
             if self._file is None:
                 return
             file, self._file = self._file, None
+            rows = {table: writer.rows for table, writer in self._tables.items()}
             try:
                 try:
                     self._held.check_size()
                 finally:
                     file.close()
                 if not self._failure:
-                    self._held.mark_closed({table: writer.rows for table, writer in self._tables.items()})
+                    self._held.mark_closed(rows, lambda file: fill_overview(file, self._infos, rows))
             except _HDF5_ERRORS as error:
                 raise self._failed(error) from error
             finally:
