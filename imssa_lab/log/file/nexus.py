@@ -100,7 +100,7 @@ def create_entry(file: h5py.File, infos: Sequence[ArrayInfo]) -> None:
             entry, _of_array(index), {"col": np.arange(cols), "time": np.zeros(0)}, (cols, 0), chunk, "current"
         )
         at_most = most_points(arrays, cols)
-        set_text(picture, "meaning", _DERIVED.format("/read_mvm", f"products of one distance, at most {at_most}"))
+        set_text(picture, "meaning", _DERIVED.format("/read_mvm", f"evenly spaced products, at most {at_most}"))
     for name, path in links():
         entry[name] = h5py.SoftLink(path)
 
