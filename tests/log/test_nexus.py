@@ -18,7 +18,7 @@ from imssa_lab.log.file.nexus import stored_overview
 from imssa_lab.log.read import overview as pictures
 from imssa_lab.log.write import run_log
 from tests.log.conftest import Chip
-from trials.nexus_rules import nexus_faults, punx, punx_errors
+from trials.record.nexus_rules import nexus_faults, punx, punx_errors
 
 SHAPE = (5, 4)
 UPPER = np.zeros(SHAPE, dtype=np.bool_)

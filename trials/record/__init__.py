@@ -1,0 +1,1 @@
+"""What run files must be for other programs, and what lies beside them, for tests and benchmarks."""
