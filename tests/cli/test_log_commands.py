@@ -2,6 +2,7 @@
 
 import io
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,24 @@ def test_list_tail_stats_and_export(run, tmp_path):
     assert (
         "nothing was overwritten" in imssa("log", "export", run, "--out", tmp_path / "out", "--table", "waits").stderr
     )
+
+
+def test_list_has_one_line_for_each_file_with_the_time_zone(tmp_path, monkeypatch):
+    """Also in a narrow terminal, of a command with line feeds, and of a file that is no run."""
+    monkeypatch.setenv("COLUMNS", "40")
+    path = tmp_path / ("long" * 20) / "run.h5"
+    path.parent.mkdir()
+    with record(path, [Chip()], {"command": "imssa deploy\n" + "more " * 30}) as (array,):
+        array.wait(1)
+    (tmp_path / "words.h5").write_text("no HDF5")
+    head, odd, line = imssa("log", "list", tmp_path).stdout.splitlines()
+    assert head.split() == ["began", "records", "state", "chips", "file", "command"]
+    assert str(tmp_path / "words.h5") in odd
+    assert "UNREADABLE" in odd
+    assert f" {path} " in line
+    assert line.endswith("imssa deploy " + "more " * 29 + "more")
+    assert datetime.fromisoformat(line[:25]).tzinfo is not None
+    assert datetime.fromisoformat(imssa("log", "tail", path, "-n", "1").stdout[:29]).tzinfo is not None
 
 
 def test_diff_has_an_exit_code(run, tmp_path):

@@ -190,19 +190,20 @@ def list_runs(
 
     Example: imssa log list . --since 2026-05-01
     """
-    from rich.table import Table
     from rich.text import Text
 
     from imssa_lab.log.care.catalogue import catalogue
 
-    shown = Table("began", "records", "state", "chips", "file", "command", box=None)
+    rows = [("began", "records", "state", "chips", "file", "command")]
     entries = list(catalogue(folder, chip=chip, since=since, until=until))
     for entry in entries:
         began = entry.created.astimezone().isoformat(" ", "seconds") if entry.created else "?"
         chips = ", ".join(dict.fromkeys(entry.chips))
-        row = (began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path))
-        shown.add_row(*(Text(text) for text in row), Text(entry.problem or entry.command))
-    console().print(shown)
+        said = " ".join((entry.problem or entry.command).split())
+        rows.append((began, str(entry.records), entry.state or "UNREADABLE", chips, str(entry.path), said))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:  # a line a run, whatever the width of the terminal
+        console().print(Text("  ".join(map(str.ljust, row, widths)).rstrip()))
     if any(entry.state == "open" for entry in entries):
         console().print("open: being written, or cut off; `imssa log copy` takes a whole copy")
     answer(entries)
@@ -238,7 +239,7 @@ def tail(
 
 def _print(records: list[Seen]) -> None:
     for record in records:
-        clock = datetime.fromtimestamp(record.wall_time).isoformat(sep=" ", timespec="milliseconds")
+        clock = datetime.fromtimestamp(record.wall_time).astimezone().isoformat(sep=" ", timespec="milliseconds")
         console().print(f"{clock}  {record.seq:>8}  {record.table:<17}  {record.text}", markup=False)
 
 
