@@ -16,6 +16,7 @@ from benchmarks.record.crashes import kills, large_repair
 from benchmarks.record.damage import flips, replay
 from benchmarks.record.days import days, demos
 from benchmarks.record.demo_size import demo_size
+from benchmarks.record.nexus_view import nexus_view
 from benchmarks.record.odd_files import odd_files
 from benchmarks.record.overhead import overhead
 from benchmarks.record.snapshots import snapshots
@@ -48,6 +49,7 @@ PARTS = {
     "bare-writer": _part(bare_writer, *_COUNTING, "3, 7, 1, 2, 5"),
     "bare-demo": _part(bare_demo, "supert-a0", "pulses", "in process; driver of the superT A0 on TCP", "0"),
     "bare-suite": _part(bare_suite, "those of the tests", "those of the tests", "those of the tests", "theirs"),
+    "nexus": _part(nexus_view, "supert-a0", "pulses", "in process", "0, 1"),
     "odd-files": _part(odd_files, *_COUNTING, "7"),
     "memory": _part(memory, *_COUNTING, "7"),
 }

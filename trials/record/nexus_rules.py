@@ -20,6 +20,26 @@ import numpy as np
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _CLASSES = {"NXroot", "NXentry", "NXdata", "NXcollection"}
 _UNIT = re.compile(r"1|s|ns|V|A|S")
+_READERS = {
+    "nexusformat": """
+import sys
+from nexusformat.nexus import nxload
+root = nxload(sys.argv[1])
+assert root.tree
+plot = root.plottable_data
+print(plot.nxsignal.units, len(plot.nxaxes))
+""",
+    "silx": """
+import sys, silx.io
+from silx.io.nxdata import get_default
+with silx.io.open(sys.argv[1]) as file:
+    plot = get_default(file)
+    assert plot.is_valid and all(axis is not None for axis in plot.axes)
+    unit = plot.signal.attrs["units"]
+    print(unit.decode() if isinstance(unit, bytes) else unit, len(plot.axes))
+""",
+}
+"""What says unit and number of axes of the default plot."""
 _ERROR = re.compile(r"^([/]\S*) +ERROR +(.*)$", re.MULTILINE)
 
 
@@ -56,6 +76,25 @@ def punx_errors(path: Path) -> list[str]:
     if counted is None or int(counted[1]) != len(found):
         raise RuntimeError(f"punx counts {counted and counted[1]} errors, {len(found)} were read in its report")
     return found
+
+
+def python_of_punx() -> Path | None:
+    """The interpreter that `punx` runs with, which may have other readers of NeXus; None without punx."""
+    command = punx()
+    return None if command is None else Path(command).with_name("python")
+
+
+def plotted_by(reader: str, path: Path) -> bool | None:
+    """Whether `nexusformat` or `silx`, asked for the default plot of a file, finds one with units and all its axes.
+
+    None where the interpreter of punx has no such reader.
+    """
+    done = subprocess.run(
+        [str(python_of_punx()), "-c", _READERS[reader], str(path)], capture_output=True, text=True, check=False
+    )
+    if "ModuleNotFoundError" in done.stderr:
+        return None
+    return done.returncode == 0 and done.stdout.split()[-2:] in (["S", "3"], ["A", "2"])
 
 
 def _faults(file: h5py.File) -> Iterator[str]:
