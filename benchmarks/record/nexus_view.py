@@ -14,8 +14,9 @@ from benchmarks.bars import Bars
 from benchmarks.record.instrument import Instrument, step
 from imssa_lab import open_array
 from imssa_lab.log import record
+from imssa_lab.log.care.publish import publish
 from imssa_lab.log.care.repair import repair
-from imssa_lab.log.care.snapshot import pack, publish, snapshot
+from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.write import run_log
 from trials.record.nexus_rules import nexus_faults, plotted_by, punx, punx_errors, python_of_punx
 

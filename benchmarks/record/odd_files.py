@@ -48,7 +48,7 @@ def odd_files(bars: Bars, folder: Path) -> None:
     bars.check("odd files changed, or something made of them", touched, "==", 0)
     listed = CliRunner().invoke(app, ["log", "list", str(where.path)]).stdout.splitlines()
     files = [path for path in (*where.good, *where.odd) if path.is_file()]
-    once = sum(sum(f" {path} " in line for line in listed) == 1 for path in files)
+    once = sum(sum(f" {path} " in f"{line} " for line in listed) == 1 for path in files)
     bars.check("files that have one line in log list", once, "==", len(files))
     shown = sum("closed" in line for line in listed)
     bars.check("good runs in log list", shown, "==", len(where.good))

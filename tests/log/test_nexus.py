@@ -11,8 +11,9 @@ import pytest
 import xarray
 
 from imssa_lab.log import open_run, record
+from imssa_lab.log.care.publish import publish
 from imssa_lab.log.care.repair import repair
-from imssa_lab.log.care.snapshot import pack, publish, snapshot
+from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.care.verify import verify
 from imssa_lab.log.file.nexus import stored_overview
 from imssa_lab.log.read import overview as pictures

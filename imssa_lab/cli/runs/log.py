@@ -126,16 +126,20 @@ def publish(file: File, to: Annotated[Path, typer.Argument(help="New file to pub
 
     Example: imssa log publish night-1.h5 supplement.h5
     """
-    from imssa_lab.log.care.snapshot import publish as copy_for_others
+    from imssa_lab.log.care.publish import publish as copy_for_others
 
-    done, left_out = copy_for_others(file, to)
-    for what in left_out:
+    done = copy_for_others(file, to)
+    for what in done.left_out:
         console().print(f"left out: {what}", markup=False)
+    for what in done.still_named:
+        console().print(f"STILL IN IT: {what}", markup=False)
     console().print(
-        f"{to}: {done.records} records, verified; events and bytes of the wire are as they were: look into them",
+        f"{to}: {done.copy.records} records, verified; events of scripts and bytes of the wire are as they were: "
+        "look into them",
         markup=False,
     )
-    answer({"file": done.path, "records": done.records, "left_out": left_out})
+    names = {"left_out": done.left_out, "still_named": done.still_named}
+    answer({"file": done.copy.path, "records": done.copy.records, **names})
 
 
 @log.command()

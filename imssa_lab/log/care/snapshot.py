@@ -7,7 +7,6 @@ missing. Whole chunks are taken as they are stored, with their checksums; the re
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -33,10 +32,6 @@ from imssa_lab.log.read.overview import fill_overview
 from imssa_lab.log.run import Run, open_run
 from imssa_lab.log.schema import LIBVER, TABLES, parts
 
-PERSONAL = frozenset(
-    {"user", "host", "folder", "command", "process", "operator", "station", "array", "address", "title"}
-)
-"""What `publish` leaves out of environment, provenance and descriptions of arrays."""
 _EDITED = ("environment", "provenance", "info")
 _TRIES = 50
 _PAUSE = 0.002  # s
@@ -70,9 +65,9 @@ def snapshot(path: str | Path, to: str | Path, *, packed: bool = False) -> Snaps
         if run.closed_cleanly and not packed:
             shutil.copyfile(run.path, target)
         else:
-            _copy(run, target, packed=packed)
+            copy_records(run, target, packed=packed)
 
-    return _verified(Path(path), Path(to), plain)
+    return verified_copy(Path(path), Path(to), plain)
 
 
 def pack(path: str | Path) -> None:
@@ -91,28 +86,12 @@ def pack(path: str | Path) -> None:
         raise LogError(f"{where}: cannot be replaced by its packed copy ({error}); it is as it was") from error
 
 
-def publish(path: str | Path, to: str | Path) -> tuple[Snapshot, list[str]]:
-    """A copy for other people, without what says who and where; and the names of what was left out.
-
-    Numbers, events and bytes of the wire are all there, and what a script wrote into them with them.
+def verified_copy(where: Path, target: Path, make: Callable[[Run, Path], None]) -> Snapshot:
+    """What `make` makes of a run at a path beside the target, put into its place when it verifies.
 
     Raises:
         LogError: as `snapshot`.
     """
-    left_out: list[str] = []
-
-    def without_names(name: str, text: str) -> str:
-        facts = json.loads(text)
-        held = facts["provenance"] if name == "info" else facts
-        for personal in sorted(PERSONAL & set(held)):
-            del held[personal]
-            left_out.append(f"{name}: {personal}")
-        return json.dumps(facts)
-
-    return _verified(Path(path), Path(to), lambda run, target: _copy(run, target, edit=without_names)), left_out
-
-
-def _verified(where: Path, target: Path, make: Callable[[Run, Path], None]) -> Snapshot:
     if target.exists():
         raise LogError(f"{target} exists; nothing was overwritten, choose another name")
     if not target.parent.is_dir():
@@ -136,10 +115,20 @@ def _verified(where: Path, target: Path, make: Callable[[Run, Path], None]) -> S
     return Snapshot(target, found.records, messages, found)
 
 
-def _copy(
-    run: Run, target: Path, *, packed: bool = False, edit: Callable[[str, str], str] = lambda name, text: text
+def copy_records(
+    run: Run,
+    target: Path,
+    *,
+    packed: bool = False,
+    edit: Callable[[str, str], str] = lambda name, text: text,
+    edit_events: Callable[[Any, Any, Any], Any] | None = None,
 ) -> None:
-    """A new file with the same records; `edit` gives other texts for some attributes, by name and text."""
+    """A new file with the same records.
+
+    Args:
+        edit: gives other texts for some attributes, by name and text; edit_events: for those of events, by
+            the columns kind, part and text of their records.
+    """
     rows = _whole_rows(run)
     dtypes = dtypes_of(run.infos) | {
         column.dtype: run.file["read_mvm"][name].dtype.str.lstrip("<|")
@@ -157,7 +146,11 @@ def _copy(
             for table, datasets in create_tables(copy, run.infos[0].shape, dtypes, packed=packed).items():
                 for name, dataset in datasets.items():
                     dataset.resize(rows[table][TABLES[table][name].per], axis=0)
-                    if f"{table}/{name}" in run.file:
+                    if (table, name) == ("events", "text") and edit_events is not None:
+                        records = slice(0, len(dataset))
+                        columns = (run.column(table, each, records) for each in ("kind", "part", "text"))
+                        dataset[...] = edit_events(*columns)
+                    elif f"{table}/{name}" in run.file:
                         _copy_rows(run, handle, table, name, dataset)
                 if "byte" in copy[table]:
                     copy[table]["byte"].resize(rows[table]["byte"], axis=0)

@@ -1,5 +1,6 @@
 """`imssa log copy`: whole, of a run that goes on, of one that was cut off and of a finished one."""
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli.runs.log import log as app
-from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.errors import LinkTimeout, LogError
 from imssa_lab.log import open_run, record
 from imssa_lab.log.care import snapshot as module
+from imssa_lab.log.care.publish import publish
 from imssa_lab.log.care.repair import repair
 from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.care.verify import verify
@@ -149,6 +151,29 @@ def test_nothing_is_overwritten_and_damage_is_not_passed_on(finished: Any, tmp_p
     with pytest.raises(LogError, match="does not verify"):
         snapshot(path, tmp_path / "copy.h5")
     assert not list(tmp_path.glob("copy*"))
+
+
+def test_addresses_of_links_are_not_published_and_what_still_names_somebody_is_said(tmp_path: Path) -> None:
+    path, to, address = tmp_path / "run.h5", tmp_path / "public.h5", "tcp://bench-7.example:5025"
+    facts = {"operator": "Ada Nymous", "host": "bench-7", "notes": "by Ada Nymous, not by Ada Nymouski"}
+    chip = Chip()
+    with record(path, [chip], facts) as (array,):
+        for name in (address, "usb \u00fc" * 100):
+            array.log.wire(name).sent(b"*IDN?", 1.0)
+        chip.fail.append(LinkTimeout(f"{address}: no answer within 2 s"))
+        with pytest.raises(LinkTimeout):
+            array.read_mvm(np.zeros(5))
+        array.log.event("note", f"of a script: {address}")
+    published = publish(path, to)
+    assert {"event link: address", "event failed: address"} <= set(published.left_out)
+    assert published.still_named == ["provenance, notes: operator", "event note: host"]
+    with open_run(to) as run, open_run(path) as whole:
+        names = [json.loads(text)["name"] for _, text in run.events("link")]
+        assert [name.rstrip("*") for name in names] == ["link 0", "link 1"]
+        assert "link 0" in run.events("failed")[0][1]
+        assert address not in run.events("failed")[0][1]
+        assert run.events("note") == whole.events("note")
+        assert [kind for kind, _ in run.events()] == [kind for kind, _ in whole.events()]
 
 
 def test_what_is_published_says_neither_who_nor_where(tmp_path: Path) -> None:
