@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from imssa_lab.contract.hal import ArrayInfo, PulseKind
 from imssa_lab.log.write.record_sizes import EMPTY
 from protocols.wrappers.counting_array import CountingArray
-from protocols.wrappers.session_counts import Counts, Tally, strongest_of
+from protocols.wrappers.session_counts import NEAR, Counts, Tally, are_near, strongest_of
 
 _EVENTS = 250_000
 """Bytes of what a session notes beside its calls, such as the journal of a deployment, and of each table's start."""
@@ -23,7 +24,7 @@ class DryRun:
         info: of the first array; arrays: how many there are; needed: how many are used, 0 for all.
         expected, strongest, drive: see `CountingArray`; longest: as there, None where no most is known.
         twins: what a rehearsal was made on, in words; empty where there was none and the counts are those of a count.
-        rehearsals: what each of them came to; `expected` are the medians.
+        rehearsals: what each of them came to; `expected` is near most of them, see `Counts.forecast`.
     """
 
     info: ArrayInfo
@@ -50,12 +51,12 @@ class DryRun:
         return cls(counted[0].info, len(counted), expected, longest, strongest, max(c.drive for c in counted))
 
     def rehearsed(self, played: Sequence[Sequence[Tally]], words: str, *, bounded: bool) -> DryRun:
-        """The same with the medians of rehearsals, each on twins; `bounded`: what was counted is the most."""
+        """The same with a forecast from rehearsals, each on twins; `bounded`: what was counted is the most."""
         came_to = [sum((each.counts for each in twins), Counts()) for twins in played]
         twins = [each for some in played for each in some]
         return replace(
             self,
-            expected=Counts.middle(came_to),
+            expected=Counts.forecast(came_to),
             longest=self.longest if bounded else None,
             strongest=strongest_of([self, *twins]),
             drive=max(self.drive, *(each.drive for each in twins)),
@@ -74,8 +75,8 @@ class DryRun:
         cells, pulses, reads = (None,) * 3 if longest is None else (longest.cells, longest.pulses, longest.cell_reads)
         found.append(("cells that get pulses", _about(expected.cells, cells)))
         if expected.cells:
-            rehearsed = sorted(each.pulses for each in self.rehearsals)
-            found.append(("pulses", _about(expected.pulses, pulses) + _spread([str(each) for each in rehearsed])))
+            spread = self._spread(lambda each: each.pulses, str)
+            found.append(("pulses", _about(expected.pulses, pulses) + spread))
         for kind, (voltage, gate) in self.strongest.items():
             limit = getattr(info.limits, kind.value.lower())
             words = f"{voltage:g} V of {limit.voltage_max:g} V allowed, gate {gate:g} V of {limit.gate_max:g} V"
@@ -94,13 +95,15 @@ class DryRun:
         counts = [each for each in (self.expected, self.longest) if each is not None]
         times = [duration(each.seconds(self.info.durations)) for each in counts]
         words = _about(times[0], times[-1] if self.longest is not None else None)
-        spent = [each.seconds(self.info.durations) for each in self.rehearsals]
-        return words + _spread([duration(each) for each in sorted(spent)])
+        return words + self._spread(lambda each: each.seconds(self.info.durations), duration)
 
-
-def _spread(words: Sequence[str]) -> str:
-    """From the least to the most that rehearsals came to, given in order; empty for a single one."""
-    return f" ({words[0]} to {words[-1]} in {len(words)} rehearsals)" if len(words) > 1 else ""
+    def _spread(self, count: Callable[[Counts], float], words: Callable[[Any], str]) -> str:
+        """From the least to the most that rehearsals came to; empty for a single one."""
+        found, many = sorted(count(each) for each in self.rehearsals), len(self.rehearsals)
+        if many <= 1 or math.isnan(found[0]):
+            return ""
+        near = f"{are_near(count(self.expected), found)} of {many} rehearsals within {NEAR:.0%}"
+        return f" ({words(found[0])} to {words(found[-1])}; {near.replace('%', ' %')})"
 
 
 def _about(expected: int | str, longest: int | str | None) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from imssa_lab.contract.hal import (
 )
 from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log.write.record_sizes import RecordSizes
+
+NEAR = 0.3
+"""Part of what is found then by which a forecast may miss it."""
 
 
 @dataclass
@@ -44,10 +47,13 @@ class Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
     @classmethod
-    def middle(cls, sessions: Sequence[Counts]) -> Counts:
-        """The median of each count over sessions; a few chips with many faults do not move it."""
-        found = {name: median(getattr(each, name) for each in sessions) for name in cls.__dataclass_fields__}
-        return cls(**{name: each if name in ("widths", "waited") else round(each) for name, each in found.items()})
+    def forecast(cls, sessions: Sequence[Counts]) -> Counts:
+        """Of each count the figure that is `NEAR` most of these sessions, one or more; see `_near_most`."""
+        found: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            middle = _near_most([getattr(each, name) for each in sessions])
+            found[name] = middle if name in ("widths", "waited") else round(middle)
+        return cls(**found)
 
     def seconds(self, durations: Durations | None) -> float:
         """Device time in s; NaN if the driver does not state how long operations take."""
@@ -60,6 +66,26 @@ class Counts:
             + (self.widths if durations.widths else 0.0)
             + self.waited
         )
+
+
+def are_near(forecast: float, found: Sequence[float]) -> int:
+    """From how many of what was found a forecast differs by at most `NEAR` of it."""
+    return sum(abs(forecast - each) <= NEAR * each for each in found)
+
+
+def _near_most(found: Sequence[float]) -> float:
+    """The middle of the figures that are near most of what was found, by which others are most likely to be near.
+
+    Chips that need no repair lie close together at the low end, those that do far apart above it. The median is then
+    so low that a chip with a moderate repair is missed. Where several such ranges are near equally many, the one
+    about the median is taken.
+    """
+    ends = []
+    for least in sorted((1.0 - NEAR) * each for each in found):
+        most = [(1.0 + NEAR) * each for each in found if (1.0 - NEAR) * each <= least <= (1.0 + NEAR) * each]
+        ends.append((len(most), 0.5 * (least + min(most))))
+    best = max(count for count, _ in ends)
+    return min((middle for count, middle in ends if count == best), key=lambda each: abs(each - median(found)))
 
 
 class _Driven(Protocol):

@@ -1,5 +1,6 @@
 """What --dry-run says of a deployment, beside what then happens; and what is refused before anything is sent."""
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
+from imssa_lab.cli.arrays import before_deploying
 from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins, too_few
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.log.write import record_sizes
@@ -34,6 +36,7 @@ def imssa(*words: object) -> Result:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setattr(before_deploying, "_ENOUGH", 4)  # so many rehearsals as real nets need would take long
     tiny.bundle().save(tmp_path / "bundle.safetensors")
     Sequences(*tiny.sequences(), {"null": 0.5}).save(tmp_path / "sequences.npz")
     return tmp_path
@@ -48,7 +51,7 @@ def test_a_rehearsal_says_what_then_happens_on_another_chip(here: Path) -> None:
     done = one_value(deployed("--json").stdout)
     expected = told["expected"]
     assert told["rehearsed_on"].startswith("supert-a0-easy, fresh, other chips")
-    assert len(told["rehearsals"]) == rehearsals(1) > 1
+    assert len(told["rehearsals"]) == rehearsals(1) == 4
     # three kernels, of which one that has to be programmed again counts for much; real nets are in measure-bench
     assert expected["pulses"] == pytest.approx(done["pulses"], rel=0.5)
     assert expected["device_seconds"] == pytest.approx(done["device_seconds"], rel=0.5)
@@ -56,6 +59,16 @@ def test_a_rehearsal_says_what_then_happens_on_another_chip(here: Path) -> None:
     # the chip's own luck is not known to the rehearsal: it does not repeat the deployment that follows
     assert expected["pulses"] != done["pulses"]
     assert told["strongest"]["SET"]["voltage"] <= 3.0
+
+
+def test_a_dry_run_says_how_many_rehearsals_its_figures_are_near(here: Path) -> None:
+    said = " ".join(deployed("--dry-run").stdout.split())
+    near = re.search(r"pulses │ about (\d+) \((\d+) to (\d+); (\d) of 4 rehearsals within 30 %\)", said)
+    assert near is not None
+    told = one_value(deployed("--dry-run", "--json").stdout)
+    expected, found = told["expected"]["pulses"], [each["pulses"] for each in told["rehearsals"]]
+    count = sum(abs(expected - each) <= 0.3 * each for each in found)
+    assert [int(part) for part in near.groups()] == [expected, min(found), max(found), count]
 
 
 def test_a_recheck_is_rehearsed_on_cells_that_hold_their_targets(here: Path) -> None:

@@ -15,7 +15,7 @@ from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
 from protocols.wrappers.counting_array import CountingArray
 from protocols.wrappers.dry_run_report import DryRun
 from protocols.wrappers.recipe_override import RecipeOverride
-from protocols.wrappers.session_counts import Counts
+from protocols.wrappers.session_counts import Counts, are_near
 from trials import tiny
 from twin import DigitalTwin
 
@@ -144,9 +144,20 @@ def test_durations_are_those_of_the_clock(timed: CrossbarArray) -> None:
     assert pulsed - product == pytest.approx(3 * (durations.pulse + 1e-3))
 
 
-def test_what_rehearsals_came_to_is_their_median_for_each_count() -> None:
-    """One chip of four that takes ten times as much moves the mean threefold, and the median by a little."""
-    sessions = [Counts(10, 100, 0.1, 5, 7, 0.0, 1000), Counts(12, 120, 0.3, 4, 9, 0.0, 1100)]
-    sessions += [Counts(11, 110, 0.2, 6, 8, 2.0, 1200), Counts(90, 1000, 9.0, 50, 80, 0.0, 9000)]
-    assert Counts.middle(sessions) == Counts(12, 115, 0.25, 6, 8, 0.0, 1150)
-    assert Counts.middle(sessions[:1]) == sessions[0]
+def test_a_forecast_is_near_most_rehearsals() -> None:
+    """A chip that takes ten times as much does not move it, nor does it keep to the crowd at the low end."""
+    sessions = [Counts(10, 100, 0.1, 5, 7, 0.0, 1000), Counts(10, 102, 0.1, 6, 9, 0.0, 1000)]
+    sessions += [Counts(10, 170, 0.1, 5, 8, 2.0, 1000), Counts(90, 1000, 1.0, 50, 80, 0.0, 9000)]
+    forecast = Counts.forecast(sessions)
+    # near 100, 102 and 170 are 119 to 130; the median, 136, is near one of them
+    assert forecast.pulses == round((0.7 * 170 + 1.3 * 100) / 2)
+    assert are_near(forecast.pulses, [each.pulses for each in sessions]) == 3
+    assert are_near(136, [each.pulses for each in sessions]) == 1
+    assert (forecast.cells, forecast.waited, forecast.log_bytes) == (10, 0.0, 1000)
+    assert forecast.widths == pytest.approx(0.1)
+    assert Counts.forecast(sessions[:1]) == sessions[0]
+
+
+def test_a_forecast_of_rehearsals_that_disagree_is_one_of_them() -> None:
+    assert Counts.forecast([Counts(pulses=each) for each in (10, 100, 1000)]).pulses == 100
+    assert Counts.forecast([Counts(pulses=each) for each in (0, 0, 100)]).pulses == 0

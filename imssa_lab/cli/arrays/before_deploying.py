@@ -27,7 +27,7 @@ _SEED = 7_000_000
 """Of the first stand-in: far from those that people give their twins."""
 _A_REHEARSAL = 1000
 """Seeds that each rehearsal has."""
-_ENOUGH = 8
+_ENOUGH = 16
 """Arrays in all rehearsals together over which the luck of single chips averages out."""
 
 
