@@ -115,6 +115,21 @@ def test_a_killed_session_is_known_to_be_gone(session):
         ask_to_make_safe(path)
 
 
+def test_a_writer_that_is_missing_for_a_moment_is_looked_for(session, monkeypatch):
+    """Page and notebook show the same state: a session is gone when its writer is missing for longer."""
+    _, path = session
+    with LiveView(path) as watched:
+        monkeypatch.setattr(view, "presence", lambda path: Presence.GONE)
+        state = watched.state()
+        assert (state["state"], state["sure"]) == (view.LOOKING, False)
+        monkeypatch.undo()
+        assert (watched.state()["state"], watched.state()["sure"]) == ("running", True)
+        monkeypatch.setattr(view, "presence", lambda path: Presence.GONE)
+        assert watched.state()["state"] == view.LOOKING, "counted from the last time that it was there"
+        monkeypatch.setattr(view, "_SURELY_GONE", 0.0)
+        assert (watched.state()["state"], watched.state()["sure"]) == ("its session is gone", True)
+
+
 def test_where_a_run_has_ended_all_of_it_was_seen(session, monkeypatch):
     """Also where the watcher has not looked since."""
     process, path = session

@@ -54,11 +54,11 @@ function show(now) {
   by("file").textContent = now.file.split("/").pop();
   by("file").title = now.file;
   by("state").textContent = now.state + (now.behind ? `; catching up, ${now.behind} records to go` : "");
-  by("state").className = `state ${there ? "running" : "gone"}`;
+  by("state").className = `state ${there || !now.sure ? "running" : "gone"}`;
   by("safe").disabled = !there || asked || !token;
   const made = now.events.filter(event => event.kind === "make_safe").pop();
   over = !now.behind && (now.state === "ended" || now.state.startsWith("cut off"));
-  if (!there) {
+  if (!there && now.sure) {
     by("answer").textContent = asked && made ? "Made safe: the session has ended." :
       now.state === "ended" ? "" : "Nobody holds the array any more: switch the instrument off, or open the array again.";
   }

@@ -14,7 +14,7 @@ import numpy as np
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.cell_classes import TOLERANCE, had_to_move, in_tolerance
 from imssa_lab.contract.errors import LogError
-from imssa_lab.log.file.writer_presence import presence
+from imssa_lab.log.file.writer_presence import Presence, presence
 from imssa_lab.log.read.follower import Follower, Seen
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
@@ -25,6 +25,9 @@ from imssa_lab.report.measured.programmed import conductances
 from imssa_lab.report.measured.run_columns import columns
 
 ENDED = "ended"
+LOOKING = "looking for the process that writes it"
+"""The state for so long after the writer was not found: one that begins or ends just then is missing for a moment."""
+_SURELY_GONE = 1.5  # s
 _SPAN = 10.0  # s over which rates are taken
 _EVENTS = 12
 _READINGS = 200
@@ -66,6 +69,7 @@ class LiveView:
         self._device_time = 0.0
         self._failed: Counter[str] = Counter()
         self._behind = 0
+        self._missing_since: float | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._trouble: LogError | None = None
@@ -132,6 +136,7 @@ class LiveView:
         return {
             "file": str(self.path),
             "state": life,
+            "sure": life != LOOKING,
             "behind": self._behind,
             "device_time": self._device_time,
             "calls": {
@@ -160,7 +165,12 @@ class LiveView:
             return ENDED
         if self._follower.run.repaired:
             return "cut off and repaired"
-        return str(presence(self.path))
+        found = presence(self.path)
+        if found is Presence.THERE:
+            self._missing_since = None
+            return str(found)
+        self._missing_since = self._missing_since or time.monotonic()
+        return str(found) if time.monotonic() - self._missing_since > _SURELY_GONE else LOOKING
 
     def _link(self, run: Run) -> dict[str, Any]:
         """How the wire is: messages so far, when the last one came, calls that failed by kind of error."""

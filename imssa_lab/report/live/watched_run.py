@@ -19,7 +19,6 @@ from imssa_lab.report.plots.style import BLUE, NOT_PROGRAMMED
 
 _LOOK_FOR_FILE = 0.1  # s
 _LINES_APART = 5.0  # s
-_SURELY_GONE = 1.5  # s
 _GONE = f"{Presence.GONE}, and the file was not closed: imssa log repair"
 
 
@@ -54,17 +53,11 @@ def watch_run(path: str | Path, *, period: float = 1.0, patience: float = 60.0, 
         )
     shown: _Shown = _Picture() if _widgets_are_shown() else _Lines()
     with LiveView(path, within) as view:
-        gone_since = None
         while True:
             state = _state(view, period)
-            over = state["state"] not in (Presence.THERE, Presence.GONE)
-            if state["state"] == Presence.GONE:  # also for a moment where a writer has just begun, or ends
-                gone_since = gone_since or time.monotonic()
-                over = time.monotonic() - gone_since > _SURELY_GONE
-                state["state"] = _GONE if over else "looking for the process that writes it"
-            else:
-                gone_since = None
-            over = over and not state["behind"]
+            over = state["sure"] and state["state"] != Presence.THERE and not state["behind"]
+            if state["state"] == Presence.GONE:
+                state["state"] = _GONE
             shown.show(state, in_a_line(state), over=over)
             if over:
                 return
