@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from imssa_lab.contract.cell_classes import level_ranges, target_levels
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import FloatArray
@@ -18,7 +20,7 @@ from imssa_lab.studies.trials import StudyTrial
 from protocols.corrections.deployed_network import DeployedNetwork, Remembered
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
-from protocols.deployment.verification import reread, verify_cells, verify_kernels
+from protocols.deployment.verification import Bounds, reread, verify_cells, verify_kernels
 from twin import DigitalTwin, TwinProfile
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "month": 30 * 86400.0, "y": 365.25 * 86400.0}
@@ -42,6 +44,11 @@ ROWS = ("age", "deployed", "recalibrated", "kept", "nrmse", "cells")
 """Of a chip at every time: s since the deployment ended, as the first test began; accuracy with the corrections of
 the deployment, and with outputs recalibrated where that was kept (1); median NRMSE of kernels as deployed; worst
 class of cells in tolerance."""
+
+MOVED, OF_LEVEL = "moved", "cells of level"
+"""Further lists of a chip: by how much its cells have moved since the last read of the deployment, S, `QUANTILES` of
+each level at every time, flat; and how many cells each level has. Levels are those of `DriftModel.levels`."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def seconds(text: str) -> float:
@@ -111,7 +118,20 @@ class DriftModel:
 
     def digest(self) -> str:
         """Of all of it, as text."""
-        return f"{self.model.digest()} at {' '.join(map(repr, self.times))}"
+        return f"{self.model.digest()} by level at {' '.join(map(repr, self.times))}"
+
+    @property
+    def levels(self) -> list[str]:
+        """Programmed cells by target, in words: those that stay at the bottom, then the ranges of the others."""
+        assert self.model.profile is not None
+        window = self.model.profile.window
+        ranges = level_ranges(window, Bounds().tolerance_in(window))
+        return ["to stay at the bottom", *(f"to {1e6 * low:.0f}-{1e6 * high:.0f} µS" for low, high in ranges)]
+
+    def lengths(self) -> dict[str, int]:
+        """Of the lists of a result, by name."""
+        levels, times = len(self.levels), len(self.times)
+        return dict.fromkeys(ROWS, times) | {MOVED: times * levels * len(QUANTILES), OF_LEVEL: levels}
 
 
 @dataclass(frozen=True)
@@ -119,7 +139,7 @@ class AgedResult(FrozenArrays):
     """What came of one chip.
 
     Attributes:
-        figures: (figures,), in the order of `FIGURES`; rows: by the names of `ROWS`, (times,).
+        figures: (figures,), in the order of `FIGURES`; rows: lists by name, as long as `DriftModel.lengths` says.
     """
 
     figures: FloatArray
@@ -144,10 +164,13 @@ def aged_trial(shared: DriftModel, trial: StudyTrial) -> AgedResult:
     again = deploy(model.bundle, arrays, judged, DeploymentChoices(), resume=journal)
     cells = next(level.measured for level in result.levels if level.level == "cells")
     figures = (
-        *(result.software_accuracy, result.accuracy, cells, result.passed, looks[-1]["products"]),
+        *(result.software_accuracy, result.accuracy, cells, result.passed, looks[-1][0]["products"]),
         *(again.accuracy, again.pulses),
     )
-    rows = {name: np.array([look[name] for look in looks]) for name in ROWS}
+    rows = {name: np.array([look[name] for look, _ in looks]) for name in ROWS}
+    level = _levels(result)
+    rows[MOVED] = np.concatenate([_moved(result, level, read, len(shared.levels)).ravel() for _, read in looks])
+    rows[OF_LEVEL] = np.array([np.count_nonzero(level == place) for place in range(len(shared.levels))], np.float64)
     return AgedResult(np.array(figures, dtype=np.float64), rows)
 
 
@@ -158,8 +181,8 @@ def _look(
     arrays: Sequence[DigitalTwin],
     ended: Sequence[float],
     time: float,
-) -> dict[str, float]:
-    """Rows of one time."""
+) -> tuple[dict[str, float], FloatArray]:
+    """Rows of one time, and what the cells hold then, S, (arrays, rows, cols)."""
     for array, end in zip(arrays, ended, strict=True):
         array.wait(max(0.0, time - (array.time - end)))
     age = max(array.time - end for array, end in zip(arrays, ended, strict=True))
@@ -185,7 +208,7 @@ def _look(
     achieved = reread(network.arrays, result.targets)
     maps = [replace(cells, achieved=read) for cells, read in zip(result.cell_maps, achieved, strict=True)]
     cells, _ = verify_cells(maps, result.mapping.window, result.bounds)
-    return {
+    found = {
         "age": age,
         "deployed": deployed,
         "recalibrated": recalibrated,
@@ -194,3 +217,20 @@ def _look(
         "cells": cells.measured,
         "products": float(products),
     }
+    return found, np.stack(achieved)
+
+
+def _levels(result: Deployment) -> NDArray[np.int64]:
+    """Which of `DriftModel.levels` each cell is in, -1 where none is programmed, (arrays, rows, cols)."""
+    target, window = np.stack(result.targets), result.mapping.window
+    return np.where(np.isfinite(target), 1 + target_levels(target, window, result.bounds.tolerance_in(window)), -1)
+
+
+def _moved(result: Deployment, level: NDArray[np.int64], now: FloatArray, levels: int) -> FloatArray:
+    """`QUANTILES` of how far the cells of each level have moved, S, (levels, quantiles); NaN where it has none."""
+    found = np.full((levels, len(QUANTILES)), np.nan)
+    moved = now - np.stack(result.achieved)
+    for place in range(levels):
+        if (level == place).any():
+            found[place] = np.quantile(moved[level == place], QUANTILES)
+    return found

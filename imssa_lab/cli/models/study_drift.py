@@ -11,7 +11,7 @@ import typer
 from imssa_lab.cli.models.trial_runs import run_due
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
-from imssa_lab.cli.shared.session import console, new_folder
+from imssa_lab.cli.shared.session import console, new_folder, provenance
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imssa_lab.studies.trials import StudyTrial
     from imssa_lab.studies.workers import Workers
 
-STORE, TABLE, FIGURE = "study.h5", "drift.csv", "drift.svg"
+STORE, PAGE, TABLE, FIGURE = "study.h5", "report.html", "drift.csv", "drift.svg"
 
 
 @takes_json
@@ -37,7 +37,7 @@ def drift(
     sequences: Annotated[
         Path | None, typer.Option(help="Test sequences; by default the sequences.npz beside the bundle.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for figure and table; new or empty.")] = Path("study-drift"),
+    out: Annotated[Path, typer.Option(help="Folder for page, figure and table; new or empty.")] = Path("study-drift"),
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,7 +65,7 @@ def drift(
     from protocols.deployment.sequences import Sequences
 
     require_plots()
-    from imssa_lab.studies.aged_chips import FIGURES, ROWS, DriftModel, aged_trial, times_within
+    from imssa_lab.studies.aged_chips import FIGURES, DriftModel, aged_trial, times_within
     from imssa_lab.studies.drift_summary import drift_study
     from imssa_lab.studies.study_model import StudyModel
     from imssa_lab.studies.study_store import StudyStore
@@ -86,10 +86,11 @@ def drift(
             f"left out, as the relaxation of {kind.name} is not known so long: {', '.join(left_out)}"
         )
     trials = plan([None], [None], chips, ["ours"])
-    with StudyStore(out / STORE, trials, shared.digest(), FIGURES, dict.fromkeys(ROWS, len(times))) as store:
+    facts = {"chips": f"{kind.name}: {kind.source}"} | provenance()
+    with StudyStore(out / STORE, trials, shared.digest(), FIGURES, shared.lengths()) as store:
 
         def found() -> DriftStudy:
-            rows = {name: store.rows(name) for name in ROWS}
+            rows = {name: store.rows(name) for name in shared.lengths()}
             return drift_study(shared, store.results, rows)
 
         def run(pool: Workers, jobs: Sequence[tuple[int, StudyTrial]]) -> Iterator[tuple[int, AgedResult]]:
@@ -100,26 +101,29 @@ def drift(
             store.due,
             run,
             lambda index, result: store.put(index, result.figures.tolist(), result.rows),
-            lambda: _draw(out, found()),
-            f"{out / TABLE}, {out / FIGURE}",
+            lambda: _draw(out, found(), facts),
+            f"{out / PAGE}, {out / TABLE}, {out / FIGURE}",
             workers,
             scheduler,
         )
         study = found()
     _show(study)
-    files = {name: out / file for name, file in (("store", STORE), ("table", TABLE), ("figure", FIGURE))}
+    files = {"store": out / STORE, "page": out / PAGE, "table": out / TABLE, "figure": out / FIGURE}
     answer(study.facts() | {"left_out": left_out, "files": files})
 
 
-def _draw(out: Path, study: DriftStudy) -> None:
-    """Figure and table of the chips there are, in place of those before; whole at any time."""
-    from imssa_lab.report.drift_figure import drift_figure, write_drift_table
+def _draw(out: Path, study: DriftStudy, facts: dict[str, str]) -> None:
+    """Page, table and figure of the chips there are, in place of those before; whole at any time."""
+    from imssa_lab.report.aged.drift_figures import drift_figure, write_drift_table
+    from imssa_lab.report.aged.drift_page import drift_page
     from imssa_lab.report.svg import save_svg
 
     write_drift_table(out / "new.csv", study)
     (out / "new.csv").replace(out / TABLE)
     save_svg(drift_figure(study), out / "new.svg")
     (out / "new.svg").replace(out / FIGURE)
+    (out / "new.html").write_text(drift_page(study, facts), encoding="utf-8")
+    (out / "new.html").replace(out / PAGE)
 
 
 def _show(study: DriftStudy) -> None:

@@ -11,7 +11,18 @@ from typer.testing import CliRunner
 from imssa_lab.cli import app
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.studies import aged_chips
-from imssa_lab.studies.aged_chips import ROWS, TIMES, DriftModel, aged_trial, in_words, seconds, times_within
+from imssa_lab.studies.aged_chips import (
+    MOVED,
+    OF_LEVEL,
+    QUANTILES,
+    ROWS,
+    TIMES,
+    DriftModel,
+    aged_trial,
+    in_words,
+    seconds,
+    times_within,
+)
 from imssa_lab.studies.drift_summary import drift_study
 from imssa_lab.studies.study_model import StudyModel
 from imssa_lab.studies.trials import StudyTrial
@@ -80,9 +91,10 @@ def test_times_beyond_what_the_law_is_known_for_are_refused_by_name() -> None:
 
 def test_a_study_sees_what_drifts_and_nothing_where_nothing_does() -> None:
     """Null control: the same law with a spread of zero."""
+    shared = model(aging(0.0), 1.0, 3600.0, 86400.0)
     still, moved = (aged_trial(model(aging(spread), 1.0, 3600.0, 86400.0), CHIP) for spread in (0.0, 8e-6))
     for result in (still, moved):
-        assert set(result.rows) == set(ROWS)
+        assert {name: len(values) for name, values in result.rows.items()} == shared.lengths()
         assert (result.rows["age"] >= [1.0, 3600.0, 86400.0]).all()
         assert (result.rows["age"] < [2.0, 3700.0, 86500.0]).all()
     assert (still.rows["nrmse"] < 1e-9).all()
@@ -91,6 +103,13 @@ def test_a_study_sees_what_drifts_and_nothing_where_nothing_does() -> None:
     assert moved.rows["nrmse"][-1] > 3 * moved.rows["nrmse"][0]
     assert moved.rows["cells"][-1] < 0.95
     assert moved.figures[5] >= moved.rows["deployed"][-1] - 0.05  # re-programmed
+    shape = (3, len(shared.levels), len(QUANTILES))
+    drifted = moved.rows[MOVED].reshape(shape)
+    assert (np.abs(still.rows[MOVED].reshape(shape)[:, still.rows[OF_LEVEL] > 0]) < 1e-12).all()
+    spread = drifted[..., -1] - drifted[..., 0]  # of a Gaussian 3.3 sd, and less of a few cells
+    assert (np.diff(spread[:, 1:], axis=0) > 0).all()
+    assert 8e-6 < spread[-1, -1] < 3.3 * 8e-6  # the sd is 8 uS after a day, a part of it before the first read
+    assert (drifted[:, 0] == 0).all(), "cells that got no pulse do not relax"
     again = aged_trial(model(aging(8e-6), 1.0, 3600.0, 86400.0), CHIP)
     for name in ROWS:
         np.testing.assert_array_equal(again.rows[name], moved.rows[name])
@@ -130,6 +149,7 @@ def test_a_chip_that_does_not_hold_its_cells_at_all_is_counted() -> None:
     shared = model(aging(0.0), 1.0)
     figures = np.array([[1.0, 0.9, 0.94, 0, 48, 0.9, 0], [1.0, 0.9, 0.96, 1, 48, 0.9, 0], [np.nan] * 7])
     rows = {name: np.array([[0.5], [0.7], [np.nan]]) for name in ROWS}
+    rows |= {name: np.full((3, length), 1.0) for name, length in shared.lengths().items() if name not in ROWS}
     study = drift_study(shared, figures, rows)
     assert (study.failed_cells, len(study.at_once), study.until, study.null) == (1, 2, 86400.0, 0.5)
     assert study.rows["deployed"].tolist() == [[0.5], [0.7]]
@@ -159,6 +179,7 @@ def test_from_the_command_line_resumed_and_refused(tmp_path: Path) -> None:
     assert len(table) == 1 + 2 * 2
     assert table[0].startswith("chip,time_s,age_s,deployed,recalibrated,kept")
     assert "<svg" in (tmp_path / "study/drift.svg").read_text()
+    assert "wan-2022" in (tmp_path / "study/report.html").read_text()
     before = (tmp_path / "study/study.h5").read_bytes()
     again = imssa(*words, "--at", "1s", "--at", "1d", "--json", "--resume")
     assert one_value(again.stdout) == facts
