@@ -56,24 +56,32 @@ for (const one of document.querySelectorAll("body *")) {
 return cut;
 """
 _FAINT = """
+const parts = colour => {  // red, green, blue, opacity, each 0 to 1
+  const values = colour.match(/[\\d.]+(e-?\\d+)?/g).map(Number);
+  const scale = colour.startsWith("rgb") ? 255 : colour.startsWith("color(srgb ") ? 1 : NaN;
+  return [...values.slice(0, 3).map(v => v / scale), values.length > 3 ? values[3] : 1];
+};
+const over = (front, back) => back.slice(0, 3).map((v, i) => front[3] * front[i] + (1 - front[3]) * v);
 const luminance = colour => {
-  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = colour.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
-const behind = one => {
-  for (; one; one = one.parentElement) {
-    const colour = getComputedStyle(one).backgroundColor;
-    if (colour !== "rgba(0, 0, 0, 0)") return colour;
-  }
-  return "rgb(255, 255, 255)";
+const behind = one => {  // what shines through is mixed
+  if (!one) return [1, 1, 1];
+  const own = parts(getComputedStyle(one).backgroundColor);
+  return own[3] === 1 ? own.slice(0, 3) : over(own, behind(one.parentElement));
+};
+const ink = one => {
+  const own = parts(getComputedStyle(one).color);
+  for (let up = one; up; up = up.parentElement) own[3] *= Number(getComputedStyle(up).opacity);
+  return own;
 };
 return [...document.querySelectorAll("body *")].filter(one => {
   if (!one.getBoundingClientRect().width || one.disabled) return false;
   if (!one.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) return false;
   if (![...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())) return false;
-  const values = [luminance(getComputedStyle(one).color), luminance(behind(one))].sort((a, b) => b - a);
-  return (values[0] + 0.05) / (values[1] + 0.05) < 3;
+  const back = behind(one), values = [luminance(over(ink(one), back)), luminance(back)].sort((a, b) => b - a);
+  return !((values[0] + 0.05) / (values[1] + 0.05) >= 3);  // also where a colour is written in another way
 }).map(one => "faint text: " + one.textContent.trim().slice(0, 40));
 """
 
