@@ -39,11 +39,10 @@ class Presence(StrEnum):
 
 
 class Attendance:
-    """The writer's side. `asked` is called once, from a thread of its own, when a request comes."""
+    """The writer's side; begun as soon as other processes can read the file, since they look for its writer."""
 
-    def __init__(self, run_file: Path, asked: Callable[[], None]) -> None:
+    def __init__(self, run_file: Path) -> None:
         self._path = session_file(run_file)
-        self._asked = asked
         self._over = threading.Event()
         self._handle = -1
         try:
@@ -55,7 +54,12 @@ class Attendance:
             self._let_go()
             return
         self._size = os.fstat(self._handle).st_size
-        threading.Thread(target=self._watch, name=f"requests for {run_file.name}", daemon=True).start()
+
+    def listen(self, asked: Callable[[], None]) -> None:
+        """Look for requests from now on; `asked` is called once, from a thread of its own, when there is one."""
+        if self._handle >= 0:
+            name = f"requests for {self._path.stem}"
+            threading.Thread(target=self._watch, args=(asked,), name=name, daemon=True).start()
 
     def end(self) -> None:
         """The run is over; a second call does nothing."""
@@ -69,7 +73,7 @@ class Attendance:
         if handle >= 0:
             os.close(handle)
 
-    def _watch(self) -> None:
+    def _watch(self, came: Callable[[], None]) -> None:
         beat = time.monotonic()
         while not self._over.wait(_LOOK_EVERY):
             try:
@@ -80,7 +84,7 @@ class Attendance:
             except OSError:  # removed by hand: no one can ask any more
                 return
             if asked:
-                self._asked()
+                came()
                 interrupt_main_thread()
                 return
 

@@ -56,12 +56,11 @@ class RunLog:
         datasets: dict[str, dict[str, h5py.Dataset]],
         opened_at: list[float],
         infos: Sequence[ArrayInfo],
+        attendance: Attendance,
         *,
         fsync: bool = False,
     ) -> None:
-        self.path = path
-        self.opened_at = opened_at
-        self._infos = infos
+        self.path, self.opened_at, self._infos = path, opened_at, infos
         self._file: h5py.File | None = file
         self._started = float(file.attrs["started"])
         self._held = HeldFile(path)
@@ -76,7 +75,8 @@ class RunLog:
         self._lock = threading.RLock()
         self._fsync = fsync
         self._readers = PolledReaders(self.append, self.note)
-        self._attendance = Attendance(path, lambda: self.note("make_safe_asked", "by a monitor"))
+        self._attendance = attendance
+        attendance.listen(lambda: self.note("make_safe_asked", "by a monitor"))
 
     @classmethod
     def create(
@@ -121,13 +121,14 @@ class RunLog:
             datasets = create_tables(file, shape, dtypes_of(infos))
             create_entry(file, infos)
             file.swmr_mode = True
+            attendance = Attendance(where)  # at once: others can read it now, and look for the process that writes it
         except BaseException as error:
             file.close()
             where.unlink()
             if isinstance(error, _HDF5_ERRORS):
                 raise LogError(f"{where} cannot be written: {error}; check the disk") from error
             raise
-        return cls(where, file, datasets, opened_at, infos, fsync=fsync)
+        return cls(where, file, datasets, opened_at, infos, attendance, fsync=fsync)
 
     @property
     def next_seq(self) -> int:
