@@ -19,6 +19,7 @@ from benchmarks.record.demo_size import demo_size
 from benchmarks.record.nexus_view import nexus_view
 from benchmarks.record.odd_files import odd_files
 from benchmarks.record.overhead import overhead
+from benchmarks.record.read_only import read_only
 from benchmarks.record.snapshots import snapshots
 from benchmarks.record.watching import watching
 from benchmarks.record.writing import memory, writing
@@ -50,6 +51,7 @@ PARTS = {
     "bare-demo": _part(bare_demo, "supert-a0", "pulses", "in process; driver of the superT A0 on TCP", "0"),
     "bare-suite": _part(bare_suite, "those of the tests", "those of the tests", "those of the tests", "theirs"),
     "nexus": _part(nexus_view, "supert-a0", "pulses", "in process", "0, 1"),
+    "read-only": _part(read_only, "supert-a0", "pulses", "in process", "0, 1"),
     "odd-files": _part(odd_files, *_COUNTING, "7"),
     "memory": _part(memory, *_COUNTING, "7"),
 }

@@ -1,4 +1,4 @@
-"""The log, the tests and the demo where nothing of POSIX is to be had, or no cache folder: in other processes."""
+"""The log, the tests and the demo where nothing of POSIX is to be had: in other processes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _REFUSING = _ROOT / "trials" / "refusals"
 _IMSSA = "from imssa_lab.cli import main; main()"
 
 
-def _python(*arguments: str, refused: str = "posix", **options: object) -> subprocess.CompletedProcess[str]:
+def _python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     paths = [str(_REFUSING), str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "REFUSED": refused}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "REFUSED": "posix"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, cwd=_ROOT, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -47,11 +47,11 @@ def bare_demo(bars: Bars, folder: Path) -> None:
         bars.left_out("whole demos")
         return
     board = ["--virtual", "supert-a0"]
-    for name, refused, more in (("twin", "posix", []), ("superT A0", "posix", board), ("twin", "home", [])):
-        out = folder / f"demo-{refused}-{name[:4]}"
-        done = _python("-c", _IMSSA, "demo", *more, "--out", str(out), refused=refused, stdout=subprocess.DEVNULL)
-        again = _python("-c", _IMSSA, "log", "replay", str(out / "run.h5"), refused=refused)
+    for name, more in (("twin", []), ("superT A0", board)):
+        out = folder / f"demo-{name[:4]}"
+        done = _python("-c", _IMSSA, "demo", *more, "--out", str(out), stdout=subprocess.DEVNULL)
+        again = _python("-c", _IMSSA, "log", "replay", str(out / "run.h5"))
         with open_run(out / "run.h5") as run:
             whole = run.closed_cleanly
-        bars.check(f"demo on {name} without {refused}, exit codes", done.returncode + again.returncode, "==", 0)
+        bars.check(f"demo on {name} without POSIX, exit codes", done.returncode + again.returncode, "==", 0)
         bars.check(f"its log on {name} closed cleanly", float(whole), "==", 1)
