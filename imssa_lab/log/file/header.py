@@ -40,6 +40,7 @@ _CHUNK_ROWS = {"cell": 1024, "byte": 1 << 16}
 _PACKED_BYTES = 1 << 17
 _PACKING = 6
 REPAIRED_BYTES = 512
+_JSON = (str, bool, int, float, type(None))
 # The netCDF-4 convention for a dimension without coordinate values.
 _BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable.         0"
 
@@ -85,11 +86,23 @@ def write_header(
 
 def as_text(value: object) -> str:
     """A value of the provenance as text: numbers of numpy and torch as plain ones, lists and the like as JSON."""
-    if isinstance(value, str):
-        return value
-    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    plain = plain.tolist() if hasattr(plain, "tolist") else plain
-    return json.dumps(plain, default=str) if isinstance(plain, (list, tuple, dict)) else str(plain)
+    plain = _plain(value)
+    return json.dumps(plain) if isinstance(plain, (list, dict)) else str(plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows of a value, inside lists and mappings too: numbers as such, anything else as its text."""
+    if hasattr(value, "tolist"):  # of an array, and of a tensor; a number if it has no dimensions
+        value = value.tolist()
+    elif hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, Mapping):
+        keys = [key if isinstance(key, _JSON) else _plain(key) for key in value]
+        texts = [key if isinstance(key, _JSON) else str(key) for key in keys]
+        return dict(zip(texts, map(_plain, value.values()), strict=True))
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, _JSON) else str(value)
 
 
 def sha256(text: str) -> str:

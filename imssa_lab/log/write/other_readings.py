@@ -28,8 +28,10 @@ def measurement(name: str, value: object, unit: str) -> dict[str, Any]:
             raise LogError(
                 f"measurement: {column} {text.decode()!r}; 1 to {_LENGTHS[column]} bytes of UTF-8 are needed"
             )
+    # a number of torch, or an array of numpy without dimensions
+    number = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
     try:
-        return {**texts, "value": containers.number(value, f"measurement {name}", unit)}
+        return {**texts, "value": containers.number(number, f"measurement {name}", unit)}
     except ImssaError as error:
         raise LogError(str(error)) from error
 

@@ -33,7 +33,9 @@ class Scalar:
         (Scalar(), "0.5"),
         (np.array([1, 2]), "[1, 2]"),
         ([Path("a/b"), 1], '["a/b", 1]'),
-        ({"seed": np.int64(4)}, '{"seed": "4"}'),
+        ({"seed": np.int64(4)}, '{"seed": 4}'),
+        ({np.int64(3): [Scalar(), {(1, 2): Path("a")}], Path("b"): None}, '{"3": [0.5, {"[1, 2]": "a"}], "b": null}'),
+        ({"row": 1, 2: np.float32(0.5)}, '{"row": 1, "2": 0.5}'),
         (Path("a/b"), "a/b"),
         (3, "3"),
         (True, "True"),
@@ -56,6 +58,17 @@ def test_in_a_run(tmp_path: Path) -> None:
         assert run.events("name") == [("name", "caf\\udce9")]
         assert run.summary()["seed"] == "4"
     assert verify(path).good
+
+
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), Scalar()])
+def test_a_reading_is_a_number_of_any_library(tmp_path: Path, value: object) -> None:
+    with record(tmp_path / "run.h5", [Chip()], {}) as (array,):
+        array.log.measure("temperature", value, "K")
+        for wrong in (np.bool_(True), np.array([0.5]), "0.5"):
+            with pytest.raises(LogError, match="one number in K"):
+                array.log.measure("temperature", wrong, "K")
+    with open_run(tmp_path / "run.h5") as run:
+        assert run.column("measurements", "value").tolist() == [0.5]
 
 
 def test_a_file_with_a_question_mark_in_its_name_replays(tmp_path: Path) -> None:
