@@ -33,7 +33,7 @@ from twin.periphery.converter import Converters, adc_ranges
 from twin.periphery.inputs import pulse_trains, weighted_sum
 from twin.profile import TwinProfile
 from twin.programming_law import programming_report
-from twin.relaxation import RelaxingCells
+from twin.relaxing_cells import RelaxingCells
 from twin.wires.nodal import CubicCells, solve
 from twin.wires.wire_resistance import WiredCells, WiredView
 

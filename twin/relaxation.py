@@ -2,7 +2,8 @@
 
 Every cell carries a latent Gaussian z, a Markov process in the log-time s = ln(1 + t/t0), and its displacement is a
 quantile law of it, D(z; G0, s): marginals are exact at every time, the values of one cell at two times correlate,
-and two waits in a row have the same law as one wait of their sum.
+and two waits in a row have the same law as one wait of their sum. The process is either Gaussian (`correlation`), or
+most cells stand still while a few jump (`jumps`, see `jumping_cells`), as measured cells do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from imssa_lab.contract.hal import BoolArray, FloatArray
+from imssa_lab.contract.hal import FloatArray
 from twin.profile_section import Section
 
 Table = tuple[tuple[float, ...], ...]
@@ -21,6 +22,7 @@ EDGE = 3.0
 """How sharply a tail leaves the core; measured relaxation cannot tell 2 from 4, and dislikes 1."""
 
 _E_FOLDS_BEYOND = 30.0  # how far beyond the last time the laws extend in log-time: enough for any age
+_HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _LEAST = 1e-9  # S; keeps a cell that was left at zero from a bend at zero
 _SCALES = ("shift", "core", "down", "up")
 _TAILS = ("down", "down_share", "up", "up_share")
@@ -62,6 +64,59 @@ def tailed(z: FloatArray, shift: FloatArray, core: FloatArray, tails: tuple[Floa
     return np.asarray(shift + core * z - down * left + up * right)
 
 
+def tail_terms(z: FloatArray, down_share: FloatArray, up_share: FloatArray) -> tuple[FloatArray, ...]:
+    """What D(z) and its slope need of the tails, all (n,).
+
+    Returns:
+        Hazards of the two sides, phi/Phi; the two tail terms T; and dT/d(ln Phi), a share between 0 and 1, of both.
+    """
+    from scipy.special import log_ndtr
+
+    lower, upper = log_ndtr(z), log_ndtr(-z)
+    density = -0.5 * z**2 - _HALF_LOG_2PI
+    left = np.logaddexp(0.0, EDGE * (np.log(down_share) - lower))
+    right = np.logaddexp(0.0, EDGE * (np.log(up_share) - upper))
+    return (
+        np.exp(density - lower),
+        np.exp(density - upper),
+        left / EDGE,
+        right / EDGE,
+        -np.expm1(-left),
+        -np.expm1(-right),
+    )
+
+
+def placed(z: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """D(z) of `tailed` and its slope dD/dz > 0, both in S, (n,), for parameters p (6, n) with shares above zero."""
+    shift, core, down, down_share, up, up_share = p
+    h, g, left, right, s, r = tail_terms(z, down_share, up_share)
+    return shift + core * z - down * left + up * right, core + down * s * h + up * r * g
+
+
+def normal_scores(displaced: FloatArray, p: FloatArray, near: FloatArray | None = None) -> FloatArray:
+    """z with D(z) = `displaced` (S, (n,)) for parameters p (6, n), by bracketed Newton steps from `near` (n,).
+
+    Where D is out of reach within twelve standard deviations, that end.
+    """
+    low, high = np.full(displaced.shape, -12.0), np.full(displaced.shape, 12.0)
+    z = np.zeros_like(displaced) if near is None else near
+    for _ in range(100):
+        place, slope = placed(z, p)
+        beyond = place - displaced
+        high, low = np.where(beyond > 0, z, high), np.where(beyond <= 0, z, low)
+        step = z - beyond / slope
+        step = np.where((step <= low) | (step >= high), 0.5 * (low + high), step)
+        moved, z = float(np.max(np.abs(step - z), initial=0.0)), step
+        if moved < 1e-7:
+            break
+    return z
+
+
+def divisible(p: FloatArray) -> FloatArray:
+    """Parameters (6, n) with shares of zero (a Gaussian) made tiny, so that nothing divides by zero; the same law."""
+    return np.vstack([p[:3], np.maximum(p[3:4], 1e-9), p[4:5], np.maximum(p[5:6], 1e-9)])
+
+
 class LogTimeRelaxation(Section):
     """Level-dependent relaxation with a Gaussian core and exponential tails, piecewise linear in log-time.
 
@@ -89,6 +144,13 @@ class LogTimeRelaxation(Section):
     correlation: tuple[float, ...] = Field(
         default=(), description="of a cell's latent between neighbouring times; left out: frozen (1 throughout)"
     )
+    jumps: Table | None = Field(
+        default=None, description="mean jumps of a cell between neighbouring times; instead of `correlation`"
+    )
+    wander: Table | None = Field(
+        default=None, description="S, sd by which cells that do not jump move between neighbouring times"
+    )
+    jump_memory: float = Field(default=0.0, ge=0, lt=1, description="correlation of a cell's latent across a jump")
     knee: float = Field(
         default=0.1, gt=0, le=1, description="share of G0 below which a fall becomes exponential, never reaching 0 S"
     )
@@ -115,7 +177,26 @@ class LogTimeRelaxation(Section):
             raise ValueError(f"relaxation: correlation needs {shape[0] - 1} values, one between neighbouring times")
         if any(not 0 < value <= 1 for value in self.correlation):
             raise ValueError("relaxation: a correlation lies above 0 and at most at 1")
+        self._check_jumps()
         return self
+
+    def _check_jumps(self) -> None:
+        if (self.jumps is None) != (self.wander is None):
+            raise ValueError("relaxation: jumps and wander belong together")
+        if self.jumps is None or self.wander is None:
+            return
+        if self.correlation:
+            raise ValueError("relaxation: either correlation, or jumps and wander")
+        for name, table in (("jumps", self.jumps), ("wander", self.wander)):
+            if len(table) != len(self.times) - 1 or any(len(row) != len(self.levels) for row in table):
+                raise ValueError(
+                    f"relaxation: {name} needs {len(self.times) - 1} rows (between the times) of "
+                    f"{len(self.levels)} (levels)"
+                )
+            if not table or min(min(row) for row in table) < 0:
+                raise ValueError(f"relaxation: {name} needs two times or more, and cannot be negative")
+        if min(min(row) for row in self.core) <= 0:
+            raise ValueError("relaxation: cells that jump need a core above zero at every level and time")
 
     @property
     def valid_until(self) -> float:
@@ -141,14 +222,30 @@ class LogTimeRelaxation(Section):
 
     def conductance(self, start: FloatArray, coefficients: FloatArray, z: FloatArray, age: FloatArray) -> FloatArray:
         """Conductance in S of cells with latent z, `age` s after they were left at `start`; all (n,)."""
+        shift, core, *tails = self.at(coefficients, self.log_time(age))
+        return fallen(start, tailed(z, shift, core, tuple(tails)), self.knee)
+
+    def at(self, coefficients: FloatArray, s: FloatArray) -> FloatArray:
+        """Parameters (6, n) of cells at log-times s, (n,), from those at the nodes, (6, nodes, n)."""
         nodes = self._log_times()
-        s = self.log_time(age)
         below = np.clip(np.searchsorted(nodes, s, side="right") - 1, 0, nodes.size - 2)
         weight = (s - nodes[below]) / (nodes[below + 1] - nodes[below])
-        cells = np.arange(start.size)
+        cells = np.arange(s.size)
         near, far = coefficients[:, below, cells], coefficients[:, below + 1, cells]
-        shift, core, *tails = near + weight * (far - near)
-        return fallen(start, tailed(z, shift, core, tuple(tails)), self.knee)
+        return np.asarray(near + weight * (far - near))
+
+    def rates(self, start: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Jumps, and variance of wandering in S^2, both by unit of log-time, of cells left at `start`; all (n,)."""
+        assert self.jumps is not None, "only of a law with jumps"
+        assert self.wander is not None, "belongs to jumps"
+        nodes = self.log_time(np.asarray(self.times))
+        length, between = np.diff(nodes), np.clip(np.searchsorted(nodes, s, side="right") - 1, 0, nodes.size - 2)
+        jumps, spread = np.empty(s.size), np.empty(s.size)
+        for i in np.unique(between):
+            here = between == i
+            jumps[here] = np.interp(start[here], self.levels, self.jumps[i]) / length[i]
+            spread[here] = np.interp(start[here], self.levels, self.wander[i]) ** 2 / length[i]
+        return jumps, spread
 
     def _log_times(self) -> FloatArray:
         """Nodes of log-time: zero, the times, and one beyond any age."""
@@ -221,93 +318,3 @@ class PowerLawDrift(Section):
 
 
 Relaxation = Annotated[LogTimeRelaxation | PowerLawDrift, Field(discriminator="kind")]
-
-
-class RelaxingCells:
-    """The cells of one array as they relax.
-
-    Cells start to relax when a pulse (or anything else) has given them a new conductance; those that were never
-    touched stand still. Between reads nothing moves until the log-time of the youngest cell has grown by `step`:
-    that depends on the times of the reads alone, not on how they are batched.
-
-    Args:
-        law: how they relax.
-        conductance: S, (rows, cols), at time zero.
-        rng: for the latent; drawn at restarts and at updates.
-    """
-
-    KEPT = (
-        *("_now", "_start", "_since", "_z", "_forgotten", "_moving"),
-        *("_coefficients", "_youngest", "_updated", "_rng"),
-    )
-
-    step = 0.05
-
-    def __init__(
-        self, law: LogTimeRelaxation | PowerLawDrift, conductance: FloatArray, rng: np.random.Generator
-    ) -> None:
-        self._law, self._rng = law, rng
-        self._shape = conductance.shape
-        self._now = conductance.ravel().copy()
-        self._start = self._now.copy()
-        self._since = np.zeros(self._now.size)
-        self._z = np.zeros(self._now.size)
-        self._forgotten = np.zeros(self._now.size)
-        self._moving = np.zeros(self._now.size, dtype=np.bool_)
-        self._coefficients = law.coefficients(self._start)
-        self._youngest = 0.0
-        self._updated = 0.0
-
-    def notice(self, conductance: FloatArray, held: BoolArray, time: float) -> None:
-        """Cells whose conductance (S, (rows, cols)) is not what relaxation left begin again, at `time` (s).
-
-        `held` cells are stuck and do not relax.
-        """
-        given = conductance.ravel()
-        changed = given != self._now
-        stopped = held.ravel() & self._moving
-        if not (changed.any() or stopped.any()):
-            return
-        fresh = changed & ~held.ravel()
-        self._moving = (self._moving & ~changed & ~stopped) | fresh
-        self._now = given.copy()
-        if fresh.any():
-            self._start[fresh] = given[fresh]
-            self._since[fresh] = time
-            self._forgotten[fresh] = 0.0
-            self._coefficients[:, :, fresh] = self._law.coefficients(given[fresh])
-            self._z[fresh] = self._rng.standard_normal(int(fresh.sum()))
-            self._youngest = self._updated = time
-
-    @property
-    def conductance(self) -> FloatArray:
-        """S, (rows, cols), as of the last update."""
-        return self._now.reshape(self._shape).copy()
-
-    def due(self, times: FloatArray) -> int:
-        """How many of the reads at `times` (s, rising) come before the next update."""
-        if not self._moving.any():
-            return times.size
-        at = self._law.log_time(np.asarray(self._updated - self._youngest)) + self.step
-        return int(np.searchsorted(self._law.log_time(times - self._youngest), at, side="left"))
-
-    def advance(self, time: float) -> None:
-        """Bring all cells to `time`, s."""
-        moving = np.flatnonzero(self._moving & (time > self._since))
-        self._updated = max(time, self._updated)
-        if moving.size:
-            age = time - self._since[moving]
-            forgotten = self._law.decorrelation(age)
-            kept = np.exp(self._forgotten[moving] - forgotten)
-            fresh = self._rng.standard_normal(moving.size)
-            self._z[moving] = kept * self._z[moving] + np.sqrt(-np.expm1(2 * np.log(kept))) * fresh
-            self._forgotten[moving] = forgotten
-            self._now[moving] = self._law.conductance(
-                self._start[moving], self._coefficients[:, :, moving], self._z[moving], age
-            )
-
-    def steady(self, times: FloatArray) -> int:
-        """Bring the cells to the first of the reads at `times` (s, rising); how many of them see that state."""
-        if not self.due(times[:1]):
-            self.advance(float(times[0]))
-        return max(1, self.due(times))

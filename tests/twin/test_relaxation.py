@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from twin import DigitalTwin, TwinProfile
-from twin.relaxation import LogTimeRelaxation, PowerLawDrift, RelaxingCells, displacement, fallen
+from twin.relaxation import LogTimeRelaxation, PowerLawDrift, displacement, fallen
+from twin.relaxing_cells import RelaxingCells
 
 LAW = {
     "kind": "log-time",
@@ -77,6 +78,69 @@ def test_neighbouring_times_correlate_as_the_law_says():
     early = state.conductance.ravel()
     state.advance(1e9)
     assert np.corrcoef(early, state.conductance.ravel())[0, 1] == pytest.approx(0.6, abs=0.02)
+
+
+JUMPING = {name: value for name, value in LAW.items() if name != "correlation"} | {
+    "jumps": ((0.5,) * 3, (0.4,) * 3),
+    "wander": ((0.1e-6,) * 3,) * 2,
+    "jump_memory": 0.3,
+}
+
+
+def looks(law, start, times, cells=20000, seed=1):
+    """Normal scores, and conductances in S, of the same cells at each of the times in s."""
+    state = RelaxingCells(
+        LogTimeRelaxation.model_validate(law), np.full((1, cells), 1e-6), np.random.default_rng(seed)
+    )
+    state.notice(np.full((1, cells), start), np.zeros((1, cells), dtype=bool), 0.0)
+    for time in times:
+        state.advance(time)
+        yield state.scores.ravel(), state.conductance.ravel()
+
+
+@pytest.mark.parametrize("start", [5e-6, 45e-6])
+def test_cells_that_jump_have_the_marginals_of_their_law_at_every_time(start):
+    """Whatever the looks before it: jumps, wandering, and room that the later law has leave the score normal."""
+    for score, _ in looks(JUMPING, start, [0.003, 0.07, 1.0, 1e3], cells=4000):
+        assert stats.kstest(score, "norm").pvalue > 1e-3
+    together, parted = (after(JUMPING, start, waits, 4000, seed) for waits, seed in (([30.0], 1), ([3.0, 27.0], 2)))
+    assert stats.ks_2samp(together, parted).pvalue > 0.01
+
+
+def test_most_cells_stand_still_and_a_few_jump():
+    """Of cells that do not jump, exp(-jumps), those stay that the wider law has room for, within their wandering."""
+    (_, early), (_, late) = looks(JUMPING, 45e-6, [0.01, 1.0], cells=4000)
+    still = np.mean(np.abs(late - early) < 3 * 0.1e-6)
+    assert 0.7 * np.exp(-0.5) < still < np.exp(-0.5) + 0.05
+    (_, early), (_, gaussian) = looks(LAW, 45e-6, [0.01, 1.0])
+    assert (
+        np.mean(np.abs(gaussian - early) < 3 * 0.1e-6) < 0.5 * still
+    )  # null control: a process that moves all a bit
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.8])
+def test_a_cell_that_jumps_remembers_where_it_was_as_far_as_the_law_says(memory):
+    law = JUMPING | {"jumps": ((60.0,) * 3,) * 2, "wander": ((0.0,) * 3,) * 2, "jump_memory": memory}
+    (early, _), (late, _) = looks(law, 45e-6, [0.01, 0.0107])  # a stride of .06, so that .8 of 60/4.5 jumps in one go
+    jumped = np.abs(late - early) > 0.05
+    assert 0.3 < jumped.mean() < 0.7
+    assert np.corrcoef(early[jumped], late[jumped])[0, 1] == pytest.approx(memory, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"wander": None}, "belong together"),
+        ({"correlation": (0.5, 0.5)}, "either correlation, or jumps"),
+        ({"jumps": ((0.5,) * 3,)}, "jumps needs 2 rows"),
+        ({"wander": ((0.5,) * 2,) * 2}, "wander needs 2 rows"),
+        ({"jumps": ((-0.5,) * 3,) * 2}, "cannot be negative"),
+        ({"core": ((0.0, 1e-6, 1e-6), (0.5e-6,) * 3, (0.7e-6,) * 3)}, "core above zero"),
+    ],
+)
+def test_a_law_of_jumps_that_cannot_be_is_refused(change, message):
+    with pytest.raises(ValidationError, match=message):
+        LogTimeRelaxation.model_validate(JUMPING | change)
 
 
 @settings(deadline=None, max_examples=60)

@@ -73,6 +73,22 @@ class Curve(FrozenArrays):
     log: bool = False
 
 
+@dataclass(frozen=True)
+class StepGroup:
+    """Steps of single cells from one time to the next: unused cells against cells that move by the law.
+
+    Attributes:
+        times: both, s. p: chance of a larger KS distance, by bands of levels. robust, kurtosis, far: measured and by
+            the law: quartile distance / 1.349 in S, excess kurtosis, and the 99.9 % quantile of |step| in S.
+    """
+
+    times: tuple[float, float]
+    p: tuple[float, ...]
+    robust: tuple[float, float]
+    kurtosis: tuple[float, float]
+    far: tuple[float, float]
+
+
 @dataclass
 class Outcome:
     """The fit of one quantity.
@@ -82,6 +98,7 @@ class Outcome:
         sections: keys of a twin profile with their values.
         held_out: mean ln likelihood of unused cells under each model, nats per cell; chosen: the better one.
         bands: the groups again, with levels pooled.
+        steps: of single cells, for each interval between times.
         undetermined: what these data cannot say, in words.
     """
 
@@ -90,6 +107,7 @@ class Outcome:
     parameters: list[Parameter] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     bands: list[Group] = field(default_factory=list)
+    steps: list[StepGroup] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     held_out: dict[str, float] = field(default_factory=dict)
     chosen: str = ""
@@ -106,6 +124,11 @@ class Outcome:
     def bands_passed(self) -> float:
         """Share of the bands with a KS statistic of at most 0.05; NaN without bands."""
         return _share([band.ks <= 0.05 for band in self.bands])
+
+    @property
+    def steps_passed(self) -> float:
+        """Share of the intervals' bands in which steps of unused cells have KS p above 0.01; NaN without."""
+        return _share([p > 0.01 for one in self.steps for p in one.p])
 
     @property
     def coverage(self) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import BoolArray, FloatArray
-from twin.fitting.fit_outcome import Outcome, Parameter, Remark
+from twin.fitting.fit_outcome import Outcome, Remark
 from twin.fitting.levels import (
     bands_of,
     choose,
@@ -25,6 +26,7 @@ from twin.fitting.levels import (
     thin_levels,
     worst,
 )
+from twin.fitting.movements import Followed, fit_movements
 from twin.fitting.tables.measured_tables import Table, positive
 from twin.fitting.tailed_law import NAMES, LevelLaw, knots_for
 from twin.relaxation import LogTimeRelaxation, displacement
@@ -33,7 +35,6 @@ KNEE = 1.0
 """Falls are exponential in D/G0 from the start: measured tails towards low conductance are, and none reaches zero."""
 
 _MOST_TIMES = 24
-_LEAST_CORRELATION = 0.02
 
 
 def fit_relaxation(
@@ -84,9 +85,9 @@ def fit_relaxation(
     chosen = choose(held_out, outcome)
     _judge(table, displaced, names, times, halves, [part.laws[chosen] for part in fitted], outcome)
     laws = fitted[0].laws[chosen]
-    correlation = _correlations(table, displaced, laws, times, train, broken_at, outcome)
-    section = _section(laws, knots, times, correlation, chosen)
-    outcome.sections["relaxation"] = section.model_dump(exclude_none=True)
+    make = partial(_section, laws, knots, times, chosen)
+    section = fit_movements(Followed(table, displaced, laws, times, train), broken_at, make, outcome, rng)
+    outcome.sections["relaxation"] = section.model_dump(exclude_unset=True)
     outcome.sections["window"] = {"low": float(table["initial"].min()), "high": float(table["initial"].max())}
     for time, law in zip(times, laws, strict=True):
         outcome.parameters.extend(law_parameters(law, f"{time:g} s: "))
@@ -185,7 +186,7 @@ def _judge(
 
 
 def _section(
-    laws: list[LevelLaw], knots: FloatArray, times: FloatArray, correlation: list[float], chosen: str
+    laws: list[LevelLaw], knots: FloatArray, times: FloatArray, chosen: str, movement: dict[str, Any]
 ) -> LogTimeRelaxation:
     tables = {
         name: tuple(tuple(float(f"{value:.6g}") for value in law.table[i]) for law in laws)
@@ -201,51 +202,10 @@ def _section(
             "shift": tables["shift"],
             "core": tables["core"],
             **tails,
-            "correlation": tuple(correlation),
+            **movement,
             "knee": KNEE,
         }
     )
-
-
-def _correlations(
-    table: Table,
-    displaced: FloatArray,
-    laws: list[LevelLaw],
-    times: FloatArray,
-    train: BoolArray,
-    broken_at: tuple[float, ...],
-    outcome: Outcome,
-) -> list[float]:
-    """Correlation of a cell's normal score between neighbouring times, over the fitted half."""
-    scores = []
-    for time, law in zip(times, laws, strict=True):
-        at = train & (table["time"] == time)
-        order = np.argsort(table["cell"][at], kind="stable")
-        scores.append((table["cell"][at][order], law.scores(table["initial"][at], displaced[at])[order]))
-    found: list[float] = []
-    for i in range(times.size - 1):
-        if any(np.isclose(times[i + 1], time) for time in broken_at):
-            found.append(found[-1] if found else 1.0)
-            outcome.undetermined.append(
-                f"how a cell moves from {times[i]:g} to {times[i + 1]:g} s: as asked, these are not the same "
-                "trajectories; their correlation is taken from the times before"
-            )
-            continue
-        _, left, right = np.intersect1d(scores[i][0], scores[i + 1][0], return_indices=True)
-        if left.size < 20:
-            outcome.undetermined.append(
-                f"correlation from {times[i]:g} to {times[i + 1]:g} s: {left.size} common cells"
-            )
-            found.append(found[-1] if found else 1.0)
-            continue
-        value = float(np.corrcoef(scores[i][1][left], scores[i + 1][1][right])[0, 1])
-        error = (1 - value**2) / np.sqrt(left.size)
-        name = f"correlation {times[i]:g} to {times[i + 1]:g} s"
-        outcome.parameters.append(Parameter(name, value, value - 1.645 * error, value + 1.645 * error, "1"))
-        if value < _LEAST_CORRELATION:
-            outcome.remarks.append(Remark(f"{name} is {value:.2f}, taken as {_LEAST_CORRELATION}"))
-        found.append(float(f"{np.clip(value, _LEAST_CORRELATION, 1.0):.6g}"))
-    return found
 
 
 def _with_initial(table: Table) -> Table:

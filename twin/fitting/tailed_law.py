@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr
+from scipy.special import ndtr
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import FloatArray
-from twin.relaxation import EDGE
+from twin.relaxation import EDGE, divisible, normal_scores, tail_terms
 
 NAMES = ("shift", "core", "down", "down_share", "up", "up_share")
 GAUSSIAN, TAILED = 2, 6
@@ -41,7 +41,7 @@ class Slopes(NamedTuple):
 def slopes(z: FloatArray, p: FloatArray) -> Slopes:
     """All that the likelihood needs of the law at normal scores z (n,) for parameters p (6, n)."""
     shift, core, down, down_share, up, up_share = p
-    h, g, left, right, s, r = _tails(z, down_share, up_share)
+    h, g, left, right, s, r = tail_terms(z, down_share, up_share)
     s_z, h_z = -EDGE * s * (1 - s) * h, -h * (z + h)
     r_z, g_z = EDGE * r * (1 - r) * g, g * (g - z)
     one = np.ones_like(z)
@@ -61,23 +61,6 @@ def slopes(z: FloatArray, p: FloatArray) -> Slopes:
         np.stack(by_p),
         np.stack(by_zp),
     )
-
-
-def normal_scores(displaced: FloatArray, p: FloatArray, near: FloatArray | None = None) -> FloatArray:
-    """z with D(z) = `displaced` (n,) for parameters p (6, n), by bracketed Newton steps from `near`."""
-    low, high = np.full(displaced.shape, -12.0), np.full(displaced.shape, 12.0)
-    z = np.zeros_like(displaced) if near is None else near
-    for _ in range(100):
-        shift, core, down, down_share, up, up_share = p
-        h, g, left, right, s, r = _tails(z, down_share, up_share)
-        beyond = shift + core * z - down * left + up * right - displaced
-        high, low = np.where(beyond > 0, z, high), np.where(beyond <= 0, z, low)
-        step = z - beyond / (core + down * s * h + up * r * g)
-        step = np.where((step <= low) | (step >= high), 0.5 * (low + high), step)
-        moved, z = float(np.max(np.abs(step - z), initial=0.0)), step
-        if moved < 1e-7:
-            break
-    return z
 
 
 def log_density(displaced: FloatArray, p: FloatArray) -> FloatArray:
@@ -116,11 +99,11 @@ class LevelLaw(FrozenArrays):
 
     def scores(self, level: FloatArray, displaced: FloatArray) -> FloatArray:
         """The normal score of each displacement."""
-        return normal_scores(displaced, _divisible(self.parameters(level)))
+        return normal_scores(displaced, divisible(self.parameters(level)))
 
     def log_likelihood(self, level: FloatArray, displaced: FloatArray) -> float:
         """Mean ln density of the displacements, per S."""
-        return float(np.mean(log_density(displaced, _divisible(self.parameters(level)))))
+        return float(np.mean(log_density(displaced, divisible(self.parameters(level)))))
 
 
 def knots_for(level: FloatArray, cells_per_knot: int = 120, most: int = 14) -> FloatArray:
@@ -258,30 +241,9 @@ class _Problem:
     def _likelihood(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """ln density of every cell, its derivatives by the natural parameters (6, n), and these at the knots."""
         table = self.table(x)
-        p = _divisible(table @ self._weights.T)
+        p = divisible(table @ self._weights.T)
         z = self._z = normal_scores(self._y, p, self._z)
         at = slopes(z, p)
         z_p = -at.by_p / at.by_z
         by_cell = -z * z_p - (at.by_zp + at.by_zz * z_p) / at.by_z
         return -0.5 * z**2 - np.log(at.by_z), by_cell, table
-
-
-def _tails(z: FloatArray, down_share: FloatArray, up_share: FloatArray) -> tuple[FloatArray, ...]:
-    """Hazards of the two sides, the two tail terms, and their shares of the odds."""
-    lower, upper = log_ndtr(z), log_ndtr(-z)
-    density = -0.5 * z**2 - _HALF_LOG_2PI
-    left = np.logaddexp(0.0, EDGE * (np.log(down_share) - lower))
-    right = np.logaddexp(0.0, EDGE * (np.log(up_share) - upper))
-    return (
-        np.exp(density - lower),
-        np.exp(density - upper),
-        left / EDGE,
-        right / EDGE,
-        -np.expm1(-left),
-        -np.expm1(-right),
-    )
-
-
-def _divisible(p: FloatArray) -> FloatArray:
-    """Shares of zero (a Gaussian) made tiny, so that nothing divides by zero; the law is the same."""
-    return np.vstack([p[:3], np.maximum(p[3:4], 1e-9), p[4:5], np.maximum(p[5:6], 1e-9)])

@@ -6,7 +6,8 @@ import pytest
 from imssa_lab.contract.hal import FloatArray
 from tests.twin.fitting.conftest import table
 from twin.fitting.fit_outcome import Outcome
-from twin.fitting.relaxation_fit import _correlations, _order, _rounded_times, _with_initial
+from twin.fitting.movements import Followed, _intervals, correlations
+from twin.fitting.relaxation_fit import _order, _rounded_times, _with_initial
 from twin.fitting.tailed_law import fit_levels
 from twin.relaxation import tailed
 
@@ -18,7 +19,7 @@ class Scores:
         return displaced
 
 
-def correlations(
+def correlated(
     cells: list[range], scores: list[FloatArray], broken_at: tuple[float, ...] = ()
 ) -> tuple[list[float], Outcome]:
     """Of `cells` at 1, 10, 100 s ... with these scores, rows of each time in falling order of the cells."""
@@ -32,7 +33,8 @@ def correlations(
     displaced = np.concatenate([one[::-1] for one in scores])
     every = np.ones(data.size, dtype=bool)
     laws = [Scores() for _ in cells]
-    return _correlations(data, displaced, laws, times, every, broken_at, outcome), outcome  # type: ignore[arg-type]
+    cells_read = Followed(data, displaced, laws, times, every)  # type: ignore[arg-type]
+    return correlations(_intervals(cells_read, broken_at, outcome), outcome), outcome
 
 
 def pairs(correlation: float, count: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
@@ -48,7 +50,7 @@ def test_twenty_common_cells_tell_a_correlation(common: int, known: bool) -> Non
     first, second = pairs(0.5, common)
     rest = np.full(30, 9.0)
     cells = [range(common + 30), [*range(common), *range(100, 130)]]
-    found, outcome = correlations(cells, [np.append(first, rest), np.append(second, rest)])  # type: ignore[arg-type]
+    found, outcome = correlated(cells, [np.append(first, rest), np.append(second, rest)])  # type: ignore[arg-type]
     assert found == pytest.approx([0.5 if known else 1.0])
     if known:
         (one,) = outcome.parameters
@@ -64,7 +66,7 @@ def test_twenty_common_cells_tell_a_correlation(common: int, known: bool) -> Non
 def test_a_correlation_that_a_profile_cannot_have_is_taken_as_the_least_and_named(
     value: float, taken: float, named: bool
 ) -> None:
-    found, outcome = correlations([range(50), range(50)], list(pairs(value, 50)))
+    found, outcome = correlated([range(50), range(50)], list(pairs(value, 50)))
     assert found == pytest.approx([taken])
     assert bool(outcome.remarks) == named
 
@@ -72,12 +74,12 @@ def test_a_correlation_that_a_profile_cannot_have_is_taken_as_the_least_and_name
 def test_where_a_time_is_broken_off_the_correlation_before_it_stands_in() -> None:
     first, second = pairs(0.7, 40)
     every = [range(40)] * 3
-    found, outcome = correlations(every, [first, second, first], broken_at=(100.0,))
+    found, outcome = correlated(every, [first, second, first], broken_at=(100.0,))
     assert found == pytest.approx([0.7, 0.7])
     assert len(outcome.parameters) == len(outcome.undetermined) == 1
-    found, _ = correlations(every, [first, second, first], broken_at=(10.0,))
+    found, _ = correlated(every, [first, second, first], broken_at=(10.0,))
     assert found == pytest.approx([1.0, 0.7])
-    found, _ = correlations([range(40), range(40), range(100, 140)], [first, second, first])
+    found, _ = correlated([range(40), range(40), range(100, 140)], [first, second, first])
     assert found == pytest.approx([0.7, 0.7])
 
 

@@ -1,0 +1,70 @@
+"""How single cells move: jumps are found where cells jump, a Gaussian process where all move a little."""
+
+import numpy as np
+import pytest
+
+from tests.twin.fitting.conftest import table
+from twin.fitting.fit_outcome import Outcome
+from twin.fitting.relaxation_fit import fit_relaxation
+from twin.relaxation import LogTimeRelaxation
+from twin.relaxing_cells import RelaxingCells
+
+CELLS, TIMES = 2400, (0.1, 1.0, 10.0)
+LAW = {
+    "kind": "log-time",
+    "t0": 0.01,
+    "levels": (20e-6, 80e-6),
+    "times": TIMES,
+    "shift": ((0.0, 0.0),) * 3,
+    "core": ((1e-6,) * 2, (1.4e-6,) * 2, (1.8e-6,) * 2),
+    "knee": 1.0,
+}
+JUMPS = {"jumps": ((0.6,) * 2, (0.3,) * 2), "wander": ((0.15e-6,) * 2, (0.25e-6,) * 2), "jump_memory": 0.4}
+
+
+def fitted(movement: dict[str, object]) -> Outcome:
+    """The fit to cells that relax by the law with this movement."""
+    rng = np.random.default_rng(3)
+    start = rng.uniform(20e-6, 80e-6, CELLS)
+    state = RelaxingCells(LogTimeRelaxation.model_validate(LAW | movement), np.zeros((1, CELLS)), rng)
+    state.notice(start[np.newaxis], np.zeros((1, CELLS), dtype=bool), 0.0)
+    looks = []
+    for time in TIMES:
+        state.advance(time)
+        looks.append(state.conductance.ravel())
+    data = table(
+        cell=np.tile(np.arange(CELLS), 3),
+        time=np.repeat(TIMES, CELLS),
+        conductance=np.concatenate(looks),
+        initial=np.tile(start, 3),
+    )
+    return fit_relaxation(data, np.random.default_rng(0), model="gaussian")
+
+
+def test_cells_that_jump_are_found_to_jump_as_often_and_as_far_as_they_do() -> None:
+    outcome = fitted(JUMPS)
+    section = outcome.sections["relaxation"]
+    assert "correlation" not in section
+    assert np.mean(section["jumps"], axis=1) == pytest.approx([0.6, 0.3], abs=0.12)
+    assert np.mean(section["wander"], axis=1) == pytest.approx([0.15e-6, 0.25e-6], rel=0.25)
+    assert section["jump_memory"] == pytest.approx(0.4, abs=0.2)
+    assert "process: +0.4" in outcome.facts["movement of single cells"]
+    assert outcome.steps_passed > 0.8
+    assert not [one for one in outcome.remarks if "steps of single cells" in one.what]
+
+
+def test_cells_that_all_move_a_little_are_not_said_to_jump() -> None:
+    outcome = fitted({"correlation": (0.7, 0.8)})
+    section = outcome.sections["relaxation"]
+    assert "jumps" not in section
+    assert section["correlation"] == pytest.approx([0.7, 0.8], abs=0.05)
+    assert "process: +0.00" in outcome.facts["movement of single cells"]
+
+
+def test_steps_that_the_law_does_not_have_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells that jump, described by a process in which all move a little."""
+    monkeypatch.setattr("twin.fitting.movements.gain_of_jumps", lambda *_: -1.0)
+    outcome = fitted(JUMPS)
+    (said,) = (one.what for one in outcome.remarks if "steps of single cells" in one.what)
+    assert outcome.steps_passed < 0.1
+    assert f"{outcome.steps_passed:.0%} of the bands" in said
