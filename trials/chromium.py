@@ -85,6 +85,23 @@ return [...document.querySelectorAll("body *")].filter(one => {
 }).map(one => "faint text: " + one.textContent.trim().slice(0, 40));
 """
 
+_NOT_JUDGED = """
+const wide = document.documentElement.clientWidth, all = [...document.querySelectorAll("body *")];
+const words = one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+const scrolled = one => {
+  for (let up = one.parentElement; up; up = up.parentElement)
+    if (getComputedStyle(up).overflowX !== "visible") return true;
+  return false;
+};
+return {
+  "boxes beyond the edge inside a box that scrolls or hides": all.filter(
+    one => one.getBoundingClientRect().right > wide + 1 && scrolled(one)).length,
+  "texts of disabled controls": all.filter(one => words(one) && one.disabled).length,
+  "texts that are not shown": all.filter(one => words(one) && !one.disabled &&
+    !one.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })).length,
+};
+"""
+
 
 def missing() -> str:
     """Why no browser can be driven here; empty where one can."""
@@ -137,6 +154,12 @@ def problems(driver: webdriver.Chrome) -> list[str]:
     for asked in (_OVERFLOW, _CUT, _FAINT):
         found += driver.execute_script(asked)
     return found
+
+
+def not_judged(driver: webdriver.Chrome) -> dict[str, int]:
+    """What `problems` leaves out on the page in sight, by name: how many elements."""
+    counts: dict[str, int] = driver.execute_script(_NOT_JUDGED)
+    return counts
 
 
 def photograph(driver: Chrome, path: Path) -> None:

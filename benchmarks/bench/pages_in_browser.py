@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,10 @@ _LIVE = "live"
 
 
 def pages_in_browser(bars: Bars) -> None:
-    """Console errors, what overflows, is cut or is hardly seen, on pages made by the commands; all are counted."""
+    """Console errors, what overflows, is cut or is hardly seen, on pages made by the commands.
+
+    All faults are counted, and so is what they are not looked for in (`chromium.not_judged`).
+    """
     if chromium.missing():
         bars.left_out(chromium.missing()) if bars.smoke else bars.check("browsers", 0, "==", 1, chromium.missing())
         return
@@ -37,7 +41,7 @@ def pages_in_browser(bars: Bars) -> None:
             bars.check(f"{kind} pages made", len(made[kind]), ">=", 1)
         with chromium.chromium(home / "profile") as driver, _monitor(home / "night.h5") as live:
             for kind, addresses in {**made, _LIVE: [live]}.items():
-                seen, wrong = 0, []
+                seen, wrong, left_out = 0, [], Counter[str]()
                 for address in addresses:
                     for width in bars.size(chromium.WIDTHS, smoke=chromium.WIDTHS[:1]):
                         for scheme in chromium.SCHEMES:
@@ -46,11 +50,16 @@ def pages_in_browser(bars: Bars) -> None:
                             driver.get(address)
                             found = chromium.problems(driver)
                             wrong += [f"{address.rpartition('/')[2]}, {width} px, {scheme}: {one}" for one in found]
+                            left_out.update(chromium.not_judged(driver))
                             seen += 1
                             _keep(driver, kind, address, width, scheme)
                 expected = len(addresses) * len(chromium.SCHEMES) * bars.size(len(chromium.WIDTHS), smoke=1)
                 bars.check(f"{kind} pages looked at, by width and scheme", seen, "==", expected)
                 bars.check(f"{kind} pages: faults", len(wrong), "==", 0, "; ".join(wrong[:4]))
+                print(
+                    f"      not judged: {', '.join(f'{count} {what}' for what, count in left_out.items())}",
+                    flush=True,
+                )
 
 
 def _keep(driver: Chrome, kind: str, address: str, width: int, scheme: str) -> None:
@@ -72,16 +81,33 @@ def _pages(home: Path, bars: Bars) -> dict[str, list[str]]:
     _imssa(home, "report", "night.h5")
     made = {"report": [home / "run" / "report.html", home / "night.html"]}
     if bars.smoke:
-        bars.left_out("pages of characterise and compare, documentation")
+        bars.left_out("pages of drift, characterise and compare, documentation")
         return {kind: [path.as_uri() for path in paths] for kind, paths in made.items()}
     _imssa(home, "characterise", "--array", "twin:supert-a0?seed=1", "--out", "chip")
     _imssa(home, "compare", "night.h5", "day.h5", "--file", "compare.html")
-    made |= {"characterise": [home / "chip" / "report.html"], "compare": [home / "compare.html"]}
+    _imssa(
+        home,
+        "study",
+        "drift",
+        "--bundle",
+        "bundle.safetensors",
+        "--profile",
+        "wan-2022",
+        "--tests",
+        "20",
+        "--out",
+        "aged",
+    )
+    made |= {
+        "drift": [home / "aged" / "report.html"],
+        "characterise": [home / "chip" / "report.html"],
+        "compare": [home / "compare.html"],
+    }
     site = home / "site"
     words = ["-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(site)]
     quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True, env=quiet)
-    # 404.html is for servers: its addresses begin at the root of a host
+    print("      not looked at: 404.html, whose addresses begin at the root of a host", flush=True)
     made["documentation"] = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
     return {kind: [path.as_uri() for path in paths] for kind, paths in made.items()}
 
