@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from imssa_lab.report.origin.origin_figures import accuracy_in_rows, spikes_figure
 from imssa_lab.report.origin.origin_page import OriginStudy, origin_page
+from imssa_lab.report.plots.style import PANEL
 from imssa_lab.studies.origin_summary import OriginModel, origin_rows
 from imssa_lab.studies.pulsed_chips import FIGURES
 from imssa_lab.studies.trials import plan
@@ -99,6 +101,17 @@ def test_the_published_accuracies_are_of_two_classes_of_shd() -> None:
     assert "stand-in" not in page
     three = replace(study({}), task="shd", labels=("0 English", "1 English", "2 English"))
     assert not three.published
+
+
+def test_a_narrow_page_has_pictures_of_its_own() -> None:
+    assert origin_page(study({})).count('<source media="(max-width: 760px)"') == 2
+    rows = origin_rows(TRIALS, study({}).results, study({}).right, study({}).nrmse, [UNITS])
+    for published in (False, True):
+        figure = accuracy_in_rows(rows, [MODEL], published=published)
+        (axis,) = figure.axes
+        assert len(axis.get_yticklabels()) == len(rows)
+        assert ("published, on the chip: 81.69 %" in axis.get_legend_handles_labels()[1]) is published
+        assert figure.get_figwidth() == spikes_figure(study({}).spikes, 700, narrow=True).get_figwidth() == PANEL[0]
 
 
 @pytest.mark.parametrize("by", ["chip", "clip"])

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
-from imssa_lab.report.origin.origin_figures import Spikes, accuracy_figure, nrmse_figure, spikes_figure, stuck_words
+from imssa_lab.report.origin.origin_figures import (
+    Spikes,
+    accuracy_figure,
+    accuracy_in_rows,
+    nrmse_figure,
+    spikes_figure,
+    stuck_words,
+)
 from imssa_lab.report.page import picture, templates
 from imssa_lab.report.study_figure import ARM_COLOURS, published
 from imssa_lab.studies.origin_summary import LOSS_BAR, OriginModel, OriginRow, origin_rows
@@ -69,6 +76,7 @@ def origin_page(study: OriginStudy) -> str:
         picture(
             accuracy_figure(rows, study.models, published=study.published),
             "Accuracy of every chip (small dots) and the mean with its 95 % interval, which counts clips and chips.",
+            narrow=accuracy_in_rows(rows, study.models, published=study.published),
         ),
         picture(
             nrmse_figure(_errors(study)),
@@ -77,6 +85,7 @@ def origin_page(study: OriginStudy) -> str:
         picture(
             spikes_figure(study.spikes, study.channels),
             "One test recording of each class, as spikes of the cochlea.",
+            narrow=spikes_figure(study.spikes, study.channels, narrow=True),
         ),
     ]
     return (
