@@ -18,8 +18,8 @@ from imssa_lab.log.file.nexus import ENTRY, Overview, choose_default, most_point
 _log = logging.getLogger(__name__)
 _LOOK_BACK = 1000
 """Reads of an array that are looked at, from the last one back, for cells that later ones left out."""
-_TOGETHER = 256
-"""Rows: what lies so near is read at once, as it is in one chunk anyway."""
+_TOGETHER = 1024
+"""Rows that are read at once, in blocks of so many: what lies near is in one chunk anyway."""
 Rows = Mapping[str, Mapping[str, int]]
 """Of whole records, by table and by what a dataset counts."""
 
@@ -68,7 +68,7 @@ def _picked(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
     """Rows of a dataset, in rising order, (rows, ...)."""
     if not rows.size:
         return np.zeros((0, *dataset.shape[1:]), dataset.dtype)
-    pieces = np.split(rows, np.flatnonzero(np.diff(rows) > _TOGETHER) + 1)
+    pieces = np.split(rows, np.flatnonzero(np.diff(rows // _TOGETHER)) + 1)
     return np.concatenate([dataset[piece[0] : piece[-1] + 1][piece - piece[0]] for piece in pieces])
 
 
