@@ -41,6 +41,19 @@ def make(path: Path, copy_at_the_end: Path | None = None, bits: int | None = 14)
     return seen
 
 
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nexus") / "run.h5"
+    make(path)
+    return path
+
+
+@pytest.fixture
+def made(_made: Path, tmp_path: Path) -> Path:
+    """A copy to spoil of a finished run."""
+    return Path(shutil.copy(_made, tmp_path / "run.h5"))
+
+
 def check_pictures(path: Path, seen: dict[str, Any]) -> None:
     """What plain h5py finds where the default leads is what the calls gave, in SI units."""
     with h5py.File(path, "r") as file:
@@ -102,9 +115,8 @@ def test_a_run_that_was_killed_has_empty_pictures_and_is_good(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("what", ["conductance", "link", "start_time", "removed"])
-def test_verify_holds_the_view_against_the_record(tmp_path: Path, what: str) -> None:
-    make(tmp_path / "run.h5")
-    with h5py.File(tmp_path / "run.h5", "r+") as file:
+def test_verify_holds_the_view_against_the_record(made: Path, what: str) -> None:
+    with h5py.File(made, "r+") as file:
         entry = file["entry"]
         if what == "conductance":
             entry["conductance/conductance"][0, 4, 3] *= 1.0001
@@ -114,7 +126,7 @@ def test_verify_holds_the_view_against_the_record(tmp_path: Path, what: str) -> 
             del entry["read_mvm"]
             if what == "link":
                 entry["read_mvm"] = h5py.SoftLink("/program")
-    found = verify(tmp_path / "run.h5")
+    found = verify(made)
     assert not found.good
     assert all(finding.place.startswith("/entry") for finding in found.findings)
 
@@ -152,12 +164,11 @@ def test_pictures_that_cannot_be_made_cost_nothing_else(
     assert [finding.place for finding in found.findings] == ["/entry"]
 
 
-def test_xarray_reads_the_pictures_with_their_axes(tmp_path: Path) -> None:
-    make(tmp_path / "run.h5")
-    with xarray.open_dataset(tmp_path / "run.h5", group="entry/conductance", engine="h5netcdf") as data:
+def test_xarray_reads_the_pictures_with_their_axes(made: Path) -> None:
+    with xarray.open_dataset(made, group="entry/conductance", engine="h5netcdf") as data:
         assert data["conductance"].dims == ("array", "row", "col")
         assert data["conductance"].attrs["units"] == "S"
-    with xarray.open_dataset(tmp_path / "run.h5", group="entry/current_0", engine="h5netcdf") as data:
+    with xarray.open_dataset(made, group="entry/current_0", engine="h5netcdf") as data:
         assert data["current"].dims == ("col", "time")
 
 
@@ -174,9 +185,8 @@ def test_xarray_reads_the_pictures_with_their_axes(tmp_path: Path) -> None:
         ("arrays", "NX_class", b"NXdata"),
     ],
 )
-def test_the_rules_are_seen_to_be_broken(tmp_path: Path, path: str, attribute: str, value: Any) -> None:
+def test_the_rules_are_seen_to_be_broken(made: Path, path: str, attribute: str, value: Any) -> None:
     """Null control of the checker itself."""
-    make(tmp_path / "run.h5")
-    with h5py.File(tmp_path / "run.h5", "r+") as file:
+    with h5py.File(made, "r+") as file:
         file[path].attrs[attribute] = value
-    assert nexus_faults(tmp_path / "run.h5")
+    assert nexus_faults(made)
