@@ -15,7 +15,7 @@ from imssa_lab.log.care.publish import publish
 from imssa_lab.log.care.repair import repair
 from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.care.verify import verify
-from imssa_lab.log.file.nexus import stored_overview
+from imssa_lab.log.file.nexus import Overview, stored_overview
 from imssa_lab.log.read import overview as pictures
 from imssa_lab.log.write import run_log
 from tests.log.conftest import Chip
@@ -112,6 +112,32 @@ def test_a_run_that_was_killed_has_empty_pictures_and_is_good(tmp_path: Path) ->
     assert verify(tmp_path / "cut.h5").findings == []
     with open_run(tmp_path / "cut.h5") as run:
         assert stored_overview(run.file).empty
+
+
+def test_a_kill_while_the_pictures_are_written_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies taken before, in the middle and after are what a kill would leave."""
+    path, cuts = tmp_path / "run.h5", [tmp_path / f"cut{number}.h5" for number in range(3)]
+    real_fill, real_write = run_log.fill_overview, pictures.write_overview
+
+    def fill(file: h5py.File, *more: Any) -> None:
+        shutil.copy(path, cuts[0])
+        real_fill(file, *more)
+        shutil.copy(path, cuts[2])
+
+    def write(file: h5py.File, view: Overview) -> None:
+        real_write(file, view._replace(currents=view.currents[:0]))
+        file.flush()
+        shutil.copy(path, cuts[1])
+        real_write(file, view)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_log, "fill_overview", fill)
+        patched.setattr(pictures, "write_overview", write)
+        seen = make(path)
+    for cut in cuts:
+        assert verify(cut).findings == []
+        assert repair(cut).needed
+        check_pictures(cut, seen)
 
 
 @pytest.mark.parametrize("what", ["conductance", "link", "start_time", "removed"])
