@@ -110,6 +110,7 @@ def test_a_study_sees_what_drifts_and_nothing_where_nothing_does() -> None:
     assert (np.diff(spread[:, 1:], axis=0) > 0).all()
     assert 8e-6 < spread[-1, -1] < 3.3 * 8e-6  # the sd is 8 uS after a day, a part of it before the first read
     assert (drifted[:, 0] == 0).all(), "cells that got no pulse do not relax"
+    assert np.nanmax(np.abs(drifted[0])) < 0.5e-6, "moved since the last read of the deployment, not from the target"
     again = aged_trial(model(aging(8e-6), 1.0, 3600.0, 86400.0), CHIP)
     for name in ROWS:
         np.testing.assert_array_equal(again.rows[name], moved.rows[name])
