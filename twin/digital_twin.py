@@ -11,6 +11,7 @@ import numpy as np
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import (
+    AdcRanges,
     ArrayInfo,
     BoolArray,
     ColumnCalibration,
@@ -31,6 +32,7 @@ from twin.noise import CellNoise
 from twin.periphery.columns import ColumnAmplifiers, Sag
 from twin.periphery.converter import Converters, adc_ranges
 from twin.periphery.inputs import pulse_trains, weighted_sum
+from twin.periphery.pulse_sums import PulseSums
 from twin.profile import TwinProfile
 from twin.programming_law import programming_report
 from twin.relaxing_cells import RelaxingCells
@@ -69,6 +71,7 @@ class DigitalTwin(CrossbarArray):
     ) -> None:
         self.profile = profile if isinstance(profile, TwinProfile) else TwinProfile.load(profile)
         p = self.profile
+        self._sums = sums = PulseSums.of(p.adc, p.inputs)
         super().__init__(
             ArrayInfo(
                 name=f"twin:{p.name}",
@@ -82,7 +85,7 @@ class DigitalTwin(CrossbarArray):
                 input_bits=p.inputs.bits,
                 input_step=p.inputs.step,
                 input_signed=p.inputs.signed,
-                adc=None if p.adc is None or len(p.inputs.weights) > 1 else adc_ranges(p.adc),
+                adc=_ranges_of(p, sums),
                 durations=Durations(
                     product=p.timing.mvm * len(p.inputs.weights),
                     cell_read=p.timing.cell_read,
@@ -137,6 +140,8 @@ class DigitalTwin(CrossbarArray):
         parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
         left = self._sag.left(start, len(driven), period, self._clock)
         current = left[:, None] * self.columns.apply(np.concatenate(parts))
+        if self._sums is not None:
+            return self._sums.products(self._converters.convert(current), inputs)
         if len(inputs.weights) > 1:
             return Readout(weighted_sum(self._converters.amperes(current), inputs))
         return self._converters.convert(current)
@@ -231,7 +236,8 @@ class DigitalTwin(CrossbarArray):
         current = left * np.concatenate(parts) * self._info.read_voltage
         if self._info.adc is None:
             return Readout(self._converters.amperes(current))
-        return self._converters.convert(current)
+        reading = self._converters.convert(current)
+        return reading if self._sums is None else self._sums.cells(reading)
 
     def _read_cells_compiled(self, reads: CompiledReads, mask: BoolArray, averages: int) -> Readout:
         cells, period = int(np.count_nonzero(mask)), self.profile.timing.cell_read
@@ -322,6 +328,13 @@ class DigitalTwin(CrossbarArray):
                 self._state.save(self)
             finally:
                 self._state.close()
+
+
+def _ranges_of(profile: TwinProfile, sums: PulseSums | None) -> AdcRanges | None:
+    """The ranges of an array that answers in codes; None for one that answers in amperes."""
+    if sums is not None:
+        return sums.ranges
+    return None if profile.adc is None or len(profile.inputs.weights) > 1 else adc_ranges(profile.adc)
 
 
 def open_twin(address: str, options: Mapping[str, str]) -> DigitalTwin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -60,12 +61,12 @@ class Reading(BaseModel):
         return 1 if self.adc == "single" else len(SHIFTS)
 
     def train(self, numbers: NDArray[np.uint8]) -> tuple[BoolArray, FloatArray]:
-        """Pulses (n, pulses, rows) for numbers of steps (n, rows), and what each pulse counts."""
+        """Pulses (n, pulses, rows) for numbers of steps (n, rows), and how many steps each pulse counts for."""
         if self.inputs == "bit-serial":
             bits = np.arange(INPUT_BITS, dtype=np.uint8)
-            return (numbers[:, None, :] >> bits[:, None] & 1) == 1, 2.0**bits / self.levels
+            return (numbers[:, None, :] >> bits[:, None] & 1) == 1, np.exp2(bits, dtype=np.float64)
         pulses = np.arange(UNARY_PULSES)
-        return numbers[:, None, :] > pulses[:, None], np.full(UNARY_PULSES, 1 / UNARY_PULSES)
+        return numbers[:, None, :] > pulses[:, None], np.ones(UNARY_PULSES)
 
 
 def packed(driven: BoolArray) -> NDArray[np.uint8]:
@@ -81,18 +82,46 @@ def packed(driven: BoolArray) -> NDArray[np.uint8]:
 
 def currents(words: NDArray[np.uint16]) -> FloatArray:
     """Currents in A for words of codes and gains; LinkCorrupt for a gain that does not exist."""
-    if words.max() >= len(_CURRENTS):
+    return _looked_up(_CURRENTS, words)
+
+
+def train_currents(words: NDArray[np.uint16], counts: FloatArray) -> FloatArray:
+    """Currents in A, (n, cols), of vectors, from the words of their pulses, (n * pulses, cols).
+
+    Codes add up exactly, in the step that the amplifier's ranges have in common; only the sum is multiplied by it.
+
+    Args:
+        counts: how many steps of the input each pulse counts for, (pulses,).
+
+    Raises:
+        LinkCorrupt: as `currents`.
+    """
+    by_vector = _looked_up(_STEPS, words).reshape(-1, len(counts), words.shape[1])
+    return np.asarray((counts[:, None] * by_vector).sum(axis=1) * _common_step(int(counts.sum()))[0])
+
+
+def _looked_up(table: FloatArray, words: NDArray[np.uint16]) -> FloatArray:
+    if words.max() >= len(table):
         unpack(words)  # says what is wrong with it
-    return np.asarray(_CURRENTS[words])
+    return np.asarray(table[words])
 
 
-def _all_currents() -> FloatArray:
-    """Currents in A of all words that there can be, by word: looking up is quicker than working out."""
+def _all_words() -> Readout:
+    """What all words say that there can be, by word: looking up is quicker than working out."""
     code, gain = unpack(np.arange(len(TIA_RESISTANCES) << ADC.bits, dtype=np.uint16))
-    return Readout(code.astype(np.int16), gain.astype(np.uint8)).current(ADC)
+    return Readout(code.astype(np.int16), gain.astype(np.uint8))
 
 
-_CURRENTS = _all_currents()
+@cache
+def _common_step(levels: int) -> tuple[float, tuple[int, ...]]:
+    """Of the amplifier's ranges, where codes are cut into so many parts, see `AdcRanges`."""
+    found = ADC.common_step(levels)
+    assert found is not None
+    return found
+
+
+_CURRENTS = _all_words().current(ADC)
+_STEPS: FloatArray = np.array(_common_step(1)[1], dtype=np.float64)[_all_words().ranges] * _all_words().values
 
 
 def two_step(words: Mapping[float, NDArray[np.uint16]]) -> FloatArray:

@@ -13,7 +13,16 @@ from drivers.supert_a0 import electrode_sequences as sequences
 from drivers.supert_a0 import wire
 from drivers.supert_a0.controller import Board, Setup
 from drivers.supert_a0.convert import DAC_OFFSET, DAC_STEP, dac_code, read_steps
-from drivers.supert_a0.reading import INPUT_BITS, SHIFTS, UNARY_BITS, Reading, currents, packed, two_step
+from drivers.supert_a0.reading import (
+    INPUT_BITS,
+    SHIFTS,
+    UNARY_BITS,
+    Reading,
+    currents,
+    packed,
+    train_currents,
+    two_step,
+)
 from drivers.taox_cells import READ_VOLTAGE, RECIPE, WINDOW, limits
 from imssa_lab.contract import safe_stop
 from imssa_lab.contract.array_types import (
@@ -109,16 +118,19 @@ class SuperTArray(OperationClock):
 
     def _trains(self, numbers: NDArray[np.uint8]) -> FloatArray:
         """Products in A, (n, cols), of vectors of numbers (n, rows): the pulses of a vector one after another."""
-        pulses, weights = self._reading.train(numbers)
-        products = self._products(pulses.reshape(-1, self._info.rows), self._info.limits.read_voltage)
-        by_vector = products.reshape(-1, len(weights), self._info.cols)
-        total = weights[0] * by_vector[:, 0]
-        for number in range(1, len(weights)):
-            total = total + weights[number] * by_vector[:, number]
-        return np.asarray(total)
+        pulses, counts = self._reading.train(numbers)
+        driven, voltage = pulses.reshape(-1, self._info.rows), self._info.limits.read_voltage
+        if self._reading.adc == "single":
+            return train_currents(self._words(driven)(self._setup("products", voltage, 0.0)), counts)
+        by_vector = self._products(driven, voltage).reshape(-1, len(counts), self._info.cols)
+        return np.asarray((counts[:, None] * by_vector).sum(axis=1) / self._reading.levels)
 
     def _products(self, driven: BoolArray, voltage: float) -> FloatArray:
         """Products in A, (n, cols), of rows (n, rows) that are driven or not, to `voltage` or the step below."""
+        return self._amperes(self._words(driven), "products", voltage)
+
+    def _words(self, driven: BoolArray) -> Callable[[Setup], NDArray[np.uint16]]:
+        """What reads the words, (n, cols), of products of rows (n, rows) that are driven or not."""
         masks = packed(driven)
 
         def read(setup: Setup) -> NDArray[np.uint16]:
@@ -136,7 +148,7 @@ class SuperTArray(OperationClock):
                 self._clock += seconds
             return np.concatenate(words)[:, : self._info.cols]
 
-        return self._amperes(read, "products", voltage)
+        return read
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         reads = np.zeros((averages, *self._info.shape))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -88,10 +90,11 @@ class AdcRanges(_Frozen):
     """The converter behind the columns: current = scale[range] * code + offset[range].
 
     `scale` in A per code and `offset` in A, one entry per range of the transimpedance amplifier. Codes are `signed`,
-    or not, or unknown.
+    or not, or unknown. Where a product is the sum of several conversions, its code is a sum of codes, and `bits` are
+    as many as that takes.
     """
 
-    bits: int = Field(ge=1, le=24)
+    bits: int = Field(ge=1, le=32)
     signed: bool | None = None
     scale: tuple[float, ...]
     offset: tuple[float, ...]
@@ -116,6 +119,28 @@ class AdcRanges(_Frozen):
     def by_range(self) -> tuple[FloatArray, FloatArray | None]:
         """`scale` (A per code) and `offset` (A) as arrays, (ranges,), read-only; None where all offsets are 0."""
         return frozen(np.array(self.scale)), frozen(np.array(self.offset)) if any(self.offset) else None
+
+    def common_step(self, parts: int = 1) -> tuple[float, tuple[int, ...]] | None:
+        """The largest step, A, of which all scales, cut into `parts`, are whole multiples; and these multiples.
+
+        The step is rounded to 40 binary digits. Its small multiples are exact then, so that whole numbers of it are
+        rounded once, in whatever unit they are written.
+
+        Returns:
+            None where scales are negative or have no simple ratios: to 1e-9, with a common denominator of 64 at most.
+        """
+        smallest, most = min(self.scale), 64
+        ratios = [Fraction(scale / smallest).limit_denominator(most) for scale in self.scale]
+        whole = math.lcm(*(ratio.denominator for ratio in ratios))
+        pairs = zip(self.scale, ratios, strict=True)
+        if (
+            smallest < 0
+            or whole > most
+            or any(abs(float(ratio) * smallest - scale) > 1e-9 * scale for scale, ratio in pairs)
+        ):
+            return None
+        digits, exponent = math.frexp(smallest / (whole * parts))
+        return math.ldexp(round(math.ldexp(digits, 40)), exponent - 40), tuple(int(each * whole) for each in ratios)
 
 
 class Durations(_Frozen):

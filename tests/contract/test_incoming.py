@@ -235,7 +235,7 @@ def test_limits_windows_and_ranges_are_checked_however_they_are_made(bad: float)
         {"scale": ()},
         {"scale": (1.0, 2.0)},
         {"bits": 0},
-        {"bits": 25},
+        {"bits": 33},
         {"bits": 9.5},
         {"scale": (1.0,) * 257, "offset": (0.0,) * 257},
     ],

@@ -22,7 +22,8 @@ from imssa_lab.contract.hal import BoolArray, ColumnCalibration, FloatArray, Rea
 from twin.cells import Nonlinearity
 from twin.fast import compiled_loop, compiled_reads
 from twin.fast.aligned import aligned
-from twin.fast.compiled_digits import GROUP, Digits, memory
+from twin.fast.chip_digits import digits_of
+from twin.fast.compiled_digits import memory
 from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, SERIAL, UNARY, Lasting, Tables
 from twin.fast.coverage import NOT_OF_READS, Claims, any_value, fields, not_covered, optional, section
 from twin.fast.exact_products import SteppedProduct
@@ -30,6 +31,7 @@ from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph
 from twin.periphery.columns import ColumnAmplifiers, Columns, ReadRate, Sag
 from twin.periphery.converter import Adc, Converters
 from twin.periphery.inputs import Inputs, pulse_trains
+from twin.periphery.pulse_sums import PulseSums
 from twin.profile import TwinProfile
 from twin.wires.wire_resistance import WiredCells, Wires
 
@@ -108,15 +110,18 @@ class CompiledReads:
         self._cols, self._lines = cols, np.arange(rows)
         self.pulses = len(inputs.weights)
         self._weights = np.asarray(inputs.weights)
-        self._gives_codes = adc is not None and self.pulses == 1
-        self._kind = np.int16 if adc is not None and adc.top < 2**15 else np.int32
+        self._sums = sums = PulseSums.of(adc, inputs)
+        if sums is not None:
+            self._weights = np.array(inputs.pulse_counts, dtype=np.float64)
+        self._gives_codes = adc is not None and (self.pulses == 1 or sums is not None)
+        self._kind = np.int16 if adc is not None and adc.top < 2**15 and sums is None else np.int32
         rate = profile.read_rate
         self._sag = np.array([0.0, 1.0, profile.timing.mvm])
         if rate is not None:
             self._sag[:2] = rate.drain, parts.sag.healed(profile.timing.mvm)
         self._period = profile.timing.mvm
-        digits = self._digits_of(adc)
-        self._columns, self._digits = digits.columns, tuple(digits)
+        digits = digits_of(parts.columns, parts.converters, adc, sums, self._gives_codes)
+        self._columns, self._digits, self._cell_digits = digits[0].columns, tuple(digits[0]), tuple(digits[1])
         self._all = np.ones(parts.noise.shape)
         self._known, self._followed = np.full(parts.noise.shape, np.nan), -1
         self._tables: tuple[object, ...] = ()
@@ -142,22 +147,6 @@ class CompiledReads:
                 unknown,
             )
         return None
-
-    def _digits_of(self, adc: Adc | None) -> Digits:
-        parts, cols = self._parts, self._cols
-        columns = np.stack([parts.columns.gain, parts.columns.offset, np.ones(cols)])
-        if adc is None:
-            return Digits(columns, np.zeros((0, 0)), np.zeros((3, 0)), np.zeros((3, 0)), 0.0, signed=True)
-        full_scales, per_code = np.asarray(adc.full_scales), np.asarray(parts.converters.ranges.scale)
-        marks = np.arange(len(full_scales)) if self._gives_codes else per_code
-        ranges = np.stack([1.0 / full_scales, adc.headroom * full_scales, marks])
-        bounds = np.array([bound for bound, _ in adc.missing]) * adc.top
-        steps = np.array([step for _, step in adc.missing], dtype=np.float64)
-        missing = np.stack([bounds, steps, 1.0 / steps])
-        of = parts.converters
-        faults = np.tile(np.stack([of.gain, of.offset, of.bow, of.bend]), GROUP)
-        faulty = adc.gain_spread or adc.offset_spread or adc.inl
-        return Digits(columns, faults if faulty else faults[:0], ranges, missing, float(adc.top), adc.signed)
 
     def outputs(self, vectors: int) -> Room:
         """Room for what so many vectors say."""
@@ -262,7 +251,7 @@ class CompiledReads:
         slow = noise.slow if self._lasts else self._nothing
         values, ranges = readout[0][number], readout[1][number]
         compiled_reads.read_cells(
-            cells, share, variance, slow, drawn, left, volt, self._digits, self._memory, values, ranges
+            cells, share, variance, slow, drawn, left, volt, self._cell_digits, self._memory, values, ranges
         )
 
     def run(
@@ -284,7 +273,11 @@ class CompiledReads:
         n, steps = inputs.shape[:2]
         passes = 1 if self._inputs.signed else 2
         adc = self._parts.profile.adc
-        scale = np.asarray(self._parts.converters.ranges.scale) if adc is not None else np.zeros(0)
+        scale = np.zeros(0)
+        if self._sums is not None:
+            scale = np.asarray(self._sums.ranges.scale)
+        elif adc is not None:
+            scale = np.asarray(self._parts.converters.ranges.scale)
         wiring = compiled_loop.wiring(loop, passes, calibration, scale)
         gathered = self._tables
         if not self._lasts and n * len(loop.spreads) > BY_HAND:

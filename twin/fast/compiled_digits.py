@@ -27,11 +27,12 @@ class Digits(NamedTuple):
         faults: gain, offset, bow and bend of converters, shares of the full scale, (4, GROUP * cols), over and over;
             (0, 0) for perfect ones.
         ranges: one over the full scales, 1/A, these ascending, where the next range is taken, A, and what marks a
-            code of the range: its number, or A per code where a read answers in amperes; (3, ranges), or (3, 0)
-            without a converter.
+            code of the range: its number, A per code where a read answers in amperes, or the steps of a code where
+            products are sums of codes; (3, ranges), or (3, 0) without a converter.
         missing: up to which code, the step of codes up to there, and one over it, (3, parts); (3, 0) where all
             codes occur.
         top: the largest code. signed: whether negative currents have codes.
+        units: of sums of codes, see `PulseSums`, (units,); (0,) where products are no such sums.
     """
 
     columns: FloatArray
@@ -40,6 +41,7 @@ class Digits(NamedTuple):
     missing: FloatArray
     top: float
     signed: bool
+    units: FloatArray
 
 
 class Sums(NamedTuple):

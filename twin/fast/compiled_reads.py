@@ -94,8 +94,11 @@ def read_block(
                 clock += sag[2]
             if digits.ranges.shape[1]:
                 digitise(sums, digits, group * cols)
-            for g in range(group):
-                give(sums, digits, slice(g * cols, (g + 1) * cols), k + g, pulse_weights, values, ranges)
+            if len(digits.units):
+                add_codes(sums, digits, k, group, pulse_weights, values, ranges)
+            else:
+                for g in range(group):
+                    give(sums, digits, slice(g * cols, (g + 1) * cols), k + g, pulse_weights, values, ranges)
             k += group
     moment[0], moment[1], moment[2] = clock, lost, float(upcoming)
 
@@ -124,6 +127,52 @@ def give(
     else:
         for j in range(len(codes)):
             total[j] += amperes[j] * weight
+
+
+@inner
+def add_codes(
+    sums: Sums, digits: Digits, first: int, group: int, pulse_weights: FloatArray, values: Any, ranges: Any
+) -> None:
+    """Add what some pulses of one vector say to its sum, in steps; the last one makes it a code and a range.
+
+    Args:
+        first: number of the first product; `group` of them are in `sums`.
+        pulse_weights: what pulses count, (pulses,).
+        values, ranges: codes of vectors and their units, (n, cols); changed.
+    """
+    pulses, cols = len(pulse_weights), values.shape[1]
+    vector, pulse = first // pulses, first % pulses
+    said, total = values[vector], sums.step[:cols]
+    for j in range(cols):
+        total[j] = said[j] if pulse else 0.0
+    for g in range(group):
+        codes, marks = sums.codes[g * cols : (g + 1) * cols], sums.marks[g * cols : (g + 1) * cols]
+        weight = pulse_weights[pulse + g]
+        for j in range(cols):
+            total[j] += marks[j] * codes[j] * weight
+    if pulse + group == pulses:
+        in_largest_unit(total, digits.units, sums.inverse[:cols], sums.amperes[:cols])
+        chosen, range_of = sums.amperes, ranges[vector]
+        for j in range(cols):
+            range_of[j] = chosen[j]
+        total = sums.inverse[:cols]
+    for j in range(cols):
+        said[j] = total[j]
+
+
+@inner
+def in_largest_unit(total: FloatArray, units: FloatArray, codes: FloatArray, chosen: FloatArray) -> None:
+    """Whole numbers as whole numbers of the largest unit that each is a multiple of, and which one; (cols,)."""
+    for j in range(len(total)):
+        codes[j] = total[j]
+        chosen[j] = 0.0
+    for i in range(1, len(units)):
+        unit, inverse = units[i], 1.0 / units[i]
+        for j in range(len(total)):
+            code = np.rint(total[j] * inverse)
+            whole = code * unit == total[j]
+            codes[j] = code if whole else codes[j]
+            chosen[j] = i if whole else chosen[j]
 
 
 @compiled
@@ -191,8 +240,8 @@ def as_lasting(parts: Any) -> Lasting:
 @compiled
 def as_digits(parts: Any) -> Digits:
     """A plain tuple by names."""
-    columns, faults, ranges, missing, top, signed = parts
-    return Digits(columns, faults, ranges, missing, top, signed)
+    columns, faults, ranges, missing, top, signed, units = parts
+    return Digits(columns, faults, ranges, missing, top, signed, units)
 
 
 @compiled

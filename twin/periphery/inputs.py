@@ -34,14 +34,20 @@ class Inputs(Section):
         return self
 
     @property
+    def pulse_counts(self) -> tuple[int, ...]:
+        """How many steps of a number the product of each pulse counts for."""
+        if self.coding == "analog" or self.bits is None:
+            return (1,)
+        if self.coding == "unary":
+            return (1,) * ((1 << self.bits) - 1)
+        return tuple(1 << bit for bit in range(self.bits))
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """What the product of each pulse counts in the sum; they add up to 1."""
-        if self.coding == "analog" or self.bits is None:
-            return (1.0,)
-        levels: int = 2**self.bits - 1
-        if self.coding == "unary":
-            return (1.0 / levels,) * levels
-        return tuple(float(1 << bit) / levels for bit in range(self.bits))
+        counts = self.pulse_counts
+        levels = sum(counts)
+        return tuple(count / levels for count in counts)
 
     @property
     def step(self) -> float | None:

@@ -20,8 +20,8 @@ EMPTY = 80_000
 # size, a packed map of ranges in units of its size, and HDF5's place for a chunk.
 _PACKED, _PACKED_SHARE, _VALUE, _RANGES, _CHUNK = 125, 1 / 90, 1.3, 1 / 16, 20
 # Of products from so many in a call on, which are packed: what a word line at 0 V takes of one that is driven, and
-# the shares of codes and of their ranges.
-_TOGETHER, _ZEROS, _CODES_SHARE, _RANGES_SHARE = 32, 0.03, 0.65, 0.13
+# the shares of codes, by their bytes, and of their ranges.
+_TOGETHER, _ZEROS, _CODES_SHARE, _RANGES_SHARE = 32, 0.03, {2: 0.65, 4: 0.43, 8: 1.0}, 0.13
 
 
 class RecordSizes:
@@ -43,7 +43,7 @@ class RecordSizes:
         if vectors >= _TOGETHER:
             driven = np.count_nonzero(voltages) / max(voltages.size, 1)
             numbers, volts, ranges = 0.5, volts * (_ZEROS + (1 - _ZEROS) * driven), int(_RANGES_SHARE * ranges)
-            values = int(values * (1 if self._code == 8 else _CODES_SHARE))
+            values = int(values * _CODES_SHARE[self._code])
         return self._per("read_mvm", "call") + int(vectors * (numbers + volts + values + ranges))
 
     def least_of_products(self, vectors: int) -> int:
