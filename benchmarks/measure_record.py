@@ -46,7 +46,7 @@ PARTS = {
     "days": _part(days, "supert-a0-easy", "pulses", "drivers of superT A0 and SCPI, virtual instruments", "3"),
     "overhead": _part(overhead, "supert-a0-easy", "pulses", "driver of the superT A0, virtual board", "3"),
     "demos": _part(demos, "supert-a0", "pulses", "drivers of superT A0 and SCPI, virtual instruments", "0"),
-    "demo-size": _part(demo_size, "supert-a0-easy", "pulses", "in process", "0"),
+    "demo-size": _part(demo_size, "supert-a0", "pulses", "in process", "0"),
     "bare-writer": _part(bare_writer, *_COUNTING, "3, 7, 1, 2, 5"),
     "bare-demo": _part(bare_demo, "supert-a0", "pulses", "in process; driver of the superT A0 on TCP", "0"),
     "bare-suite": _part(bare_suite, "those of the tests", "those of the tests", "those of the tests", "theirs"),
