@@ -266,7 +266,8 @@ class Link:
             self._poison = ""
             self.resynchronised += 1
             return
-        raise trouble or LinkCorrupt(f"{self.name}: no handshake was tried")
+        assert trouble is not None, "there is at least one try"
+        raise trouble
 
     def _drain(self, deadline: Deadline) -> None:
         """Until nothing is under way.

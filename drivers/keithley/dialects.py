@@ -15,7 +15,7 @@ READ_RANGE = 1e-4
 READ_COMPLIANCE = 1.05 * READ_RANGE
 READ_CYCLES, PULSE_CYCLES = 1.0, 0.01
 """Integration times in cycles of the power line: to read well, and to make a pulse as short as it can be."""
-_CURRENT_RANGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_CURRENT_RANGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def current_range(current: float) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract import safe_stop
+from imssa_lab.contract.errors import ArrayStopped
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.contract.wrapper import Wrapper
 from twin import DigitalTwin
@@ -61,6 +63,24 @@ def test_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         pulse(array)
     assert not array.finished
     assert array.made_safe
+
+
+def test_a_call_that_was_refused_keeps_no_later_signal_back() -> None:
+    with DigitalTwin(shape=(4, 4)) as array:
+        stopper = threading.Thread(target=array.make_safe)
+        stopper.start()
+        stopper.join()
+        for call in (lambda: array.read_mvm(np.zeros(4)), lambda: array.wait(0.001)):
+            with pytest.raises(ArrayStopped):
+                call()
+            with pytest.raises(KeyboardInterrupt):
+                interrupt_and_wait()
+
+
+def interrupt_and_wait() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    raise AssertionError("the signal was kept back")
 
 
 def test_arrays_nest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,15 @@ class TestOpening:
         with pytest.raises(LinkTimeout):
             link_to(peer)
 
+    def test_a_peer_that_answers_every_handshake_wrongly_is_named_with_its_words(self, tcp: Any) -> None:
+        def shake(talk: Exchange) -> None:
+            talk.send(b"who?\n")
+            raise LinkCorrupt(f"it said {talk.line()!r}")
+
+        peer = tcp(lambda line, send: send(b"a stranger\n"))
+        with pytest.raises(LinkCorrupt, match="it said b'a stranger'"):
+            Link(open_visa(peer.resource, TIMEOUT), shake, TIMEOUT)
+
     def test_p9_no_search_for_instruments(self, tcp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         def search(*_: Any) -> None:
             raise AssertionError("searched")

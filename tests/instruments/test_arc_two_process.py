@@ -62,8 +62,10 @@ def test_a_read_that_hangs_ends_at_its_deadline_and_says_what_is_not_known(
     firmware.write_text("read")
     array = open_arc_two("0", options(firmware))
     monkeypatch.setattr(arc_two_process, "_CALL", 0.2)
+    process = array._instrument._process
     with pytest.raises(LinkTimeout, match=r"no answer within 0\.2 s; what its electrodes see is not known"):
         array.read_mvm(np.full(4, 0.1))
+    assert process.returncode is not None  # it has ended by the time that the script is told
     for call in (array.make_safe, array.read_conductances):
         with pytest.raises(LinkLost, match="switch it off and on"):
             call()

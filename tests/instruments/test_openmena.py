@@ -200,6 +200,8 @@ def test_an_address_says_what_the_chip_takes_or_is_refused():
         ({"speed": "1"}, "unknown option 'speed'"),
         ({"set": "1.2"}, r"SET up to 0\.955 V and RESET up to 2\.74 V"),
         ({"reset": "-1"}, "RESET up to"),
+        ({"reset": "0"}, "RESET up to"),
+        ({"set": "0"}, "RESET up to"),
         ({"low": "a lot"}, "write numbers"),
         ({"high": "1e-6"}, "must lie below"),
         ({"read": "0.9"}, r"read=0\.9 V"),

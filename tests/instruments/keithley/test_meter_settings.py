@@ -2,6 +2,7 @@
 
 import pytest
 
+from drivers.keithley.dialects import DIALECTS
 from trials.electrodes.smu_bench import SmuBench
 
 # command, MIN, MAX, DEF
@@ -36,6 +37,14 @@ SOUR:VOLT:DEL:USER1 0 1e4 0
 SENS:COUN 1 300000 1
 """
 WHOLE = ("COUN", "LIN", "POIN", "ENAB")
+
+
+def test_status_bits_are_those_of_the_manuals() -> None:
+    """2400S-900-01, status word of a reading: 0 overflow, 3 compliance, 4 overvoltage, 16 compliance by the range,
+    22 four wires. 2450-901-01, source status: 4 overvoltage, 16 over temperature, 32 limit, 64 four wires."""
+    bits = {model: (dialect.limited, dialect.wrong) for model, dialect in DIALECTS.items()}
+    assert bits == {"2400": (0x1 + 0x8 + 0x10000, 0x10 + 0x400000), "2450": (32, 4 + 16 + 64)}
+
 
 # command, what *RST brings, other words
 WORDS_2400 = """
