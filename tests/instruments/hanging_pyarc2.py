@@ -1,7 +1,7 @@
 """A library as pyarc2 without a board: its calls hang, or panic, as a word of the firmware file says.
 
 It waits as the real one does, with Python's lock held, so that nothing else runs in its process. What reaches the
-electrodes is noted, a word a line, in the file beside the firmware.
+electrodes is noted, a word a line, in the file beside the firmware: "closed" where transistors get 0 V at their gates.
 """
 
 import ctypes
@@ -60,6 +60,8 @@ class Instrument:
 
     def config_aux_channels(self, voltages: list[tuple[AuxDACFn, float]]) -> "Instrument":
         assert all(isinstance(function, AuxDACFn) for function, _ in voltages)
+        if (AuxDACFn.SELH, 0.0) in voltages:
+            self._journal.write("closed\n")
         return self
 
     def busy(self) -> bool:

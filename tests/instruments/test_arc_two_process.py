@@ -52,7 +52,7 @@ def test_it_reads_and_lets_go(firmware: Path) -> None:
     with open_arc_two("0", options(firmware)) as array:
         assert array.read_mvm(np.full(4, 0.1)) == pytest.approx(np.array([15, 32, 14, 33]) * 1e-6)
         process = array._instrument._process
-    assert journal(firmware)[-1] == "ground"
+    assert journal(firmware)[-2:] == ["ground", "closed"]
     assert process.poll() == 0
 
 
@@ -86,7 +86,7 @@ def test_a_panic_is_an_error_of_ours(firmware: Path) -> None:
     with pytest.raises(LinkLost, match=r"gave up \(PanicException: unwrap\)"):
         array.read_mvm(np.full(4, 0.1))
     array.close()
-    assert journal(firmware)[-1] == "ground"
+    assert journal(firmware)[-2:] == ["ground", "closed"]
 
 
 def test_a_killed_script_grounds_the_electrodes(firmware: Path) -> None:
@@ -101,11 +101,11 @@ def test_a_killed_script_grounds_the_electrodes(firmware: Path) -> None:
         assert script.stdout.readline() == b"ready\n"
         os.kill(script.pid, signal.SIGKILL)
     for _ in range(200):
-        if journal(firmware)[-2:] == ["ground", "ground"]:
+        if journal(firmware)[-1] == "closed":
             break
         time.sleep(0.05)
-    assert "read" in journal(firmware)
-    assert journal(firmware)[-2:] == ["ground", "ground"], "the last operation's, and the one after the kill"
+    after = journal(firmware)[journal(firmware).index("read") + 1 :]
+    assert after == ["ground", "ground", "closed"], "the operation's own, and those after the kill"
 
 
 def test_a_board_that_the_library_does_not_open(firmware: Path) -> None:
