@@ -1,7 +1,7 @@
 """A library as pyarc2 without a board: its calls hang, or panic, as a word of the firmware file says.
 
 It waits as the real one does, with Python's lock held, so that nothing else runs in its process. What reaches the
-electrodes is noted, a word a line, in the file beside the firmware: "closed" where transistors get 0 V at their gates.
+electrodes is noted, a word a line, in the file beside the firmware; "closed" means 0 V at the gates of transistors.
 """
 
 import ctypes
