@@ -1,5 +1,6 @@
 """Models small enough for tests, made without training; tests of serial ports skip where no program can play one."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,14 @@ from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.operating_system import NO_PSEUDO_TERMINALS, PSEUDO_TERMINALS
 from imssa_lab.s4d.bundle import KernelBundle
 from trials.untrained import untrained_bundle, varied_sequences
+
+
+def pytest_configure() -> None:
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
+        raise pytest.UsageError(
+            "SIGHUP is ignored here, as under nohup: tests of closed terminals would wait for ever; use setsid or tmux"
+        )
 
 
 @pytest.fixture(scope="session")

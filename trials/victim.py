@@ -29,6 +29,7 @@ _PATIENCE = 10.0
 
 def main() -> None:
     """One script after another, until stdin ends."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the trials run under `nohup`
     with open_array("twin:supert-a0-easy?shape=16x16") as array:
         array.program_conductances(np.full(array.info.shape, 50e-6))  # so that the scripts compile nothing
     while line := sys.stdin.readline():
