@@ -17,7 +17,7 @@ def pytest_configure() -> None:
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
         raise pytest.UsageError(
-            "SIGHUP is ignored here, as under nohup: tests of closed terminals would wait for ever; use setsid or tmux"
+            "SIGHUP is ignored here, as under nohup; tests of closed terminals would hang: use setsid or tmux"
         )
 
 
