@@ -43,12 +43,10 @@ class Stride(FrozenArrays):
 
     def moved(self, z: FloatArray, before: FloatArray, after: FloatArray, rng: np.random.Generator) -> FloatArray:
         """z of all cells at the later moment, (n,), from `before` and `after`, the parameters (6, n) of D."""
-        place, density = _at(z, before)
-        same = normal_scores(place, after, z)
-        room = _at(same, after)[1]
+        same, room = _same_place(z, before, after)
         jumped = rng.random(z.size) < -np.expm1(-self.jumps)
         fresh = self.memory * z + np.sqrt(1.0 - self.memory**2) * rng.standard_normal(z.size)
-        parted = np.flatnonzero(~jumped & (np.log(rng.random(z.size)) >= room - density))
+        parted = np.flatnonzero(~jumped & (np.log(rng.random(z.size)) >= room))
         new = np.where(jumped, fresh, same)
         new[parted] = _excess(before[:, parted], after[:, parted], rng)
         here, density = _at(new, after)
@@ -66,8 +64,14 @@ def _at(z: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def log_room(z: FloatArray, before: FloatArray, after: FloatArray) -> FloatArray:
     """ln(f_after/f_before) at D(z) of the law before, (n,): what share of the cells there can stay, if below zero."""
+    return _same_place(z, before, after)[1]
+
+
+def _same_place(z: FloatArray, before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The score in the law after of D(z) of the law before, and `log_room` there; both (n,)."""
     place, density = _at(z, before)
-    return np.asarray(_at(normal_scores(place, after, z), after)[1] - density)
+    same = normal_scores(place, after, z)
+    return same, np.asarray(_at(same, after)[1] - density)
 
 
 def _excess(before: FloatArray, after: FloatArray, rng: np.random.Generator) -> FloatArray:
