@@ -2,6 +2,7 @@
 
 from imssa_lab.mapping.bank_assignment import between, reads_a_step, separate
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
+from imssa_lab.mapping.dense_tiles import DenseBlock, PlacedTile, dense_block
 from imssa_lab.mapping.kernel_assignment import reassign, split
 from imssa_lab.mapping.line_assignment import Arrangement, arrange
 from imssa_lab.mapping.magnitudes import Needs, magnitudes, needs
@@ -11,16 +12,19 @@ from imssa_lab.mapping.reach import Reach, shortfall
 
 __all__ = [
     "Arrangement",
+    "DenseBlock",
     "Form",
     "KernelBlock",
     "Mapping",
     "Needs",
     "PlacedKernel",
+    "PlacedTile",
     "Reach",
     "arrange",
     "arrays_needed",
     "between",
     "compensate",
+    "dense_block",
     "from_pairs",
     "kernel_block",
     "kernels_per_array",

@@ -14,6 +14,7 @@ import numpy as np
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping.pairs import from_pairs
 from imssa_lab.mapping.placement import Mapping, PlacedKernel
+from imssa_lab.s4d.dense_layer import every_step
 
 
 def between(mapping: Mapping, held: FloatArray, driving: PlacedKernel, disturbed: PlacedKernel) -> FloatArray:
@@ -27,8 +28,11 @@ def between(mapping: Mapping, held: FloatArray, driving: PlacedKernel, disturbed
 
 
 def reads_a_step(mapping: Mapping) -> int:
-    """Products of one time step of the whole network: every bank is read once for each layer that it holds."""
-    return len({(kernel.array, kernel.bank, kernel.layer, kernel.block.size) for kernel in mapping.kernels})
+    """Products of one time step of the whole network: every bank is read once for each layer that it holds, and every
+    tile of a dense layer that works at each step.
+    """
+    banks = {(kernel.array, kernel.bank, kernel.layer, kernel.block.size) for kernel in mapping.kernels}
+    return len(banks) + sum(every_step(tile.layer) for tile in mapping.tiles)
 
 
 def separate(mapping: Mapping, apart: Callable[[PlacedKernel, PlacedKernel], bool]) -> tuple[Mapping, int]:

@@ -25,8 +25,8 @@ class Arrangement(FrozenArrays):
     """Where the rows and columns of a block go within a place.
 
     Attributes:
-        rows, columns: (size,), index of the word line and of the pair of bit lines among those of the place.
-        row_signs, column_signs: (size,), 1 or -1.
+        rows, columns: (r,), (c,), index of the word line and of the pair of bit lines among those of the place.
+        row_signs, column_signs: (r,), (c,), 1 or -1.
         cost: sum over the weights of importance times squared error.
     """
 
@@ -41,12 +41,12 @@ def arrange(weights: FloatArray, importance: FloatArray, low: FloatArray, high: 
     """The best arrangement of a block on a place whose pairs reach the weights [low, high].
 
     Args:
-        weights, importance: (size, size), both by row and column of the block.
-        low, high: (word lines, pairs) of the place, at least size of each.
+        weights, importance: (r, c), both by row and column of the block.
+        low, high: (word lines, pairs) of the place, at least r and c of them.
     """
-    size = len(weights)
-    best = Arrangement(np.arange(size), np.arange(size), np.ones(size), np.ones(size), np.inf)
-    plain = float((importance * shortfall(weights, low[:size, :size], high[:size, :size]) ** 2).sum())
+    r, c = weights.shape
+    best = Arrangement(np.arange(r), np.arange(c), np.ones(r), np.ones(c), np.inf)
+    plain = float((importance * shortfall(weights, low[:r, :c], high[:r, :c]) ** 2).sum())
     if plain <= _GOOD:
         return Arrangement(best.rows, best.columns, best.row_signs, best.column_signs, plain)
     for start in range(2):  # once from the rows, once from the columns

@@ -1,7 +1,7 @@
-"""Where the kernels of a bundle go: word lines and bit lines of one or several arrays.
+"""Where the kernels and dense layers of a bundle go: word lines and bit lines of one or several arrays.
 
 Kernels lie on a diagonal: each has word lines of its own. Those that share bit lines belong to different
-banks; a read drives the word lines of one bank and leaves the others at 0 V.
+banks; a read drives the word lines of one bank and leaves the others at 0 V. Dense layers have arrays of their own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
+from imssa_lab.mapping.dense_tiles import PlacedTile, tiles_of
 from imssa_lab.mapping.pairs import from_pairs, to_pairs
 from imssa_lab.s4d.bundle import KernelBundle
+from imssa_lab.s4d.dense_layer import Layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +68,19 @@ class PlacedKernel(FrozenArrays):
 class Mapping:
     """All kernels of a bundle on arrays of one shape and one conductance window.
 
-    `abandoned` lists the places (array, slot) that kernels had to leave.
+    `abandoned` lists the places (array, slot) that kernels had to leave; `tiles` those of dense layers, if any.
     """
 
     kernels: tuple[PlacedKernel, ...]
     shape: tuple[int, int]
     window: Window
     abandoned: tuple[tuple[int, int], ...] = ()
+    tiles: tuple[PlacedTile, ...] = ()
 
     @property
     def arrays(self) -> int:
         """How many arrays it takes."""
-        return 1 + max(kernel.array for kernel in self.kernels)
+        return 1 + max(*(kernel.array for kernel in self.kernels), *(tile.array for tile in self.tiles), 0)
 
     @property
     def block_size(self) -> int:
@@ -104,18 +107,25 @@ class Mapping:
             rows = np.concatenate([kernel.word_lines for kernel in bank])
             columns = np.concatenate([kernel.bit_lines for kernel in bank])
             target[np.ix_(rows, columns)] = self.window.low
-        for kernel in self.on(array):
-            target[kernel.cells] = to_pairs(kernel.weights, self.window)
+        for placed in self._weights_on(array):
+            target[placed.cells] = to_pairs(placed.weights, self.window)
         return target, np.isfinite(target)
 
+    def tiles_on(self, array: int) -> list[PlacedTile]:
+        """The tiles of dense layers on one array."""
+        return [tile for tile in self.tiles if tile.array == array]
+
+    def _weights_on(self, array: int) -> list[PlacedKernel | PlacedTile]:
+        return [*self.on(array), *self.tiles_on(array)]
+
     def kernel_cells(self, array: int) -> BoolArray:
-        """Cells of one array that belong to a kernel, (rows, cols); others with a target lie between kernels."""
+        """Cells of one array that hold a weight, (rows, cols); others with a target lie between kernels."""
         chosen = np.zeros(self.shape, dtype=np.bool_)
-        for kernel in self.on(array):
-            chosen[kernel.cells] = True
+        for placed in self._weights_on(array):
+            chosen[placed.cells] = True
         return chosen
 
-    def implemented(self, kernel: PlacedKernel, conductance: FloatArray) -> FloatArray:
+    def implemented(self, kernel: PlacedKernel | PlacedTile, conductance: FloatArray) -> FloatArray:
         """The weights of the block that a measured map of its array (rows, cols), S, really implements."""
         held = from_pairs(conductance[kernel.cells], self.window)
         return np.asarray(kernel.row_signs[:, None] * held * kernel.column_signs)
@@ -127,7 +137,7 @@ class Mapping:
             (array, slot)
             for array in range(available)
             for slot in range(kernels_per_array(self.block_size, self.shape))
-            if (array, slot) not in taken
+            if (array, slot) not in taken and not self.tiles_on(array)
         ]
 
     def replaced(self, moved: Sequence[tuple[PlacedKernel, Sequence[PlacedKernel]]]) -> Mapping:
@@ -208,15 +218,16 @@ def most_channels(states: int, layers: int, arrays: int, shape: tuple[int, int])
     return arrays * kernels_per_array(2 * max(len(part) for part in parts) + 1, shape) // (len(parts) * layers)
 
 
-def arrays_needed(bundle: KernelBundle, shape: tuple[int, int]) -> int:
-    """How many arrays of this shape the kernels of a bundle take.
+def arrays_needed(bundle: KernelBundle, shape: tuple[int, int], layers: Layers = "kernels") -> int:
+    """How many arrays of this shape the kernels of a bundle take, and its dense layers where they are asked for.
 
     Raises:
         DeploymentError: not even one state fits.
     """
     blocks = blocks_of(bundle, shape)
     each = kernels_per_array(max(block.size for _, _, block in blocks), shape)
-    return -(-len(blocks) // each)
+    needed = -(-len(blocks) // each)
+    return max([needed, *(1 + tile.array for tile in tiles_of(bundle.on_arrays(layers), shape, needed))])
 
 
 def map_bundle(
@@ -225,8 +236,9 @@ def map_bundle(
     window: Window,
     available: int,
     form: Sequence[Sequence[Form]] | Form = "delta",
+    layers: Layers = "kernels",
 ) -> Mapping:
-    """Place all kernels of a bundle, in order, as if no cell were damaged.
+    """Place all kernels of a bundle, in order, as if no cell were damaged; then its dense layers, if asked for.
 
     Args:
         shape: word lines and bit lines of each array.
@@ -240,13 +252,16 @@ def map_bundle(
     size = max(block.size for _, _, block in blocks)
     per_array = kernels_per_array(size, shape)
     needed = -(-len(blocks) // per_array)
-    if needed > available:
+    tiles = tiles_of(bundle.on_arrays(layers), shape, needed)
+    whole = max([needed, *(1 + tile.array for tile in tiles)])
+    if whole > available:
+        dense = f" and dense layers {whole - needed}" if tiles else ""
         raise DeploymentError(
-            f"{len(blocks)} kernels need {needed} arrays of {shape[0]}x{shape[1]}, {available} given; "
+            f"{len(blocks)} kernels need {needed} arrays of {shape[0]}x{shape[1]}{dense}, {available} given; "
             "add arrays or train with fewer channels"
         )
     placed = (
         place(layer, channel, block, size, *divmod(index, per_array), shape)
         for index, (layer, channel, block) in enumerate(blocks)
     )
-    return Mapping(tuple(placed), shape, window)
+    return Mapping(tuple(placed), shape, window, tiles=tiles)

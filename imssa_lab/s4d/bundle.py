@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import BundleError, ConfigError
+from imssa_lab.s4d.dense_layer import ENCODER, HEAD, DenseLayer, Layers, mixing
 from imssa_lab.s4d.layer_kernels import LayerKernels, check_bits, check_kind, check_range, check_shape
 
 FORMAT = "imssa_lab kernel bundle"
@@ -59,10 +60,11 @@ class KernelBundle(FrozenArrays):
         tolerated_errors: relative rms error of products, NRMSE of a kernel on real input and on an impulse that cost
             two points of accuracy at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or the
             smallest tried costs more.
+        digital: names of dense layers that stay digital where all layers are asked for on arrays.
 
     Raises:
         BundleError: parts that do not fit together, a range not above zero, a width that no converter has, a label
-            that comes twice.
+            that comes twice, a dense layer that there is not.
     """
 
     layers: tuple[LayerKernels, ...]
@@ -83,6 +85,7 @@ class KernelBundle(FrozenArrays):
     pooling: Pooling = "mean"
     levelling: Levelling = "none"
     tolerated_errors: tuple[float, float, float] | None = None
+    digital: tuple[str, ...] = (HEAD,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,6 +117,25 @@ class KernelBundle(FrozenArrays):
         check_shape("encoder_bias", self.encoder_bias, (channels,))
         check_shape("head_weight", self.head_weight, (classes, channels))
         check_shape("head_bias", self.head_bias, (classes,))
+        names = [layer.name for layer in self.dense_layers()]
+        if unknown := [name for name in self.digital if name not in names]:
+            raise BundleError(
+                f"bundle: digital names {', '.join(map(repr, unknown))}; dense layers are {', '.join(names)}"
+            )
+
+    def dense_layers(self) -> list[DenseLayer]:
+        """Encoder, mixes and head, in the order in which they run."""
+        mixes = [
+            DenseLayer(mixing(index), layer.mix_weight, layer.activation_range)
+            for index, layer in enumerate(self.layers)
+            if layer.mix_weight is not None
+        ]
+        encoder = DenseLayer(ENCODER, self.encoder_weight, self.encoder_range)
+        return [encoder, *mixes, DenseLayer(HEAD, self.head_weight, self.head_range)]
+
+    def on_arrays(self, layers: Layers) -> list[DenseLayer]:
+        """The dense layers that arrays compute; all others, biases and norms are digital."""
+        return [] if layers == "kernels" else [each for each in self.dense_layers() if each.name not in self.digital]
 
     @property
     def inputs(self) -> int:
@@ -180,6 +202,7 @@ class KernelBundle(FrozenArrays):
         parts |= {name: facts[name] for name in _OTHERWISE if name in facts}
         if "tolerated_errors" in facts:
             parts["tolerated_errors"] = tuple(facts["tolerated_errors"])
+        parts["digital"] = tuple(facts.get("digital", _OTHERWISE["digital"]))
         return cls(layers=tuple(_layer(arrays, scalars, f"layers.{index}.") for index, scalars in layers), **parts)
 
     def _bytes(self) -> bytes:
@@ -224,7 +247,7 @@ _PLAIN = (
 )
 
 
-_OTHERWISE = {"pooling": "mean", "levelling": "none", "tolerated_errors": None}
+_OTHERWISE = {"pooling": "mean", "levelling": "none", "tolerated_errors": None, "digital": (HEAD,)}
 """Stored only where they differ from these."""
 
 _SINCE_3 = ("bidirectional", "activation", "gate", "layer_norm", "layer_norm_eps")

@@ -1,8 +1,9 @@
-"""The trained network in numpy, with the recurrent kernels left open: software runs them, or arrays do."""
+"""The trained network in numpy, with kernels and dense layers left open: software runs them, or arrays do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +12,19 @@ from scipy.special import erf, expit
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, Levelling
+from imssa_lab.s4d.dense_layer import ENCODER, HEAD, mixing
 from imssa_lab.s4d.layer_kernels import Activation, LayerKernels
 
 Kernels = Callable[[int, FloatArray], FloatArray]
 """`kernels(layer_index, u)`: outputs (n, steps, K) of one layer's K kernels for inputs u of the same shape."""
+
+Product = Callable[[FloatArray], FloatArray]
+"""Products (..., outputs) of one dense layer, without its bias, for inputs (..., inputs)."""
+
+Dense = Mapping[str, Product]
+"""By name of a dense layer, see `KernelBundle.dense_layers`, what computes it; software computes the others."""
+
+_SOFTWARE: Dense = MappingProxyType({})
 
 
 def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
@@ -79,16 +89,19 @@ def levelled(sequences: FloatArray, how: Levelling) -> FloatArray:
     return np.asarray((sequences - mean) / np.sqrt(power - mean**2))
 
 
-def run_network(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None) -> FloatArray:
+def run_network(
+    bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None, dense: Dense = _SOFTWARE
+) -> FloatArray:
     """Logits (n, classes) for input sequences (n, steps, inputs), in float64.
 
     Args:
         kernels: runs the kernels of a layer, on arrays for instance; None for exact software.
+        dense: the same for dense layers.
 
     Raises:
-        ConfigError: inputs, or what `kernels` returned, of the wrong shape or not finite.
+        ConfigError: inputs, or what `kernels` or `dense` returned, of the wrong shape or not finite.
     """
-    return _forward(bundle, inputs, kernels)[0]
+    return _forward(bundle, inputs, kernels, dense)[0]
 
 
 def layer_inputs(bundle: KernelBundle, inputs: ArrayLike) -> list[FloatArray]:
@@ -97,10 +110,41 @@ def layer_inputs(bundle: KernelBundle, inputs: ArrayLike) -> list[FloatArray]:
     Raises:
         ConfigError: inputs of the wrong shape or not finite.
     """
-    return _forward(bundle, inputs, None)[1]
+    return _forward(bundle, inputs, None, _SOFTWARE)[1]
 
 
-def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -> tuple[FloatArray, list[FloatArray]]:
+def dense_inputs(bundle: KernelBundle, inputs: ArrayLike) -> dict[str, FloatArray]:
+    """What each dense layer gets to see in exact software, by name: (n, steps, its inputs), the head (n, its inputs).
+
+    Raises:
+        ConfigError: inputs of the wrong shape or not finite.
+    """
+    seen: dict[str, FloatArray] = {}
+
+    def watched(name: str, weight: FloatArray) -> Product:
+        def product(x: FloatArray) -> FloatArray:
+            seen[name] = x
+            return x @ weight.T
+
+        return product
+
+    _forward(bundle, inputs, None, {each.name: watched(each.name, each.weight) for each in bundle.dense_layers()})
+    return seen
+
+
+def _product(name: str, weight: FloatArray, x: FloatArray, dense: Dense) -> FloatArray:
+    if name not in dense:
+        return x @ weight.T
+    y = dense[name](x)
+    wanted = (*x.shape[:-1], len(weight))
+    if y.shape != wanted or not np.isfinite(y).all():
+        raise ConfigError(f"{name} must return finite products {wanted}, got shape {y.shape}")
+    return y
+
+
+def _forward(
+    bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None, dense: Dense
+) -> tuple[FloatArray, list[FloatArray]]:
     bits = bundle.activation_bits
     sequences = np.asarray(inputs, dtype=np.float64)
     if sequences.ndim != 3 or sequences.shape[2] != bundle.inputs or 0 in sequences.shape:
@@ -109,10 +153,8 @@ def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -
         )
     if not np.isfinite(sequences).all():
         raise ConfigError("inputs must be finite; mend the NaN or infinite values, they would spread to every step")
-    x = (
-        quantise(levelled(sequences, bundle.levelling), bundle.encoder_range, bits) @ bundle.encoder_weight.T
-        + bundle.encoder_bias
-    )
+    first = quantise(levelled(sequences, bundle.levelling), bundle.encoder_range, bits)
+    x = _product(ENCODER, bundle.encoder_weight, first, dense) + bundle.encoder_bias
     seen = []
     for index, layer in enumerate(bundle.layers):
         u = quantise(_normed(layer, x, "before"), bundle.layer_ranges[index], bits)
@@ -126,13 +168,13 @@ def _forward(bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None) -
         z = layer.norm_scale * _one_way(layer, y) + layer.norm_shift
         z = quantise(_ACTIVATIONS[layer.activation](z), layer.activation_range, bits)
         if layer.mix_weight is not None and layer.mix_bias is not None:
-            mixed = z @ layer.mix_weight.T + layer.mix_bias
+            mixed = _product(mixing(index), layer.mix_weight, z, dense) + layer.mix_bias
             if layer.gate == "glu":
                 mixed = mixed[..., : layer.features] * expit(mixed[..., layer.features :])
             z = mixed + (x if layer.layer_norm == "before" else u)
         x = _normed(layer, z, "after")
     pooled = quantise(x.mean(axis=1) if bundle.pooling == "mean" else x.max(axis=1), bundle.head_range, bits)
-    return pooled @ bundle.head_weight.T + bundle.head_bias, seen
+    return _product(HEAD, bundle.head_weight, pooled, dense) + bundle.head_bias, seen
 
 
 def _both_ways(layer: LayerKernels, u: FloatArray) -> FloatArray:
