@@ -81,7 +81,7 @@ class PlacedTile(FrozenArrays):
 
 
 def dense_block(layer: DenseLayer, inputs: NDArray[np.intp], outputs: NDArray[np.intp]) -> DenseBlock:
-    """The block of some inputs (r,) and outputs (c,) of a dense layer; columns are divided by their largest magnitude."""
+    """The block of some inputs (r,) and outputs (c,) of a layer; columns are divided by their largest magnitude."""
     weights = layer.weight[np.ix_(outputs, inputs)].T
     scale = np.abs(weights).max(axis=0)
     scale[scale == 0.0] = 1.0
