@@ -120,6 +120,9 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    # A page may keep the colours in which it was last seen, also while it is being left.
+    forget = {"source": "try { localStorage.clear() } catch (refused) {}"}  # some pages have no storage
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", forget)
     try:
         yield driver
     finally:
@@ -133,8 +136,7 @@ def set_width(driver: Chrome, width: int, height: int = 900) -> None:
 
 
 def set_scheme(driver: webdriver.Chrome, scheme: Scheme) -> None:
-    """Say that the reader wants light or dark pages; a choice that the page in sight has kept is forgotten."""
-    driver.execute_script("try { localStorage.clear() } catch (refused) {}")  # an empty page has no storage
+    """Say that the reader wants light or dark pages, from the next page on."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 

@@ -48,7 +48,7 @@ def pages_in_browser(bars: Bars) -> None:
                             chromium.set_width(driver, width)
                             chromium.set_scheme(driver, scheme)
                             driver.get(address)
-                            found = chromium.problems(driver)
+                            found = chromium.problems(driver) + _other_scheme(driver, scheme)
                             wrong += [f"{address.rpartition('/')[2]}, {width} px, {scheme}: {one}" for one in found]
                             left_out.update(chromium.not_judged(driver))
                             seen += 1
@@ -60,6 +60,12 @@ def pages_in_browser(bars: Bars) -> None:
                     f"      not judged: {', '.join(f'{count} {what}' for what, count in left_out.items())}",
                     flush=True,
                 )
+
+
+def _other_scheme(driver: Chrome, scheme: str) -> list[str]:
+    """A page of the documentation names the colours that it has; these must be those that were asked for."""
+    named = driver.execute_script("return document.body.dataset.mdColorScheme")
+    return [] if named in (None, {"light": "default", "dark": "slate"}[scheme]) else [f"it is shown in {named}"]
 
 
 def _keep(driver: Chrome, kind: str, address: str, width: int, scheme: str) -> None:

@@ -1,4 +1,4 @@
-"""Draws the picture of `docs/howto/one-matrix.md` from its own example: `python docs/images/draw_one_matrix.py`."""
+"""Draws the pictures of `docs/howto/one-matrix.md` from its own example: `python docs/images/draw_one_matrix.py`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.figure import Figure
 
 from imssa_lab import open_array, put_matrix
-from imssa_lab.report.plots.style import BLUE, GREY
+from imssa_lab.report.plots.style import BLUE, GREY, one_axis
+from imssa_lab.report.svg import svg_for_pages
 
 weights = np.random.default_rng(0).normal(size=(10, 20))
 vectors = np.random.default_rng(1).uniform(-1, 1, size=(24, 20))
@@ -20,14 +20,15 @@ with open_array("twin:supert-a0?seed=2") as array:
     raw = np.array([matrix @ x for x in vectors])
 exact = vectors @ weights.T
 
-rcParams["svg.hashsalt"] = "one matrix"
-figure = Figure(figsize=(7.6, 3.7), layout="constrained")
-axes = figure.subplots(1, 2, sharex=True, sharey=True)
-for axis, found, name in zip(axes, (raw, calibrated), ("columns not calibrated", "columns calibrated"), strict=True):
+limits = 1.1 * np.array([-1, 1]) * max(np.abs(exact).max(), np.abs(raw).max())
+
+rcParams["svg.fonttype"] = "none"
+for name, found in (("raw", raw), ("calibrated", calibrated)):
+    figure, axis = one_axis(3.6)
     error = np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact**2))
     axis.plot(exact.ravel(), found.ravel(), ".", color=BLUE, markersize=3)
     axis.axline((0, 0), slope=1, color=GREY, linewidth=1)
-    axis.set(title=f"{name}: error {100 * error:.0f} %", xlabel="exact product", aspect="equal")
-    axis.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("product on the array")
-figure.savefig(Path(__file__).with_name("one_matrix.svg"), metadata={"Date": None})
+    axis.set(title=f"columns {'not ' if name == 'raw' else ''}calibrated: error {100 * error:.0f} %", aspect="equal")
+    axis.set(xlabel="exact product", ylabel="product on the array", xlim=limits, ylim=limits)
+    axis.patch.set_alpha(0.0)
+    Path(__file__).with_name(f"one_matrix_{name}.svg").write_text(svg_for_pages(figure), encoding="utf-8")

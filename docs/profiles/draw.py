@@ -1,6 +1,7 @@
 """Draws the curves of profiles from the profiles alone: `python docs/profiles/draw.py [NAME ...]`.
 
-Lines come from simulated cells of the twin, not from the published equations: a page shows what a user gets.
+Lines come from simulated cells of the twin, not from the published equations: a page shows what a user gets. Every
+panel is a picture of its own: they flow with the page, so that their text has its full size on a phone too.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.hal import PulseKind, Pulses
-from imssa_lab.report.plots.style import BLUE, GREEN, ORANGE, PURPLE
+from imssa_lab.report.plots.style import BLUE, GREEN, ORANGE, PURPLE, legend_below, one_axis
+from imssa_lab.report.svg import svg_for_pages
 from twin import DigitalTwin, TwinProfile
 from twin.profile import Timing
 
@@ -27,31 +28,31 @@ TIMES = np.geomspace(1.0, 1e6, 19)
 SHADES = (BLUE, GREEN, ORANGE, PURPLE)
 ARRAY = (64, 64)
 SHARES = np.linspace(0.0, 1.0, 201)
-MOST_IN_A_ROW = 4
 
 
 def main(names: list[str]) -> None:
     """Draw these profiles, or all that have a page."""
-    mpl.rcParams.update({"svg.hashsalt": "imssa_lab", "font.size": 9, "svg.fonttype": "none"})
     for name in names or NAMES:
-        draw(TwinProfile.load(name), HERE / f"{name}.svg")
+        draw(TwinProfile.load(name), HERE)
 
 
-def draw(profile: TwinProfile, path: Path) -> None:
+def draw(profile: TwinProfile, folder: Path) -> None:
     """Panels of what the profile says: pulses or programming error, relaxation, read noise, products."""
-    panels = panels_of(profile)
-    rows = -(-len(panels) // MOST_IN_A_ROW)
-    columns = -(-len(panels) // rows)
-    size = (3.1 * columns, 2.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-    for axis, panel in zip(axes.ravel(), panels, strict=True):
+    for panel in panels_of(profile):
+        figure, axis = one_axis(3.0)
         panel(axis, profile)
+        legend_below(axis, columns=3 if len(axis.get_legend_handles_labels()[0]) == 3 else 2)
         axis.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
-    path.write_text(
-        "\n".join(line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()) + "\n", "utf-8"
-    )
+        axis.patch.set_alpha(0.0)
+        with rc_context({"svg.fonttype": "none"}):
+            text = svg_for_pages(figure)
+        path = folder / picture_of(profile.name, panel)
+        path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", "utf-8")
+
+
+def picture_of(name: str, panel: Callable[[Axes, TwinProfile], None]) -> str:
+    """The file's name of a panel of the profile with this name."""
+    return f"{name}-{panel.__name__.replace('_', '-')}.svg"
 
 
 def panels_of(profile: TwinProfile) -> list[Callable[[Axes, TwinProfile], None]]:
@@ -77,7 +78,6 @@ def set_pulses(axis: Axes, profile: TwinProfile) -> None:
         twin = DigitalTwin(profile, ARRAY, seed=0)
         sweep(axis, twin, PulseKind.SET, voltages, gate, 1e-3, (shade, f"gate {gate:g} V"))
     axis.set(xlabel="voltage of SET pulses, V", ylabel="conductance, µS", ylim=(0, None))
-    axis.legend(fontsize=7)
 
 
 def reset_pulses(axis: Axes, profile: TwinProfile) -> None:
@@ -88,7 +88,6 @@ def reset_pulses(axis: Axes, profile: TwinProfile) -> None:
         twin.cells.conductance = np.where(twin.cells.stuck, twin.cells.conductance, 400e-6)
         sweep(axis, twin, PulseKind.RESET, voltages, 5.0, width, (shade, f"{width * 1e3:g} ms"))
     axis.set(xlabel="voltage of RESET pulses, V", ylabel="conductance, µS", ylim=(0, None))
-    axis.legend(fontsize=7)
 
 
 def sweep(
@@ -117,7 +116,6 @@ def left_by_recipe(axis: Axes, profile: TwinProfile) -> None:
         distance = np.abs(twin.read_conductances() - target) * 1e6
         axis.plot(np.quantile(distance, SHARES), SHARES, color=SHADES[seed], label=f"chip {seed}")
     axis.set(xlabel="distance from target, µS", ylabel="share of cells", xlim=(0, 20), ylim=(0, 1))
-    axis.legend(fontsize=7)
 
 
 def noise_of_cells(axis: Axes, profile: TwinProfile) -> None:
@@ -126,7 +124,7 @@ def noise_of_cells(axis: Axes, profile: TwinProfile) -> None:
         twin = DigitalTwin(profile, ARRAY, seed)
         twin.cells.conductance = np.tile(np.linspace(0.8e-6, 98e-6, ARRAY[1]), (ARRAY[0], 1))
         sd = np.std([twin.read_conductances() for _ in range(500)], axis=0) * 1e6
-        axis.semilogx(np.quantile(sd, SHARES), SHARES, color=SHADES[seed])
+        axis.semilogx(np.quantile(sd, SHARES), SHARES, color=SHADES[seed], label=f"chip {seed}")
     axis.set(xlabel="sd of the reads of a cell, µS", ylabel="share of cells", xlim=(0.02, 30), ylim=(0, 1))
 
 
@@ -134,11 +132,11 @@ def products(axis: Axes, profile: TwinProfile) -> None:
     """Raw products of one-bit inputs over what they should be, on three bit lines."""
     measured, ideal = products_of(profile, seed=0)
     for column, shade in zip((5, 20, 51), SHADES, strict=False):
-        axis.plot(ideal[:, column], measured[:, column], ".", ms=2, color=shade, label=f"bit line {column}")
+        axis.plot(ideal[:, column], measured[:, column], ".", ms=2, color=shade)
+        axis.plot([], [], ".", ms=8, color=shade, label=f"bit line {column}")
     top = float(ideal[:, (5, 20, 51)].max())
     axis.plot((0, top), (0, top), color="0.5", linewidth=0.8)
     axis.set(xlabel="input times target, mS", ylabel="raw product, mS")
-    axis.legend(fontsize=7)
 
 
 def product_errors(axis: Axes, profile: TwinProfile) -> None:
@@ -147,7 +145,7 @@ def product_errors(axis: Axes, profile: TwinProfile) -> None:
         measured, ideal = products_of(profile, seed)
         lines = [np.polyval(np.polyfit(m, i, 1), m) - i for m, i in zip(measured.T, ideal.T, strict=True)]
         error = np.abs(np.concatenate(lines)) * 1e3
-        axis.plot(np.quantile(error, SHARES), SHARES, color=SHADES[seed])
+        axis.plot(np.quantile(error, SHARES), SHARES, color=SHADES[seed], label=f"chip {seed}")
     axis.set(xlabel="error of a product after correction, µS", ylabel="share", xlim=(0, 250), ylim=(0, 1))
 
 
@@ -181,13 +179,13 @@ def mean_in_time(axis: Axes, profile: TwinProfile) -> None:
         axis.semilogx(TIMES, mean * 1e6, color=shade, label=f"{g * 1e6:.3g} µS")
     low, high = axis.get_ylim()
     axis.set(xlabel="time since programming, s", ylabel="mean error, µS", ylim=(min(low, -0.2), max(high, 0.2)))
-    axis.legend(fontsize=7)
 
 
 def spread_in_time(axis: Axes, profile: TwinProfile) -> None:
     """Sd about the mean."""
     for g, shade in zip(some_targets(profile), SHADES, strict=True):
-        axis.semilogx(TIMES, errors(profile, g, TIMES).std(axis=1) * 1e6, color=shade)
+        sd = errors(profile, g, TIMES).std(axis=1)
+        axis.semilogx(TIMES, sd * 1e6, color=shade, label=f"{g * 1e6:.3g} µS")
     axis.set(xlabel="time since programming, s", ylabel="sd, µS", ylim=(0, None))
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import os
-import runpy
 import shlex
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from imssa_lab.cli import app
 from protocols.deployment.sequences import Sequences
 from tests.docs import prepared
 from tests.docs.code_blocks import PAGES, ROOT, blocks, commands
-from twin import TwinProfile, preset_names
 
 BEFORE = {
     "docs/howto/calibrate-and-program.md": prepared.station,
@@ -160,27 +158,6 @@ def test_a_command_that_is_not_there_is_found():
     for words, said in ((["trian"], "no such command"), (["report", "r.h5", "--colour", "x"], "--colour")):
         with contextlib.ExitStack() as stack, pytest.raises(AssertionError, match=said):
             parse(root, words, stack, "here")
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_every_preset_has_a_page_with_its_curves(name):
-    page = (ROOT / f"docs/profiles/{name}.md").read_text(encoding="utf-8")
-    assert page.startswith(f"# {name}\n")
-    assert f"]({name}.svg)" in page
-    assert (ROOT / f"docs/profiles/{name}.svg").is_file()
-    assert f"profiles/{name}.md\n" in (ROOT / "mkdocs.yml").read_text()
-    drawn = (ROOT / "docs/profiles/draw.py").read_text()
-    assert f'"{name}"' in drawn
-
-
-def test_curves_are_drawn_from_the_profile_alone(tmp_path):
-    """The quickest of them; boards take minutes."""
-    pytest.importorskip("matplotlib", reason='pip install "imssa-lab[plot]"')
-    draw = runpy.run_path(str(ROOT / "docs/profiles/draw.py"))
-    draw["draw"](TwinProfile.load("ideal"), tmp_path / "ideal.svg")
-    text = (tmp_path / "ideal.svg").read_text()
-    assert text.count('<g id="axes_') == 3
-    assert "raw product" in text
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
