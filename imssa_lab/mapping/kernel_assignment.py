@@ -45,7 +45,8 @@ def reassign(
 
     own = [(kernel.array, kernel.slot) for kernel in damaged]
     places = own + (mapping.free_places(len(reaches)) if move else [])
-    lines = [_lines(mapping, at) for at in places]
+    layout = mapping.layout
+    lines = [layout.lines(slot) for _, slot in places]
     limits = [
         tuple(limit[np.ix_(*line)] for limit in reaches[array].weights(mapping.window))
         for (array, _), line in zip(places, lines, strict=True)
@@ -79,20 +80,36 @@ def _with_spare_lines(
 ) -> tuple[PlacedKernel, float] | None:
     """A kernel arranged on its place and on unused lines, and what that costs; None without such."""
     at = kernel.array, kernel.slot
-    size, (rows, cols) = mapping.block_size, mapping.shape
-    others = [other for other in mapping.on(kernel.array) if other is not kernel]
-    mates = [other for other in others if other.bank == kernel.bank]
-    spare_rows = np.arange(rows // size * size, rows)
-    spare_pairs = np.arange(cols // (2 * size) * size, cols // 2)
-    spare_rows = spare_rows[~np.isin(spare_rows, [line for other in others for line in other.word_lines])]
-    spare_pairs = spare_pairs[~np.isin(spare_pairs, [pair for mate in mates for pair in mate.pairs])]
+    own = mapping.layout.lines(kernel.slot)
+    spare_rows, spare_pairs = _spare_lines(mapping, kernel, own)
     if not (len(spare_rows) or len(spare_pairs)):
         return None
-    own = _lines(mapping, at)
     lines = np.concatenate([own[0], spare_rows]), np.concatenate([own[1], spare_pairs])
     low, high = (limit[np.ix_(*lines)] for limit in reaches[kernel.array].weights(mapping.window))
     found = arrange(kernel.block.weights, importance, low, high)
     return _placed(mapping, kernel, at, lines, found), found.cost
+
+
+def _spare_lines(
+    mapping: Mapping, kernel: PlacedKernel, own: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Word lines and pairs that no place has and that a kernel on its `own` lines may use, whichever it takes.
+
+    Kernels that are read together must not meet on a line. Packed for area no two are, but some share word lines:
+    there they must not meet in a cell. So several may use one spare word line, if their pairs differ, and a spare
+    pair is lost to all whose word lines it serves already.
+    """
+    rows, pairs = mapping.layout.spare
+    others = [other for other in mapping.on(kernel.array) if other is not kernel]
+    if mapping.packing == "time":
+        beside = others
+        meeting = [other for other in others if other.bank == kernel.bank]
+    else:
+        beside = [other for other in others if np.isin(other.pairs, own[1]).any()]
+        reached = np.concatenate([own[0], rows])
+        meeting = [other for other in others if np.isin(other.word_lines, reached).any()]
+    rows = rows[~np.isin(rows, [line for other in beside for line in other.word_lines])]
+    return rows, pairs[~np.isin(pairs, [pair for other in meeting for pair in other.pairs])]
 
 
 def split(
@@ -104,7 +121,7 @@ def split(
     places = mapping.free_places(len(reaches))
     if len(places) < len(parts):
         return None
-    lines = [_lines(mapping, at) for at in places]
+    lines = [mapping.layout.lines(slot) for _, slot in places]
     arrangements = []
     for block in parts:
         even = np.ones(block.weights.shape)
@@ -121,13 +138,6 @@ def split(
     return mapping.replaced([(kernel, new)])
 
 
-def _lines(mapping: Mapping, at: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Word lines and pairs of a place."""
-    slot, size = at[1], mapping.block_size
-    lines = np.arange(size)
-    return slot * size + lines, slot % (mapping.shape[1] // (2 * size)) * size + lines
-
-
 def _placed(
     mapping: Mapping,
     kernel: PlacedKernel,
@@ -135,7 +145,7 @@ def _placed(
     lines: tuple[NDArray[np.intp], NDArray[np.intp]],
     found: Arrangement,
 ) -> PlacedKernel:
-    standard = place(kernel.layer, kernel.channel, kernel.block, mapping.block_size, *at, mapping.shape)
+    standard = place(kernel.layer, kernel.channel, kernel.block, *at, mapping.layout)
     return replace(
         standard,
         word_lines=lines[0][found.rows],

@@ -1,7 +1,7 @@
 """Where the kernels and dense layers of a bundle go: word lines and bit lines of one or several arrays.
 
-Kernels lie on a diagonal: each has word lines of its own. Those that share bit lines belong to different
-banks; a read drives the word lines of one bank and leaves the others at 0 V. Dense layers have arrays of their own.
+Their `Layout` says which places kernels have. A read drives the word lines of one bank and leaves the others at 0 V.
+Dense layers have arrays of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
 from imssa_lab.mapping.blocks import Form, KernelBlock, kernel_block
 from imssa_lab.mapping.dense_tiles import PlacedTile, tiles_of
+from imssa_lab.mapping.layout import Layout, Packing
 from imssa_lab.mapping.pairs import from_pairs, to_pairs
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.dense_layer import Layers
@@ -76,6 +77,7 @@ class Mapping:
     window: Window
     abandoned: tuple[tuple[int, int], ...] = ()
     tiles: tuple[PlacedTile, ...] = ()
+    packing: Packing = "time"
 
     @property
     def arrays(self) -> int:
@@ -86,6 +88,11 @@ class Mapping:
     def block_size(self) -> int:
         """Rows of the largest block, so of every place."""
         return max(kernel.block.size for kernel in self.kernels)
+
+    @property
+    def layout(self) -> Layout:
+        """The places of each array."""
+        return Layout(self.packing, self.block_size, self.shape)
 
     def on(self, array: int) -> list[PlacedKernel]:
         """The kernels of one array."""
@@ -136,7 +143,7 @@ class Mapping:
         return [
             (array, slot)
             for array in range(available)
-            for slot in range(kernels_per_array(self.block_size, self.shape))
+            for slot in range(self.layout.places)
             if (array, slot) not in taken and not self.tiles_on(array)
         ]
 
@@ -152,25 +159,22 @@ class Mapping:
         return replace(self, kernels=kernels, abandoned=tuple(sorted(left - used)))
 
 
-def kernels_per_array(block_size: int, shape: tuple[int, int]) -> int:
+def kernels_per_array(block_size: int, shape: tuple[int, int], packing: Packing = "time") -> int:
     """How many kernels of `block_size` rows fit on one array of this shape."""
-    return shape[0] // block_size if 2 * block_size <= shape[1] else 0
+    return Layout(packing, block_size, shape).places
 
 
-def place(
-    layer: int, channel: int, block: KernelBlock, size: int, array: int, slot: int, shape: tuple[int, int]
-) -> PlacedKernel:
-    """A block in place number `slot`, for blocks of up to `size` rows: word lines one below the other."""
-    bank, column = divmod(slot, shape[1] // (2 * size))
-    lines = np.arange(block.size)
+def place(layer: int, channel: int, block: KernelBlock, array: int, slot: int, layout: Layout) -> PlacedKernel:
+    """A block in place number `slot` of an array, on its first lines."""
+    word_lines, pairs = layout.lines(slot)
     return PlacedKernel(
         layer,
         channel,
         array,
-        bank,
+        layout.bank(slot),
         slot,
-        slot * size + lines,
-        column * size + lines,
+        word_lines[: block.size],
+        pairs[: block.size],
         np.ones(block.size),
         np.ones(block.size),
         block,
@@ -209,25 +213,41 @@ def _parts(states: int, most: int) -> list[NDArray[np.intp]]:
     return np.array_split(np.arange(states), -(-states // most))
 
 
-def most_channels(states: int, layers: int, arrays: int, shape: tuple[int, int]) -> int:
+def most_channels(states: int, layers: int, arrays: int, shape: tuple[int, int], packing: Packing = "time") -> int:
     """How many channels of `states` complex states, in each of some layers, fit on `arrays` of a shape; 0 if none."""
     most = (min(shape[0], shape[1] // 2) - 1) // 2
     if most < 1:
         return 0
     parts = _parts(states, most)
-    return arrays * kernels_per_array(2 * max(len(part) for part in parts) + 1, shape) // (len(parts) * layers)
+    places = arrays * kernels_per_array(2 * max(len(part) for part in parts) + 1, shape, packing)
+    return places // (len(parts) * layers)
 
 
-def arrays_needed(bundle: KernelBundle, shape: tuple[int, int], layers: Layers = "kernels") -> int:
+def arrays_needed(
+    bundle: KernelBundle, shape: tuple[int, int], layers: Layers = "kernels", packing: Packing = "time"
+) -> int:
     """How many arrays of this shape the kernels of a bundle take, and its dense layers where they are asked for.
 
     Raises:
         DeploymentError: not even one state fits.
     """
     blocks = blocks_of(bundle, shape)
-    each = kernels_per_array(max(block.size for _, _, block in blocks), shape)
+    each = kernels_per_array(max(block.size for _, _, block in blocks), shape, packing)
     needed = -(-len(blocks) // each)
     return max([needed, *(1 + tile.array for tile in tiles_of(bundle.on_arrays(layers), shape, needed))])
+
+
+def fitting_packing(
+    bundle: KernelBundle, shape: tuple[int, int], available: int, layers: Layers = "kernels"
+) -> Packing:
+    """For time where so many arrays suffice for that, else for area, if they suffice for it; else for time.
+
+    Raises:
+        DeploymentError: not even one state fits.
+    """
+    if arrays_needed(bundle, shape, layers) <= available:
+        return "time"
+    return "area" if arrays_needed(bundle, shape, layers, "area") <= available else "time"
 
 
 def map_bundle(
@@ -237,6 +257,7 @@ def map_bundle(
     available: int,
     form: Sequence[Sequence[Form]] | Form = "delta",
     layers: Layers = "kernels",
+    packing: Packing = "time",
 ) -> Mapping:
     """Place all kernels of a bundle, in order, as if no cell were damaged; then its dense layers, if asked for.
 
@@ -244,24 +265,26 @@ def map_bundle(
         shape: word lines and bit lines of each array.
         available: how many such arrays there are.
         form: one for all, or one for every channel of every layer.
+        packing: what the places save, see `Layout`.
 
     Raises:
         DeploymentError: a kernel is larger than an array, or there are too few arrays.
     """
     blocks = blocks_of(bundle, shape, form)
-    size = max(block.size for _, _, block in blocks)
-    per_array = kernels_per_array(size, shape)
-    needed = -(-len(blocks) // per_array)
+    layout = Layout(packing, max(block.size for _, _, block in blocks), shape)
+    needed = -(-len(blocks) // layout.places)
     tiles = tiles_of(bundle.on_arrays(layers), shape, needed)
     whole = max([needed, *(1 + tile.array for tile in tiles)])
     if whole > available:
         dense = f" and dense layers {whole - needed}" if tiles else ""
+        closer = arrays_needed(bundle, shape, layers, "area")
+        instead = f"pack kernels for area, which needs {closer}, " if closer <= available else ""
         raise DeploymentError(
-            f"{len(blocks)} kernels need {needed} arrays of {shape[0]}x{shape[1]}{dense}, {available} given; "
-            "add arrays or train with fewer channels"
+            f"{len(blocks)} kernels, packed for {packing}, need {needed} arrays of {shape[0]}x{shape[1]}{dense}, "
+            f"{available} given; {instead}add arrays or train with fewer channels"
         )
     placed = (
-        place(layer, channel, block, size, *divmod(index, per_array), shape)
+        place(layer, channel, block, *divmod(index, layout.places), layout)
         for index, (layer, channel, block) in enumerate(blocks)
     )
-    return Mapping(tuple(placed), shape, window, tiles=tiles)
+    return Mapping(tuple(placed), shape, window, tiles=tiles, packing=packing)

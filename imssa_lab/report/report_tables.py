@@ -82,7 +82,7 @@ def deployment(outcome: Outcome, data: xarray.Dataset) -> Table:
     """The deployment in numbers."""
     result, record = outcome.result, outcome.record
     facts = [
-        ("kernels", str(result["kernels"])),
+        ("kernels", f"{result['kernels']}, packed for {result.get('packing', 'time')}"),
         ("arrays", f"{result['arrays']} of {data.sizes['row']} x {data.sizes['col']}"),
         ("programmed cells", str(int(np.isfinite(data["target"].values).sum()))),
         ("programming pulses", str(result["pulses"])),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imssa_lab.contract.hal import ArrayInfo, CrossbarArray, FloatArray
-from imssa_lab.mapping import Mapping, arrays_needed, map_bundle
+from imssa_lab.mapping import Mapping, Packing, arrays_needed, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
 from protocols.cost.energy_figures import EnergyTable, NetworkEnergy, network_energy, reads_energy
@@ -34,6 +34,11 @@ class InferenceCost:
     sequences: int
 
     @property
+    def cells(self) -> int:
+        """How many are to be programmed, those between kernels included."""
+        return sum(int(self.mapping.target(index)[1].sum()) for index in range(self.mapping.arrays))
+
+    @property
     def applied(self) -> float | None:
         """Time in s for which the read voltage is applied in a product of one bit; None if not stated."""
         return None if self.info.durations is None else self.info.durations.applied
@@ -45,7 +50,7 @@ class InferenceCost:
 
 
 def predicted_cost(
-    bundle: KernelBundle, array: CrossbarArray, inputs: FloatArray, averages: int = 1
+    bundle: KernelBundle, array: CrossbarArray, inputs: FloatArray, averages: int = 1, packing: Packing = "time"
 ) -> InferenceCost:
     """What inferences of `bundle` will cost on arrays like `array`, which is neither read nor driven.
 
@@ -54,12 +59,14 @@ def predicted_cost(
 
     Args:
         inputs: sequences that are run, (n, steps, inputs); averages: reads of every time step.
+        packing: of the kernels, see `Layout`.
 
     Raises:
         DeploymentError: a kernel is larger than such an array; ConfigError: inputs of another shape.
     """
     info = array.info
-    mapping = map_bundle(bundle, info.shape, info.window, arrays_needed(bundle, info.shape))
+    needed = arrays_needed(bundle, info.shape, packing=packing)
+    mapping = map_bundle(bundle, info.shape, info.window, needed, packing=packing)
     counted = []
     for index in range(mapping.arrays):
         target, mask = mapping.target(index)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imssa_lab.contract.hal import CrossbarArray, Programmer
-from imssa_lab.mapping import Mapping
+from imssa_lab.mapping import Mapping, Packing
 from protocols.deployment.verification import Bounds
 from protocols.recurrence import KernelRunner
 from protocols.wrappers.budget import Budget
@@ -25,6 +25,8 @@ class DeploymentChoices:
         corrections: calibrate the columns and correct the kernels' outputs, digitally; False leaves both as they
             come, for comparison.
         vectors, averages: see `KernelRunner`.
+        packing: of the kernels, see `Layout`; None for `fitting_packing` of the arrays that are given. A deployment
+            that is resumed keeps its own.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
@@ -35,6 +37,7 @@ class DeploymentChoices:
     corrections: bool = True
     vectors: int | None = None
     averages: int = 1
+    packing: Packing | None = None
 
     def runner(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> KernelRunner:
         """The kernels of `mapping` in closed loop on `arrays`."""

@@ -19,7 +19,7 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.contract.notebook import facts_html
-from imssa_lab.mapping import Mapping, map_bundle, reads_a_step
+from imssa_lab.mapping import Mapping, Packing, fitting_packing, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from protocols.corrections.correction import FIRST, Corrections
@@ -160,7 +160,7 @@ def deploy(
     half = len(sequences.calibration_inputs) // 2
     exact = layer_inputs(bundle, sequences.calibration_inputs)
     predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
-    standing = _plan(bundle, arrays, predictor, faults, resume)
+    standing = _plan(bundle, arrays, predictor, choices.packing, faults, resume)
     planned = standing.mapping
     known = None if faults is None else _predicted(predictor, standing, sequences)
     started = [array.time for array in arrays]
@@ -259,6 +259,7 @@ def _plan(
     bundle: KernelBundle,
     arrays: Sequence[CrossbarArray],
     predictor: Predictor,
+    packing: Packing | None,
     faults: Sequence[ArrayState] | None,
     resume: Sequence[str] | None,
 ) -> Standing:
@@ -266,7 +267,8 @@ def _plan(
     if resume is not None:
         return read_journal(resume, bundle, len(arrays))
     info = arrays[0].info
-    mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA))
+    packing = packing or fitting_packing(bundle, info.shape, len(arrays))
+    mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA), packing=packing)
     if faults is not None and len(faults) != len(arrays):
         raise DeploymentError(f"{len(arrays)} arrays and known faults of {len(faults)} given; give as many of each")
     return Standing(mapping, [_standing(*pair) for pair in zip(arrays, faults or [], strict=False)])

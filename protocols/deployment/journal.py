@@ -17,11 +17,13 @@ import numpy as np
 
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
-from imssa_lab.mapping import Mapping, PlacedKernel, compensate, kernel_block
+from imssa_lab.mapping import Mapping, Packing, PlacedKernel, compensate, kernel_block
 from imssa_lab.s4d.bundle import KernelBundle
 
 JOURNAL = "journal"
 """Kind of the events of a log that hold these texts."""
+_UNNAMED: Packing = "time"
+"""The packing of a plan that names none, as those of earlier versions do."""
 
 
 @dataclass
@@ -69,6 +71,8 @@ def plan_entry(mapping: Mapping, bundle_digest: str) -> str:
     ]
     window = [mapping.window.low, mapping.window.high]
     facts = {"shape": mapping.shape, "window": window, "abandoned": mapping.abandoned, "bundle": bundle_digest}
+    if mapping.packing != _UNNAMED:
+        facts["packing"] = mapping.packing
     return json.dumps({"kind": "plan", **facts, "kernels": kernels})
 
 
@@ -93,6 +97,16 @@ def _or_null(value: float) -> float | None:
 def done_entry(passed: bool) -> str:
     """The journal's text for the end: all levels have been judged."""
     return json.dumps({"kind": "done", "passed": passed})
+
+
+def planned_packing(entries: Iterable[str]) -> Packing | None:
+    """The packing of a deployment, from the entries of its journal; None without a plan among them."""
+    found: Packing | None = None
+    for text in entries:
+        entry: dict[str, Any] = json.loads(text)
+        if entry["kind"] == "plan":
+            found = entry.get("packing", _UNNAMED)
+    return found
 
 
 def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> Standing:
@@ -167,4 +181,5 @@ def _mapping(entry: dict[str, Any], bundle: KernelBundle) -> Mapping:
         tuple(entry["shape"]),
         Window(low=low, high=high),
         tuple((array, slot) for array, slot in entry["abandoned"]),
+        packing=entry.get("packing", _UNNAMED),
     )

@@ -75,7 +75,7 @@ def unfinished_ends(standing: Standing) -> dict[str, KernelEnd]:
 
 def _arranged(mapping: Mapping, kernel: PlacedKernel) -> bool:
     """Whether it differs from a kernel in its place without faults."""
-    lines = kernel.slot * mapping.block_size + np.arange(kernel.block.size)
+    lines = mapping.layout.lines(kernel.slot)[0][: kernel.block.size]
     return (kernel.array, kernel.slot) in mapping.abandoned or not (
         np.array_equal(lines, kernel.word_lines) and (kernel.row_signs > 0).all() and (kernel.column_signs > 0).all()
     )

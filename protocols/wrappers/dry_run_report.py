@@ -9,6 +9,7 @@ from typing import Any
 
 from imssa_lab.contract.hal import ArrayInfo, PulseKind
 from imssa_lab.log.write.record_sizes import EMPTY
+from protocols.cost.predicted_cost import InferenceCost
 from protocols.wrappers.counting_array import CountingArray
 from protocols.wrappers.session_counts import NEAR, Counts, Tally, are_near, strongest_of
 
@@ -25,6 +26,8 @@ class DryRun:
         expected, strongest, drive: see `CountingArray`; longest: as there, None where no most is known.
         twins: what a rehearsal was made on, in words; empty where there was none and the counts are those of a count.
         rehearsals: what each of them came to; `expected` is near most of them, see `Counts.forecast`.
+        packed: the packing of kernels, and why, in words; packings: an inference by every packing. Empty where none
+            are placed.
     """
 
     info: ArrayInfo
@@ -36,6 +39,8 @@ class DryRun:
     twins: str = ""
     needed: int = 0
     rehearsals: tuple[Counts, ...] = ()
+    packed: str = ""
+    packings: tuple[InferenceCost, ...] = ()
 
     @property
     def log_bytes(self) -> int:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.cli.arrays import before_deploying
-from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins, too_few
+from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins
+from imssa_lab.cli.arrays.packed_arrays import too_few
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.log.write import record_sizes
 from imssa_lab.mapping import arrays_needed

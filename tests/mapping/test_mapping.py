@@ -80,7 +80,7 @@ def test_capacity() -> None:
 
 
 def test_too_few_arrays_and_too_small_arrays_say_what_is_needed(bundle: KernelBundle) -> None:
-    with pytest.raises(DeploymentError, match="12 kernels need 6 arrays of 10x10, 5 given"):
+    with pytest.raises(DeploymentError, match="12 kernels, packed for time, need 6 arrays of 10x10, 5 given; add"):
         map_bundle(bundle, (10, 10), WINDOW, 5)
     with pytest.raises(DeploymentError, match="needs 3 word lines and 6 bit lines"):
         map_bundle(bundle, (64, 5), WINDOW, 5)

@@ -8,6 +8,7 @@ import pytest
 
 from imssa_lab.contract.errors import DeploymentError, LinkLost
 from imssa_lab.contract.hal import CellOutcome, Pulses
+from imssa_lab.mapping import Packing
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
 from protocols.deployment.journal import plan_entry, read_journal
@@ -42,20 +43,32 @@ class Counting(DigitalTwin):
         super()._apply_pulses(pulses)
 
 
-def deployed(array: DigitalTwin, *more: DigitalTwin, budget: Budget | None = None, **known: Any) -> Deployment:
-    choices = DeploymentChoices(bounds=BOUNDS, budget=budget or Budget())
+def deployed(
+    array: DigitalTwin,
+    *more: DigitalTwin,
+    budget: Budget | None = None,
+    packing: Packing | None = None,
+    **known: Any,
+) -> Deployment:
+    choices = DeploymentChoices(bounds=BOUNDS, budget=budget or Budget(), packing=packing)
     return deploy(tiny.bundle(), [array, *more], Sequences(*tiny.sequences()), choices, **known)
 
 
-@pytest.mark.parametrize("calls", [0, 1, 7, 20, 30])
-def test_a_lost_link_is_gone_on_with_and_no_finished_cell_is_pulsed_again(calls: int) -> None:
-    whole = deployed(Counting())
+@pytest.mark.parametrize(
+    ("calls", "packing"), [(0, None), (1, None), (7, None), (20, None), (30, None), (1, "area"), (20, "area")]
+)
+def test_a_lost_link_is_gone_on_with_and_no_finished_cell_is_pulsed_again(
+    calls: int, packing: Packing | None
+) -> None:
+    """Whatever packing is asked for when it goes on, kernels stay where they were."""
+    whole = deployed(Counting(), packing=packing)
     array, journal = Counting(calls=calls), []
     with pytest.raises(LinkLost):
-        deployed(array, journal=journal.append)
+        deployed(array, journal=journal.append, packing=packing)
     known = read_journal(journal, tiny.bundle(), 1)
     before, array.left = array.sent.copy(), None
     result = deployed(array, journal=journal.append, resume=list(journal))
+    assert result.mapping.packing == (packing or "time")
     assert (array.sent[known.arrays[0].finished] == before[known.arrays[0].finished]).all()
     assert result.passed == whole.passed
 

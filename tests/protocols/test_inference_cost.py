@@ -7,7 +7,7 @@ import pytest
 
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.mapping import arrays_needed, map_bundle
+from imssa_lab.mapping import Packing, arrays_needed, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import MultiplyAdds, cost, multiply_adds
 from imssa_lab.s4d.inference import run_network
@@ -40,13 +40,14 @@ def profile(inputs: Inputs) -> TwinProfile:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("averages", [1, 3])
+@pytest.mark.parametrize(("packing", "averages"), [("time", 1), ("time", 3), ("area", 1)])
 def test_counts_are_those_of_an_array_that_counts(
-    bundle: KernelBundle, sequences: FloatArray, coding: str, averages: int
+    bundle: KernelBundle, sequences: FloatArray, coding: str, packing: Packing, averages: int
 ) -> None:
     kind = profile(CODINGS[coding])
-    counters = [CountingTwin(kind, SHAPE, seed) for seed in range(arrays_needed(bundle, SHAPE))]
-    mapping = map_bundle(bundle, SHAPE, kind.window, len(counters))
+    counters = [CountingTwin(kind, SHAPE, seed) for seed in range(arrays_needed(bundle, SHAPE, packing=packing))]
+    mapping = map_bundle(bundle, SHAPE, kind.window, len(counters), packing=packing)
+    assert len(counters) == {"time": 3, "area": 1}[packing]
     wrapped = [ReadsCounted(each, each.cells.conductance) for each in counters]
     inputs = sequences[:2, :5]
     run_network(bundle, inputs, KernelRunner(wrapped, mapping, averages=averages))

@@ -1,4 +1,4 @@
-"""What a deployment takes, before anything is sent: arrays that are there, pulses and time by a rehearsal, the log.
+"""What a deployment takes, before anything is sent: pulses and time by a rehearsal, the log.
 
 A rehearsal does all of it on twins of the profile that the arrays name, look-ahead and remedies included. They are
 other chips than the arrays: a chip's own stuck cells and dead lines decide how many kernels have to be mended.
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imssa_lab.contract.array_types import TWIN_PROFILE
-from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, Programmer
 from protocols.programmers import recipe_inside
 from protocols.wrappers.session_counts import Tally
 from twin import DigitalTwin, TwinProfile
 
 if TYPE_CHECKING:
+    from imssa_lab.cli.arrays.packed_arrays import Packed
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.deployment.journal import Standing
     from protocols.deployment.sequences import Sequences
@@ -88,26 +88,13 @@ def _profile(provenance: dict[str, str], like: str | None) -> TwinProfile | None
     return None if named is None else TwinProfile.load(named)
 
 
-def too_few(needed: int, spares: int, there: int, shape: tuple[int, int], why: Exception) -> DeploymentError:
-    """The error where a deployment needs more arrays than there are, with the ways out."""
-    if there >= needed:
-        return DeploymentError(f"{needed} arrays needed are there, and {spares} spare ones are not: {why}")
-    lines = "" if shape == (64, 64) else f" --shape {shape[0]}x{shape[1]}"
-    return DeploymentError(
-        f"{needed} arrays of {shape[0]}x{shape[1]} needed, there {'is' if there == 1 else 'are'} {there}: name more "
-        f"by --array, or train a net that fits: imssa train --arrays {there}{lines} ({why})"
-    )
-
-
-def least_log(
-    bundle: KernelBundle, sequences: Sequences, arrays: Sequence[CrossbarArray], averages: int, needed: int
-) -> int:
+def least_log(bundle: KernelBundle, sequences: Sequences, packed: Packed, averages: int) -> int:
     """Bytes that the products of a deployment's closed loops take in its log, as if no kernel had to be mended."""
     from imssa_lab.log.write.record_sizes import RecordSizes
     from imssa_lab.mapping import map_bundle, reads_a_step
 
-    info = arrays[0].info
-    mapping = map_bundle(bundle, info.shape, info.window, needed)
+    info = packed.arrays[0].info
+    mapping = map_bundle(bundle, info.shape, info.window, packed.needed, packing=packed.packing)
     n, steps, _ = sequences.calibration_inputs.shape
     impulses = 2  # among the kernels' levels, and for the picture of the report
     runs = averages * (n + impulses + len(sequences.test_inputs)) * steps * reads_a_step(mapping)

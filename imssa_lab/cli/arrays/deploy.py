@@ -17,16 +17,17 @@ from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.kept_twins import why_new
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.shared.packing_option import PackingOption, packing_asked
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
-from imssa_lab.cli.shared.session import Stages, new_folder, provenance, stages
+from imssa_lab.cli.shared.session import Stages, console, new_folder, provenance, stages
 from imssa_lab.cli.shared.verdicts import REPORT, RESULT, next_verdict, verdicts
-from imssa_lab.contract.errors import ConfigError, LinkError
 from imssa_lab.station.run_logs import LOG, journal_of, logs, next_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imssa_lab.cli.arrays.before_deploying import StandIn
+    from imssa_lab.cli.arrays.packed_arrays import Packed
     from imssa_lab.contract.hal import CrossbarArray
     from imssa_lab.log import RunLog
     from imssa_lab.s4d.bundle import KernelBundle
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from protocols.wrappers.dry_run_report import DryRun
 
 LEVEL_FAILED = 3
+_COSTED = 4
+"""Sequences that the energy of an inference is predicted with."""
 KNOWN = "known faults"
 """Kind of the events that say what was known of each array before."""
 
@@ -51,6 +54,7 @@ class Choices:
         averages: reads of every time step of the kernels.
         programmer, recipe: instead of what the station file or the chip says, see
             `protocols.wrappers.recipe_override`.
+        packing: of the kernels, see `packing_asked`.
     """
 
     spares: int = 0
@@ -61,6 +65,7 @@ class Choices:
     averages: int = 1
     programmer: str | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
+    packing: str | None = None
 
 
 @takes_json
@@ -82,6 +87,7 @@ def deploy(
         typer.Option(help="Chip record (SQLite): counts every pulse, and lists stuck cells to plan around."),
     ] = None,
     averages: Annotated[int, typer.Option(min=1, help="Reads averaged at every time step.")] = 1,
+    packing: PackingOption = None,
     programmer: ProgrammerOption = None,
     recipe: RecipeOption = None,
     dry_run: DryRunOption = False,
@@ -99,7 +105,7 @@ def deploy(
     from protocols.deployment.sequences import Sequences
 
     changes = recipe_changes(recipe)
-    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes)
+    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes, packing)
     with stages() as bars:
         if dry_run:
             show_dry_run("deploy", dry_files(bundle, sequences, array, out, bars, choices, like=like), out / LOG)
@@ -143,7 +149,6 @@ def deploy_files(
     from imssa_lab.cli.arrays.before_deploying import least_log
     from imssa_lab.log import RunLog
     from imssa_lab.log.write.record_sizes import check_room
-    from imssa_lab.mapping import arrays_needed
     from imssa_lab.report.page import require_plots
     from imssa_lab.s4d.bundle import KernelBundle
     from imssa_lab.station.deployed_runs import keep_corrections
@@ -159,17 +164,19 @@ def deploy_files(
     place = next_verdict(out)
     try:
         with ExitStack() as stack:
-            arrays = _open(stack, template, first_index, bundle, choices)
+            packed = _open(stack, template, first_index, bundle, choices, entries)
+            arrays = packed.arrays
+            console().print(f"kernels packed for {packed}", markup=False)
             if fresh and not choices.resume:
                 new_folder(out)
             place.mkdir(parents=True, exist_ok=True)
-            needed = arrays_needed(bundle, arrays[0].info.shape)
-            check_room(out, least_log(bundle, sequences, arrays, choices.averages, needed))
+            check_room(out, least_log(bundle, sequences, packed, choices.averages))
             kept = provenance() | (facts or {})
             kept |= {
                 "array": template,
                 "first index": str(first_index),
                 **_kept(choices, entries),
+                **packed.provenance,
                 "title": f"{bundle.task}, {bundle.precision}, on {arrays[0].info.name}",
                 "bundle": os.path.relpath(bundle_path, out),
                 "bundle sha256": bundle.digest(),
@@ -178,7 +185,7 @@ def deploy_files(
             }
             log = stack.enter_context(RunLog.create(log_path, arrays, kept))
             bars("open the arrays", 1, 1)
-            outcome, text = _logged(log, arrays, bundle, sequences, bars, choices, entries)
+            outcome, text = _logged(log, packed, bundle, sequences, bars, choices, entries)
     except BaseException as error:
         leave_report_unfinished(log_path, place / REPORT, error)
         if log_path.exists() and journal_of(out) and why_new(template, first_index) is None:
@@ -214,11 +221,14 @@ def dry_files(
     Raises:
         ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits.
     """
+    from typing import get_args
+
     import numpy as np
 
     from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins
-    from imssa_lab.mapping import arrays_needed
+    from imssa_lab.mapping import Packing
     from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.cost.predicted_cost import predicted_cost
     from protocols.deployment import deployment
     from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import read_journal
@@ -230,11 +240,12 @@ def dry_files(
     bundle, sequences = KernelBundle.load(bundle_path), Sequences.load(sequences_path)
     entries = (journal_of(out) or None) if choices.resume else None
     with ExitStack() as stack:
-        arrays = _open(stack, template, first_index, bundle, replace(choices, record=None))
-        needed = arrays_needed(bundle, arrays[0].info.shape)
+        packed = _open(stack, template, first_index, bundle, replace(choices, record=None), entries)
+        arrays, needed = packed.arrays, packed.needed
         counted = [CountingArray(array, fresh=entries is None) for array in arrays]
         standing = None if entries is None else read_journal(entries, bundle, len(arrays))
-        how = DeploymentChoices(averages=choices.averages, budget=Budget(choices.pulses, choices.seconds))
+        budget = Budget(choices.pulses, choices.seconds)
+        how = DeploymentChoices(averages=choices.averages, budget=budget, packing=packed.packing)
         played: list[list[StandIn]] = []
         for number in range(rehearsals(needed)):
             twins, words = stand_ins(arrays, like, standing, number)
@@ -246,14 +257,18 @@ def dry_files(
         if played:  # whatever a cell is brought to, a ladder above the limits of the array itself is refused
             info = arrays[0].info
             counted[0].program_conductances(np.full(info.shape, info.window.high))
-            return replace(DryRun.of(counted).rehearsed(played, words, bounded=False), needed=needed)
-        deployment.deploy(bundle, counted, sequences, replace(how, mending=False), resume=entries, progress=bars)
-        return replace(DryRun.of(counted), needed=needed)
+            found = DryRun.of(counted).rehearsed(played, words, bounded=False)
+        else:
+            deployment.deploy(bundle, counted, sequences, replace(how, mending=False), resume=entries, progress=bars)
+            found = DryRun.of(counted)
+        inputs = sequences.test_inputs[:_COSTED]
+        costs = [predicted_cost(bundle, arrays[0], inputs, choices.averages, each) for each in get_args(Packing)]
+        return replace(found, needed=needed, packed=str(packed), packings=tuple(costs))
 
 
 def _logged(
     log: RunLog,
-    arrays: Sequence[CrossbarArray],
+    packed: Packed,
     bundle: KernelBundle,
     sequences: Sequences,
     bars: Stages,
@@ -269,6 +284,7 @@ def _logged(
     from protocols.deployment.journal import JOURNAL
     from protocols.wrappers.budget import Budget
 
+    arrays = packed.arrays
     with ExitStack() as stack:
         recorded = [stack.enter_context(Recorded(array, log, index)) for index, array in enumerate(arrays)]
         journal_so_far = list(entries or [])
@@ -280,7 +296,8 @@ def _logged(
             log.event(JOURNAL, text)
 
         faults = None if entries is not None else _known_faults(arrays, log)
-        how = DeploymentChoices(budget=Budget(choices.pulses, choices.seconds), averages=choices.averages)
+        budget = Budget(choices.pulses, choices.seconds)
+        how = DeploymentChoices(budget=budget, averages=choices.averages, packing=packed.packing)
         try:
             outcome = deployment.deploy(
                 bundle, recorded, sequences, how, faults=faults, resume=entries, journal=note, progress=bars
@@ -337,29 +354,22 @@ def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArraySta
     return states
 
 
-def _open(stack: ExitStack, template: str, first: int, bundle: KernelBundle, choices: Choices) -> list[CrossbarArray]:
-    """As many arrays as the bundle needs, and spare ones; the first one tells how many those are.
+def _open(
+    stack: ExitStack, template: str, first: int, bundle: KernelBundle, choices: Choices, entries: list[str] | None
+) -> Packed:
+    """See `open_packed`; with what the options say of every array, and counted where there is a chip record."""
+    from imssa_lab.cli.arrays.packed_arrays import open_packed
+    from protocols.deployment.journal import planned_packing
 
-    Raises:
-        DeploymentError: there are not so many.
-    """
-    from imssa_lab.cli.arrays.before_deploying import too_few
-    from imssa_lab.mapping import arrays_needed
-    from imssa_lab.station.addresses import addresses, open_array
-
-    arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
-    shape = arrays[0].info.shape
-    needed = arrays_needed(bundle, shape)
-    try:
-        for spec in addresses(template, needed + choices.spares, first)[1:]:
-            arrays.append(stack.enter_context(open_array(spec)))
-    except (ConfigError, LinkError) as error:
-        raise too_few(needed, choices.spares, len(arrays), shape, error) from error
-    arrays = [with_recipe(array, choices.programmer, choices.recipe) for array in arrays]
+    began = None if entries is None else planned_packing(entries)
+    asked = packing_asked(choices.packing, began)
+    why = "as --packing says" if began is None else "as the deployment began"
+    packed = open_packed(stack, template, first, bundle, choices.spares, asked, why)
+    arrays = [with_recipe(array, choices.programmer, choices.recipe) for array in packed.arrays]
     if choices.record is None:
-        return arrays
+        return replace(packed, arrays=arrays)
     from protocols.chip_record import ChipRecord
     from protocols.wrappers.counted import Counted
 
     record = stack.enter_context(ChipRecord(choices.record))
-    return [Counted(array, record) for array in arrays]
+    return replace(packed, arrays=[Counted(array, record) for array in arrays])

@@ -35,6 +35,13 @@ def cost(
         Path | None, typer.Option(help="For a bundle: test sequences; by default the sequences.npz beside it.")
     ] = None,
     averages: Annotated[int, typer.Option(min=1, help="For a bundle: reads of every time step.")] = 1,
+    packing: Annotated[
+        str,
+        typer.Option(
+            help="For a bundle: how kernels share arrays, for few products (time) or for few arrays (area).",
+            autocompletion=completion.packings,
+        ),
+    ] = "time",
     energy: Annotated[
         Path | None, typer.Option(help="TOML table of figures with sources, instead of the one supplied.")
     ] = None,
@@ -56,10 +63,13 @@ def cost(
     if what.is_dir() or what.suffix == ".h5":
         _of_run(run, table)
     else:
-        _of_bundle(what, array, sequences, averages, table)
+        _of_bundle(what, array, sequences, averages, packing, table)
 
 
-def _of_bundle(path: Path, address: str, sequences: Path | None, averages: int, table: EnergyTable) -> None:
+def _of_bundle(
+    path: Path, address: str, sequences: Path | None, averages: int, packing: str, table: EnergyTable
+) -> None:
+    from imssa_lab.cli.shared.packing_option import packing_asked, packing_facts, packing_words
     from imssa_lab.report.inference_words import inference_facts, with_prefix
     from imssa_lab.s4d.bundle import KernelBundle
     from imssa_lab.station.addresses import addresses, open_array, station_entry
@@ -70,15 +80,22 @@ def _of_bundle(path: Path, address: str, sequences: Path | None, averages: int, 
     bundle = KernelBundle.load(path)
     inputs = Sequences.load(sequences or path.parent / "sequences.npz").test_inputs[:_SEQUENCES]
     named = address if ":" in address or station_entry(address) is not None else f"twin:{address}"
+    asked = packing_asked(packing) or "time"
     with open_array(addresses(named, 1)[0]) as array:
-        found = predicted_cost(bundle, array, inputs, averages)
+        found = predicted_cost(bundle, array, inputs, averages, asked)
+        other = predicted_cost(bundle, array, inputs, averages, "area" if asked == "time" else "time")
     (rows, cols), counts, n, spent = found.info.shape, found.counts, found.sequences, found.energy(table)
     drives, power = found.reads.drives / n, found.reads.square_volts_siemens / n
     below = break_even(counts.multiply_adds, counts.conversions, table)
     _show(
         f"one inference of {path}",
         [
-            ("arrays", f"{found.mapping.arrays} of {rows}x{cols}, {found.info.name}, as planned without faults"),
+            (
+                "arrays",
+                f"{found.mapping.arrays} of {rows}x{cols}, {found.info.name}, packed for {asked}, as planned without "
+                "faults",
+            ),
+            (f"packed for {other.mapping.packing} instead", packing_words(other, other.energy(table))),
             *inference_facts(counts.facts()),
             ("line drives", f"{drives:.0f}, mean of {n} sequences; at most {counts.lines}"),
             ("sum of V^2 G", f"{with_prefix(power, 'W')}, cells at their targets"),
@@ -92,6 +109,8 @@ def _of_bundle(path: Path, address: str, sequences: Path | None, averages: int, 
         {
             "array": found.info.name,
             "arrays": found.mapping.arrays,
+            "packing": asked,
+            "packings": {each.mapping.packing: packing_facts(each, each.energy(table)) for each in (found, other)},
             "inference": counts.facts(),
             "line_drives": drives,
             "square_volts_siemens": power,

@@ -349,6 +349,7 @@ def replay_run(run: Run, bars: Stages, *, tolerant: bool = False) -> int:
 def _choices(run: Run) -> tuple[DeploymentChoices, list[ArrayState] | None, list[str] | None]:
     """How a recorded deployment went, the faults known before it, and the journal that it resumed."""
     from imssa_lab.cli.arrays.deploy import KNOWN
+    from imssa_lab.cli.arrays.packed_arrays import kept_packing
     from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import JOURNAL, read_states
     from protocols.wrappers.budget import Budget
@@ -360,8 +361,8 @@ def _choices(run: Run) -> tuple[DeploymentChoices, list[ArrayState] | None, list
     budget = Budget(None if pulses is None else int(pulses), None if seconds is None else float(seconds))
     known = read_states([text for _, text in run.events(KNOWN)], run.infos[0].shape)
     resume = None if before is None else [text for _, text in run.events(JOURNAL)][: int(before)]
-    averages = int(facts.get("averages", "1"))
-    return DeploymentChoices(budget=budget, averages=averages), known or None, resume
+    averages, packing = int(facts.get("averages", "1")), kept_packing(facts)
+    return DeploymentChoices(budget=budget, averages=averages, packing=packing), known or None, resume
 
 
 def _inputs(run: Run) -> tuple[KernelBundle, Sequences]:

@@ -34,6 +34,15 @@ def programmers(incomplete: str) -> list[str]:
     return _beginning(incomplete, list(PROGRAMMERS))
 
 
+def packings(incomplete: str) -> list[str]:
+    """Ways to pack kernels."""
+    from typing import get_args
+
+    from imssa_lab.mapping import Packing
+
+    return _beginning(incomplete, list(get_args(Packing)))
+
+
 def profiles(incomplete: str) -> list[str]:
     """Names of the presets; the shell completes paths."""
     from twin import preset_names

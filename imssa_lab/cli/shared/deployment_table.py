@@ -68,6 +68,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "reads": sum(report.reads for report in deployment.reports),
         "arrays": deployment.mapping.arrays,
         "kernels": len(deployment.mapping.kernels),
+        **({} if deployment.mapping.packing == "time" else {"packing": deployment.mapping.packing}),
         "device_seconds": deployment.seconds,
         "bundle_sha256": bundle_digest,
         "achieved_sha256": _digest(deployment.achieved),
@@ -163,7 +164,8 @@ def _table(
             table.add_row(fact, words)
     rows, cols = deployment.mapping.shape
     kernels = len(deployment.mapping.kernels)
-    table.add_row("arrays", f"{deployment.mapping.arrays} of {rows}x{cols}, {kernels} kernels")
+    packing = deployment.mapping.packing
+    table.add_row("arrays", f"{deployment.mapping.arrays} of {rows}x{cols}, {kernels} kernels packed for {packing}")
     table.add_row("device time, all arrays", f"{deployment.seconds:.1f} s")
     if deployment.mended:
         table.add_row("kernels changed by faults", str(deployment.mended))

@@ -31,6 +31,17 @@ def show_dry_run(verb: str, run: DryRun, place: Path | None = None) -> None:
     table = facts_table(f"{verb}, dry run: nothing was driven")
     for name, value in run.facts():
         table.add_row(name, value)
+    packings = {}
+    if run.packings:
+        from imssa_lab.cli.shared.packing_option import packing_facts, packing_words
+        from protocols.cost.energy_figures import EnergyTable
+
+        figures = EnergyTable.load()
+        table.add_row("kernels packed for", run.packed)
+        for each in run.packings:
+            spent = each.energy(figures)
+            table.add_row(f"packed for {each.mapping.packing}", packing_words(each, spent))
+            packings[each.mapping.packing] = packing_facts(each, spent)
     room = "" if run.log_bytes < free else "; NOT ENOUGH, choose another place"
     table.add_row("log", f"about {size(run.log_bytes)}, bytes of a wire on top; {folder} has {size(free)} free{room}")
     console().print(table)
@@ -51,6 +62,7 @@ def show_dry_run(verb: str, run: DryRun, place: Path | None = None) -> None:
             "rehearsals": [asdict(each) | {"device_seconds": each.seconds(durations)} for each in run.rehearsals],
             "strongest": strongest,
             "drive": run.drive,
+            **({"packed": run.packed, "packings": packings} if packings else {}),
             "log_bytes": run.log_bytes,
             "bytes_free": free,
         }
