@@ -50,10 +50,18 @@ CREATE TABLE faults (
     PRIMARY KEY (chip, row, col, fault)
 ) WITHOUT ROWID;
 """
+_SURVEYS = """
+CREATE TABLE IF NOT EXISTS surveys (
+    chip TEXT NOT NULL REFERENCES chips, found_by TEXT NOT NULL, last TEXT NOT NULL,
+    PRIMARY KEY (chip, found_by)
+) WITHOUT ROWID
+"""
+"""Younger than the other tables: records of before get it when they are opened."""
 _ADD = """
 INSERT INTO pulses VALUES (?, ?, ?, ?, 1, ?, ?)
 ON CONFLICT DO UPDATE SET count = count + 1, seconds = seconds + excluded.seconds, last = excluded.last
 """
+_SURVEYED = "INSERT INTO surveys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last"
 _FAULT = "INSERT INTO faults VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last"
 
 
@@ -80,6 +88,29 @@ class Fault:
     found_by: str
     first: str
     last: str
+
+
+@dataclass(frozen=True)
+class KnownCells(FrozenArrays):
+    """What the record knows of the cells of a chip.
+
+    Attributes:
+        faults: by name, of `IMMOVABLE`: the cells that have it, (rows, cols). A cell may have several.
+        surveyed: when all cells were last looked at, ISO 8601, UTC: those without a fault worked then; or empty.
+    """
+
+    faults: dict[str, BoolArray]
+    surveyed: str = ""
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, int]) -> KnownCells:
+        """Of a chip that the record does not know."""
+        return cls({fault: np.zeros(shape, dtype=np.bool_) for fault in IMMOVABLE})
+
+    @property
+    def immovable(self) -> BoolArray:
+        """Cells (rows, cols) that no pulse moves."""
+        return np.asarray(np.any(list(self.faults.values()), axis=0), dtype=np.bool_)
 
 
 def chip_id(info: ArrayInfo) -> str:
@@ -113,6 +144,7 @@ class ChipRecord:
                         for statement in _SCHEMA.split(";"):
                             self._db.execute(statement)
                         self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._db.execute(_SURVEYS)
 
     def __enter__(self) -> Self:
         return self
@@ -138,12 +170,7 @@ class ChipRecord:
                 "INSERT OR IGNORE INTO chips VALUES (?, ?, ?, ?, ?, ?)",
                 (chip, info.name, info.serial, info.rows, info.cols, _now()),
             )
-            shape = self._db.execute("SELECT rows, cols FROM chips WHERE chip = ?", (chip,)).fetchone()
-        if shape != info.shape:
-            raise LogError(
-                f"{self.path}: chip {chip!r} is recorded as {shape[0]}x{shape[1]}, this array is "
-                f"{info.rows}x{info.cols}; give the chips different serial numbers"
-            )
+        self._check_shape(chip, info)
         return chip
 
     def add_pulses(self, chip: str, pulses: Pulses) -> None:
@@ -163,6 +190,12 @@ class ChipRecord:
         ]
         with self._guard("written"), self._transaction():
             self._db.executemany(_FAULT, rows)
+
+    def add_survey(self, chip: str, faults: dict[str, BoolArray], found_by: str) -> None:
+        """Add that all cells of a chip were looked at, and the faults found, by name, (rows, cols)."""
+        self.add_faults(chip, faults, found_by)
+        with self._guard("written"), self._transaction():
+            self._db.execute(_SURVEYED, (chip, found_by, _now()))
 
     def chips(self) -> list[str]:
         """Ids of all chips."""
@@ -196,13 +229,32 @@ class ChipRecord:
             )
             return [Fault(*row) for row in found]
 
-    def immovable(self, chip: str, shape: tuple[int, int]) -> BoolArray:
-        """Cells (rows, cols) that were found stuck, or on a dead line, at any time."""
-        cells = np.zeros(shape, dtype=np.bool_)
+    def known_cells(self, info: ArrayInfo) -> KnownCells:
+        """What was found of the cells of an array's chip at any time; nothing of a chip that is not in the record.
+
+        Raises:
+            LogError: the chip is in the record with another shape.
+        """
+        chip = chip_id(info)
+        if chip not in self.chips():
+            return KnownCells.nothing(info.shape)
+        self._check_shape(chip, info)
+        cells = {fault: np.zeros(info.shape, dtype=np.bool_) for fault in IMMOVABLE}
         for fault in self.faults(chip):
             if fault.fault in IMMOVABLE:
-                cells[fault.row, fault.col] = True
-        return cells
+                cells[fault.fault][fault.row, fault.col] = True
+        with self._guard("read"):
+            (last,) = self._db.execute("SELECT max(last) FROM surveys WHERE chip = ?", (chip,)).fetchone()
+        return KnownCells(cells, last or "")
+
+    def _check_shape(self, chip: str, info: ArrayInfo) -> None:
+        with self._guard("read"):
+            shape = self._db.execute("SELECT rows, cols FROM chips WHERE chip = ?", (chip,)).fetchone()
+        if shape != info.shape:
+            raise LogError(
+                f"{self.path}: chip {chip!r} is recorded as {shape[0]}x{shape[1]}, this array is "
+                f"{info.rows}x{info.cols}; give the chips different serial numbers"
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

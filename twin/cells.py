@@ -179,7 +179,7 @@ class Cells:
         found = tables.reset.leaves(acts, self._ranks.reset.take(cells), self._ranks.reset_spread.take(cells), *drawn)
         return np.nan_to_num(found, nan=np.inf)
 
-    def stick(self, mask: BoolArray, conductance: float) -> None:
-        """Break the cells of `mask` so that they stay at `conductance` (S): for simulating damage."""
+    def stick(self, mask: BoolArray, conductance: float | FloatArray) -> None:
+        """Break the cells of `mask` so that they stay at `conductance` (S, one or (rows, cols)): simulates damage."""
         self.stuck = self.stuck | mask
         self.conductance = np.where(mask, conductance, self.conductance)

@@ -27,6 +27,10 @@ class StuckCells(Section):
             raise ValueError("stuck: on_fraction + off_fraction exceed 1")
         return self
 
+    def on(self, scores: FloatArray) -> FloatArray:
+        """Where cells stick that are stuck on, S, of their normal scores."""
+        return np.asarray(self.on_conductance * np.exp(self.on_spread * scores))
+
 
 class WeakCells(Section):
     """Cells that work badly: limited ones have a narrow conductance range, slow ones move part of the way a pulse."""
@@ -59,6 +63,10 @@ class DeadLines(Section):
     bit_fraction: float = Field(ge=0, le=1, description="of bit lines")
     bit_conductance: float = Field(ge=0, description="S that cells of a dead bit line show")
 
+    def left(self, scores: FloatArray) -> FloatArray:
+        """Where a dead word line leaves its cells, S, of their normal scores."""
+        return np.asarray(self.word_conductance * np.exp(self.word_spread * scores))
+
 
 @dataclass(frozen=True)
 class Faults(FrozenArrays):
@@ -87,7 +95,7 @@ class Faults(FrozenArrays):
         rng: np.random.Generator,
     ) -> Faults:
         """The faults of a chip of this kind."""
-        lot, on = rng.random(shape), stuck.on_conductance * np.exp(stuck.on_spread * rng.standard_normal(shape))
+        lot, on = rng.random(shape), stuck.on(rng.standard_normal(shape))
         stuck_on = lot < stuck.on_fraction
         is_stuck = lot < stuck.on_fraction + stuck.off_fraction
         at = np.where(stuck_on, on, stuck.off_conductance)
@@ -100,6 +108,6 @@ class Faults(FrozenArrays):
         words, bits = np.zeros(shape[0], dtype=np.bool_), np.zeros(shape[1], dtype=np.bool_)
         if lines is not None:
             words, bits = by_word < lines.word_fraction, by_bit < lines.bit_fraction
-            at = np.where(words[:, None], lines.word_conductance * np.exp(lines.word_spread * left), at)
+            at = np.where(words[:, None], lines.left(left), at)
             at = np.where(bits, lines.bit_conductance, at)
         return cls(is_stuck | words[:, None] | bits, at, limited, slow, words, bits)

@@ -69,8 +69,8 @@ class Characterisation:
     Args:
         recipe: its ladders pulse the cells; None for the chip's own.
         only: experiments by name; None for all.
-        note_faults: called with what the stuck map finds, masks (rows, cols) by name, and who found it; None for
-            `Counted.note_faults` of `array`, if it has one.
+        note_survey: called with what the stuck map finds, masks (rows, cols) by name, and who found it; None for
+            `Counted.note_survey` of `array`, if it has one.
 
     Raises:
         ConfigError: an experiment that is not known, no recipe, a folder of another chip or with other settings.
@@ -84,7 +84,7 @@ class Characterisation:
         schedule: Schedule | None = None,
         recipe: WriteVerify | None = None,
         only: Sequence[str] | None = None,
-        note_faults: Callable[[dict[str, BoolArray], str], None] | None = None,
+        note_survey: Callable[[dict[str, BoolArray], str], None] | None = None,
     ) -> None:
         chosen = list(EXPERIMENTS if only is None else only)
         for name in chosen:
@@ -92,7 +92,7 @@ class Characterisation:
                 raise ConfigError(f"experiment {name!r} is not known; there are {', '.join(EXPERIMENTS)}")
         self._names = [name for name in EXPERIMENTS if name in chosen]
         self._array, self._out = array, out
-        self._note = note_faults or (array.note_faults if isinstance(array, Counted) else None)
+        self._note = note_survey or (array.note_survey if isinstance(array, Counted) else None)
         self._bench = Bench(array, recipe or recipe_of(array), schedule or Schedule())
         self._settings = {
             "chip": _identity(array.info),
@@ -144,7 +144,7 @@ class Characterisation:
                 _log.info("%s, %s", name, part)
                 table = run(self._bench)
                 if name == "stuck":
-                    self._note_faults(table)
+                    self._note_survey(table)
                 write_table(path, table)
         tell(name, len(todo), len(todo))
         final = self._out / f"{name}.csv"
@@ -152,7 +152,7 @@ class Characterisation:
             write_table(final, joined([_read_table(self._part(name, part)) for part in todo]))
         return final
 
-    def _note_faults(self, table: Columns) -> None:
+    def _note_survey(self, table: Columns) -> None:
         """What the stuck map found goes into the chip record, where there is one."""
         if self._note is None:
             return

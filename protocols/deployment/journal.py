@@ -44,6 +44,11 @@ class ArrayState:
         """Nothing known."""
         return cls(np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.full(shape, np.nan))
 
+    @classmethod
+    def of_stuck(cls, stuck: BoolArray) -> ArrayState:
+        """Nothing known but which cells are stuck, (rows, cols)."""
+        return cls(np.zeros(stuck.shape, np.bool_), stuck.copy(), np.full(stuck.shape, np.nan))
+
 
 @dataclass
 class Standing:

@@ -25,16 +25,17 @@ class Counted(Wrapper):
         self._record = record
         self.chip = record.know(array.info)
 
-    def note_faults(self, faults: dict[str, BoolArray], found_by: str) -> None:
-        """Add faults of this chip to the record, by name, (rows, cols)."""
-        self._record.add_faults(self.chip, faults, found_by)
+    def note_survey(self, faults: dict[str, BoolArray], found_by: str) -> None:
+        """Add to the record that all cells were looked at, and the faults that were found, by name, (rows, cols)."""
+        self._record.add_survey(self.chip, faults, found_by)
 
     def immovable(self) -> BoolArray:
         """Cells of this chip that are stuck or on a dead line by the record, (rows, cols)."""
-        return self._record.immovable(self.chip, self.info.shape)
+        return self._record.known_cells(self.info).immovable
 
     def _before_pulses(self, pulses: Pulses) -> None:
         self._record.add_pulses(self.chip, pulses)
 
     def _after_programming(self, report: ProgrammingReport) -> None:
-        self.note_faults({name: report.outcome == end for name, end in _STUCK.items()}, "programming")
+        found = {name: report.outcome == end for name, end in _STUCK.items()}
+        self._record.add_faults(self.chip, found, "programming")

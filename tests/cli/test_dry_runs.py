@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.cli.arrays import before_deploying
-from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins
+from imssa_lab.cli.arrays.before_deploying import StandIn, known_cells, rehearsals, stand_ins
 from imssa_lab.cli.arrays.packed_arrays import too_few
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.log.write import record_sizes
 from imssa_lab.mapping import arrays_needed
+from protocols.chip_record import ChipRecord
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
@@ -31,6 +32,12 @@ TWIN = "twin:supert-a0-easy?seed={index}&shape=16x24"
 
 def imssa(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def twin_of(stand_in: StandIn) -> DigitalTwin:
+    inside = stand_in._array
+    assert isinstance(inside, DigitalTwin)
+    return inside
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +77,58 @@ def test_a_dry_run_says_how_many_rehearsals_its_figures_are_near(here: Path) -> 
     expected, found = told["expected"]["pulses"], [each["pulses"] for each in told["rehearsals"]]
     count = sum(abs(expected - each) <= 0.3 * each for each in found)
     assert [int(part) for part in near.groups()] == [expected, min(found), max(found), count]
+
+
+def test_a_rehearsal_has_the_faults_that_the_chip_record_lists(here: Path) -> None:
+    """And no others, once the whole chip was looked at: a record of programming leaves those of other chips."""
+    chip = DigitalTwin("supert-a0", (16, 24), 1)
+    faults = {"stuck low": (2, 3), "stuck high": (5, 6), "dead word line": 9, "dead bit line": 11}
+    masks = {name: np.zeros((16, 24), dtype=bool) for name in faults}
+    masks["stuck low"][2, 3] = masks["stuck high"][5, 6] = True
+    masks["dead word line"][9] = masks["dead bit line"][:, 11] = True
+    every = np.logical_or.reduce(list(masks.values()))
+    record = here / "chips.sqlite"
+    with ChipRecord(record) as chips:
+        chips.add_faults(chips.know(chip.info), masks, "programming")
+    twins, words = stand_ins([chip], None, known=known_cells(record, [chip]))
+    stuck = twin_of(twins[0]).cells.stuck
+    assert stuck[every].all()
+    assert stuck.sum() > every.sum()
+    assert f"with the {every.sum()} cells that the chip record lists" in words
+    assert "not all chips were surveyed" in words
+    with ChipRecord(record) as chips:
+        chips.add_survey(chips.know(chip.info), masks, "characterise")
+    seen = []
+    for number in range(2):
+        twins, words = stand_ins([chip], None, number=number, known=known_cells(record, [chip]))
+        cells = twin_of(twins[0]).cells
+        assert np.array_equal(cells.stuck, every)
+        assert cells.conductance[2, 3] == chip.profile.stuck.off_conductance
+        assert cells.conductance[5, 6] > 60e-6
+        assert np.median(cells.conductance[9]) == pytest.approx(88e-6, rel=0.3)
+        assert (cells.conductance[:, 11] == 0.8e-6).all()
+        assert np.median(cells.conductance[~every]) == pytest.approx(2e-6, rel=0.2)
+        seen.append(cells.conductance[~every])
+    assert not np.array_equal(*seen)
+    assert ", surveyed 20" in words
+
+
+def test_a_dry_run_plans_around_known_cells_as_the_deployment_does(here: Path) -> None:
+    address = TWIN.replace("supert-a0-easy", "ideal").replace("{index}", "0")
+    stuck = np.zeros((16, 24), dtype=bool)
+    stuck[:3, :6] = True  # the place of the first kernel
+    record = here / "chips.sqlite"
+    unknown = one_value(deployed("--dry-run", "--json", "--chip-record", record, array=address).stdout)
+    assert not record.exists()
+    assert unknown["rehearsed_on"].endswith("other chips than yours")
+    with ChipRecord(record) as chips, DigitalTwin("ideal", (16, 24), seed=0) as chip:
+        chips.add_survey(name := chips.know(chip.info), {"stuck low": stuck}, "characterise")
+    said = one_value(deployed("--dry-run", "--json", "--chip-record", record, array=address).stdout)
+    with ChipRecord(record) as chips:
+        assert chips.wear(name).pulses.sum() == 0
+    done = one_value(deployed("--json", "--chip-record", record, array=address).stdout)
+    assert said["expected"]["pulses"] == pytest.approx(done["pulses"], rel=0.05)
+    assert done["pulses"] == said["rehearsals"][0]["pulses"]
 
 
 def test_a_recheck_is_rehearsed_on_cells_that_hold_their_targets(here: Path) -> None:

@@ -218,6 +218,7 @@ def test_faults_and_pulses_go_into_the_chip_record(tmp_path: Path) -> None:
         Characterisation(array, tmp_path / "c", schedule=SHORT, only=["stuck"]).run()
         assert [(f.row, f.col, f.fault) for f in record.faults(array.chip)] == [(3, 4, "stuck high")]
         assert (record.wear(array.chip).pulses == 2 * SHORT.cycles).all()
+        assert record.known_cells(array.info).surveyed
 
 
 def test_the_tables_are_read_by_a_fit_as_they_are(tmp_path: Path) -> None:

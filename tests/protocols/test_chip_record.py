@@ -175,6 +175,33 @@ def test_two_shapes_under_one_name_are_refused(tmp_path: Path) -> None:
         assert chip_id(twin.info) == "twin:supert-a0-easy seed 1"
 
 
+def test_a_survey_says_that_all_cells_were_looked_at(tmp_path: Path) -> None:
+    """Programming, which looks at its own cells, does not; and a record from before surveys were kept is read."""
+    one = np.zeros(SHAPE, dtype=bool)
+    one[3, 4] = True
+    twin = DigitalTwin("supert-a0-easy", SHAPE, seed=1)
+    with ChipRecord(tmp_path / "chips.sqlite") as chips:
+        assert not chips.known_cells(twin.info).immovable.any()
+        assert chips.chips() == []
+        chips.add_faults(chips.know(twin.info), {"stuck low": one}, "programming")
+        assert not chips.known_cells(twin.info).surveyed
+    with sqlite3.connect(tmp_path / "chips.sqlite") as old:
+        old.execute("DROP TABLE surveys")
+    with ChipRecord(tmp_path / "chips.sqlite") as chips:
+        known = chips.known_cells(twin.info)
+        assert np.array_equal(known.immovable, one)
+        assert not known.surveyed
+        chips.add_survey(chip_id(twin.info), {"dead word line": one}, "characterise")
+        known = chips.known_cells(twin.info)
+        assert known.surveyed.startswith("20")
+        assert [fault for fault, cells in known.faults.items() if cells.any()] == ["stuck low", "dead word line"]
+        with pytest.raises(LogError, match="different serial numbers"):
+            chips.known_cells(DigitalTwin("supert-a0-easy", (4, 4), seed=1).info)
+    with ChipRecord(tmp_path / "good.sqlite") as chips:
+        chips.add_survey(chips.know(twin.info), {}, "characterise")
+        assert chips.known_cells(twin.info).surveyed
+
+
 def test_the_log_goes_outside_the_count(tmp_path: Path) -> None:
     """Both see every batch, and the report is in the log."""
     with ChipRecord(tmp_path / "chips.sqlite") as chips:
@@ -195,6 +222,6 @@ def test_every_fault_that_no_pulse_mends_makes_its_cells_immovable(tmp_path: Pat
     with ChipRecord(tmp_path / "chips.db") as notes, DigitalTwin("ideal", (4, 3)) as array:
         chip = notes.know(array.info)
         notes.add_faults(chip, {"slow": ~lines}, "a test")
-        assert not notes.immovable(chip, (4, 3)).any()
+        assert not notes.known_cells(array.info).immovable.any()
         notes.add_faults(chip, {fault: lines}, "a test")
-        assert np.array_equal(notes.immovable(chip, (4, 3)), lines)
+        assert np.array_equal(notes.known_cells(array.info).immovable, lines)

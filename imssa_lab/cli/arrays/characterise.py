@@ -87,8 +87,8 @@ def characterise(
             facts = provenance() | bench_facts(array, f"characterisation of {opened.info.name}")
             timed = DeviceTimeReported(counted or opened, clock.spent)
             with RunLog.create(log_path, [opened], facts) as log, Recorded(timed, log) as seen:
-                note = None if counted is None else counted.note_faults
-                tables = Characterisation(seen, out, only=names, note_faults=note).run(clock.stage)
+                note = None if counted is None else counted.note_survey
+                tables = Characterisation(seen, out, only=names, note_survey=note).run(clock.stage)
         except BaseException as error:
             leave_report_unfinished(log_path, out / REPORT, error)
             error.add_note("finished parts are kept; to continue: the same command")

@@ -212,26 +212,27 @@ def dry_files(
 ) -> DryRun:
     """What `deploy_files` would ask of the arrays, which are opened and not asked anything.
 
-    It is rehearsed on twins, remedies included. Where nothing says what twins those would be, it is counted for fresh
-    chips whose every cell is as it should be, without remedies.
+    It is rehearsed on twins, remedies included, with the faults that the chip record lists. Where nothing says what
+    twins those would be, it is counted for fresh chips whose every other cell is as it should be, without remedies.
 
     Args:
         like: profile of the twins; None for the one that the arrays name.
 
     Raises:
-        ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits.
+        ConfigError, BundleError, DeploymentError: as `deploy_files`; LimitError: a recipe above the limits; LogError:
+            the chip record cannot be read.
     """
     from typing import get_args
 
     import numpy as np
 
-    from imssa_lab.cli.arrays.before_deploying import rehearsals, stand_ins
+    from imssa_lab.cli.arrays.before_deploying import known_cells, rehearsals, stand_ins
     from imssa_lab.mapping import Packing
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.cost.predicted_cost import predicted_cost
     from protocols.deployment import deployment
     from protocols.deployment.choices import DeploymentChoices
-    from protocols.deployment.journal import read_journal
+    from protocols.deployment.journal import ArrayState, read_journal
     from protocols.deployment.sequences import Sequences
     from protocols.wrappers.budget import Budget
     from protocols.wrappers.counting_array import CountingArray
@@ -244,22 +245,28 @@ def dry_files(
         arrays, needed = packed.arrays, packed.needed
         counted = [CountingArray(array, fresh=entries is None) for array in arrays]
         standing = None if entries is None else read_journal(entries, bundle, len(arrays))
+        known = known_cells(choices.record, arrays) if entries is None else None
+
+        def faults() -> list[ArrayState] | None:  # of each rehearsal its own: a deployment adds what it finds
+            return None if known is None else [ArrayState.of_stuck(each.immovable) for each in known]
+
         budget = Budget(choices.pulses, choices.seconds)
         how = DeploymentChoices(averages=choices.averages, budget=budget, packing=packed.packing)
         played: list[list[StandIn]] = []
         for number in range(rehearsals(needed)):
-            twins, words = stand_ins(arrays, like, standing, number)
+            twins, words = stand_ins(arrays, like, standing, number, known)
             if not twins:
                 break
             bars("rehearsals", number, rehearsals(needed))
-            deployment.deploy(bundle, twins, sequences, how, resume=entries)
+            deployment.deploy(bundle, twins, sequences, how, faults=faults(), resume=entries)
             played.append(twins)
         if played:  # whatever a cell is brought to, a ladder above the limits of the array itself is refused
             info = arrays[0].info
             counted[0].program_conductances(np.full(info.shape, info.window.high))
             found = DryRun.of(counted).rehearsed(played, words, bounded=False)
         else:
-            deployment.deploy(bundle, counted, sequences, replace(how, mending=False), resume=entries, progress=bars)
+            how = replace(how, mending=False)
+            deployment.deploy(bundle, counted, sequences, how, faults=faults(), resume=entries, progress=bars)
             found = DryRun.of(counted)
         inputs = sequences.test_inputs[:_COSTED]
         costs = [predicted_cost(bundle, arrays[0], inputs, choices.averages, each) for each in get_args(Packing)]
@@ -347,8 +354,7 @@ def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArraySta
     for index, array in enumerate(arrays):
         if not isinstance(array, Counted):
             return None
-        state = ArrayState.fresh(array.info.shape)
-        state.stuck |= array.immovable()
+        state = ArrayState.of_stuck(array.immovable())
         states.append(state)
         log.event(KNOWN, array_entry(index, state, 0))
     return states
