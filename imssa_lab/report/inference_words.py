@@ -27,7 +27,14 @@ def inference_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     parts = facts["multiply_adds"]
     whole, latency = sum(parts.values()), facts["latency"]
     stays = ", ".join(f"{name} {count}" for name, count in parts.items() if name != "kernels")
-    analog = parts["kernels"] / (2 * facts["column_scalings"])
+    dense = facts.get("dense_multiply_adds_on_arrays", 0)
+    analog = (parts["kernels"] + dense) / (2 * facts["column_scalings"])
+    held = (
+        f"kernels {parts['kernels']} on the arrays"
+        if not dense
+        else (f"kernels {parts['kernels']} and {dense} of dense layers on the arrays")
+    )
+    rest = f"({stays})" if not dense else f"of the whole ({stays}, of which the arrays do {dense})"
     return [
         (
             "an inference, on the arrays",
@@ -36,13 +43,13 @@ def inference_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "multiply-adds of an inference",
-            f"{whole}: kernels {parts['kernels']} on the arrays; digital {100 * facts['digital_share']:.1f} % "
-            f"({stays}), and {facts['column_scalings']} scalings of columns",
+            f"{whole}: {held}; digital {100 * facts['digital_share']:.1f} % "
+            f"{rest}, and {facts['column_scalings']} scalings of columns",
         ),
         (
             "multiply-adds a conversion",
             f"{facts['multiply_adds_a_conversion']:.3g}; {analog:.3g} with one conversion a bit line for a signed "
-            "vector, below 2 whatever the states",
+            + ("vector, below 2 whatever the states" if not dense else "vector, kernels alone below 2"),
         ),
         (
             "latency of an inference",

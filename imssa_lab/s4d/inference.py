@@ -24,7 +24,8 @@ Product = Callable[[FloatArray], FloatArray]
 Dense = Mapping[str, Product]
 """By name of a dense layer, see `KernelBundle.dense_layers`, what computes it; software computes the others."""
 
-_SOFTWARE: Dense = MappingProxyType({})
+SOFTWARE: Dense = MappingProxyType({})
+"""Software computes all of them."""
 
 
 def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
@@ -90,7 +91,7 @@ def levelled(sequences: FloatArray, how: Levelling) -> FloatArray:
 
 
 def run_network(
-    bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None, dense: Dense = _SOFTWARE
+    bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None, dense: Dense = SOFTWARE
 ) -> FloatArray:
     """Logits (n, classes) for input sequences (n, steps, inputs), in float64.
 
@@ -110,7 +111,7 @@ def layer_inputs(bundle: KernelBundle, inputs: ArrayLike) -> list[FloatArray]:
     Raises:
         ConfigError: inputs of the wrong shape or not finite.
     """
-    return _forward(bundle, inputs, None, _SOFTWARE)[1]
+    return _forward(bundle, inputs, None, SOFTWARE)[1]
 
 
 def dense_inputs(bundle: KernelBundle, inputs: ArrayLike) -> dict[str, FloatArray]:

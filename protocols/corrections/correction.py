@@ -17,6 +17,7 @@ from imssa_lab.contract.errors import DeploymentError, LimitError
 from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.output_correction import corrected_outputs
+from protocols.dense_runner import DenseRunner
 from protocols.recurrence import KernelRunner
 
 FIRST = "deployment"
@@ -77,6 +78,7 @@ class Corrections(FrozenArrays):
         norm: scale and shift after the kernels of the last layer, each (channels,); None for the bundle's own.
         head: weight (classes, channels) and bias (classes,); None for the bundle's own.
         figures: what held-out sequences said before and after, by name.
+        dense: of the products of dense layers that arrays compute, by layer; empty where they are digital.
     """
 
     layers: tuple[LayerCorrection, ...]
@@ -87,17 +89,22 @@ class Corrections(FrozenArrays):
     norm: tuple[FloatArray, FloatArray] | None = None
     head: tuple[FloatArray, FloatArray] | None = None
     figures: Dictionary[str, float] = field(default_factory=dict)
+    dense: Dictionary[str, LayerCorrection] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, runner: KernelRunner, arrays: Sequence[CrossbarArray], plan: str, by: str) -> Corrections:
-        """Those that a runner and its arrays have now; `plan` is the journal's text."""
+    def of(
+        cls, runner: KernelRunner, arrays: Sequence[CrossbarArray], plan: str, by: str, dense: DenseRunner
+    ) -> Corrections:
+        """Those that runners of kernels and dense layers and their arrays have now; `plan` is the journal's text."""
         layers = tuple(LayerCorrection(*pair) for pair in zip(runner.gain, runner.offset, strict=True))
-        return cls(layers, tuple(array.calibration for array in arrays), plan_digest(plan), by)
+        columns = tuple(array.calibration for array in arrays)
+        of_dense = {name: LayerCorrection(dense.gain[name], dense.offset[name]) for name in dense.layers}
+        return cls(layers, columns, plan_digest(plan), by, dense=of_dense)
 
     @property
     def multiplications(self) -> int:
-        """Multiply-adds of the outputs' correction at every time step, all layers."""
-        return sum(layer.multiplications for layer in self.layers)
+        """Multiply-adds of the outputs' correction at every time step, all layers and dense layers."""
+        return sum(layer.multiplications for layer in (*self.layers, *self.dense.values()))
 
     def changed(self, by: str, **changes: Any) -> Corrections:
         """The same with other parts, and with the present date."""
@@ -120,18 +127,20 @@ class Corrections(FrozenArrays):
 
     def text(self) -> str:
         """The corrections as JSON; `read` gives the same numbers, bit for bit."""
-        facts = {
+        facts: dict[str, Any] = {
             "format": _FORMAT,
             "version": _VERSION,
             "date": self.date,
             "by": self.by,
             "plan_sha256": self.plan,
             "figures": dict(self.figures),
-            "layers": [{"gain": layer.gain.tolist(), "offset": layer.offset.tolist()} for layer in self.layers],
+            "layers": [_layer_facts(layer) for layer in self.layers],
             "columns": [None if each is None else _column_facts(each) for each in self.columns],
             "norm": None if self.norm is None else [part.tolist() for part in self.norm],
             "head": None if self.head is None else [part.tolist() for part in self.head],
         }
+        if self.dense:
+            facts["dense"] = {name: _layer_facts(layer) for name, layer in self.dense.items()}
         return json.dumps(facts, allow_nan=False)
 
     @classmethod
@@ -149,9 +158,7 @@ class Corrections(FrozenArrays):
                 )
             norm, head = (_pair(facts[name]) for name in ("norm", "head"))
             return cls(
-                layers=tuple(
-                    LayerCorrection(_floats(one["gain"]), _floats(one["offset"])) for one in facts["layers"]
-                ),
+                layers=tuple(_layer(one) for one in facts["layers"]),
                 columns=tuple(None if one is None else _columns(one) for one in facts["columns"]),
                 plan=facts["plan_sha256"],
                 by=facts["by"],
@@ -159,6 +166,7 @@ class Corrections(FrozenArrays):
                 norm=norm,
                 head=head,
                 figures={name: float(value) for name, value in facts["figures"].items()},
+                dense={name: _layer(one) for name, one in facts.get("dense", {}).items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError, LimitError) as error:
             raise DeploymentError(f"damaged corrections ({type(error).__name__}: {error})") from error
@@ -167,6 +175,14 @@ class Corrections(FrozenArrays):
 def plan_digest(plan: str) -> str:
     """Digest of a plan of the journal, by which its corrections are recognised."""
     return hashlib.sha256(plan.encode()).hexdigest()
+
+
+def _layer_facts(layer: LayerCorrection) -> dict[str, Any]:
+    return {"gain": layer.gain.tolist(), "offset": layer.offset.tolist()}
+
+
+def _layer(facts: dict[str, Any]) -> LayerCorrection:
+    return LayerCorrection(_floats(facts["gain"]), _floats(facts["offset"]))
 
 
 def _floats(values: Any) -> FloatArray:

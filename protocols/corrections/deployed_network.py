@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,14 +16,21 @@ from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import run_kernels, run_network
-from imssa_lab.s4d.output_correction import output_correction
+from imssa_lab.s4d.dense_layer import HEAD
+from imssa_lab.s4d.inference import Product, run_kernels, run_network
+from imssa_lab.s4d.output_correction import dense_correction, output_correction
 from protocols.corrections.correction import Corrections, LayerCorrection
 from protocols.corrections.judgement_held_out import Judged, closer, judged
+from protocols.dense_runner import DenseRunner
 from protocols.recurrence import KernelRunner
 
 Raw = Callable[[int, FloatArray], FloatArray]
 """`raw(layer, inputs)`: outputs of the kernels of a layer as the arrays give them, both (n, steps, channels)."""
+
+DenseRaw = Callable[[str, FloatArray], FloatArray]
+"""`raw(layer, inputs)`: products of a dense layer as the arrays give them, (..., outputs) for (..., inputs)."""
+
+_Layer = TypeVar("_Layer")
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,8 @@ class DeployedNetwork:
 
     Attributes:
         bundle, mapping, corrections: as they are now; arrays: in use.
-        runner: the kernels in closed loop; it counts the products that were read.
+        runner: the kernels in closed loop; it counts the products that were read. dense: the same of the dense layers
+            that arrays compute.
 
     Raises:
         DeploymentError: too few arrays, or corrections of other layers or arrays.
@@ -71,12 +79,18 @@ class DeployedNetwork:
         owns_arrays: bool = False,
     ) -> None:
         self.runner = KernelRunner(arrays, mapping, vectors=vectors, averages=averages)
+        self.dense = DenseRunner(arrays, mapping, vectors=vectors, averages=averages)
         self.bundle, self.mapping, self.arrays = bundle, mapping, tuple(arrays[: mapping.arrays])
         wide = [len(layer.d) for layer in bundle.layers]
         if [len(layer.offset) for layer in corrections.layers] != wide or len(corrections.columns) != mapping.arrays:
             raise DeploymentError(
                 f"corrections of {len(corrections.layers)} layers and {len(corrections.columns)} arrays do not fit "
                 f"a net of {len(wide)} layers of {wide[0]} channels on {mapping.arrays} arrays; deploy it again"
+            )
+        if set(corrections.dense) != set(self.dense.layers):
+            raise DeploymentError(
+                f"corrections of dense layers {sorted(corrections.dense)} do not fit a net that has "
+                f"{self.dense.layers} on arrays; deploy it again"
             )
         self._keep, self._opened, self._owns = keep, ExitStack(), owns_arrays
         if owns_arrays:
@@ -93,7 +107,23 @@ class DeployedNetwork:
         Raises:
             ConfigError: sequences of the wrong shape or not finite.
         """
-        return run_network(self.corrections.on(self.bundle), sequences, self.runner)
+        corrections = self.corrections
+        return run_network(corrections.on(self.bundle), sequences, self.runner, self.products(corrections))
+
+    def products(self, corrections: Corrections, raw: DenseRaw | None = None) -> dict[str, Product]:
+        """By name of each dense layer that arrays compute what gives its products, with these corrections.
+
+        A head that was fitted by labels has other weights than the array holds, so it is digital.
+
+        Args:
+            raw: what gives the products before correction; None for the chip.
+        """
+        read = raw or self.dense.raw
+
+        def product(name: str) -> Product:
+            return lambda x: corrections.dense[name].apply(read(name, x))
+
+        return {name: product(name) for name in self.dense.layers if name != HEAD or corrections.head is None}
 
     def recalibrate(self, sequences: ArrayLike) -> Recalibrated:
         """Fit gain and offset of every output by the first half of some sequences, with their columns as they are.
@@ -111,11 +141,12 @@ class DeployedNetwork:
         if len(given) < 2:
             raise DeploymentError(f"{len(given)} sequences; 2 or more are needed: half to fit, half to judge")
         half = len(given) // 2
-        raw = Remembered(self.runner.raw)
+        raw, dense = Remembered(self.runner.raw), Remembered(self.dense.raw)
         now = self.corrections
-        after = now.changed("recalibration", layers=self._recalibrated(raw, given[:half]))
+        layers, of_dense = self._recalibrated(raw, given[:half])
+        after = now.changed("recalibration", layers=layers, dense=of_dense)
         software = run_network(self.bundle, given[half:])
-        was, is_now = (judged(self.run_with(each, given[half:], raw), software) for each in (now, after))
+        was, is_now = (judged(self.run_with(each, given[half:], raw, dense), software) for each in (now, after))
         kept = closer(was, is_now)
         if kept:
             self.adopt(after.changed(after.by, figures=was.figures("before") | is_now.figures("after")))
@@ -127,20 +158,40 @@ class DeployedNetwork:
         self.corrections = corrections
         self._use(corrections)
 
-    def run_with(self, corrections: Corrections, sequences: FloatArray, raw: Raw | None = None) -> FloatArray:
+    def run_with(
+        self,
+        corrections: Corrections,
+        sequences: FloatArray,
+        raw: Raw | None = None,
+        dense: DenseRaw | None = None,
+    ) -> FloatArray:
         """Logits (n, classes) for sequences (n, steps, inputs) as they would be with other corrections.
 
         Args:
-            raw: what gives the outputs of the kernels; None for the chip.
+            raw: what gives the outputs of the kernels; dense: of dense layers on arrays; None for the chip.
         """
         read = raw or self.runner.raw
         return run_network(
-            corrections.on(self.bundle), sequences, lambda layer, u: corrections.layers[layer].apply(read(layer, u))
+            corrections.on(self.bundle),
+            sequences,
+            lambda layer, u: corrections.layers[layer].apply(read(layer, u)),
+            self.products(corrections, dense),
         )
 
-    def _recalibrated(self, raw: Raw, sequences: FloatArray) -> tuple[LayerCorrection, ...]:
-        """The layers' corrections, each fitted on what the layers before it give with theirs."""
+    def _recalibrated(
+        self, raw: Raw, sequences: FloatArray
+    ) -> tuple[tuple[LayerCorrection, ...], dict[str, LayerCorrection]]:
+        """Corrections of layers and dense layers, each fitted on what the layers before it give with theirs."""
         found: list[LayerCorrection] = []
+        of_dense = dict(self.corrections.dense)
+
+        def product(name: str, weight: FloatArray) -> Product:
+            def run(x: FloatArray) -> FloatArray:
+                got = self.dense.raw(name, x)
+                of_dense[name] = LayerCorrection(*dense_correction(got, x @ weight.T))
+                return of_dense[name].apply(got)
+
+            return run
 
         def kernels(layer: int, inputs: FloatArray) -> FloatArray:
             outputs = raw(layer, inputs)
@@ -149,8 +200,10 @@ class DeployedNetwork:
             found.append(present.followed_by(*output_correction(layer, present.apply(outputs), ideal)))
             return found[-1].apply(outputs)
 
-        run_network(self.corrections.on(self.bundle), sequences, kernels)
-        return tuple(found)
+        weights = {layer.name: layer.weight for layer in self.bundle.dense_layers()}
+        dense = {name: product(name, weights[name]) for name in self.products(self.corrections)}
+        run_network(self.corrections.on(self.bundle), sequences, kernels, dense)
+        return tuple(found), of_dense
 
     def _use(self, corrections: Corrections) -> None:
         self.runner.gain = [layer.gain for layer in corrections.layers]
@@ -182,15 +235,15 @@ class DeployedNetwork:
         return facts_html("deployed network", facts, True)
 
 
-class Remembered:
-    """Raw outputs of kernels, read once for the same inputs, however often they are corrected again."""
+class Remembered(Generic[_Layer]):
+    """Raw outputs of layers, read once for the same inputs, however often they are corrected again."""
 
-    def __init__(self, raw: Raw) -> None:
+    def __init__(self, raw: Callable[[_Layer, FloatArray], FloatArray]) -> None:
         self._raw = raw
-        self._known: dict[tuple[int, bytes], FloatArray] = {}
+        self._known: dict[tuple[_Layer, bytes], FloatArray] = {}
 
-    def __call__(self, layer: int, inputs: FloatArray) -> FloatArray:
-        """Outputs (n, steps, channels) of a layer for inputs of the same shape."""
+    def __call__(self, layer: _Layer, inputs: FloatArray) -> FloatArray:
+        """Outputs of a layer for inputs of one shape, see `Raw` and `DenseRaw`."""
         key = layer, inputs.tobytes()
         if key not in self._known:
             self._known[key] = self._raw(layer, inputs)

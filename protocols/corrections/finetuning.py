@@ -19,7 +19,7 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import cost
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from protocols.corrections.correction import Corrections
-from protocols.corrections.deployed_network import DeployedNetwork, Raw, Remembered
+from protocols.corrections.deployed_network import DenseRaw, DeployedNetwork, Raw, Remembered
 from protocols.corrections.head_fit import ends_in_norm_and_head, with_head
 from protocols.corrections.judgement_held_out import Judged, closer, judged, more_right
 from protocols.corrections.output_map import with_output_maps
@@ -160,23 +160,24 @@ def finetune(
     before = kernel_level()
     raw = Remembered(network.runner.raw)
     stateless = Remembered(without_state(network.runner.raw))
+    dense = Remembered(network.dense.raw)
     software = run_network(bundle, fitting.held_out)
     tried: list[Tried] = []
     null_corrections = network.corrections
     for by in [name for name, asked in ((MAP, output_map), (HEAD, head)) if asked]:
         progress(f"fit the {by}", 0, 2 + null)
         present = network.corrections
-        candidate = _fitted(by, network, present, raw, fitting)
+        candidate = _fitted(by, network, present, raw, dense, fitting)
         progress(f"fit the {by}", 1, 2 + null)
         was, now = (
-            judged(network.run_with(each, fitting.held_out, raw), software, fitting.held_out_labels)
+            judged(network.run_with(each, fitting.held_out, raw, dense), software, fitting.held_out_labels)
             for each in (present, candidate)
         )
         progress(f"fit the {by}", 2, 2 + null)
         control = None
         if null:
-            null_corrections = _fitted(by, network, null_corrections, stateless, fitting)
-            logits = network.run_with(null_corrections, fitting.held_out, stateless)
+            null_corrections = _fitted(by, network, null_corrections, stateless, dense, fitting)
+            logits = network.run_with(null_corrections, fitting.held_out, stateless, dense)
             control = judged(logits, software, fitting.held_out_labels)
             progress(f"fit the {by}", 3, 3)
         kept = closer(was, now) if by == MAP else more_right(was, now)
@@ -222,12 +223,13 @@ def check_asked(bundle: KernelBundle, fitting: FittingSequences, *, output_map: 
 
 
 def _fitted(
-    by: str, network: DeployedNetwork, present: Corrections, raw: Raw, fitting: FittingSequences
+    by: str, network: DeployedNetwork, present: Corrections, raw: Raw, dense: DenseRaw, fitting: FittingSequences
 ) -> Corrections:
+    products = network.products(present, dense)
     if by == MAP:
-        return with_output_maps(network.bundle, present, raw, fitting.inputs)
+        return with_output_maps(network.bundle, present, raw, fitting.inputs, products)
     assert fitting.labels is not None
-    return with_head(network.bundle, present, raw, fitting.inputs, fitting.labels)
+    return with_head(network.bundle, present, raw, fitting.inputs, fitting.labels, dense=products)
 
 
 def _task_level(

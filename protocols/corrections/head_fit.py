@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import run_network
+from imssa_lab.s4d.inference import SOFTWARE, Dense, run_network
 from protocols.corrections.correction import Corrections
 from protocols.corrections.deployed_network import Raw
 
@@ -69,6 +69,7 @@ def with_head(
     inputs: FloatArray,
     labels: NDArray[np.int64],
     pull: float = PULL,
+    dense: Dense = SOFTWARE,
 ) -> Corrections:
     """The corrections with a norm of the last layer and a head that fit labels, on the outputs that the chip gives.
 
@@ -79,6 +80,7 @@ def with_head(
         bundle: for which `ends_in_norm_and_head`.
         raw: what gives the outputs of the kernels; inputs: (n, steps, inputs); labels: (n,), class numbers.
         pull: as `PULL`.
+        dense: what computes the dense layers that are not in software.
     """
     last, outputs = len(bundle.layers) - 1, np.empty(0)
     present = corrections.on(bundle)
@@ -90,7 +92,7 @@ def with_head(
             outputs = made
         return made
 
-    run_network(present, inputs, kernels)
+    run_network(present, inputs, kernels, dense)
     found = Objective(bundle, outputs, labels, pull).smallest(Parts.of(present))
     return corrections.changed("head", norm=(found.scale, found.shift), head=(found.weight, found.bias))
 

@@ -11,7 +11,7 @@ import numpy as np
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import run_kernels, run_network
+from imssa_lab.s4d.inference import SOFTWARE, Dense, run_kernels, run_network
 from protocols.corrections.correction import Corrections, LayerCorrection
 from protocols.corrections.deployed_network import Raw
 
@@ -41,11 +41,14 @@ def ridge(measured: FloatArray, ideal: FloatArray, share: float = SHARE) -> Laye
     return LayerCorrection(gain, t_mean - m_mean @ gain)
 
 
-def with_output_maps(bundle: KernelBundle, corrections: Corrections, raw: Raw, inputs: FloatArray) -> Corrections:
+def with_output_maps(
+    bundle: KernelBundle, corrections: Corrections, raw: Raw, inputs: FloatArray, dense: Dense = SOFTWARE
+) -> Corrections:
     """The corrections with a map instead of the gains of every layer.
 
     Args:
         raw: what gives the outputs of the kernels; inputs: sequences (n, steps, inputs) to fit the maps to.
+        dense: what computes the dense layers that are not in software.
     """
     found: list[LayerCorrection] = []
 
@@ -54,5 +57,5 @@ def with_output_maps(bundle: KernelBundle, corrections: Corrections, raw: Raw, i
         found.append(ridge(outputs, run_kernels(bundle.layers[layer], given)))
         return found[-1].apply(outputs)
 
-    run_network(corrections.on(bundle), inputs, kernels)
+    run_network(corrections.on(bundle), inputs, kernels, dense)
     return corrections.changed("output map", layers=tuple(found))

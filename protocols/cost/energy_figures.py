@@ -135,7 +135,7 @@ class NetworkEnergy:
     """J of a whole network.
 
     Attributes:
-        reads: of the arrays, for the kernels; rest: of the multiply-adds that stay digital beside them.
+        reads: of the arrays; rest: of the multiply-adds that stay digital beside them.
         digital: of the whole network in 8-bit integers instead.
         ratio: reads and rest over digital, from the least to the most that the table allows.
     """
@@ -146,10 +146,14 @@ class NetworkEnergy:
     ratio: Range
 
 
-def network_energy(reads: ReadsEnergy, parts: MultiplyAdds, table: EnergyTable) -> NetworkEnergy:
-    """A network whose kernels take `reads` for as many sequences as `parts` is of."""
+def network_energy(reads: ReadsEnergy, parts: MultiplyAdds, table: EnergyTable, dense: int = 0) -> NetworkEnergy:
+    """A network whose kernels take `reads` for as many sequences as `parts` is of.
+
+    Args:
+        dense: multiply-adds of dense layers that these reads do as well.
+    """
     mac, on_arrays = table.range_of("multiply_add"), reads.whole
-    rest, digital = mac.times(parts.beside_kernels), mac.times(parts.whole)
+    rest, digital = mac.times(parts.beside_kernels - dense), mac.times(parts.whole)
     # the same multiply-add counts on both sides: where it is cheap, arrays look worst
     least = (on_arrays.low + rest.high) / digital.high
     most = (on_arrays.high + rest.low) / digital.low
@@ -164,9 +168,14 @@ def energy_of_inference(facts: Mapping[str, Any], table: EnergyTable) -> Network
     """
     asked = ReadCounts(drives=facts["line_drives_at_most"])
     reads = reads_energy(asked, facts["conversions"], None, table)
-    return network_energy(reads, MultiplyAdds(**facts["multiply_adds"]), table)
+    dense = facts.get("dense_multiply_adds_on_arrays", 0)
+    return network_energy(reads, MultiplyAdds(**facts["multiply_adds"]), table, dense)
 
 
-def break_even(parts: MultiplyAdds, conversions: float, table: EnergyTable) -> Range:
-    """J below which a conversion must lie, drives and cells for nothing, for kernels to take less on arrays."""
-    return table.range_of("multiply_add").times(parts.kernels / conversions)
+def break_even(on_arrays: int, conversions: float, table: EnergyTable) -> Range:
+    """J below which a conversion must lie, drives and cells for nothing, for arrays to take less.
+
+    Args:
+        on_arrays: multiply-adds that they do by so many conversions.
+    """
+    return table.range_of("multiply_add").times(on_arrays / conversions)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from imssa_lab.contract.hal import CrossbarArray, Programmer
 from imssa_lab.mapping import Mapping, Packing
+from imssa_lab.s4d.dense_layer import Layers
+from protocols.dense_runner import DenseRunner
 from protocols.deployment.verification import Bounds
 from protocols.recurrence import KernelRunner
 from protocols.wrappers.budget import Budget
@@ -27,6 +29,7 @@ class DeploymentChoices:
         vectors, averages: see `KernelRunner`.
         packing: of the kernels, see `Layout`; None for `fitting_packing` of the arrays that are given. A deployment
             that is resumed keeps its own.
+        layers: what arrays compute: the kernels, or dense layers too, on arrays of their own.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
@@ -38,7 +41,12 @@ class DeploymentChoices:
     vectors: int | None = None
     averages: int = 1
     packing: Packing | None = None
+    layers: Layers = "kernels"
 
     def runner(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> KernelRunner:
         """The kernels of `mapping` in closed loop on `arrays`."""
         return KernelRunner(arrays, mapping, vectors=self.vectors, averages=self.averages)
+
+    def dense_runner(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> DenseRunner:
+        """The dense layers of `mapping` on `arrays`."""
+        return DenseRunner(arrays, mapping, vectors=self.vectors, averages=self.averages)

@@ -19,9 +19,9 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.contract.notebook import facts_html
-from imssa_lab.mapping import Mapping, Packing, fitting_packing, map_bundle, reads_a_step
+from imssa_lab.mapping import Mapping, fitting_packing, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import layer_inputs, run_network
+from imssa_lab.s4d.inference import dense_inputs, layer_inputs, run_network
 from protocols.corrections.correction import FIRST, Corrections
 from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
@@ -51,8 +51,8 @@ class Deployment(FrozenArrays):
         mapping: the places of the kernels.
         targets, achieved: per array, S, (rows, cols), NaN outside the blocks; achieved by independent re-read.
         reports: the programming reports, in order; more than one per array where cells had to be mended.
-        levels: the four verification levels; bounds: what they were judged by.
-        kernel_nrmse: (kernels,), on real input.
+        levels: the four verification levels, and "dense" where arrays hold such layers; bounds: what judged them.
+        kernel_nrmse: (kernels,), on real input; dense_nrmse: by dense layer, (outputs,), NaN of constant outputs.
         impulses: per layer (on the arrays, exact), each (steps, channels).
         accuracy, software_accuracy, null_accuracy: fractions on the test set; the last None if not given.
         predictions: (n,), classes that the arrays chose.
@@ -63,7 +63,7 @@ class Deployment(FrozenArrays):
         cell_maps: per array, what the cells level judged; cell_shares: by class, None before there is any.
         kernel_ends: by kernel in words; spent: the budget ended the deployment.
         clock_leaps: times that a device clock went back, or a day ahead.
-        product_reads: vectors that the kernels read in closed loop.
+        product_reads: vectors that the kernels read in closed loop, and dense layers.
         surveyed: pulses by which stuck cells were found before anything was placed, see `survey`.
         reads_a_step: products of one time step of the network, as first planned and as mended.
         inference: what one test sequence asks of arrays and of the digital side, as first planned and as mended.
@@ -97,6 +97,7 @@ class Deployment(FrozenArrays):
     surveyed: int = 0
     reads_a_step: tuple[int, int] = (0, 0)
     inference: tuple[InferenceCounts, InferenceCounts] | None = None
+    dense_nrmse: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -135,7 +136,7 @@ def deploy(
     journal: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Deployment:
-    """Deploy `bundle` on `arrays` and verify it on four levels.
+    """Deploy `bundle` on `arrays` and verify it on four levels, and dense layers if they are on arrays.
 
     Args:
         arrays: of one shape and window; the first ones are used, the others are spare.
@@ -158,9 +159,13 @@ def deploy(
     bounds, null_accuracy = choices.bounds, sequences.reference.get("null")
     account = Account(choices.budget)
     half = len(sequences.calibration_inputs) // 2
-    exact = layer_inputs(bundle, sequences.calibration_inputs)
-    predictor = Predictor(bundle, arrays[0].info, [u[: min(half, _PREDICTED)] for u in exact])
-    standing = _plan(bundle, arrays, predictor, choices.packing, faults, resume)
+    calibrating = sequences.calibration_inputs
+    exact, dense = layer_inputs(bundle, calibrating), dense_inputs(bundle, calibrating)
+    few = min(half, _PREDICTED)
+    predictor = Predictor(
+        bundle, arrays[0].info, [u[:few] for u in exact], {name: x[:half] for name, x in dense.items()}
+    )
+    standing = _plan(bundle, arrays, predictor, choices, faults, resume)
     planned = standing.mapping
     known = None if faults is None else _predicted(predictor, standing, sequences)
     started = [array.time for array in arrays]
@@ -188,7 +193,7 @@ def deploy(
         programmed.go_on()
     if choices.mending:
         mended += programmed.mend()
-    loop = Loop(bundle, metered, programmed, exact, choices, tell)
+    loop = Loop(bundle, metered, programmed, exact, dense, choices, tell)
     if choices.mending:
         loop.look()
         loop.improve()
@@ -199,7 +204,7 @@ def deploy(
     def predicted() -> NDArray[np.intp]:
         n, steps, _ = test_inputs.shape
         with loop.runner.watched("run the task", n, steps, tell):
-            return np.asarray(run_network(bundle, test_inputs, loop.runner).argmax(axis=1))
+            return np.asarray(run_network(bundle, test_inputs, loop.runner, loop.dense.products).argmax(axis=1))
 
     predictions = predicted()
 
@@ -237,7 +242,7 @@ def deploy(
         predictions=predictions,
         seconds=sum(seconds),
         corrections=Corrections.of(
-            loop.runner, arrays[: mapping.arrays], plan_entry(mapping, bundle.digest()), FIRST
+            loop.runner, arrays[: mapping.arrays], plan_entry(mapping, bundle.digest()), FIRST, loop.dense
         ),
         predicted_accuracy=known,
         remedies=loop.tried,
@@ -252,6 +257,7 @@ def deploy(
         surveyed=programmed.surveyed,
         reads_a_step=(reads_a_step(planned), reads_a_step(mapping)),
         inference=(counted(planned), counted(mapping)),
+        dense_nrmse=loop.dense_nrmse,
     )
 
 
@@ -259,16 +265,17 @@ def _plan(
     bundle: KernelBundle,
     arrays: Sequence[CrossbarArray],
     predictor: Predictor,
-    packing: Packing | None,
+    choices: DeploymentChoices,
     faults: Sequence[ArrayState] | None,
     resume: Sequence[str] | None,
 ) -> Standing:
-    """Where the kernels go, and what is known of the arrays."""
+    """Where kernels and dense layers go, and what is known of the arrays."""
     if resume is not None:
         return read_journal(resume, bundle, len(arrays))
     info = arrays[0].info
-    packing = packing or fitting_packing(bundle, info.shape, len(arrays))
-    mapping = map_bundle(bundle, info.shape, info.window, len(arrays), predictor.forms(_SIGMA), packing=packing)
+    packing = choices.packing or fitting_packing(bundle, info.shape, len(arrays), choices.layers)
+    forms = predictor.forms(_SIGMA)
+    mapping = map_bundle(bundle, info.shape, info.window, len(arrays), forms, choices.layers, packing)
     if faults is not None and len(faults) != len(arrays):
         raise DeploymentError(f"{len(arrays)} arrays and known faults of {len(faults)} given; give as many of each")
     return Standing(mapping, [_standing(*pair) for pair in zip(arrays, faults or [], strict=False)])

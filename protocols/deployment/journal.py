@@ -17,7 +17,15 @@ import numpy as np
 
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import BoolArray, FloatArray, Window
-from imssa_lab.mapping import Mapping, Packing, PlacedKernel, compensate, kernel_block
+from imssa_lab.mapping import (
+    Mapping,
+    Packing,
+    PlacedKernel,
+    PlacedTile,
+    compensate,
+    dense_block,
+    kernel_block,
+)
 from imssa_lab.s4d.bundle import KernelBundle
 
 JOURNAL = "journal"
@@ -78,6 +86,17 @@ def plan_entry(mapping: Mapping, bundle_digest: str) -> str:
     facts = {"shape": mapping.shape, "window": window, "abandoned": mapping.abandoned, "bundle": bundle_digest}
     if mapping.packing != _UNNAMED:
         facts["packing"] = mapping.packing
+    if mapping.tiles:
+        facts["dense"] = [
+            {
+                "layer": tile.layer,
+                "array": tile.array,
+                **{name: getattr(tile, name).tolist() for name in ("inputs", "outputs", "word_lines", "pairs")},
+                "row_signs": tile.row_signs.astype(int).tolist(),
+                "column_signs": tile.column_signs.astype(int).tolist(),
+            }
+            for tile in mapping.tiles
+        ]
     return json.dumps({"kind": "plan", **facts, "kernels": kernels})
 
 
@@ -118,7 +137,7 @@ def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> S
     """The state of a deployment of `bundle`, from the entries of its journal.
 
     Raises:
-        DeploymentError: no plan among them, or one of another bundle.
+        DeploymentError: no plan among them, or one of another bundle or of more arrays.
     """
     found: Standing | None = None
     known: dict[int, tuple[ArrayState, FloatArray]] = {}
@@ -135,6 +154,11 @@ def read_journal(entries: Iterable[str], bundle: KernelBundle, arrays: int) -> S
             pulses = entry["pulses"]
     if found is None:
         raise DeploymentError("the journal holds no plan: nothing was pulsed; start the deployment again")
+    if found.mapping.arrays > arrays:
+        raise DeploymentError(
+            f"the journal's plan is on {found.mapping.arrays} arrays, {arrays} given; give those that the deployment "
+            "began with, and the same layers"
+        )
     found.arrays = [ArrayState.fresh(found.mapping.shape) for _ in range(arrays)]
     for index, (state, finished_at) in known.items():
         # a later plan may want something else of a cell that was finished under an earlier one
@@ -186,5 +210,16 @@ def _mapping(entry: dict[str, Any], bundle: KernelBundle) -> Mapping:
         tuple(entry["shape"]),
         Window(low=low, high=high),
         tuple((array, slot) for array, slot in entry["abandoned"]),
+        tuple(_tile(told, bundle) for told in entry.get("dense", [])),
         packing=entry.get("packing", _UNNAMED),
     )
+
+
+def _tile(told: dict[str, Any], bundle: KernelBundle) -> PlacedTile:
+    layer = next(each for each in bundle.dense_layers() if each.name == told["layer"])
+    inputs, outputs, word_lines, pairs = (
+        np.array(told[name], dtype=np.intp) for name in ("inputs", "outputs", "word_lines", "pairs")
+    )
+    rows, columns = (np.array(told[name], dtype=np.float64) for name in ("row_signs", "column_signs"))
+    block = dense_block(layer, inputs, outputs)
+    return PlacedTile(layer.name, inputs, outputs, told["array"], word_lines, pairs, rows, columns, block)

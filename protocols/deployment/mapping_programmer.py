@@ -15,7 +15,7 @@ import numpy as np
 
 from imssa_lab.contract.cell_classes import CellMap, made_up_for
 from imssa_lab.contract.errors import DeploymentError
-from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, Programmer, ProgrammingReport
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Programmer, ProgrammingReport
 from imssa_lab.mapping import (
     PlacedKernel,
     Reach,
@@ -30,7 +30,8 @@ from protocols.deployment.company import SPOILT, Company
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
 from protocols.deployment.misses import Misses
 from protocols.deployment.predict import Predictor
-from protocols.deployment.survey import VERIFY, in_place, survey
+from protocols.deployment.survey import VERIFY, in_place, survey, unfinished_report
+from protocols.deployment.tile_faults import arranged_tiles
 from protocols.wrappers.budget import Account
 from protocols.wrappers.metered import Metered
 
@@ -264,18 +265,7 @@ class ProgrammedMapping:
         except DeploymentError:
             if before is None or not self.spent or not isinstance(array, Metered):
                 raise
-        achieved = array.read_conductances(due, VERIFY)
-        inside = np.abs(achieved - wanted) <= self._tolerance
-        ends = np.where(inside, CellOutcome.REACHED, CellOutcome.BUDGET)
-        return ProgrammingReport(
-            target=np.where(due, wanted, np.nan),
-            achieved=achieved,
-            pulses=(array.counts - before).astype(np.int32),
-            outcome=np.where(due, ends, CellOutcome.NOT_SELECTED).astype(np.uint8),
-            tolerance=self._tolerance,
-            seconds=array.time - started,
-            reads=VERIFY,
-        )
+        return unfinished_report(array, wanted, due, array.counts - before, started, self._tolerance)
 
     # ---- kernels that faults have damaged
 
@@ -320,7 +310,17 @@ class ProgrammedMapping:
         return changed
 
     def _arrange(self, worth: float) -> int:
-        """Arrange kernels that faults touch within their places, where that leaves less than `worth` of the harm."""
+        """Arrange kernels that faults touch within their places, where that leaves less than `worth` of the harm, and
+        dense layers in the same way.
+        """
+        return self._arrange_kernels(worth) + self._arrange_tiles(least=_TINY, worth=worth)
+
+    def _arrange_tiles(self, *, least: float, worth: float) -> int:
+        importance = self._predictor.tile_importance
+        self.mapping, changed = arranged_tiles(self.mapping, self._reaches(), importance, least=least, worth=worth)
+        return changed
+
+    def _arrange_kernels(self, worth: float) -> int:
         reaches = self._reaches()
         errors = [self._error_by_faults(kernel, reaches) for kernel in self.mapping.kernels]
         harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
@@ -343,6 +343,9 @@ class ProgrammedMapping:
         ]
 
     def _rearrange(self) -> int:
+        return self._rearrange_kernels() + self._arrange_tiles(least=HARM**2, worth=_WORTH)
+
+    def _rearrange_kernels(self) -> int:
         reaches = self._reaches()
         harmed = [k for k in self.mapping.kernels if self._error_by_faults(k, reaches).any()]
         if not harmed:

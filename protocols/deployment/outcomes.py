@@ -64,12 +64,15 @@ def kernel_ends(mapping: Mapping, nrmse: FloatArray, bound: float, spent: bool) 
 
 
 def unfinished_ends(standing: Standing) -> dict[str, KernelEnd]:
-    """By kernel how far a deployment came that was cut off, from its journal."""
+    """By kernel, and by tile of a dense layer, how far a deployment came that was cut off, from its journal."""
     ends: dict[str, KernelEnd] = {}
-    for kernel in standing.mapping.kernels:
-        state = standing.arrays[kernel.array]
-        whole = bool((state.finished | state.stuck)[kernel.cells].all())
-        ends[kernel.name] = KernelEnd.UNVERIFIED if whole else KernelEnd.CUT_OFF
+    mapping = standing.mapping
+    kernels = [(kernel.name, kernel.array, kernel.cells) for kernel in mapping.kernels]
+    tiles = [(tile.name, tile.array, tile.cells) for tile in mapping.tiles]
+    for name, array, cells in kernels + tiles:
+        state = standing.arrays[array]
+        whole = bool((state.finished | state.stuck)[cells].all())
+        ends[name] = KernelEnd.UNVERIFIED if whole else KernelEnd.CUT_OFF
     return ends
 
 

@@ -6,21 +6,26 @@ accumulators, outputs corrected by gain and offset.
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Dictionary
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.hal import ArrayInfo, FloatArray
-from imssa_lab.mapping import Form, KernelBlock, Mapping, PlacedKernel, compensate, kernel_block
+from imssa_lab.mapping import Form, KernelBlock, Mapping, PlacedKernel, PlacedTile, compensate, kernel_block
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import run_kernels, run_network
+from imssa_lab.s4d.inference import Product, run_kernels, run_network
+from imssa_lab.s4d.output_correction import dense_correction
 from protocols.deployment.journal import ArrayState
 from protocols.probes import probe_voltages
 
 _DRAWS = 8
 _SILENT = 1e-4
 """Share of the largest squared activity below which a row carries no signal to speak of."""
+_EVEN = 0.1
+"""Share of the mean variance that an input of a dense layer counts with at least: other sequences may move it."""
 
 
 def run_blocks(
@@ -85,10 +90,18 @@ class Predictor:
     Args:
         bundle: kept as an attribute; info: what the arrays are.
         inputs: per layer, (n, steps, channels), as the exact network sees them.
+        dense: the same by name of each dense layer on arrays, (..., its inputs).
     """
 
-    def __init__(self, bundle: KernelBundle, info: ArrayInfo, inputs: Sequence[FloatArray]) -> None:
+    def __init__(
+        self,
+        bundle: KernelBundle,
+        info: ArrayInfo,
+        inputs: Sequence[FloatArray],
+        dense: Dictionary[str, FloatArray] = MappingProxyType({}),
+    ) -> None:
         self.bundle = bundle
+        self._dense = dense
         self._bits = info.input_bits
         self._inputs = inputs
         self._exact = [run_kernels(layer, u) for layer, u in zip(bundle.layers, inputs, strict=True)]
@@ -118,6 +131,18 @@ class Predictor:
             _block_key(k): one for k, one in zip(due, self._importance(due, sequences, unit), strict=True)
         }
         return [self._known[_block_key(kernel)] for kernel in kernels]
+
+    def tile_importance(self, tile: PlacedTile) -> FloatArray:
+        """(inputs, outputs) of a tile: what a unit error of each weight adds to the squared NRMSE of its output.
+
+        Inputs count as uncorrelated; a mean is corrected by the offset of the output, so their variance counts.
+        """
+        given = self._dense[tile.layer].reshape(-1, self._dense[tile.layer].shape[-1])
+        weight = next(layer.weight for layer in self.bundle.dense_layers() if layer.name == tile.layer)
+        exact = (given @ weight.T).var(axis=0)
+        spread = np.maximum(given.var(axis=0), _EVEN * given.var(axis=0).mean())[tile.inputs]
+        power = np.maximum(exact, _EVEN * exact.mean())[tile.outputs]
+        return np.asarray(spread[:, None] * tile.block.column_scale**2 / np.where(power > 0, power, np.inf))
 
     def activity(self, kernel: PlacedKernel, sequences: int = 4) -> FloatArray:
         """Rms of what drives each row of a kernel in software, (size,), in units of full scale of the inputs."""
@@ -186,9 +211,27 @@ class Predictor:
             gain = (g * e).sum(axis=(0, 1)) / np.where(power > 0, power, np.inf)
             gains.append((gain, exact.mean(axis=(0, 1)) - gain * got.mean(axis=(0, 1))))
         logits = run_network(
-            self.bundle, inputs, lambda layer, u: gains[layer][0] * outputs(layer, u) + gains[layer][1]
+            self.bundle,
+            inputs,
+            lambda layer, u: gains[layer][0] * outputs(layer, u) + gains[layer][1],
+            self._products(mapping, conductances),
         )
         return float(np.mean(logits.argmax(axis=1) == labels))
+
+    def _products(self, mapping: Mapping, conductances: Sequence[FloatArray]) -> dict[str, Product]:
+        """Products of the dense layers on arrays with these conductances (S, per array), corrected."""
+        whole = {layer.name: layer.weight for layer in self.bundle.dense_layers()}
+        held = {tile.layer: np.zeros(whole[tile.layer].shape) for tile in mapping.tiles}
+        for tile in mapping.tiles:
+            weights = mapping.implemented(tile, conductances[tile.array]) * tile.block.column_scale
+            held[tile.layer][np.ix_(tile.outputs, tile.inputs)] = weights.T
+
+        def product(name: str) -> Product:
+            got, exact = (self._dense[name] @ weight.T for weight in (held[name], whole[name]))
+            gain, offset = dense_correction(got, exact)
+            return lambda x: gain * (x @ held[name].T) + offset
+
+        return {name: product(name) for name in held}
 
     def forms(self, sigma: float) -> list[list[Form]]:
         """For every channel of every layer "delta" or "direct", whichever has the lower predicted NRMSE.

@@ -8,7 +8,7 @@ apart, tune by products, each followed by arranging kernels around what turned o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,7 +19,9 @@ from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from protocols.characterisation.column_calibration import calibrate_columns
+from protocols.dense_runner import DenseRunner
 from protocols.deployment.choices import DeploymentChoices
+from protocols.deployment.dense_level import LEVEL, correct_dense, verify_dense
 from protocols.deployment.mapping_programmer import ProgrammedMapping
 from protocols.deployment.verification import LevelResult, reread, verify_cells, verify_kernels, verify_mvm
 from protocols.probes import probe_voltages
@@ -53,8 +55,9 @@ class Loop:
     """Levels 1 to 3 of a programmed mapping, measured and mended.
 
     Attributes:
-        levels: cells, products, kernels, as last measured; achieved: per array, S, by their re-read; shares: of them.
-        kernel_nrmse: (kernels,), on real input.
+        levels: cells, products, kernels, and dense layers where arrays hold some, as last measured.
+        achieved: per array, S, by their re-read; shares: of them.
+        kernel_nrmse: (kernels,), on real input; dense_nrmse: by dense layer, (outputs,).
         tried: remedies, in order; mended: kernels that changed by them; reads: vectors read in closed loop.
     """
 
@@ -62,6 +65,7 @@ class Loop:
     achieved: list[FloatArray]
     shares: CellShares
     kernel_nrmse: FloatArray
+    dense_nrmse: dict[str, FloatArray]
 
     def __init__(
         self,
@@ -69,12 +73,15 @@ class Loop:
         arrays: Sequence[CrossbarArray],
         programmed: ProgrammedMapping,
         inputs: Sequence[FloatArray],
+        dense_inputs: Mapping[str, FloatArray],
         choices: DeploymentChoices,
         tell: Callable[[str, int, int], None],
     ) -> None:
         self.tried: list[Remedied] = []
         self.mended = 0
-        self._runners: list[KernelRunner] = []
+        self._runners: list[tuple[KernelRunner, DenseRunner]] = []
+        self._dense_inputs, self._run_dense_on = dense_inputs, choices.dense_runner
+        self.dense_nrmse = {}
         self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
         self._inputs, self._bounds, self._run_on, self._tell = inputs, choices.bounds, choices.runner, tell
         self._correcting = choices.corrections
@@ -86,19 +93,26 @@ class Loop:
             *([("mvm", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
             ("kernel", "read apart", programmed.read_apart),
             ("kernel", "program again", self._program_again),
+            (LEVEL, "arrange for products", self._arrange_for_products),
+            (LEVEL, "program again", self._program_again),
             *([("kernel", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
         ]
         self._done: set[str] = set()
 
     @property
     def reads(self) -> int:
-        """Vectors that the kernels read in closed loop so far."""
-        return sum(runner.reads for runner in self._runners)
+        """Vectors that kernels and dense layers read so far."""
+        return sum(runner.reads for pair in self._runners for runner in pair)
 
     @property
     def runner(self) -> KernelRunner:
         """The kernels in closed loop, outputs corrected, as last measured."""
-        return self._runners[-1]
+        return self._runners[-1][0]
+
+    @property
+    def dense(self) -> DenseRunner:
+        """The dense layers on arrays, outputs corrected, as last measured."""
+        return self._runners[-1][1]
 
     def measure(self) -> None:
         """Calibrate columns and outputs, and measure levels 1 to 3."""
@@ -130,10 +144,10 @@ class Loop:
         self._tell("calibrate the columns", len(used), len(used))
 
     def _measure_kernels(self) -> None:
-        """Correct the outputs of the kernels, and measure them."""
+        """Correct the outputs of kernels and dense layers, and measure them."""
         mapping = self._programmed.mapping
         used = list(self._arrays[: mapping.arrays])
-        self._runners.append(self._run_on(used, mapping))
+        self._runners.append((self._run_on(used, mapping), self._run_dense_on(used, mapping)))
         half = len(self._inputs[0]) // 2
         if self._correcting:
             self._correct([values[:half] for values in self._inputs])
@@ -141,7 +155,17 @@ class Loop:
         n, steps = judged[0].shape[:2]
         with self.runner.watched("verify the kernels", n + 1, steps, self._tell):  # one more: the impulse
             kernels, self.kernel_nrmse = verify_kernels(self._bundle, self.runner, judged, self._bounds)
-        self.levels = [*self.levels[:2], kernels]
+        self.levels = [*self.levels[:_WITHOUT_KERNELS], kernels]
+        if self.dense.layers:
+            self.levels.append(self._measured_dense())
+
+    def _measured_dense(self) -> LevelResult:
+        half = len(self._inputs[0]) // 2
+        if self._correcting:
+            correct_dense(self._bundle, self.dense, {name: x[:half] for name, x in self._dense_inputs.items()})
+        judged = {name: x[half:] for name, x in self._dense_inputs.items()}
+        result, self.dense_nrmse = verify_dense(self._bundle, self.dense, judged, self._bounds)
+        return result
 
     def _correct(self, inputs: Sequence[FloatArray]) -> None:
         for layer, fit in enumerate(inputs):
@@ -155,10 +179,10 @@ class Loop:
         Kernels are measured once the remedies of cells and products are through.
         """
         for level, name, remedy in self._remedies:
-            if level == "kernel" and len(self.levels) == _WITHOUT_KERNELS:
+            if level not in ("cells", "mvm") and len(self.levels) == _WITHOUT_KERNELS:
                 self._measure_kernels()
-            failed = next(result for result in self.levels if result.level == level)
-            if not failed.passed and name not in self._done:
+            failed = next((result for result in self.levels if result.level == level), None)
+            if failed is not None and not failed.passed and name not in self._done:
                 self._apply(failed.level, name, remedy, failed.measured)
         if len(self.levels) == _WITHOUT_KERNELS:
             self._measure_kernels()

@@ -1,13 +1,22 @@
-"""What a survey shows of an array before it is programmed, and of cells before they get a pulse."""
+"""What is read of an array before it is programmed, of cells before a pulse, and after a run that was cut off."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
-from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, PulseKind, Pulses
+from imssa_lab.contract.hal import (
+    BoolArray,
+    CellOutcome,
+    CrossbarArray,
+    FloatArray,
+    ProgrammingReport,
+    PulseKind,
+    Pulses,
+)
 
 VERIFY = 8
 """Readings of a cell that a decision is taken on."""
@@ -35,6 +44,34 @@ def in_place(
     """
     read = array.read_conductances(mask, VERIFY)
     return mask & (np.abs(read - wanted) <= _IDLE * tolerance), read
+
+
+def unfinished_report(
+    array: CrossbarArray,
+    wanted: FloatArray,
+    mask: BoolArray,
+    pulses: NDArray[np.int64],
+    started: float,
+    tolerance: float,
+) -> ProgrammingReport:
+    """What a programming run came to that the budget ended, by re-read.
+
+    Args:
+        wanted: S, (rows, cols); mask: its cells; pulses: that they got, (rows, cols).
+        started: device time, s; tolerance: S.
+    """
+    achieved = array.read_conductances(mask, VERIFY)
+    inside = np.abs(achieved - wanted) <= tolerance
+    ends = np.where(inside, CellOutcome.REACHED, CellOutcome.BUDGET)
+    return ProgrammingReport(
+        target=np.where(mask, wanted, np.nan),
+        achieved=achieved,
+        pulses=pulses.astype(np.int32),
+        outcome=np.where(mask, ends, CellOutcome.NOT_SELECTED).astype(np.uint8),
+        tolerance=tolerance,
+        seconds=array.time - started,
+        reads=VERIFY,
+    )
 
 
 @dataclass(frozen=True)

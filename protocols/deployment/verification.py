@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imssa_lab.contract.cell_classes import TOLERANCE, CellMap, CellShares, cell_shares
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Window
-from imssa_lab.mapping import Mapping, PlacedKernel
+from imssa_lab.mapping import Mapping, PlacedKernel, PlacedTile
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from imssa_lab.s4d.intervals import accuracy_interval
@@ -43,6 +43,7 @@ class Bounds(BaseModel):
         mvm: largest relative rms error of random and of worst-case vectors.
         kernel, impulse: largest NRMSE of one kernel on real input and on an impulse.
         beyond: largest fraction of the kernels that may exceed one of these two.
+        dense, dense_median: largest NRMSE of a dense layer over all its outputs, and of its median output.
         task_loss: largest loss of accuracy against software, as a fraction.
 
     For mvm, kernel and impulse, None is what the bundle says that its net tolerates, or where it does not say,
@@ -57,6 +58,8 @@ class Bounds(BaseModel):
     kernel: float | None = Field(default=None, gt=0)
     impulse: float | None = Field(default=None, gt=0)
     beyond: float = Field(default=0.125, ge=0, le=1)
+    dense: float = Field(default=0.15, gt=0)
+    dense_median: float = Field(default=0.1, gt=0)
     task_loss: float = Field(default=0.02, ge=0)
 
     def of(self, bundle: KernelBundle) -> Self:
@@ -85,7 +88,7 @@ class LevelResult:
     """The outcome of one level.
 
     Attributes:
-        level: "cells", "mvm", "kernel" or "task".
+        level: "cells", "mvm", "kernel", "dense" or "task".
         measured: the figure that is judged; bound: what it is judged by; passed: the verdict.
         requirement: the comparison in words.
         figures: everything else worth keeping, by name.
@@ -143,7 +146,8 @@ def verify_mvm(arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds
     """Level 2: every bank of every array against its weights, in pair currents.
 
     Random vectors are spread evenly over the read limit; worst-case vectors drive every word line of a bank fully,
-    with the signs of one logical column, so that its current is as large as it can be.
+    with the signs of one logical column, so that its current is as large as it can be. Tiles of dense layers are
+    judged by random vectors of their own; the worst figure counts.
     """
     random = [
         _products(array, bank, mapping, probe_voltages(vectors, array.info.rows, array.info.limits.read_voltage))
@@ -154,9 +158,20 @@ def verify_mvm(arrays: Sequence[CrossbarArray], mapping: Mapping, bounds: Bounds
         for array, bank in _banks(arrays, mapping)
     ]
     on_random, on_worst = _relative_rms(random), _relative_rms(worst)
-    worse = max(on_random, on_worst)
-    bound = bounds.number("mvm")
     figures = {"random_vectors": on_random, "worst_case_vectors": on_worst}
+    if mapping.tiles:
+        of_tiles = [
+            _products(
+                arrays[tile.array],
+                [tile],
+                mapping,
+                probe_voltages(vectors, mapping.shape[0], arrays[tile.array].info.limits.read_voltage),
+            )
+            for tile in mapping.tiles
+        ]
+        figures["dense_layers"] = _relative_rms(of_tiles)
+    worse = max(figures.values())
+    bound = bounds.number("mvm")
     return LevelResult("mvm", worse, bound, worse <= bound, "relative rms error of products, at most", figures)
 
 
@@ -167,7 +182,9 @@ def _banks(arrays: Sequence[CrossbarArray], mapping: Mapping) -> Iterator[tuple[
             yield array, bank
 
 
-def _weights(bank: Sequence[PlacedKernel], array: CrossbarArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+def _weights(
+    bank: Sequence[PlacedKernel] | Sequence[PlacedTile], array: CrossbarArray
+) -> tuple[FloatArray, BoolArray, BoolArray]:
     """Weights (rows, logical columns) of a bank, its word lines and its logical columns."""
     weights = np.zeros((array.info.rows, array.info.cols // 2))
     driven, used = np.zeros(weights.shape[0], dtype=np.bool_), np.zeros(weights.shape[1], dtype=np.bool_)
@@ -178,7 +195,10 @@ def _weights(bank: Sequence[PlacedKernel], array: CrossbarArray) -> tuple[FloatA
 
 
 def _products(
-    array: CrossbarArray, bank: Sequence[PlacedKernel], mapping: Mapping, voltages: FloatArray
+    array: CrossbarArray,
+    bank: Sequence[PlacedKernel] | Sequence[PlacedTile],
+    mapping: Mapping,
+    voltages: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Errors and ideal values of the products of a bank with these voltages (n, rows), in units of weight."""
     weights, driven, used = _weights(bank, array)

@@ -30,6 +30,23 @@ def read_across(table: str) -> str:
     return " ".join(line.split("│")[2].strip() for line in table.splitlines() if line.count("│") == 3)
 
 
+def test_dense_layers_of_a_bundle_on_arrays_leave_less_digital(folder: Path) -> None:
+    bundle = folder / "bundle.safetensors"
+    kernels, everything = (
+        one_value(imssa("cost", bundle, "--array", "supert-a0", "--layers", layers, "--json").stdout)
+        for layers in ("kernels", "all")
+    )
+    encoder = tiny.STEPS * tiny.INPUTS * tiny.CHANNELS
+    assert everything["inference"]["dense_multiply_adds_on_arrays"] == encoder
+    assert everything["arrays"] == kernels["arrays"] + 1
+    assert everything["inference"]["products"] == 2 * tiny.STEPS
+    assert everything["energy"]["digital"] == kernels["energy"]["digital"]
+    share = encoder / sum(kernels["inference"]["multiply_adds"].values())
+    assert everything["inference"]["digital_share"] == pytest.approx(kernels["inference"]["digital_share"] - share)
+    rest = [each["energy"]["rest"]["low"] for each in (kernels, everything)]
+    assert rest[0] - rest[1] == pytest.approx(encoder * 0.23e-12)
+
+
 def own_profile(folder: Path) -> Path:
     path = folder / "timed.toml"
     path.write_text('extends = "supert-a0"\nname = "timed"\n[timing]\napplied = 1e-6\n')

@@ -179,6 +179,32 @@ def test_a_twin_that_is_opened_again_is_as_the_run_left_it_and_corrections_add_u
         open_deployment(folder)
 
 
+def test_dense_layers_from_the_command_line(folder: Path) -> None:
+    """Rehearsed, deployed, opened again, checked again and replayed, each with the array of the encoder."""
+    run, address = folder / "run", f"twin:ideal?shape=16x16&seed={{index}}&state={folder}/chip{{index}}.h5"
+    told = deploy(folder, address, "--layers", "all", "--dry-run")
+    assert told.exit_code == 0, told.output
+    assert "2 needed, 2 opened" in " ".join(told.stdout.split())
+    done = deploy(folder, address, "--layers", "all")
+    assert done.exit_code == 0, done.output
+    assert "encoder, NRMSE of its median output" in done.stdout
+    found = facts(folder)
+    assert found["arrays"] == 2
+    assert [level["level"] for level in found["levels"]] == ["cells", "mvm", "kernel", "dense", "task"]  # type: ignore[attr-defined]
+    assert len(found["dense_nrmse"]["encoder"]) == tiny.CHANNELS  # type: ignore[call-overload, index]
+    _, test, _ = tiny.sequences()
+    with open_deployment(run) as deployed:
+        assert deployed.dense.layers == ["encoder"]
+        assert deployed(test) == pytest.approx(run_network(tiny.bundle(), test), abs=0.05)
+        assert deployed.dense.reads == test[..., 0].size
+    again = imssa("recheck", run)
+    assert again.exit_code == 0, again.output
+    assert facts(folder)["arrays"] == 2
+    for name in ("run.h5", "run-1.h5"):
+        replayed = imssa("log", "replay", run / name)
+        assert replayed.exit_code == 0, replayed.output
+
+
 def test_a_twin_that_is_kept_gets_no_pulse_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = folder / "chip{index}.h5"
     assert deploy(folder, f"twin:ideal?shape=16x16&seed={{index}}&state={state}").exit_code == 0

@@ -1,5 +1,6 @@
 """Counts of an inference against an array that counts what its word lines see; energy against sums by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import Packing, arrays_needed, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.cost import MultiplyAdds, cost, multiply_adds
+from imssa_lab.s4d.dense_layer import Layers
 from imssa_lab.s4d.inference import run_network
 from protocols.cost.energy_figures import EnergyTable, network_energy, reads_energy
 from protocols.cost.inference_counts import inference_counts
 from protocols.cost.predicted_cost import predicted_cost
 from protocols.cost.read_counts import ReadCounts, line_drives, products_counted
 from protocols.cost.reads_counted import ReadsCounted
+from protocols.dense_runner import DenseRunner
 from protocols.recurrence import KernelRunner
 from tests.docs.code_blocks import blocks
 from trials.counting_twin import CountingTwin
@@ -40,17 +43,21 @@ def profile(inputs: Inputs) -> TwinProfile:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize(("packing", "averages"), [("time", 1), ("time", 3), ("area", 1)])
+@pytest.mark.parametrize(
+    ("packing", "averages", "layers"),
+    [("time", 1, "kernels"), ("time", 3, "kernels"), ("area", 1, "kernels"), ("time", 2, "all")],
+)
 def test_counts_are_those_of_an_array_that_counts(
-    bundle: KernelBundle, sequences: FloatArray, coding: str, packing: Packing, averages: int
+    bundle: KernelBundle, sequences: FloatArray, coding: str, packing: Packing, averages: int, layers: Layers
 ) -> None:
-    kind = profile(CODINGS[coding])
-    counters = [CountingTwin(kind, SHAPE, seed) for seed in range(arrays_needed(bundle, SHAPE, packing=packing))]
-    mapping = map_bundle(bundle, SHAPE, kind.window, len(counters), packing=packing)
-    assert len(counters) == {"time": 3, "area": 1}[packing]
+    kind, bundle = profile(CODINGS[coding]), replace(bundle, digital=())
+    counters = [CountingTwin(kind, SHAPE, seed) for seed in range(arrays_needed(bundle, SHAPE, layers, packing))]
+    mapping = map_bundle(bundle, SHAPE, kind.window, len(counters), layers=layers, packing=packing)
+    assert len(counters) == {"time": 3, "area": 1}[packing] + (layers == "all")
     wrapped = [ReadsCounted(each, each.cells.conductance) for each in counters]
     inputs = sequences[:2, :5]
-    run_network(bundle, inputs, KernelRunner(wrapped, mapping, averages=averages))
+    dense = DenseRunner(wrapped, mapping, averages=averages)
+    run_network(bundle, inputs, KernelRunner(wrapped, mapping, averages=averages), dense.products)
     told = inference_counts(bundle, mapping, counters[0].info, steps=5, averages=averages)
     seen = [each.seen for each in counters]
     assert tuple(2 * count for count in told.vectors) == tuple(each[0] for each in seen)

@@ -216,7 +216,7 @@ class Programmed:
 
 def loop(programmed: Programmed) -> Loop:
     choices = DeploymentChoices(bounds=BOUNDS)
-    made = Loop(tiny.bundle(), [], programmed, [], choices, lambda *_: None)  # type: ignore[arg-type]
+    made = Loop(tiny.bundle(), [], programmed, [], {}, choices, lambda *_: None)  # type: ignore[arg-type]
     made.achieved = [np.where(np.isfinite(target), target, 9.0) for target in programmed.targets]
     return made
 

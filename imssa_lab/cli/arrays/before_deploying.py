@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from imssa_lab.cli.arrays.packed_arrays import Packed
     from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.dense_layer import Layers
     from protocols.deployment.journal import Standing
     from protocols.deployment.sequences import Sequences
 
@@ -152,13 +153,13 @@ def _profile(provenance: dict[str, str], like: str | None) -> TwinProfile | None
     return None if named is None else TwinProfile.load(named)
 
 
-def least_log(bundle: KernelBundle, sequences: Sequences, packed: Packed, averages: int) -> int:
+def least_log(bundle: KernelBundle, sequences: Sequences, packed: Packed, averages: int, layers: Layers) -> int:
     """Bytes that the products of a deployment's closed loops take in its log, as if no kernel had to be mended."""
     from imssa_lab.log.write.record_sizes import RecordSizes
     from imssa_lab.mapping import map_bundle, reads_a_step
 
     info = packed.arrays[0].info
-    mapping = map_bundle(bundle, info.shape, info.window, packed.needed, packing=packed.packing)
+    mapping = map_bundle(bundle, info.shape, info.window, packed.needed, layers=layers, packing=packed.packing)
     n, steps, _ = sequences.calibration_inputs.shape
     impulses = 2  # among the kernels' levels, and for the picture of the report
     runs = averages * (n + impulses + len(sequences.test_inputs)) * steps * reads_a_step(mapping)

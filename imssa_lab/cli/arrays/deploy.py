@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.arrays.layers_option import LAYERS, LayersOption, OnArrays
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from imssa_lab.cli.arrays.packed_arrays import Packed
     from imssa_lab.contract.hal import CrossbarArray
     from imssa_lab.log import RunLog
+    from imssa_lab.mapping import Packing
     from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.deployment import Deployment
     from protocols.deployment.journal import ArrayState
     from protocols.deployment.sequences import Sequences
@@ -51,7 +54,7 @@ class Choices:
         spares: arrays beyond those needed; pulses, seconds: budget, None for no end.
         resume: continue the deployment that the folder holds, or check it again.
         record: chip record that counts every pulse and knows of stuck cells.
-        averages: reads of every time step of the kernels.
+        averages: reads of every time step of the kernels; layers: what arrays compute.
         programmer, recipe: instead of what the station file or the chip says, see
             `protocols.wrappers.recipe_override`.
         packing: of the kernels, see `packing_asked`.
@@ -66,6 +69,7 @@ class Choices:
     programmer: str | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     packing: str | None = None
+    layers: OnArrays = OnArrays.KERNELS
 
 
 @takes_json
@@ -88,6 +92,7 @@ def deploy(
     ] = None,
     averages: Annotated[int, typer.Option(min=1, help="Reads averaged at every time step.")] = 1,
     packing: PackingOption = None,
+    layers: LayersOption = OnArrays.KERNELS,
     programmer: ProgrammerOption = None,
     recipe: RecipeOption = None,
     dry_run: DryRunOption = False,
@@ -105,7 +110,9 @@ def deploy(
     from protocols.deployment.sequences import Sequences
 
     changes = recipe_changes(recipe)
-    choices = Choices(spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes, packing)
+    choices = Choices(
+        spares, max_pulses, max_seconds, resume, chip_record, averages, programmer, changes, packing, layers
+    )
     with stages() as bars:
         if dry_run:
             show_dry_run("deploy", dry_files(bundle, sequences, array, out, bars, choices, like=like), out / LOG)
@@ -170,7 +177,7 @@ def deploy_files(
             if fresh and not choices.resume:
                 new_folder(out)
             place.mkdir(parents=True, exist_ok=True)
-            check_room(out, least_log(bundle, sequences, packed, choices.averages))
+            check_room(out, least_log(bundle, sequences, packed, choices.averages, choices.layers.value))
             kept = provenance() | (facts or {})
             kept |= {
                 "array": template,
@@ -231,10 +238,8 @@ def dry_files(
     from imssa_lab.s4d.bundle import KernelBundle
     from protocols.cost.predicted_cost import predicted_cost
     from protocols.deployment import deployment
-    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import ArrayState, read_journal
     from protocols.deployment.sequences import Sequences
-    from protocols.wrappers.budget import Budget
     from protocols.wrappers.counting_array import CountingArray
     from protocols.wrappers.dry_run_report import DryRun
 
@@ -250,8 +255,7 @@ def dry_files(
         def faults() -> list[ArrayState] | None:  # of each rehearsal its own: a deployment adds what it finds
             return None if known is None else [ArrayState.of_stuck(each.immovable) for each in known]
 
-        budget = Budget(choices.pulses, choices.seconds)
-        how = DeploymentChoices(averages=choices.averages, budget=budget, packing=packed.packing)
+        how = _how(choices, packed.packing)
         played: list[list[StandIn]] = []
         for number in range(rehearsals(needed)):
             twins, words = stand_ins(arrays, like, standing, number, known)
@@ -269,7 +273,10 @@ def dry_files(
             deployment.deploy(bundle, counted, sequences, how, faults=faults(), resume=entries, progress=bars)
             found = DryRun.of(counted)
         inputs = sequences.test_inputs[:_COSTED]
-        costs = [predicted_cost(bundle, arrays[0], inputs, choices.averages, each) for each in get_args(Packing)]
+        costs = [
+            predicted_cost(bundle, arrays[0], inputs, choices.averages, choices.layers.value, each)
+            for each in get_args(Packing)
+        ]
         return replace(found, needed=needed, packed=str(packed), packings=tuple(costs))
 
 
@@ -287,9 +294,7 @@ def _logged(
     from imssa_lab.log import Recorded
     from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT, outcome_text
     from protocols.deployment import deployment
-    from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import JOURNAL
-    from protocols.wrappers.budget import Budget
 
     arrays = packed.arrays
     with ExitStack() as stack:
@@ -303,8 +308,7 @@ def _logged(
             log.event(JOURNAL, text)
 
         faults = None if entries is not None else _known_faults(arrays, log)
-        budget = Budget(choices.pulses, choices.seconds)
-        how = DeploymentChoices(budget=budget, averages=choices.averages, packing=packed.packing)
+        how = _how(choices, packed.packing)
         try:
             outcome = deployment.deploy(
                 bundle, recorded, sequences, how, faults=faults, resume=entries, journal=note, progress=bars
@@ -342,7 +346,20 @@ def _kept(choices: Choices, entries: list[str] | None) -> dict[str, str]:
     facts: dict[str, float | None] = {"budget pulses": choices.pulses, "budget seconds": choices.seconds}
     facts["averages"] = choices.averages
     facts["journal entries before"] = None if entries is None else len(entries)
-    return {name: str(value) for name, value in facts.items() if value is not None}
+    layers = {} if choices.layers is OnArrays.KERNELS else {LAYERS: choices.layers.value}
+    return {name: str(value) for name, value in facts.items() if value is not None} | layers
+
+
+def _how(choices: Choices, packing: Packing) -> DeploymentChoices:
+    from protocols.deployment.choices import DeploymentChoices
+    from protocols.wrappers.budget import Budget
+
+    return DeploymentChoices(
+        budget=Budget(choices.pulses, choices.seconds),
+        averages=choices.averages,
+        packing=packing,
+        layers=choices.layers.value,
+    )
 
 
 def _known_faults(arrays: Sequence[CrossbarArray], log: RunLog) -> list[ArrayState] | None:
@@ -370,7 +387,7 @@ def _open(
     began = None if entries is None else planned_packing(entries)
     asked = packing_asked(choices.packing, began)
     why = "as --packing says" if began is None else "as the deployment began"
-    packed = open_packed(stack, template, first, bundle, choices.spares, asked, why)
+    packed = open_packed(stack, template, first, bundle, choices.spares, asked, why, choices.layers.value)
     arrays = [with_recipe(array, choices.programmer, choices.recipe) for array in packed.arrays]
     if choices.record is None:
         return replace(packed, arrays=arrays)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from imssa_lab.contract.hal import CrossbarArray
     from imssa_lab.mapping import Packing
     from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.dense_layer import Layers
 
 
 PACKING = "packing"
@@ -48,12 +49,20 @@ def kept_packing(provenance: Mapping[str, str]) -> Packing:
 
 
 def open_packed(
-    stack: ExitStack, template: str, first: int, bundle: KernelBundle, spares: int, asked: Packing | None, why: str
+    stack: ExitStack,
+    template: str,
+    first: int,
+    bundle: KernelBundle,
+    spares: int,
+    asked: Packing | None,
+    why: str,
+    layers: Layers = "kernels",
 ) -> Packed:
     """As many arrays as the kernels take, and spare ones; the first one tells how many those are.
 
     Args:
         asked: the packing, and `why`; None to pack for time, and for area if there are too few arrays for that.
+        layers: with the dense layers, or the kernels alone.
 
     Raises:
         DeploymentError: there are not so many.
@@ -64,7 +73,7 @@ def open_packed(
     arrays = [stack.enter_context(open_array(addresses(template, 1, first)[0]))]
     shape = arrays[0].info.shape
     packing: Packing = asked or "time"
-    needed, least = arrays_needed(bundle, shape, packing=packing), arrays_needed(bundle, shape, packing="area")
+    needed, least = (arrays_needed(bundle, shape, layers, which) for which in (packing, "area"))
     try:
         for spec in addresses(template, needed + spares, first)[1:]:
             arrays.append(stack.enter_context(open_array(spec)))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, Choices, deploy_files, dry_files, written
+from imssa_lab.cli.arrays.layers_option import kept_layers
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
@@ -75,6 +76,7 @@ def recheck(
         averages=int(facts["averages"]),
         programmer=given.get(GIVEN_PROGRAMMER),
         recipe=json.loads(given.get(GIVEN_RECIPE, "{}")),
+        layers=kept_layers(facts),
     )
     earlier = kept_corrections(folder)
     with stages() as bars:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.arrays.layers_option import LayersOption, OnArrays
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table, stages
 from imssa_lab.station.run_logs import LOG
 
 if TYPE_CHECKING:
+    from imssa_lab.s4d.dense_layer import Layers
     from protocols.cost.energy_figures import EnergyTable, NetworkEnergy, Range, ReadsEnergy
 
 _SEQUENCES = 16
@@ -42,6 +44,7 @@ def cost(
             autocompletion=completion.packings,
         ),
     ] = "time",
+    layers: LayersOption = OnArrays.KERNELS,
     energy: Annotated[
         Path | None, typer.Option(help="TOML table of figures with sources, instead of the one supplied.")
     ] = None,
@@ -63,11 +66,17 @@ def cost(
     if what.is_dir() or what.suffix == ".h5":
         _of_run(run, table)
     else:
-        _of_bundle(what, array, sequences, averages, packing, table)
+        _of_bundle(what, array, sequences, averages, packing, layers.value, table)
 
 
 def _of_bundle(
-    path: Path, address: str, sequences: Path | None, averages: int, packing: str, table: EnergyTable
+    path: Path,
+    address: str,
+    sequences: Path | None,
+    averages: int,
+    packing: str,
+    layers: Layers,
+    table: EnergyTable,
 ) -> None:
     from imssa_lab.cli.shared.packing_option import packing_asked, packing_facts, packing_words
     from imssa_lab.report.inference_words import inference_facts, with_prefix
@@ -82,11 +91,11 @@ def _of_bundle(
     named = address if ":" in address or station_entry(address) is not None else f"twin:{address}"
     asked = packing_asked(packing) or "time"
     with open_array(addresses(named, 1)[0]) as array:
-        found = predicted_cost(bundle, array, inputs, averages, asked)
-        other = predicted_cost(bundle, array, inputs, averages, "area" if asked == "time" else "time")
+        found = predicted_cost(bundle, array, inputs, averages, layers, asked)
+        other = predicted_cost(bundle, array, inputs, averages, layers, "area" if asked == "time" else "time")
     (rows, cols), counts, n, spent = found.info.shape, found.counts, found.sequences, found.energy(table)
     drives, power = found.reads.drives / n, found.reads.square_volts_siemens / n
-    below = break_even(counts.multiply_adds, counts.conversions, table)
+    below = break_even(counts.on_arrays, counts.conversions, table)
     _show(
         f"one inference of {path}",
         [

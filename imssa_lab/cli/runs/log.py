@@ -349,6 +349,7 @@ def replay_run(run: Run, bars: Stages, *, tolerant: bool = False) -> int:
 def _choices(run: Run) -> tuple[DeploymentChoices, list[ArrayState] | None, list[str] | None]:
     """How a recorded deployment went, the faults known before it, and the journal that it resumed."""
     from imssa_lab.cli.arrays.deploy import KNOWN
+    from imssa_lab.cli.arrays.layers_option import kept_layers
     from imssa_lab.cli.arrays.packed_arrays import kept_packing
     from protocols.deployment.choices import DeploymentChoices
     from protocols.deployment.journal import JOURNAL, read_states
@@ -362,7 +363,8 @@ def _choices(run: Run) -> tuple[DeploymentChoices, list[ArrayState] | None, list
     known = read_states([text for _, text in run.events(KNOWN)], run.infos[0].shape)
     resume = None if before is None else [text for _, text in run.events(JOURNAL)][: int(before)]
     averages, packing = int(facts.get("averages", "1")), kept_packing(facts)
-    return DeploymentChoices(budget=budget, averages=averages, packing=packing), known or None, resume
+    how = DeploymentChoices(budget=budget, averages=averages, packing=packing, layers=kept_layers(facts).value)
+    return how, known or None, resume
 
 
 def _inputs(run: Run) -> tuple[KernelBundle, Sequences]:

@@ -51,6 +51,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "kernel_nrmse_median": float(np.median(deployment.kernel_nrmse)),
         "kernel_nrmse": deployment.kernel_nrmse.tolist(),
         "kernels_by_name": dict(deployment.kernel_ends),
+        **({"dense_nrmse": _of_dense(deployment)} if deployment.mapping.tiles else {}),
         "cells": [each.facts() for each in _classes(deployment)],
         "cells_by_outcome": _outcomes(deployment),
         "cells_not_reached": _not_reached(deployment),
@@ -76,6 +77,11 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
         "predictions": deployment.predictions.tolist(),
     }
     return json_text(facts)
+
+
+def _of_dense(deployment: Deployment) -> dict[str, list[float]]:
+    """By dense layer on arrays the NRMSE of every output."""
+    return {name: errors.tolist() for name, errors in deployment.dense_nrmse.items()}
 
 
 def _classes(deployment: Deployment) -> list[ClassShare]:
@@ -156,6 +162,10 @@ def _table(
             "cells out of tolerance", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in missed.items())
         )
     table.add_row("median kernel NRMSE on real input", f"{float(np.median(deployment.kernel_nrmse)):.4f}")
+    for name, errors in deployment.dense_nrmse.items():
+        arrays = sorted({tile.array for tile in deployment.mapping.tiles if tile.layer == name})
+        held = ", ".join(map(str, arrays))
+        table.add_row(f"{name}, NRMSE of its median output", f"{float(np.nanmedian(errors)):.4f}, on array {held}")
     table.add_row("programming pulses", f"{deployment.pulses}, {deployment.surveyed} of them to find stuck cells")
     planned, mended = deployment.reads_a_step
     table.add_row("products a time step", f"{mended}, as planned without faults {planned}")
