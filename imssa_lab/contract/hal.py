@@ -170,8 +170,7 @@ class CrossbarArray(ABC):
         given = arguments.voltages(self._info, voltages)
         batch = given if given.ndim == 2 else given.reshape(1, -1)
         with self._call():
-            readout = incoming.readout(self._info, "read_mvm", self._read_mvm(batch), (len(batch), self._info.cols))
-        current = readout.current(self._info.adc)
+            current = incoming.current(self._info, "read_mvm", self._read_mvm(batch), (len(batch), self._info.cols))
         if self._calibration is not None and not raw:
             current = self._calibration.apply(current)
         return current if given.ndim == 2 else current[0]
@@ -207,14 +206,13 @@ class CrossbarArray(ABC):
         chosen = self._mask(mask)
         times = arguments.averages(self._info, averages)
         with self._call():
-            readout = incoming.readout(
+            current = incoming.current(
                 self._info,
                 "read_conductances",
                 self._read_conductances(chosen, times),
                 (times, *self._info.shape),
                 chosen,
             )
-        current = readout.current(self._info.adc)
         mean = current[0] if len(current) == 1 else current.mean(axis=0)
         conductance: FloatArray = mean / self._info.read_voltage
         conductance[~chosen] = np.nan

@@ -1,6 +1,7 @@
 """Checks of the contract at their edges: the last value that passes, the first that does not, and what is named."""
 
 import itertools
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from imssa_lab.contract import jit
 from imssa_lab.contract.array_types import AdcRanges, ColumnCalibration, Readout, is_gain
 from imssa_lab.contract.checks import arguments, containers, incoming
+from imssa_lab.contract.checks.frozen_arrays import frozen
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopBank, LoopRun
 from imssa_lab.contract.errors import InvalidReading, LimitError
 from imssa_lab.contract.hal import ArrayInfo, CellOutcome, ProgrammingReport
@@ -43,10 +45,33 @@ def test_codes_and_ranges_up_to_the_ends_pass_and_none_beyond(
         where = f"bit line {place % 4}, vector {place // 4}"
         if -8 <= code <= 7 and index <= 2:
             assert incoming.readout(chip, "read_mvm", got, (3, 4)) is got
+            assert incoming.current(chip, "read_mvm", got, (3, 4)).tobytes() == got.current(ADC).tobytes()
         else:
             words = f"code {code} came for {where}" if not -8 <= code <= 7 else f"range 3 came for {where}"
             with pytest.raises(InvalidReading, match=words):
                 incoming.readout(chip, "read_mvm", got, (3, 4))
+            with pytest.raises(InvalidReading, match=words):
+                incoming.current(chip, "read_mvm", got, (3, 4))
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.0), (1e-9, -0.0)])
+@pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7)])
+def test_currents_have_the_bits_of_the_readout_wherever_they_lie_in_memory(
+    offset: tuple[float, ...], shape: tuple[int, ...]
+) -> None:
+    """A falling scale makes -0.0 of code 0; parts of larger arrays and turned ones are read in their own order."""
+    adc, rng = AdcRanges(bits=12, signed=True, scale=(-1e-6 / 3, 7e-6), offset=offset), np.random.default_rng(0)
+    codes = rng.integers(-5, 5, (*shape[:-1], 2 * shape[-1])).astype(np.int16)
+    ranges = rng.integers(0, 2, shape[::-1]).astype(np.uint8)
+    got = Readout(frozen(codes)[..., ::2], frozen(ranges).T)
+    current = incoming.current(info(adc=adc), "read", got, shape)
+    assert current.tobytes() == got.current(adc).tobytes()
+    assert current.shape == shape
+    for other in (shape[::-1], (1, *shape)):
+        with pytest.raises(InvalidReading, match=re.escape(f"{shape}")):
+            incoming.current(info(adc=adc), "read", got, other)
+    amperes = rng.uniform(-1.0, 1.0, shape)
+    assert (incoming.current(info(), "read", Readout(amperes), shape) == amperes).all()
 
 
 def test_codes_need_ranges_of_their_shape_whole_numbers_and_a_converter() -> None:
