@@ -103,7 +103,7 @@ class DigitalTwin(CrossbarArray):
         self.cells = Cells(p, shape, devices, cycles)
         self._wired = None if p.wires is None else WiredCells(p.wires)
         self._product = self._product_with(self.cells.conductance)
-        parts = ReadParts(p, self.columns, self._converters, self._sag, self.noise, self._wired, self._beside)
+        parts = ReadParts(p, self.columns, self._converters, self._sag, self.noise, self._wired, sums, self._beside)
         self._compiled = CompiledReads.of(parts)
         self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
         self._clock = 0.0

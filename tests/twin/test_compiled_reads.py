@@ -132,6 +132,29 @@ def test_same_bits_as_numpy_on_any_sections(number: int, monkeypatch: pytest.Mon
             twin.wait(0.3)
 
 
+@pytest.mark.parametrize("lasts", [True, False])
+def test_a_loop_of_many_sequences_has_the_bits_of_numpy(lasts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many that sums go through the library's matrix product, over lines with resistance."""
+    rng = np.random.default_rng(0)
+    everything = any_profile(rng)
+    noise = {} if lasts else {"flicker": None, "telegraph": None}
+    profile = everything.model_copy(
+        update={
+            "read_noise": everything.read_noise.model_copy(update=noise),
+            "inputs": Inputs(coding="analog", bits=8, full_scale=0.2),
+            "wires": Wires(r_word=2.0, r_bit=1.0, r_in=20.0),
+            "nonlinearity": None,
+            "timing": Timing(mvm=1e-3, cell_read=1e-4, pulse=1e-4),
+        }
+    )
+    fast, slow = pair(profile, monkeypatch)
+    assert bool(fast.noise.cell.size) == lasts
+    given, inputs = loop(rng), rng.uniform(-1, 1, (30, 5, 4))
+    run = fast.read_loop(given, inputs, given.rest(30))
+    assert run is not None
+    assert run.outputs.tobytes() == one_by_one(slow, given, inputs).tobytes()
+
+
 def one_by_one(array: CrossbarArray, given: ClosedLoop, inputs: np.ndarray) -> np.ndarray:
     return step_by_step(array, given, inputs, given.rest(len(inputs)))[0]
 

@@ -20,11 +20,12 @@ from imssa_lab.contract.checks.frozen_arrays import frozen
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.hal import BoolArray, ColumnCalibration, FloatArray, Readout
 from twin.cells import Nonlinearity
+from twin.fast import chip_memory as at
 from twin.fast import compiled_loop, compiled_reads
-from twin.fast.aligned import aligned
 from twin.fast.chip_digits import digits_of
-from twin.fast.compiled_digits import memory
-from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, SERIAL, UNARY, Lasting, Tables
+from twin.fast.chip_memory import ChipMemory
+from twin.fast.compiled_digits import room_for
+from twin.fast.compiled_sums import ANALOG, CONTINUOUS, SERIAL, UNARY, Lasting
 from twin.fast.coverage import NOT_OF_READS, Claims, any_value, fields, not_covered, optional, section
 from twin.fast.exact_products import SteppedProduct
 from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph
@@ -70,7 +71,7 @@ class ReadParts:
     """What a read of a chip goes through. A subclass of one of these may do something else: it is not compiled.
 
     Attributes:
-        wired: None without wires.
+        wired: None without wires. sums: None where products are not sums of codes.
         beside: what products carry beside the sums of `SteppedProduct`, A, (n, cols), for voltages of single products
             (n, rows) in V: all of them where voltages are continuous, and what nonlinear cells add.
     """
@@ -81,6 +82,7 @@ class ReadParts:
     sag: Sag
     noise: CellNoise
     wired: WiredCells | None
+    sums: PulseSums | None
     beside: Callable[[FloatArray], FloatArray]
 
     def unknown(self) -> str | None:
@@ -106,29 +108,56 @@ class CompiledReads:
         stepped = SteppedProduct.suits(profile.limits.read_voltage, inputs.pulse_step)
         self._coding = _CODINGS[inputs.coding] if stepped else CONTINUOUS
         self._has_beside = self._coding == CONTINUOUS or profile.nonlinearity is not None
-        rows, cols = parts.noise.shape
-        self._cols, self._lines = cols, np.arange(rows)
+        self._cols, self._period = parts.noise.shape[1], profile.timing.mvm
         self.pulses = len(inputs.weights)
-        self._weights = np.asarray(inputs.weights)
-        self._sums = sums = PulseSums.of(adc, inputs)
-        if sums is not None:
-            self._weights = np.array(inputs.pulse_counts, dtype=np.float64)
-        self._gives_codes = adc is not None and (self.pulses == 1 or sums is not None)
-        self._kind = np.int16 if adc is not None and adc.top < 2**15 and sums is None else np.int32
-        rate = profile.read_rate
-        self._sag = np.array([0.0, 1.0, profile.timing.mvm])
-        if rate is not None:
-            self._sag[:2] = rate.drain, parts.sag.healed(profile.timing.mvm)
-        self._period = profile.timing.mvm
-        digits = digits_of(parts.columns, parts.converters, adc, sums, self._gives_codes)
-        self._columns, self._digits, self._cell_digits = digits[0].columns, tuple(digits[0]), tuple(digits[1])
-        self._all = np.ones(parts.noise.shape)
-        self._known, self._followed = np.full(parts.noise.shape, np.nan), -1
-        self._tables: tuple[object, ...] = ()
-        self._memory = memory(max(self.pulses, compiled_reads.AT_ONCE), rows, cols)
-        self._nothing, self._moment = np.zeros((0, cols)), np.zeros(3)
+        self._gives_codes = adc is not None and (self.pulses == 1 or parts.sums is not None)
+        self._kind = np.int16 if adc is not None and adc.top < 2**15 and parts.sums is None else np.int32
+        self._memory, self._followed = self._laid_out(), -1
+        self._known, self._moment = self._memory.part(at.KNOWN), self._memory.part(at.MOMENT)[0]
+        self._handed_over = self._memory.whole, self._memory.places
+        self._all, self._nothing = np.ones(parts.noise.shape), np.zeros((0, self._cols))
         none, no_cells = np.zeros(0), np.zeros(0, dtype=np.intp)
         self._quiet = tuple(Lasting(self._nothing, none, none, no_cells, none, no_cells, none))
+
+    def _laid_out(self) -> ChipMemory:
+        """Memory with all that stays: word lines, columns and converters."""
+        parts, profile, inputs = self._parts, self._parts.profile, self._inputs
+        rows, cols = parts.noise.shape
+        step = inputs.step if self._coding != CONTINUOUS else 0.0
+        unit = inputs.pulse_step if self._coding != CONTINUOUS else 0.0
+        slices = 0 if self._coding == CONTINUOUS else 2 if self._coding == ANALOG else 1
+        shot = 0 if profile.read_noise.electronic is None else rows
+        digits, of_cells = digits_of(parts.columns, parts.converters, profile.adc, parts.sums, self._gives_codes)
+        counts = inputs.weights if parts.sums is None else inputs.pulse_counts
+        healed = parts.sag.healed(self._period)
+        drain = 0.0 if profile.read_rate is None else profile.read_rate.drain
+        numbers = [self._coding, self.pulses, step or 0.0, unit or 0.0, digits.top, digits.signed]
+        stays: dict[int, FloatArray] = {
+            at.NUMBERS: np.array([numbers]),
+            at.COLUMNS: digits.columns,
+            at.FAULTS: digits.faults,
+            at.RANGES: digits.ranges,
+            at.CELL_RANGES: of_cells.ranges,
+            at.MISSING: digits.missing,
+            at.UNITS: digits.units[None],
+            at.WEIGHTS: np.array([counts], dtype=np.float64),
+            at.SAG: np.array([[drain, healed, self._period]]),
+        }
+        shapes: dict[int, tuple[int, ...]] = {part: values.shape for part, values in stays.items()} | {
+            at.KNOWN: (rows, cols),
+            at.SHARES: (1, rows),
+            at.SLICES: (rows, slices * cols),
+            at.WHITE: (rows, cols),
+            at.SHOT: (shot, cols),
+            at.THERMAL: (1, cols if shot else 0),
+            at.MOMENT: (1, 3),
+            at.ROOM: (1, room_for(max(self.pulses, compiled_reads.AT_ONCE), rows, cols)),
+        }
+        memory = ChipMemory(shapes)
+        for part, values in stays.items():
+            memory.part(part)[...] = values
+        memory.part(at.KNOWN)[...] = np.nan
+        return memory
 
     @staticmethod
     def of(parts: ReadParts) -> CompiledReads | None:
@@ -186,18 +215,7 @@ class CompiledReads:
                 self._look_at(conductance)
             self._bring_to(moment.item(0), n)
             while not compiled_reads.read(
-                conductance,
-                self._known,
-                voltages,
-                self._lines,
-                drawn,
-                added,
-                first,
-                (self._weights, self._sag, moment, self._memory),
-                self._tables,
-                self._lasting(moment),
-                self._digits,
-                *readout,
+                conductance, voltages, drawn, added, first, *self._handed_over, self._lasting(moment), *readout
             ):
                 self._look_at(conductance)
             self._taken(moment)
@@ -250,9 +268,7 @@ class CompiledReads:
         drawn = noise.stream.take(*conductance.shape)
         slow = noise.slow if self._lasts else self._nothing
         values, ranges = readout[0][number], readout[1][number]
-        compiled_reads.read_cells(
-            cells, share, variance, slow, drawn, left, volt, self._cell_digits, self._memory, values, ranges
-        )
+        compiled_reads.read_cells(cells, share, variance, slow, drawn, left, volt, *self._handed_over, values, ranges)
 
     def run(
         self,
@@ -274,19 +290,11 @@ class CompiledReads:
         passes = 1 if self._inputs.signed else 2
         adc = self._parts.profile.adc
         scale = np.zeros(0)
-        if self._sums is not None:
-            scale = np.asarray(self._sums.ranges.scale)
+        if self._parts.sums is not None:
+            scale = np.asarray(self._parts.sums.ranges.scale)
         elif adc is not None:
             scale = np.asarray(self._parts.converters.ranges.scale)
         wiring = compiled_loop.wiring(loop, passes, calibration, scale)
-        gathered = self._tables
-        if not self._lasts and n * len(loop.spreads) > BY_HAND:
-            rows = wiring.lines[0]
-            made = self._named
-            shot = made.shot[rows] if len(made.shot) else made.shot
-            gathered = tuple(
-                made._replace(shares=made.shares[rows], slices=made.slices[rows], white=made.white[rows], shot=shot)
-            )
         state = np.concatenate([np.pad(x, ((0, 0), (0, 0), (1, 0))).reshape(n, -1) for x in states], axis=1)
         reads, vectors = steps * len(loop.banks) * passes, len(loop.spreads) * n
         outputs, voltages = np.empty((steps, n, loop.kernels)), np.empty((reads, vectors, conductance.shape[0]))
@@ -297,8 +305,8 @@ class CompiledReads:
         most = max(1, _PRODUCTS_AT_ONCE // (by_step * vectors * self.pulses))
         sag, moment = self._parts.sag, self._moment
         moment[0], moment[1] = clock, sag.lost_at(clock)
-        for at in range(0, steps, most):
-            now, then = slice(at, at + most), slice(at * by_step, (at + most) * by_step)
+        for done in range(0, steps, most):
+            now, then = slice(done, done + most), slice(done * by_step, (done + most) * by_step)
             products = len(values[then]) * vectors * self.pulses
             self._bring_to(float(moment[0]), products)
             drawn = self._noise.stream.take(products, self._cols)
@@ -307,11 +315,8 @@ class CompiledReads:
                 state,
                 tuple(wiring),
                 drawn,
-                (self._weights, self._sag, moment, self._memory),
-                self._tables,
-                gathered,
+                *self._handed_over,
                 self._lasting(moment),
-                self._digits,
                 (outputs[now], voltages[then], values[then], ranges[then]),
             )
             self._taken(moment)
@@ -358,31 +363,19 @@ class CompiledReads:
 
     def _look_at(self, conductance: FloatArray) -> None:
         """Make the tables for these conductances, S, unless they are made for them."""
-        noise, cols = self._noise, self._cols
+        noise, memory = self._noise, self._memory
         white = noise.variance_on_grid(conductance)
         if self._followed == noise.followed and np.array_equal(conductance, self._known):
             return
         matrix, shares = conductance, np.ones(len(conductance))
         if self._parts.wired is not None:
             view = self._parts.wired.view(conductance)
-            matrix, shares, self._columns[2] = view.matrix, view.word_share, view.bit_share
-        step = self._inputs.step if self._coding != CONTINUOUS else 0.0
-        unit = self._inputs.pulse_step if self._coding != CONTINUOUS else 0.0
-        slices = np.zeros((len(conductance), 0))
-        if step and unit:
-            slices = SteppedProduct(matrix, unit, single=self._coding != ANALOG).slices
+            matrix, shares, memory.part(at.COLUMNS)[2] = view.matrix, view.word_share, view.bit_share
+        memory.part(at.SHARES)[0], memory.part(at.WHITE)[...] = shares, white
+        if self._coding != CONTINUOUS:
+            product = SteppedProduct(matrix, memory.part(at.NUMBERS).item(3), single=self._coding != ANALOG)
+            memory.part(at.SLICES)[...] = product.slices
         electronic = noise.electronic(conductance)
-        thermal, shot = (np.zeros(0), np.zeros((0, cols))) if electronic is None else electronic
-        self._named = Tables(
-            self._coding,
-            self.pulses,
-            step or 0.0,
-            unit or 0.0,
-            shares,
-            aligned(slices),
-            aligned(white),
-            aligned(shot),
-            thermal,
-        )
-        self._tables = tuple(self._named)  # handed over much faster than by names
-        self._known, self._followed = conductance.copy(), noise.followed
+        if electronic is not None:
+            memory.part(at.THERMAL)[0], memory.part(at.SHOT)[...] = electronic
+        self._known[...], self._followed = conductance, noise.followed

@@ -12,7 +12,7 @@ import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.contract.jit import compiled, inlined, inner
-from twin.fast.aligned import aligned
+from twin.fast.chip_memory import COLUMNS, FAULTS, MISSING, NUMBERS, UNITS, part_of
 from twin.periphery.converter import BEND
 
 GROUP = 8
@@ -44,6 +44,25 @@ class Digits(NamedTuple):
     units: FloatArray
 
 
+@compiled
+def digits_in(whole: FloatArray, places: Any, ranges: int) -> Digits:
+    """Columns and converters in the memory of a chip: `whole` (size,) and `places` (parts, 3) of a `ChipMemory`.
+
+    Args:
+        ranges: which part has the ranges of the converters.
+    """
+    numbers = part_of(whole, places, NUMBERS)[0]
+    return Digits(
+        part_of(whole, places, COLUMNS),
+        part_of(whole, places, FAULTS),
+        part_of(whole, places, ranges),
+        part_of(whole, places, MISSING),
+        numbers[4],
+        numbers[5] > 0.0,
+        part_of(whole, places, UNITS)[0],
+    )
+
+
 class Sums(NamedTuple):
     """Room for what the word lines add up to, for some products at a time.
 
@@ -52,7 +71,7 @@ class Sums(NamedTuple):
         amperes, codes, marks, step, inverse: of a group of products, (GROUP * cols,).
         driven, numbers, on: word lines that are driven, what they count, and those on in one pulse, (rows,).
         weights: of word lines, by their number, in the four kinds of sums, (4, rows).
-        block: what word lines weigh in many vectors at a time, (3, n * rows).
+        block: the same in many vectors at a time, (4, n * rows).
     """
 
     products: FloatArray
@@ -71,17 +90,14 @@ class Sums(NamedTuple):
     block: FloatArray
 
 
-def memory(n: int, rows: int, cols: int) -> FloatArray:
-    """What `room` makes its parts of, one axis, for n products of shape (rows, cols).
-
-    New memory of this size costs more than many products.
-    """
-    return aligned(np.zeros(5 * (n + GROUP) * cols + (4 + 3 * n) * rows))
+def room_for(n: int, rows: int, cols: int) -> int:
+    """Of how many numbers `room` makes its parts, for n products of shape (rows, cols)."""
+    return 5 * (n + GROUP) * cols + 4 * (1 + n) * rows
 
 
 @compiled
 def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
-    """Room for `n` products of shape (rows, cols) at a time, of slices `width` wide, in a `memory` for n or more."""
+    """Room for `n` products of shape (rows, cols) at a time, of slices `width` wide, in memory for n or more."""
     columns = whole[: 5 * GROUP * cols].reshape((5, GROUP * cols))
     sums = whole[5 * GROUP * cols :]
     others = sums[n * width : n * (width + 3 * cols)].reshape((3, n, cols))
@@ -101,7 +117,7 @@ def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
         lines[1],
         lines[2],
         weights[: 4 * rows].reshape((4, rows)),
-        weights[4 * rows : (4 + 3 * n) * rows].reshape((3, n * rows)),
+        weights[4 * rows : 4 * (1 + n) * rows].reshape((4, n * rows)),
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from imssa_lab.contract.closed_loop import ClosedLoop
 from imssa_lab.contract.hal import ColumnCalibration, FloatArray
 from imssa_lab.contract.jit import compiled, inner
-from twin.fast.compiled_digits import room
-from twin.fast.compiled_reads import AT_ONCE, as_digits, as_lasting, as_tables, by_library, read_block
-from twin.fast.compiled_sums import Tables
+from twin.fast.chip_memory import MOMENT, RANGES, ROOM, SAG, WEIGHTS, part_of
+from twin.fast.compiled_digits import digits_in, room
+from twin.fast.compiled_reads import AT_ONCE, as_lasting, by_library, read_block
+from twin.fast.compiled_sums import some_rows, tables_in
 
 
 class Wiring(NamedTuple):
@@ -161,29 +162,27 @@ def run(
     state: FloatArray,
     wired: Any,
     drawn: FloatArray,
-    parts: Any,
-    tables: Any,
-    gathered: Any,
+    whole: FloatArray,
+    places: Any,
     lasting: Any,
-    digits: Any,
     written: Any,
 ) -> None:
     """Some steps.
 
     Args:
         inputs: (steps, n, kernels). state: [u, x], (n, entries), changed. wired: a `Wiring`.
-        drawn: standard normal, (products, cols). parts, tables, lasting, digits: as `compiled_reads.read` has them.
-        gathered: tables of all entries' rows, where many vectors go through the library's matrix product.
+        drawn: standard normal, (products, cols). whole, places, lasting: as `compiled_reads.read` has them.
         written: outputs (steps, n, kernels), and voltages, values and ranges (reads, averages * n, ...).
     """
     banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes, step = wired
     named = Wiring(banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes, step)
     outputs, voltages, values, ranges = written
-    pulse_weights, sag, moment, memory = parts
-    made, slow, digit = as_tables(tables), as_lasting(lasting), as_digits(digits)
-    rows_of = as_tables(gathered)
+    made, slow, digits = tables_in(whole, places), as_lasting(lasting), digits_in(whole, places, RANGES)
+    pulse_weights, sag = part_of(whole, places, WEIGHTS)[0], part_of(whole, places, SAG)[0]
+    moment, memory = part_of(whole, places, MOMENT)[0], part_of(whole, places, ROOM)[0]
     vectors, cols = voltages.shape[1], drawn.shape[1]
-    library = by_library(made, slow, vectors)
+    library = by_library(made, vectors) and len(slow.level) == 0  # its conductances are those of all word lines
+    of_entries = some_rows(made, lines[0]) if library else made
     sums = room(memory, AT_ONCE if library else made.pulses, voltages.shape[2], cols, made.slices.shape[1])
     currents_of = memory[: 3 * cols].reshape((3, cols))  # free between two products
     nothing, products, first = np.empty((0, cols)), vectors * made.pulses, 0
@@ -203,32 +202,16 @@ def run(
                     nothing,
                     0,
                     made,
-                    some_rows(rows_of, low, high) if library else made,
+                    some_rows(of_entries, slice(low, high)) if library else made,
                     slow,
-                    digit,
+                    digits,
                     pulse_weights,
                     sag,
                     moment,
                     sums,
+                    library,
                     values[read],
                     ranges[read],
                 )
             advance(named, banks[b], banks[b + 1], values[mine], ranges[mine], state, outputs[at], currents_of)
             first += passes
-
-
-@compiled
-def some_rows(tables: Tables, low: int, high: int) -> Tables:
-    """Tables of some of their rows."""
-    shot = tables.shot[low:high] if len(tables.shot) else tables.shot
-    return Tables(
-        tables.coding,
-        tables.pulses,
-        tables.step,
-        tables.unit,
-        tables.shares[low:high],
-        tables.slices[low:high],
-        tables.white[low:high],
-        shot,
-        tables.thermal,
-    )

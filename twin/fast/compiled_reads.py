@@ -8,8 +8,9 @@ import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.contract.jit import compiled, inlined, inner
-from twin.fast.compiled_digits import GROUP, Digits, Sums, arrive, digitise, room
-from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, Lasting, Tables, sum_block, sum_vector
+from twin.fast.chip_memory import CELL_RANGES, KNOWN, MOMENT, RANGES, ROOM, SAG, WEIGHTS, part_of
+from twin.fast.compiled_digits import GROUP, Digits, Sums, arrive, digitise, digits_in, room
+from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, Lasting, Tables, sum_block, sum_vector, tables_in
 
 AT_ONCE = 128
 
@@ -27,10 +28,9 @@ def same(one: FloatArray, other: FloatArray) -> bool:
 
 
 @inlined
-def by_library(tables: Tables, lasting: Lasting, vectors: int) -> bool:
+def by_library(tables: Tables, vectors: int) -> bool:
     """Whether so many vectors go through the library's matrix product."""
-    one_product = tables.coding == ANALOG or tables.coding == CONTINUOUS
-    return one_product and vectors > BY_HAND and len(lasting.level) == 0
+    return (tables.coding == ANALOG or tables.coding == CONTINUOUS) and vectors > BY_HAND
 
 
 @inner
@@ -48,6 +48,7 @@ def read_block(
     sag: FloatArray,
     moment: FloatArray,
     sums: Sums,
+    library: bool,
     values: Any,
     ranges: Any,
 ) -> None:
@@ -58,17 +59,17 @@ def read_block(
         added: what else a product carries, A, (products, cols); (0, cols) for nothing.
         gathered: tables that hold the rows of `lines` alone. pulse_weights: what pulses count, (pulses,).
         sag: drain and what heals in a period, and the period, s. moment: device time, s, the share that is lost,
-            and the refresh that comes next; changed.
+            and the refresh that comes next; changed. library: see `by_library`.
         values, ranges: written: codes (n, cols) of products with a converter, else currents in A with (n, 0).
     """
     pulses, last, k = tables.pulses, first + len(drawn), first
-    library, lasts = by_library(tables, lasting, len(volts)), len(lasting.level) > 0
+    lasts = len(lasting.level) > 0
     clock, lost, upcoming, cols = moment[0], moment[1], int(moment[2]), drawn.shape[1]
     while k < last:
         vector = k // pulses
         if library:
             n = min(AT_ONCE, last - k)
-            sum_block(volts[k : k + n], lines, gathered, sums)
+            upcoming = sum_block(volts[k : k + n], lines, gathered, lasting, upcoming, clock, sag[2], sums)
         else:
             low = k - vector * pulses
             n = min(pulses - low, last - k)
@@ -178,45 +179,45 @@ def in_largest_unit(total: FloatArray, units: FloatArray, codes: FloatArray, cho
 @compiled
 def read(
     conductance: FloatArray,
-    known: FloatArray,
     volts: FloatArray,
-    lines: Any,
     drawn: FloatArray,
     added: FloatArray,
     first: int,
-    parts: Any,
-    tables: Any,
+    whole: FloatArray,
+    places: Any,
     lasting: Any,
-    digits: Any,
     values: Any,
     ranges: Any,
 ) -> bool:
-    """`read_block` as it is called: plain tuples are handed over much faster. False, before anything: cells moved.
+    """`read_block` for all word lines, as it is called. False, before anything: cells moved.
 
     Args:
-        conductance, known: of the cells, and of the cells that tables were made for, S, (rows, cols).
-        parts: pulse_weights, sag, moment, and memory to work in. The rest as there.
+        conductance: of the cells, S, (rows, cols).
+        whole, places: of a `ChipMemory`. lasting: a `Lasting` as a plain tuple, which is handed over much faster. The
+            rest as there.
     """
-    if not same(conductance, known):
+    if not same(conductance, part_of(whole, places, KNOWN)):
         return False
-    pulse_weights, sag, moment, memory = parts
-    made = as_tables(tables)
-    n = AT_ONCE if by_library(made, as_lasting(lasting), len(volts)) else made.pulses
-    sums = room(memory, n, volts.shape[1], drawn.shape[1], made.slices.shape[1])
+    tables, noise = tables_in(whole, places), as_lasting(lasting)
+    rows, cols = conductance.shape
+    library = by_library(tables, len(volts))
     read_block(
         volts,
-        lines,
+        np.arange(rows),
         drawn,
         added,
         first,
-        made,
-        made,
-        as_lasting(lasting),
-        as_digits(digits),
-        pulse_weights,
-        sag,
-        moment,
-        sums,
+        tables,
+        tables,
+        noise,
+        digits_in(whole, places, RANGES),
+        part_of(whole, places, WEIGHTS)[0],
+        part_of(whole, places, SAG)[0],
+        part_of(whole, places, MOMENT)[0],
+        room(
+            part_of(whole, places, ROOM)[0], AT_ONCE if library else tables.pulses, rows, cols, tables.slices.shape[1]
+        ),
+        library,
         values,
         ranges,
     )
@@ -224,24 +225,10 @@ def read(
 
 
 @compiled
-def as_tables(parts: Any) -> Tables:
-    """A plain tuple by names."""
-    coding, pulses, step, unit, shares, slices, white, shot, thermal = parts
-    return Tables(coding, pulses, step, unit, shares, slices, white, shot, thermal)
-
-
-@compiled
 def as_lasting(parts: Any) -> Lasting:
     """A plain tuple by names."""
     slow, level, amplitude, cell, when, which, value = parts
     return Lasting(slow, level, amplitude, cell, when, which, value)
-
-
-@compiled
-def as_digits(parts: Any) -> Digits:
-    """A plain tuple by names."""
-    columns, faults, ranges, missing, top, signed, units = parts
-    return Digits(columns, faults, ranges, missing, top, signed, units)
 
 
 @compiled
@@ -253,8 +240,8 @@ def read_cells(
     drawn: FloatArray,
     left: FloatArray,
     voltage: float,
-    digits: Any,
-    memory: FloatArray,
+    whole: FloatArray,
+    places: Any,
     values: Any,
     ranges: Any,
 ) -> None:
@@ -263,10 +250,10 @@ def read_cells(
     Args:
         cells: what a read takes for their conductances, S; share: how much of their fluctuation it shows; variance:
             S^2, and slow: S, of that; drawn: standard normal; left: of sagging; all (rows, cols), but `slow` and
-            `left` may be (0, cols) for none.
+            `left` may be (0, cols) for none. whole, places: of a `ChipMemory`.
     """
-    named, (rows, cols) = as_digits(digits), cells.shape
-    sums = room(memory, 1, 0, cols, 0)
+    named, (rows, cols) = digits_in(whole, places, CELL_RANGES), cells.shape
+    sums = room(part_of(whole, places, ROOM)[0], 1, 0, cols, 0)
     for i in range(rows):
         amperes = sums.amperes[:cols]
         for j in range(cols):

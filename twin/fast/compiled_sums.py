@@ -12,6 +12,7 @@ import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.contract.jit import compiled, exact_sums, inlined
+from twin.fast.chip_memory import NUMBERS, SHARES, SHOT, SLICES, THERMAL, WHITE, part_of
 from twin.fast.compiled_digits import Sums
 from twin.fast.exact_products import MAGNITUDE_GRID, SIEMENS_GRID, SQUARE_GRID, VOLT_GRID
 
@@ -42,6 +43,40 @@ class Tables(NamedTuple):
     white: FloatArray
     shot: FloatArray
     thermal: FloatArray
+
+
+@compiled
+def tables_in(whole: FloatArray, places: Any) -> Tables:
+    """The tables of a chip in its memory: `whole` (size,) and `places` (parts, 3) of a `ChipMemory`."""
+    numbers = part_of(whole, places, NUMBERS)[0]
+    return Tables(
+        int(numbers[0]),
+        int(numbers[1]),
+        numbers[2],
+        numbers[3],
+        part_of(whole, places, SHARES)[0],
+        part_of(whole, places, SLICES),
+        part_of(whole, places, WHITE),
+        part_of(whole, places, SHOT),
+        part_of(whole, places, THERMAL)[0],
+    )
+
+
+@compiled
+def some_rows(tables: Tables, rows: Any) -> Tables:
+    """Tables of some word lines."""
+    shot = tables.shot[rows] if len(tables.shot) else tables.shot
+    return Tables(
+        tables.coding,
+        tables.pulses,
+        tables.step,
+        tables.unit,
+        tables.shares[rows],
+        tables.slices[rows],
+        tables.white[rows],
+        shot,
+        tables.thermal,
+    )
 
 
 class Lasting(NamedTuple):
@@ -97,6 +132,15 @@ def refresh(lasting: Lasting, at: int) -> tuple[int, float]:
     return cell, change
 
 
+@inlined
+def refresh_until(lasting: Lasting, at: int, clock: float) -> int:
+    """Let the planned refreshes up to a device time (s) happen; which one comes next."""
+    while at < len(lasting.when) and lasting.when[at] <= clock:
+        refresh(lasting, at)
+        at += 1
+    return at
+
+
 @exact_sums
 def add_rows(sums: FloatArray, table: FloatArray, rows: Any, weights: FloatArray, count: int) -> None:
     """Sum of `count` rows of a table (n, width), each times its weight (n,), written to `sums`.
@@ -146,9 +190,7 @@ def sum_vector(
         volts: V, (rows,). lines: word lines that may be driven. clock: of the first of these products; period: s.
     """
     lasts, planned, cols = len(lasting.level) > 0, len(lasting.when), lasting.slow.shape[1]
-    while next_refresh < planned and lasting.when[next_refresh] <= clock:
-        refresh(lasting, next_refresh)
-        next_refresh += 1
+    next_refresh = refresh_until(lasting, next_refresh, clock)
     n, count, pulsed = high - low, 0, tables.coding == SERIAL or tables.coding == UNARY
     driven, numbers, weights = sums.driven, sums.numbers, sums.weights
     for e in range(len(lines)):
@@ -186,28 +228,42 @@ def sum_vector(
 
 
 @compiled
-def sum_block(volts: FloatArray, lines: Any, tables: Tables, sums: Sums) -> None:
-    """Sums of many vectors (n, rows) of one product each by the library's products; nothing moves on the way.
+def sum_block(
+    volts: FloatArray,
+    lines: Any,
+    tables: Tables,
+    lasting: Lasting,
+    next_refresh: int,
+    clock: float,
+    period: float,
+    sums: Sums,
+) -> int:
+    """Sums of many vectors (n, rows) of one product each by the library's products; the refresh that comes next.
 
-    The tables hold the rows of `lines` alone.
+    The tables hold the rows of `lines` alone; with noise that lasts these are all rows. The rest as in `sum_vector`.
     """
     n, size = len(volts), len(volts) * len(lines)
     numbers = sums.block[0, :size].reshape((n, len(lines)))
     squares = sums.block[1, :size].reshape((n, len(lines)))
-    fine = _SHIFT * SQUARE_GRID
+    sizes = sums.block[2, :size].reshape((n, len(lines)))
+    seen = sums.block[3, :size].reshape((n, len(lines)))
     for k in range(n):
         for e in range(len(lines)):
-            volt = volts[k, lines[e]]
-            number = np.rint(volt / tables.step)
-            seen = (volt if tables.coding == CONTINUOUS else number * tables.step) * tables.shares[e]
-            numbers[k, e] = number
-            squares[k, e] = (seen * seen + fine) - fine
+            numbers[k, e], seen[k, e], squares[k, e], sizes[k, e] = weigh(tables, e, volts[k, lines[e]])
     if tables.slices.shape[1]:
         np.dot(numbers, tables.slices, sums.products[:n])
     np.dot(squares, tables.white, sums.variance[:n])
     if len(tables.shot):
-        sizes = sums.block[2, :size].reshape((n, len(lines)))
-        for k in range(n):
-            for e in range(len(lines)):
-                sizes[k, e] = weigh(tables, e, volts[k, lines[e]])[3]
         np.dot(sizes, tables.shot, sums.shot[:n])
+    if len(lasting.level):
+        next_refresh = refresh_until(lasting, next_refresh, clock)
+        np.dot(seen, lasting.slow, sums.lasting[:n])
+        for k in range(1, n):
+            clock += period
+            while next_refresh < len(lasting.when) and lasting.when[next_refresh] <= clock:
+                cell, change = refresh(lasting, next_refresh)
+                next_refresh += 1
+                row, col = cell // lasting.slow.shape[1], cell % lasting.slow.shape[1]
+                for later in range(k, n):
+                    sums.lasting[later, col] += seen[later, row] * change
+    return next_refresh
