@@ -15,6 +15,7 @@ from benchmarks.deploy import (
     deployed_tasks,
     inference_costs,
     measured_board,
+    packings,
     programmers,
     studies_by_pulses,
 )
@@ -28,6 +29,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="models a task")
     parser.add_argument("--chips", type=int, default=3, help="chips a model")
     parser.add_argument("--origin-chips", type=int, default=10, help="chips of the part origin")
+    parser.add_argument("--models", type=int, default=5, help="models of the part packing that software is judged on")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--bundles", type=Path, default=BUNDLES, help="where trained bundles are kept")
 
@@ -132,6 +134,11 @@ PARTS = {
         "written by the law",
         "twin in process",
         "model 0, chips 0 up to --chips",
+    ),
+    "packing": Part(
+        lambda bars, given: packings.packings(bars, _bench(bars, given), bars.size(given.models, smoke=1)),
+        *_MEASURED,
+        "models 0 up to --models in software; on boards 0 up to --seeds, boards 1 up to --chips",
     ),
     "costs": Part(
         lambda bars, given: inference_costs.costs(bars, _bench(bars, given)),

@@ -9,6 +9,7 @@ import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping.blocks import KernelBlock
+from imssa_lab.mapping.layout import Packing
 from imssa_lab.mapping.placement import blocks_of, kernels_per_array
 from imssa_lab.s4d.bundle import KernelBundle
 
@@ -27,14 +28,14 @@ class Needs:
     magnitudes: tuple[int, ...]
 
 
-def needs(bundle: KernelBundle, shape: tuple[int, int]) -> Needs:
+def needs(bundle: KernelBundle, shape: tuple[int, int], packing: Packing = "time") -> Needs:
     """What the kernels of a bundle need, placed in order on arrays without faults.
 
     Raises:
         DeploymentError: not even one state fits on such an array.
     """
     blocks = [block for _, _, block in blocks_of(bundle, shape)]
-    each = kernels_per_array(max(block.size for block in blocks), shape)
+    each = kernels_per_array(max(block.size for block in blocks), shape, packing)
     arrays = [blocks[first : first + each] for first in range(0, len(blocks), each)]
     return Needs(len(arrays), len(blocks), tuple(len(magnitudes(on_one)) for on_one in arrays))
 

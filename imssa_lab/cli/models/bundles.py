@@ -38,7 +38,7 @@ def show(
 
     lines = read_shape(shape)
     found = KernelBundle.load(path)
-    spent, asked = cost(found), needs(found, lines)
+    spent, asked, fewest = cost(found), needs(found, lines), needs(found, lines, "area").arrays
     accuracy, low, high = found.expected_accuracy
     table = facts_table(str(path))
     rows: list[tuple[str, str]] = [
@@ -52,7 +52,7 @@ def show(
         ("bit operations a step", "not known" if spent.bit_operations is None else str(spent.bit_operations)),
         ("state", f"{spent.state_bytes} bytes"),
         ("kernels", str(asked.kernels)),
-        ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}"),
+        ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}; {fewest} with kernels packed for area"),
         ("cells", str(spent.cells)),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
         ("errors that cost two points of accuracy", in_words(found.tolerated_errors)),
@@ -72,6 +72,7 @@ def show(
             "blocks": blocks(found),
             "shape": lines,
             "arrays": asked.arrays,
+            "arrays_packed_for_area": fewest,
             "kernels": asked.kernels,
             "magnitudes_by_array": asked.magnitudes,
             "tolerated_errors": found.tolerated_errors,

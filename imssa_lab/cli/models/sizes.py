@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from imssa_lab.mapping import Packing
     from imssa_lab.s4d.train.settings import TrainingConfig
 
 
@@ -45,12 +46,14 @@ def sized(
     arrays: int | None,
     shape: str,
     head: dict[str, str | None] | None = None,
+    packing: Packing = "time",
 ) -> TrainingConfig:
     """The same settings with other sizes and poles, where not None.
 
     Args:
         head: pooling and levelling.
         numbers: channels, layers and states; with `arrays` and without channels these become as many as fit.
+        packing: of the kernels on these arrays, see `Layout`.
 
     Raises:
         ConfigError: no such initialisation, pooling or levelling, or the net does not fit on so many arrays.
@@ -81,10 +84,10 @@ def sized(
     from imssa_lab.mapping.placement import most_channels
 
     lines = read_shape(shape)
-    most = most_channels(changed.states, changed.layers, arrays, lines)
+    most = most_channels(changed.states, changed.layers, arrays, lines, packing)
     if most < 1 or (numbers["channels"] or 1) > most:
         raise ConfigError(
             f"--arrays {arrays}: at most {most} channels of {changed.states} states in {changed.layers} layers fit "
-            f"on {arrays} of {shape}; ask for fewer channels, states or layers, or more arrays"
+            f"on {arrays} of {shape}, packed for {packing}; ask for fewer channels, states or layers, or more arrays"
         )
     return changed if numbers["channels"] else changed.model_copy(update={"channels": most})

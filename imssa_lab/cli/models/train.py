@@ -13,6 +13,7 @@ from imssa_lab.cli.models.sizes import read_shape, sized
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
 from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.packing_option import packing_asked
 from imssa_lab.cli.shared.session import Stages, console, facts_table, stages
 from imssa_lab.contract.errors import ConfigError
 
@@ -71,6 +72,13 @@ def train(
         ),
     ] = None,
     shape: Annotated[str, typer.Option(help="Word lines and bit lines of an array.")] = "64x64",
+    packing: Annotated[
+        str,
+        typer.Option(
+            help="With --arrays: how the kernels are to share them, time or area, as in `imssa deploy`.",
+            autocompletion=completion.packings,
+        ),
+    ] = "time",
     no_null: Annotated[bool, typer.Option("--no-null", help="Leave out the control without memory.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a CUDA card where there is one.")] = "cpu",
     resume: Annotated[
@@ -94,13 +102,14 @@ def train(
         raise ConfigError(f"the folder {file.parent} does not exist; make it, or choose another --file")
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{checkpoint} is there from a training that was cut off; add --resume, or delete it")
-    lines = read_shape(shape)
+    lines, packed = read_shape(shape), packing_asked(packing) or "time"
     if resume and not checkpoint.exists():
         raise ConfigError(f"--resume: there is no {checkpoint} to continue from; train without --resume")
     with stages() as bars:
         data, config = settings(task, seed, precision, option or [], bars=bars)
         numbers = {"channels": channels, "layers": layers, "states": states}
-        config = sized(config, numbers, init, dt, arrays, shape, {"pooling": pooling, "levelling": levelling})
+        around = {"pooling": pooling, "levelling": levelling}
+        config = sized(config, numbers, init, dt, arrays, shape, around, packed)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "to continue: the same command with --resume" if checkpoint.exists() else ""):
             model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
@@ -123,9 +132,10 @@ def train(
         if low <= whole["null"][0]:
             table.add_row("verdict", "[bold red]this task needs no memory: it decides nothing[/bold red]")
     table.add_row("test set", bundle.provenance["test"])
-    asked, cells = needs(bundle, lines), cost(bundle).cells
+    asked, cells = needs(bundle, lines, packed), cost(bundle).cells
     table.add_row("net", f"{config.channels} channels, {config.layers} layers, {config.states} states")
-    table.add_row("arrays", f"{asked.arrays} of {shape}: {asked.kernels} kernels, {cells} cells")
+    held = f"{asked.kernels} kernels, packed for {packed}, {cells} cells"
+    table.add_row("arrays", f"{asked.arrays} of {shape}: {held}")
     table.add_row("magnitudes of weights on an array", counted(asked.magnitudes))
     files = {"bundle": file, "sequences": sequences_path, "training curve": history_path}
     for name, path in files.items():

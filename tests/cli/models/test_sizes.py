@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.contract.hal import Window
-from imssa_lab.mapping import map_bundle, needs
+from imssa_lab.mapping import Packing, map_bundle, needs
 from imssa_lab.mapping.placement import most_channels
 from imssa_lab.s4d.bundle import KernelBundle
 from tests.cli.one_value import one_value
@@ -43,15 +43,16 @@ def test_as_many_channels_as_fit(mine, tmp_path):
     assert '"dt_range":[0.02,0.1]' in bundle.provenance["training"]
 
 
+@pytest.mark.parametrize("packing", ["time", "area"])
 @pytest.mark.parametrize("states", [1, 2, 4, 20])
 @pytest.mark.parametrize("shape", [(64, 64), (16, 40), (8, 64)])
-def test_one_channel_more_would_not_fit(states: int, shape: tuple[int, int]) -> None:
-    most = most_channels(states, 2, 3, shape)
+def test_one_channel_more_would_not_fit(states: int, shape: tuple[int, int], packing: Packing) -> None:
+    most = most_channels(states, 2, 3, shape, packing)
     if most:
         fits = untrained_bundle(channels=most, states=states, layers=2)
-        mapped = map_bundle(fits, shape, Window(low=2e-6, high=150e-6), 3)
-        assert needs(fits, shape).arrays == mapped.arrays <= 3
-    assert needs(untrained_bundle(channels=most + 1, states=states, layers=2), shape).arrays > 3
+        mapped = map_bundle(fits, shape, Window(low=2e-6, high=150e-6), 3, packing=packing)
+        assert needs(fits, shape, packing).arrays == mapped.arrays <= 3
+    assert needs(untrained_bundle(channels=most + 1, states=states, layers=2), shape, packing).arrays > 3
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,8 @@ def test_one_channel_more_would_not_fit(states: int, shape: tuple[int, int]) -> 
     [
         (["--arrays", 1, "--channels", 40], "at most 3 channels of 4 states in 2 layers fit on 1 of 64x64"),
         (["--arrays", 1, "--shape", "2x2"], "at most 0 channels"),
+        (["--arrays", 1, "--channels", 40, "--packing", "area"], "at most 10 channels of 4 states in 2 layers fit"),
+        (["--packing", "space"], "choose one of time, area"),
         (["--shape", "64"], "write word lines x bit lines"),
         (["--init", "fine"], "choose one of lin, inv, legs, spread"),
         (["--dt", "0.1"], "write the smallest and the largest step"),
