@@ -22,11 +22,11 @@ from imssa_lab.mapping import (
     compensate,
     kernel_block,
     reassign,
-    shortfall,
     split,
 )
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.company import SPOILT, Company
+from protocols.deployment.fault_errors import error_by_faults, reaches_of, worth_arranging
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
 from protocols.deployment.misses import Misses
 from protocols.deployment.predict import Predictor
@@ -41,7 +41,8 @@ HARM = 0.1
 _WORTH = 0.7
 """Share of the damage that an arrangement may leave for it to be worth new pulses."""
 _PLANNED = 0.95  # the same before anything was pulsed, when it costs nothing
-_ROUNDS = 2
+_ROUNDS = {"time": 2, "area": 4}
+"""Of mending; packed for area there is hardly a free place, so that damage is mended by turns within places."""
 _TURNS = 3  # runs of an array: its cells, what missed, partners of what turned out stuck by that
 _TINY = 1e-12
 
@@ -179,7 +180,7 @@ class ProgrammedMapping:
     def plan_around(self) -> int:
         """Before the first pulse: arrange kernels around the faults that are known; how many kernels changed."""
         changed = 0
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS[self.mapping.packing]):
             changed += (count := self._rearrange())
             if not count:
                 break
@@ -272,7 +273,7 @@ class ProgrammedMapping:
     def mend(self) -> int:
         """Arrange, move and split kernels until the faults that are known harm none; how many kernels changed."""
         changed = self._separate()
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS[self.mapping.packing]):
             if self.spent:
                 break
             count = self._rearrange()
@@ -301,7 +302,9 @@ class ProgrammedMapping:
         `mend` leaves what hardly shows in the outputs of kernels; their products show it.
         """
         changed = 0
-        for _ in range(_ROUNDS):  # cells that are programmed for the first time may turn out stuck
+        for _ in range(
+            _ROUNDS[self.mapping.packing]
+        ):  # cells that are programmed for the first time may turn out stuck
             count = 0 if self.spent else self._arrange(_WORTH)
             if not count:
                 break
@@ -322,7 +325,7 @@ class ProgrammedMapping:
 
     def _arrange_kernels(self, worth: float) -> int:
         reaches = self._reaches()
-        errors = [self._error_by_faults(kernel, reaches) for kernel in self.mapping.kernels]
+        errors = [error_by_faults(self.mapping, kernel, reaches) for kernel in self.mapping.kernels]
         harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
         if not harmed:
             return 0
@@ -330,30 +333,32 @@ class ProgrammedMapping:
         weights = [1.0 + each / max(float(each.mean()), _TINY) for each in self._predictor.importance(harmed)]
         arranged, costs = reassign(self.mapping, harmed, weights, reaches, move=False)
         shown = [error for error in errors if error.any()]
-        if costs.sum() > worth * sum(float((w * e**2).sum()) for w, e in zip(weights, shown, strict=True)):
+        harm = np.array([float((w * e**2).sum()) for w, e in zip(weights, shown, strict=True)])
+        chosen = worth_arranging(self.mapping.packing, harmed, harm, costs, worth)
+        if not chosen:
             return 0
+        if len(chosen) < len(harmed):
+            some = [harmed[i] for i in chosen], [weights[i] for i in chosen]
+            arranged, _ = reassign(self.mapping, *some, reaches, move=False)
         self.mapping = arranged
-        return len(harmed)
+        return len(chosen)
 
     def _reaches(self) -> list[Reach]:
         """Per array, what its cells can take."""
-        return [
-            Reach.whole(self.mapping.shape, self.mapping.window).with_stuck(state.stuck, state.standing)
-            for state in self.states
-        ]
+        return reaches_of(self.mapping, self.states, self._held, self._tolerance)
 
     def _rearrange(self) -> int:
         return self._rearrange_kernels() + self._arrange_tiles(least=HARM**2, worth=_WORTH)
 
     def _rearrange_kernels(self) -> int:
         reaches = self._reaches()
-        harmed = [k for k in self.mapping.kernels if self._error_by_faults(k, reaches).any()]
+        harmed = [k for k in self.mapping.kernels if error_by_faults(self.mapping, k, reaches).any()]
         if not harmed:
             return 0
         importance = self._predictor.importance(harmed)
         harm = np.array(
             [
-                float((weight * self._error_by_faults(k, reaches) ** 2).sum())
+                float((weight * error_by_faults(self.mapping, k, reaches) ** 2).sum())
                 for k, weight in zip(harmed, importance, strict=True)
             ]
         )
@@ -386,15 +391,9 @@ class ProgrammedMapping:
             if tried is None:
                 break
             new = [k for k in tried.kernels if k not in self.mapping.kernels]
-            if sum(float((self._error_by_faults(k, reaches) ** 2).sum()) for k in new) < 0.5 * float(
-                (self._error_by_faults(kernel, reaches) ** 2).sum()
+            if sum(float((error_by_faults(self.mapping, k, reaches) ** 2).sum()) for k in new) < 0.5 * float(
+                (error_by_faults(self.mapping, kernel, reaches) ** 2).sum()
             ):
                 self.mapping = tried
                 count += 1
         return count
-
-    def _error_by_faults(self, kernel: PlacedKernel, reaches: Sequence[Reach]) -> FloatArray:
-        """How far each weight of a kernel is out of reach, (size, size)."""
-        low, high = reaches[kernel.array].weights(self.mapping.window)
-        lines = np.ix_(kernel.word_lines, kernel.pairs)
-        return shortfall(kernel.weights, low[lines], high[lines])

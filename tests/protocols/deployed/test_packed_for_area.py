@@ -1,5 +1,7 @@
 """Kernels packed for area on chips: software on an ideal twin, one read each, and around a bad word line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,12 @@ from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
-from protocols.deployment.journal import plan_entry, planned_packing, read_journal
+from protocols.deployment.fault_errors import reaches_of, silent_lines, worth_arranging
+from protocols.deployment.journal import ArrayState, plan_entry, planned_packing, read_journal
 from protocols.deployment.sequences import Sequences
 from protocols.deployment.verification import Bounds
 from protocols.recurrence import KernelRunner
+from trials.untrained import untrained_bundle
 from twin import DigitalTwin, TwinProfile
 
 SHAPE = (21, 32)
@@ -81,6 +85,46 @@ def test_a_bad_word_line_is_left_by_all_kernels_that_share_it(bundle: KernelBund
     assert sum(20 in kernel.word_lines for kernel in ours.mapping.kernels) == 3  # the one to spare
     assert all(level.passed for level in ours.levels[1:]), str(ours)
     assert not all(level.passed for level in naive.levels[1:])  # null control
+
+
+def test_hardly_anything_is_asked_of_an_open_bit_line(bundle: KernelBundle, sequences: FloatArray) -> None:
+    """It reads as cells at the bottom of the window do, so that only cells which do not rise show it."""
+    ours_on, naive_on = healthy(), healthy()
+    plan = map_bundle(bundle, SHAPE, ours_on.info.window, 1, packing="area").target(0)[0]
+    line = int((plan > 12.4e-6).sum(axis=0).argmax())
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[:, line] = True
+    for twin in (ours_on, naive_on):
+        twin.cells.stick(mask, 0.8e-6)
+    ours, naive = deployed(bundle, ours_on, sequences), deployed(bundle, naive_on, sequences, mending=False)
+    asked = [int((result.mapping.target(0)[0][:, line] > 12.4e-6).sum()) for result in (ours, naive)]
+    assert asked[0] <= 1 < 6 <= asked[1]
+    assert all(level.passed for level in ours.levels[1:]), str(ours)
+    assert ours.levels[1].measured < 0.5 * naive.levels[1].measured
+
+
+@pytest.mark.parametrize(("failed", "could", "silent"), [(6, 0, True), (5, 0, False), (8, 2, True), (8, 3, False)])
+def test_a_bit_line_is_silent_when_most_that_were_to_rise_did_not(failed: int, could: int, silent: bool) -> None:
+    window = DigitalTwin("ideal", SHAPE, 0).info.window
+    state, held = ArrayState.fresh(SHAPE), np.full(SHAPE, window.low)
+    state.stuck[:failed, 5], state.standing[:failed, 5] = True, window.low
+    held[failed : failed + could, 5] = 100e-6
+    state.stuck[:, 8], state.standing[:, 8] = True, 140e-6  # stuck, but no sign of an open line
+    found = silent_lines(state, held, window.low + 10e-6)
+    assert found[:, 5].all() == found[:, 5].any() == silent
+    assert found.any(axis=0).sum() == silent
+    mapping = map_bundle(untrained_bundle(), SHAPE, window, 3)
+    for packing, lost in (("time", failed), ("area", SHAPE[0] if silent else failed)):
+        (reach,) = reaches_of(replace(mapping, packing=packing), [state], [held], 10e-6)
+        assert (reach.high[:, 5] == window.low).sum() == lost
+
+
+def test_what_is_worth_new_pulses(bundle: KernelBundle) -> None:
+    kernels = map_bundle(bundle, SHAPE, DigitalTwin("ideal", SHAPE, 0).info.window, 1, packing="area").kernels[:3]
+    harm, costs = np.array([1.0, 1.0, 0.02]), np.array([0.1, 0.9, 0.0])
+    assert worth_arranging("area", kernels, harm, costs, 0.7) == [0]  # little is won by the others
+    assert worth_arranging("time", kernels, harm, costs, 0.7) == [0, 1, 2]
+    assert worth_arranging("time", kernels, harm, costs, 0.4) == []
 
 
 def test_a_journal_keeps_the_packing(bundle: KernelBundle) -> None:
