@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.deploy.deployed_tasks import Bench
 from benchmarks.deploy.trained_bundles import trained
-from imssa_lab.mapping import arrays_needed, map_bundle, reads_a_step
+from imssa_lab.mapping import Packing, arrays_needed, map_bundle, reads_a_step
 from imssa_lab.s4d.inference import run_network
 from protocols.cost.energy_figures import EnergyTable
 from protocols.cost.inference_counts import inference_counts
@@ -88,7 +89,7 @@ def _costs(bars: Bars, bench: Bench, shape: tuple[int, int]) -> None:
     kind = TwinProfile.load(BOARD)
     timed = kind.model_copy(update={"timing": kind.timing.model_copy(update={"applied": _READ})})
     inputs, table = sequences.test_inputs[: bars.size(16, smoke=2)], EnergyTable.load()
-    found = [predicted_cost(bundle, DigitalTwin(timed, shape), inputs, 1, each) for each in ("time", "area")]
+    found = [predicted_cost(bundle, DigitalTwin(timed, shape), inputs, packing=each) for each in get_args(Packing)]
     for each in found:
         print(f"     packed for {each.mapping.packing}: {_priced(each, table)}", flush=True)
     time_, area = found
