@@ -1,4 +1,4 @@
-"""What converters of the recurrence cost a net that never trained for them: of the state, and of the increments."""
+"""What converters of the recurrence cost a net: of the state and of the increments, rounded alone or trained for."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from imssa_lab.s4d.inference import quantise, run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task, load_task
+from imssa_lab.s4d.train.evaluation import accuracy
 from imssa_lab.s4d.train.recipes import training_recipe
-from imssa_lab.s4d.train.training import train
+from imssa_lab.s4d.train.settings import TrainingConfig
+from imssa_lab.s4d.train.training import train, train_float, train_quantised
 
 TASKS = ("fsdd-order", "fsdd-t10")
 PRECISIONS = ("ternary", "three-level")
 STATE_BITS = (4, 6, 8)
 JUDGED = "state 4"
 INCREMENT_BITS = (10, 8)
+DIRECT_TASK, DIRECT = "fsdd-order", "4bit, state=7, form=direct"
 _HEADROOM = 1.3
 """Full scale of an increment's converter, as a multiple of the largest of its column on training data: the column's
 digital gain is undone after the converter."""
@@ -40,12 +43,40 @@ def converters(bars: Bars, only: Sequence[str] | None) -> None:
     if bars.smoke:
         task = load_task("digits-first", SEEDS[0], pairs_train=128, pairs_validation=32, pairs_test=32)
         losses(task, "digits-first", "three-level", SEEDS[0], epochs=1)
+        trained_for(task, "digits-first", SEEDS[0], epochs=1)
         return
     os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[3] / "shared" / "data"))
     for name in TASKS:
         if only is None or name in only:
             for precision in PRECISIONS:
                 judge(bars, name, precision, [losses(load_task(name, seed), name, precision, seed) for seed in SEEDS])
+    if only is None or DIRECT_TASK in only:
+        found = [trained_for(load_task(DIRECT_TASK, seed), DIRECT_TASK, seed) for seed in SEEDS]
+        for what, floor in (("trained for", 95.0), ("rounded alone", None)):
+            each = [100 * accuracies[what] for accuracies in found]
+            shown = "/".join(f"{value:.1f}" for value in each)
+            if floor is None:
+                print(f"      {DIRECT_TASK}, {DIRECT}, {what}: {statistics.mean(each):.1f} % ({shown})", flush=True)
+            else:
+                bars.check(f"{DIRECT_TASK}, {DIRECT}, {what}, %", statistics.mean(each), ">=", floor, shown)
+
+
+def trained_for(task: Task, name: str, seed: int, epochs: int | None = None) -> dict[str, float]:
+    """Test accuracy of a net of direct form: its state rounded alone, and trained for."""
+    torch.set_num_threads(1)
+    rounded = Precision.parse(DIRECT)
+    unrounded = rounded.model_copy(update={"state": "float"})
+    start = train_float(task, _shortened(training_recipe(name, rounded, seed), epochs))
+    alone = train_quantised(start, task, unrounded)
+    alone.network.set_precision(rounded)
+    alone.network.calibrate_states(torch.from_numpy(task.train[0][:_CALIBRATION]))
+    found = {
+        "without the converter": alone.test_accuracy,
+        "rounded alone": accuracy(alone.network, task.test),
+        "trained for": train_quantised(start, task, rounded).test_accuracy,
+    }
+    print(f"      {name} {DIRECT} {seed}: " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in found.items()), flush=True)
+    return found
 
 
 def judge(bars: Bars, name: str, precision: str, found: Sequence[dict[str, float]]) -> None:
@@ -61,10 +92,7 @@ def judge(bars: Bars, name: str, precision: str, found: Sequence[dict[str, float
 def losses(task: Task, name: str, precision: str, seed: int, epochs: int | None = None) -> dict[str, float]:
     """Points of test accuracy that each converter costs one net."""
     torch.set_num_threads(1)
-    config = training_recipe(name, Precision.parse(precision), seed)
-    if epochs is not None:
-        stages = {part: getattr(config, part).model_copy(update={"epochs": epochs}) for part in ("full", "quantised")}
-        config = config.model_copy(update=stages)
+    config = _shortened(training_recipe(name, Precision.parse(precision), seed), epochs)
     bundle = to_bundle(train(task, config), task)
     inputs, classes = task.test[0].astype(np.float64), task.test[1]
 
@@ -90,6 +118,13 @@ def losses(task: Task, name: str, precision: str, seed: int, epochs: int | None 
     lost = ", ".join(f"{what} {each:.2f}" for what, each in found.items())
     print(f"      {name} {precision} {seed}: {exact:.1f} %, lost {lost}", flush=True)
     return found
+
+
+def _shortened(config: TrainingConfig, epochs: int | None) -> TrainingConfig:
+    if epochs is None:
+        return config
+    stages = {part: getattr(config, part).model_copy(update={"epochs": epochs}) for part in ("full", "quantised")}
+    return config.model_copy(update=stages)
 
 
 def run_rounded(

@@ -12,10 +12,14 @@ from imssa_lab.s4d.model.poles import Poles
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.pole_forms import PoleForm, exact, pole_form
 from imssa_lab.s4d.quantise.precision import Precision
-from imssa_lab.s4d.quantise.quantisers import Converter, Exact, Ternary, weight_quantiser
+from imssa_lab.s4d.quantise.quantisers import Converter, Exact, Ternary, straight_through, weight_quantiser
 
 CHUNK = 16384
 """Longer sequences are convolved piece by piece, so that memory grows with the piece and not with the sequence."""
+
+
+Matrices = tuple[Tensor, Tensor, Tensor, Tensor]
+"""M (H, N, 2, 2), b (H, N, 2), c (H, N, 2) and d (H,)."""
 
 
 class S4DLayer(nn.Module):
@@ -78,7 +82,7 @@ class S4DLayer(nn.Module):
             peak = torch.maximum(peak, x.detach().abs().amax((0, 2, 3)))
         self.state_converter.full_scale.copy_(STATE_HEADROOM * peak[:, None, None])
 
-    def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def matrices(self) -> Matrices:
         """Effective M (H, N, 2, 2), b (H, N, 2), c (H, N, 2), d (H,) at the current precision."""
         real, imag = self.poles()
         real, imag = self._form(real, imag, self.poles.r_max)
@@ -98,27 +102,24 @@ class S4DLayer(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """Outputs (n, steps, H) for inputs of the same shape, from a zero state.
 
-        By convolution; recurrently where the state has a converter and the layer is in evaluation. Training puts
-        the cells' errors on M (on M - 1 in the delta form), b and c; a block that they made unstable is scaled back,
-        as digital column factors can do.
+        By convolution. Where the state has a converter, values are those of the recurrence, and training takes the
+        gradient of the convolution, as if nothing were rounded. Training puts the cells' errors on M (on M - 1 in
+        the delta form), b and c; a block that they made unstable is scaled back, as digital column factors can do.
         """
-        if not self.training and self.state_converter.bits != "float":
+        rounded = self.state_converter.bits != "float"
+        if rounded and not self.training:
             return self.recur(u)[0]
-        transition, b, c, d = self.matrices()
+        matrices = self.matrices()
         if self.training and self._errors is not None:
-            transition, b, c, d = self._in_cells(self._errors, transition, b, c, d)
-        steps = u.shape[1]
-        if steps <= CHUNK:
-            return self._converted(convolve(u, impulse_response(transition, b, c, d, steps)))
-        state, outputs = u.new_zeros(len(u), *b.shape), []
-        for piece in u.split(CHUNK, dim=1):
-            y, state = checkpoint(_piece, transition, b, c, d, piece, state, use_reentrant=False)
-            outputs.append(y)
-        return self._converted(torch.cat(outputs, 1))
+            matrices = self._in_cells(self._errors, *matrices)
+        outputs = _convolved(u, matrices)
+        if rounded:
+            with torch.no_grad():
+                held, _ = self._recurrence(u, matrices, None)
+            outputs = straight_through(outputs, held)
+        return self._converted(outputs)
 
-    def _in_cells(
-        self, errors: CellErrors, transition: Tensor, b: Tensor, c: Tensor, d: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _in_cells(self, errors: CellErrors, transition: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Matrices:
         """The matrices as cells with errors hold them: by column with three levels, else by kind of weight."""
         origin = torch.eye(2, device=b.device) if self._delta else torch.zeros(2, 2, device=b.device)
         if self._tied_b and self._tied_d:
@@ -140,19 +141,37 @@ class S4DLayer(nn.Module):
         Equal to the convolution mode from a zero state, to float32 rounding, unless the state has a converter: the
         cells then see a rounded state; in the delta form the state itself keeps all its digits.
         """
-        transition, b, c, d = self.matrices()
+        outputs, x = self._recurrence(u, self.matrices(), state)
+        return self._converted(outputs), x
+
+    def _recurrence(self, u: Tensor, matrices: Matrices, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`recur` with given matrices, and before the converter of the outputs."""
+        transition, b, c, d = matrices
         x = u.new_zeros(len(u), *b.shape) if state is None else state
         outputs = []
         for now in u.unbind(1):
-            seen = self.state_converter(x)
+            seen = self.state_converter.rounded(x)
             outputs.append((c * seen).sum((-2, -1)) + d * now)
             moved = torch.einsum("hnij,bhnj->bhni", transition, seen) + b * now[..., None, None]
             x = moved + (x - seen) if self._delta else moved
-        return self._converted(torch.stack(outputs, 1)), x
+        return torch.stack(outputs, 1), x
 
     def _converted(self, outputs: Tensor) -> Tensor:
         converted: Tensor = self.output_converter(outputs)
         return converted
+
+
+def _convolved(u: Tensor, matrices: Matrices) -> Tensor:
+    """Outputs (n, steps, H) from a zero state, by convolution; long sequences in pieces."""
+    transition, b, c, d = matrices
+    steps = u.shape[1]
+    if steps <= CHUNK:
+        return convolve(u, impulse_response(transition, b, c, d, steps))
+    state, outputs = u.new_zeros(len(u), *b.shape), []
+    for piece in u.split(CHUNK, dim=1):
+        y, state = checkpoint(_piece, transition, b, c, d, piece, state, use_reentrant=False)
+        outputs.append(y)
+    return torch.cat(outputs, 1)
 
 
 def _piece(transition: Tensor, b: Tensor, c: Tensor, d: Tensor, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

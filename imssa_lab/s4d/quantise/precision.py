@@ -33,8 +33,8 @@ class Precision(BaseModel):
             gain, 1 - Re(pole), and d is ternary with the scale of its channel's c, so that a column of cells holds
             one magnitude.
         encoder, mixing, head: of the linear maps before, between and after the layers.
-        state, output: converters of the recurrence, the DAC of the fed-back state and the ADC of the output; the
-            state's acts in recurrent mode only, convolution has no state.
+        state, output: converters of the recurrence, the DAC of the fed-back state and the ADC of the output; training
+            takes the state's rounding into account by running the recurrence beside the convolution.
         input: all other converters: before the encoder, each layer, after each ReLU, before the head.
         form: how a pole is held; step: scale of a uniform grid, from the largest weight ("max") or learned
             ("learned": Esser et al., Learned Step Size Quantization, arXiv 1902.08153).

@@ -119,6 +119,10 @@ class Converter(nn.Module):
         """Quantised x, same shape."""
         if self.training:
             self.track(x)
+        return self.rounded(x)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Quantised x, same shape, with the full scale left as it is."""
         if self.bits == "float":
             return x
         top: int = 2 ** (self.bits - 1) - 1

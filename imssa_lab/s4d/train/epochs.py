@@ -86,10 +86,12 @@ class Fit:
         self._resume()
         self._network.set_cell_errors(self._stage.cell_errors, self._rng)
         with one_thread():
+            self._calibrate_states()
             for epoch in range(len(self._history) + 1, self._stage.epochs + 1):
                 if self._out_of_patience():
                     break
                 loss = self._epoch(epoch)
+                self._calibrate_states()
                 self._history.append(Epoch(self._name, epoch, loss, accuracy(self._network, self._task.validation)))
                 self._keep()
                 if progress is not None:
@@ -97,10 +99,14 @@ class Fit:
             if self._best is not None:
                 self._network.load_state_dict(self._best)
             self._network.eval()
-            if self._network.precision.state != "float":
-                self._network.calibrate_states(self._inputs[:_STATE_SEQUENCES].to(self._config.device))
             self._network.to("cpu")
         return tuple(self._history)
+
+    def _calibrate_states(self) -> None:
+        """Full scales of the states, if these have a converter, for the weights as they are."""
+        if self._network.precision.state != "float":
+            self._network.eval()
+            self._network.calibrate_states(self._inputs[:_STATE_SEQUENCES].to(self._config.device))
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training data; the mean loss."""
