@@ -12,6 +12,7 @@ from benchmarks.bars import Bars
 from benchmarks.deploy import (
     aging,
     chip_in_the_loop,
+    dense_layers,
     deployed_tasks,
     inference_costs,
     measured_board,
@@ -109,6 +110,11 @@ PARTS = {
     "board-demo": _board("digits-first"),
     "board-order": _board("fsdd-order"),
     "board-t10": _board("fsdd-t10"),
+    "dense": Part(
+        lambda bars, given: dense_layers.dense(bars, _bench(bars, given)),
+        *_MEASURED,
+        "models 0 up to --seeds, chips 1 up to --chips",
+    ),
     "loop-order": _loop("fsdd-order"),
     "loop-demo": _loop("digits-first"),
     "loop-stuck": Part(

@@ -28,8 +28,10 @@ def event_words(kind: str, text: str, longest: int = 160) -> str:
 
 def _journal_words(entry: dict[str, Any]) -> str:
     if entry["kind"] == "plan":
-        arrays = {kernel["at"][2] for kernel in entry["kernels"]}
-        return f"plan: {len(entry['kernels'])} kernels on arrays {', '.join(map(str, sorted(arrays)))}"
+        arrays, dense = {kernel["at"][2] for kernel in entry["kernels"]}, entry.get("dense", [])
+        words = f"plan: {len(entry['kernels'])} kernels on arrays {', '.join(map(str, sorted(arrays)))}"
+        held = ", ".join(map(str, sorted({tile["array"] for tile in dense})))
+        return f"{words}; dense layers in {len(dense)} tiles on arrays {held}" if dense else words
     if entry["kind"] == "array":
         finished = int(finished_cells(entry).sum())
         return (

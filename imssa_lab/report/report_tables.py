@@ -14,11 +14,13 @@ from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 from imssa_lab.report.inference_words import inference_facts
 from imssa_lab.report.measured.deployment_result import Outcome
+from imssa_lab.report.measured.held_layers import held_layers
 from imssa_lab.report.measured.programmed import shares
 from imssa_lab.report.page import Cited
 
 _MOST_ROWS = 200
 _GOOD_END = "good"
+_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def least_accuracy(outcome: Outcome) -> float | None:
 
 
 def levels(run: Run, outcome: Outcome) -> Table:
-    """The four levels, each with its event."""
+    """The levels, each with its event: four, and a fifth where arrays hold dense layers."""
     events = {text.split(":", 1)[0]: seq for seq, kind, text in run.numbered_events() if kind == "level"}
     rows = []
     for level in outcome.result["levels"]:
@@ -65,7 +67,10 @@ def levels(run: Run, outcome: Outcome) -> Table:
                 Cited(f"{level['bound']:.4g}", record),
             ]
         )
-    return Table("Four levels of verification", ["level", "verdict", "what is judged", "measured", "bound"], rows)
+    number = "Five" if len(rows) > _LEVELS else "Four"
+    return Table(
+        f"{number} levels of verification", ["level", "verdict", "what is judged", "measured", "bound"], rows
+    )
 
 
 def figures(run: Run, outcome: Outcome) -> Table:
@@ -99,7 +104,7 @@ def deployment(outcome: Outcome, data: xarray.Dataset) -> Table:
 
 def arrays(run: Run, data: xarray.Dataset) -> Table:
     """Every array that was programmed, by the last reading of its cells."""
-    rows = []
+    rows, held = [], held_layers(run)
     for place, index in enumerate(data["array"].values.tolist()):
         one = data.isel(array=place)
         error = (one["achieved"] - one["target"]).values
@@ -112,6 +117,7 @@ def arrays(run: Run, data: xarray.Dataset) -> Table:
             [
                 Cited(str(index)),
                 Cited(f"{info.name} ({info.serial})"),
+                *([] if held is None else [Cited(", ".join(held.on(index)) or "nothing", held.record)]),
                 Cited(moved, record),
                 Cited(rest, record),
                 Cited(f"±{1e6 * tolerance:g} µS", record),
@@ -120,7 +126,8 @@ def arrays(run: Run, data: xarray.Dataset) -> Table:
                 Cited(str(int(one["pulses"].sum())), record),
             ]
         )
-    head = ["array", "chip", "had to move", "all", "tolerance", "mean error", "sd of error", "pulses"]
+    holds = [] if held is None else ["holds"]
+    head = ["array", "chip", *holds, "had to move", "all", "tolerance", "mean error", "sd of error", "pulses"]
     note = "Cells in tolerance, of those that had to move and of all programmed ones."
     return Table("Arrays, by the last reading of their cells", head, rows, note)
 

@@ -16,7 +16,7 @@ from imssa_lab.report.plots.maps import worst_array
 from protocols.cost.energy_figures import EnergyTable, energy_of_inference
 
 _FEWEST_REPEATS = 16
-MOST_PICTURES = 19
+MOST_PICTURES = 20
 
 
 def run_pictures(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Iterator[Drawing]:
@@ -30,6 +30,16 @@ def run_pictures(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Ite
     """
     if outcome is not None:
         yield from _deployment(outcome)
+    held = measured.held_layers(run)
+    if held is not None:
+        yield Drawing(
+            "layers-on-arrays",
+            plots.layers_on_arrays(held),
+            "Which array holds which layer of the net, by the last plan. A layer that is not named is digital. Grey "
+            "cells hold no weight; cells between kernels that are read together are among them.",
+            (held.record,),
+            plots.layers_on_arrays(held, narrow=True),
+        )
     if data.sizes["array"]:
         yield from _programming(run, data)
     yield from _products(run)

@@ -44,3 +44,6 @@ def test_the_plan_of_a_deployment() -> None:
         plan = map_bundle(bundle, array.info.shape, array.info.window, 1)
     words = event_words(JOURNAL, plan_entry(plan, bundle.digest()))
     assert words == f"plan: {tiny.CHANNELS} kernels on arrays 0"
+    whole = map_bundle(bundle, (16, 16), plan.window, 2, layers="all")
+    words = event_words(JOURNAL, plan_entry(whole, bundle.digest()))
+    assert words == f"plan: {tiny.CHANNELS} kernels on arrays 0; dense layers in 1 tiles on arrays 1"

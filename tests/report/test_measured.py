@@ -2,18 +2,24 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from imssa_lab.contract.array_types import Window
-from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.errors import ConfigError, LogError
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import RunLog, open_run, record
+from imssa_lab.mapping import map_bundle
 from imssa_lab.report import measured
+from imssa_lab.report.measured import held_layers
 from imssa_lab.report.measured.deployment_result import OUTCOME, RESULT_EVENT, outcome_of, outcome_text
-from protocols.deployment.journal import ArrayState, array_entry, read_states
+from imssa_lab.report.plots import layers_on_arrays
+from imssa_lab.report.run_report import report_page
+from protocols.deployment.journal import JOURNAL, ArrayState, array_entry, plan_entry, read_states
 from protocols.deployment.verification import Bounds
 from twin import DigitalTwin
 
@@ -170,3 +176,38 @@ def test_maps_keep_rows_and_columns_apart(tmp_path):
         one = measured.programmed(run).isel(array=0)
         assert one["target"].values == pytest.approx(target)
         assert one["achieved"].values == pytest.approx(true, rel=1e-6)
+
+
+def test_the_last_plan_says_where_every_layer_is(bundle, tmp_path):
+    whole = replace(bundle, digital=())
+    arrays = [DigitalTwin("ideal", (64, 64), seed=seed) for seed in range(3)]
+    first = map_bundle(whole, (64, 64), arrays[0].info.window, 1)
+    last = map_bundle(whole, (64, 64), arrays[0].info.window, 2, layers="all")
+    with RunLog.create(tmp_path / "run.h5", arrays, {}) as log:
+        for plan in (first, last):
+            log.event(JOURNAL, plan_entry(plan, whole.digest()))
+    with open_run(tmp_path / "run.h5") as run:
+        held = held_layers(run)
+    assert held is not None
+    assert held.names == ["encoder", "kernels of layer 0", "mixing of layer 0", "kernels of layer 1", "head"]
+    assert [held.on(array) for array in range(3)] == [
+        ["kernels of layer 0", "kernels of layer 1"],
+        ["encoder", "mixing of layer 0", "head"],
+        [],
+    ]
+    for array, found in enumerate(held.maps):
+        assert np.array_equal(np.isfinite(found), last.kernel_cells(array))
+    (encoder,) = (tile for tile in last.tiles if tile.layer == "encoder")
+    assert (held.maps[1][encoder.cells] == 0).all()
+    assert np.count_nonzero(held.maps[1] == 0) == 2 * whole.encoder_weight.size
+    assert [words.get_text() for words in layers_on_arrays(held).legends[0].get_texts()] == held.names
+
+
+def test_the_report_of_a_deployment_draws_its_arrays(deployed_run, night_run):
+    page = report_page(deployed_run)
+    assert "Which array holds which layer of the net" in page
+    assert "<th>holds</th>" in page
+    assert isinstance(layers_on_arrays(deployed_run, narrow=True), Figure)
+    assert held_layers(night_run) is None  # null control: a run without a deployment
+    with pytest.raises(ConfigError, match="no plan of a deployment"):
+        layers_on_arrays(night_run)

@@ -32,6 +32,7 @@ def show(
 
     Example: imssa bundle show model/bundle.safetensors --shape 64x64
     """
+    from imssa_lab.mapping import arrays_needed
     from imssa_lab.mapping.magnitudes import needs
     from imssa_lab.s4d.bundle import KernelBundle
     from imssa_lab.s4d.cost import cost
@@ -53,6 +54,7 @@ def show(
         ("state", f"{spent.state_bytes} bytes"),
         ("kernels", str(asked.kernels)),
         ("arrays", f"{asked.arrays} of {lines[0]}x{lines[1]}; {fewest} with kernels packed for area"),
+        ("dense layers", dense(found, arrays_needed(found, lines, "all") - asked.arrays)),
         ("cells", str(spent.cells)),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
         ("errors that cost two points of accuracy", in_words(found.tolerated_errors)),
@@ -73,6 +75,8 @@ def show(
             "shape": lines,
             "arrays": asked.arrays,
             "arrays_packed_for_area": fewest,
+            "arrays_with_dense_layers": arrays_needed(found, lines, "all"),
+            "digital_layers": found.digital,
             "kernels": asked.kernels,
             "magnitudes_by_array": asked.magnitudes,
             "tolerated_errors": found.tolerated_errors,
@@ -80,6 +84,15 @@ def show(
             "provenance": dict(found.provenance),
         }
     )
+
+
+def dense(bundle: KernelBundle, arrays: int) -> str:
+    """Which dense layers `--layers all` puts on so many more arrays, and which stay digital, in words."""
+    on_arrays = [layer.name for layer in bundle.on_arrays("all")]
+    digital = [layer.name for layer in bundle.dense_layers() if layer.name not in on_arrays]
+    words = f"{', '.join(on_arrays)} on {arrays} more with --layers all" if on_arrays else ""
+    stay = f"{', '.join(digital)} digital" if digital else ""
+    return "; ".join(part for part in (words, stay) if part)
 
 
 def counted(magnitudes: tuple[int, ...]) -> str:

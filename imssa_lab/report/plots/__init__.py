@@ -14,6 +14,7 @@ from imssa_lab.report.plots.energy import energy_ranges
 from imssa_lab.report.plots.inline import show_figures_inline
 from imssa_lab.report.plots.instrument_readings import other_instruments
 from imssa_lab.report.plots.kernel_responses import kernel_overlay, nrmse_histogram
+from imssa_lab.report.plots.layers_on_arrays import layers_on_arrays
 from imssa_lab.report.plots.maps import conductance_maps, error_maps
 from imssa_lab.report.plots.noise_spectrum import noise_spectra
 from imssa_lab.report.plots.product_errors import column_residuals, mvm_scatter
@@ -38,6 +39,7 @@ __all__ = [
     "error_maps",
     "error_quantiles",
     "kernel_overlay",
+    "layers_on_arrays",
     "mvm_scatter",
     "noise_spectra",
     "nrmse_histogram",

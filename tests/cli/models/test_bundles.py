@@ -32,6 +32,8 @@ def test_what_the_smallest_bundle_costs(tmp_path: Path) -> None:
     }
     assert (told["kernels"], told["arrays"], told["shape"]) == (3, 2, [6, 12])
     assert told["layers"] == [{"channels": 3, "states": 1}]
+    assert (told["arrays_with_dense_layers"], told["digital_layers"]) == (3, ["head"])
+    assert "encoder on 1 more" in shown.stderr
     assert min(told["magnitudes_by_array"]) > 1
     for value in ("parameters", "multiplications a step, kernels", "different ones besides zero", "2 of 6x12"):
         assert value in shown.stderr
