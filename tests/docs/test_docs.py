@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -161,6 +162,20 @@ def test_a_command_that_is_not_there_is_found():
     for words, said in ((["trian"], "no such command"), (["report", "r.h5", "--colour", "x"], "--colour")):
         with contextlib.ExitStack() as stack, pytest.raises(AssertionError, match=said):
             parse(root, words, stack, "here")
+
+
+def test_architecture_names_files_and_folders_that_exist():
+    """And every folder of the packages, so that a new one is not forgotten."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    page = page.replace("imssa_lab.", "imssa_lab/")
+    named = {name.rstrip("/") for name in re.findall(r"`([\w./]+(?:\.py|/))`", page)}
+    packages = [ROOT / name for name in ("imssa_lab", "twin", "drivers", "protocols")]
+    paths = {path.relative_to(ROOT).as_posix() for top in packages for path in [top, *top.rglob("*")]}
+    unknown = {name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in paths)}
+    assert unknown == {"bench", "tests/contract"} & unknown
+    folders = {path.rpartition("/")[0] for path in paths if path.endswith("/__init__.py") and path.count("/") == 2}
+    told = {folder for folder in folders if any(f"/{folder}".endswith(f"/{name}") for name in named)}
+    assert {folder for folder in folders - told if f"{folder}/" not in page and f"{folder}`" not in page} == set()
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
