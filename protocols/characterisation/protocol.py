@@ -59,7 +59,8 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [f"  {name}: about {duration(seconds)}" for name, seconds in self.seconds.items()]
-        warning = f"\n{', '.join(self.pulsing)} pulse cells: what the array holds is lost" if self.pulsing else ""
+        lost = f"\nexperiments that pulse cells: {', '.join(self.pulsing)}; the present conductances will be lost"
+        warning = lost if self.pulsing else ""
         return "\n".join([f"characterisation, about {duration(self.total)} of device time", *lines]) + warning
 
 

@@ -62,6 +62,14 @@ def test_list_tail_stats_and_export(run, tmp_path):
     )
 
 
+def test_without_a_folder_the_runs_of_this_one_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And who names a run that is not there reads how to find it."""
+    monkeypatch.chdir(tmp_path)
+    assert "began" in imssa("log", "list").stdout
+    for words in (["log", "show"], ["report"], ["log", "replay"]):
+        assert "night.h5: no such file; `imssa log list FOLDER`" in imssa(*words, "night.h5").stderr
+
+
 def test_list_has_one_line_for_each_file_with_the_time_zone(tmp_path, monkeypatch):
     """Also in a narrow terminal, of a command with line feeds, and of a file that is no run."""
     monkeypatch.setenv("COLUMNS", "40")

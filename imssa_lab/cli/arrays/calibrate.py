@@ -122,7 +122,7 @@ def _table(found: CalibrationFile, check: ColumnCheck, rms: tuple[float, ...], p
     """Every bit line, then all of them together: `rms` without and with the calibration, S."""
     from rich.table import Table
 
-    table = Table("bit line", "gain", "offset, uA", "misses before, uS", "after, uS", box=None)
+    table = Table("bit line", "gain", "offset, uA", "residual before, uS", "after, uS", box=None)
     columns = zip(found.gain, found.offset, found.before, found.after, check.silent, strict=True)
     for col, (gain, offset, before, after, silent) in enumerate(columns):
         words = f"{1e6 * after:.3f}" + (" does not answer" if silent else "")

@@ -99,7 +99,7 @@ def _csv(path: Path, separator: str, decimal: str) -> FloatArray:
                 )
                 raise ConfigError(
                     f"{path}: word line {row}, bit line {col}: {field!r} is no number"
-                    f"{hint or '; write conductances alone, no names and no units'}"
+                    f"{hint or '; write one line for each word line, conductances alone, no names, no units'}"
                 ) from error
     return values
 

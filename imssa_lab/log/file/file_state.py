@@ -29,6 +29,8 @@ def marks_of(path: Path) -> int:
     try:
         with path.open("rb") as raw:
             start = raw.read(12)
+    except FileNotFoundError as error:
+        raise LogError(f"{path}: no such file; `imssa log list FOLDER` lists the runs in a folder") from error
     except OSError as error:
         raise LogError(f"{path} cannot be read: {error.strerror}") from error
     if not start.startswith(_SIGNATURE):
