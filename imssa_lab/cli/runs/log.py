@@ -185,12 +185,7 @@ def export(
 @log.command(name="list")
 @takes_json
 def list_runs(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with run files, which may be in folders below it.", show_default="the current folder"
-        ),
-    ] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder with run files, also in folders below it.")] = Path(),
     chip: Annotated[str, typer.Option(help="Part of the name or serial of a chip.")] = "",
     since: Annotated[datetime | None, typer.Option(help="Only runs that began then or later.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only runs that began then or earlier.")] = None,
