@@ -130,7 +130,7 @@ def test_a_spare_pair_serves_one_kernel_of_those_that_share_a_word_line() -> Non
     assert sum(cost < 1e-9 for cost in costs) >= 4
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_the_faults_no_two_kernels_meet_in_a_cell(seed: int) -> None:
     mapping = packed(38, arrays=2)
     even = [np.ones((9, 9))] * 38

@@ -81,7 +81,8 @@ def open_packed(
         there = len(arrays)
         if asked is not None or least >= needed or least + spares > there:
             raise too_few(needed, spares, there, shape, error, closer=least) from error
-        short = f"packed for time, the kernels need {needed + spares} arrays, there {_are(there)} ({error})"
+        extra = f" and {spares} spare" if spares else ""
+        short = f"packed for time, the kernels need {needed} arrays{extra}, there {_are(there)} ({error})"
         return Packed(arrays[: least + spares], "area", least, short)
     return Packed(
         arrays, packing, needed, why if asked else "there are enough arrays for fewest products a time step"

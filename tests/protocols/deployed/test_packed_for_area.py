@@ -103,6 +103,17 @@ def test_hardly_anything_is_asked_of_an_open_bit_line(bundle: KernelBundle, sequ
     assert ours.levels[1].measured < 0.5 * naive.levels[1].measured
 
 
+def test_dense_layers_stand_beside_kernels_packed_for_area(bundle: KernelBundle, sequences: FloatArray) -> None:
+    labels = run_network(bundle, sequences).argmax(axis=1)
+    arrays = [DigitalTwin("ideal", (64, 64), seed) for seed in range(2)]
+    choices = DeploymentChoices(bounds=BOUNDS, packing="area", layers="all")
+    result = deploy(bundle, arrays, Sequences(sequences[:32], sequences, labels), choices)
+    assert result.passed, str(result)
+    assert {kernel.array for kernel in result.mapping.kernels} == {0}
+    assert {tile.array for tile in result.mapping.tiles} == {1}
+    assert result.reads_a_step[0] == 12 + len(result.mapping.tiles)
+
+
 @pytest.mark.parametrize(("failed", "could", "silent"), [(6, 0, True), (5, 0, False), (8, 2, True), (8, 3, False)])
 def test_a_bit_line_is_silent_when_most_that_were_to_rise_did_not(failed: int, could: int, silent: bool) -> None:
     window = DigitalTwin("ideal", SHAPE, 0).info.window
