@@ -16,6 +16,7 @@ from imssa_lab.s4d.inference import dense_inputs, run_network
 from imssa_lab.s4d.output_correction import dense_correction, dense_errors
 from protocols.corrections.correction import Corrections
 from protocols.corrections.deployed_network import DeployedNetwork
+from protocols.corrections.finetuning import FittingSequences, finetune
 from protocols.cost.inference_counts import inference_counts
 from protocols.dense_runner import DenseRunner
 from protocols.deployment.choices import DeploymentChoices
@@ -97,6 +98,9 @@ def test_permuted_rows_fail_the_level_whatever_is_corrected(
         level, errors = verify_dense(bundle, runner, {name: x[32:] for name, x in inputs.items()}, BOUNDS)
         assert level.passed is passes, str(level)
         assert set(errors) == set(runner.layers)
+        if passes:  # the same figures by other bounds: the median output is judged too
+            tight = BOUNDS.model_copy(update={"dense": 10.0, "dense_median": 1e-3})
+            assert not verify_dense(bundle, runner, {name: x[32:] for name, x in inputs.items()}, tight)[0].passed
 
 
 def test_a_layer_is_judged_by_all_its_outputs_and_by_the_median_one() -> None:
@@ -151,6 +155,25 @@ def test_corrections_of_dense_layers_are_kept_and_fitted_again(
     assert told.kept
     assert regained < 0.7 * lost
     assert network.corrections.dense["encoder"].gain.mean() > 1.2 * back.dense["encoder"].gain.mean()
+
+
+def test_maps_and_heads_are_fitted_on_what_the_dense_layers_give(
+    bundle: KernelBundle, sequences: FloatArray, good: tuple[list[DigitalTwin], Deployment, list[str]]
+) -> None:
+    arrays, result, _ = good
+    labels = run_network(bundle, sequences).argmax(axis=1)
+    fitting = FittingSequences(sequences[:32], sequences[32:48], labels[:32], labels[32:48])
+    with DeployedNetwork(bundle, arrays, result.mapping, result.corrections) as network:
+        read: list[int] = []
+        raw = network.dense.raw
+
+        def watched(layer: str, inputs: FloatArray) -> FloatArray:
+            read.extend([len(inputs)] if layer == "encoder" else [])
+            return raw(layer, inputs)
+
+        network.dense.raw = watched  # type: ignore[method-assign]
+        finetune(network, fitting, Sequences(sequences[:32], sequences, labels), null=False, tests=0)
+    assert sorted(read) == [16, 32]  # each sequence once through the encoder, however often corrections change
 
 
 def test_a_journal_brings_tiles_back_and_finished_cells_get_no_pulse(

@@ -10,6 +10,8 @@ from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping import Mapping, arrays_needed, map_bundle
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import dense_inputs, run_network
+from protocols.corrections.correction import Corrections
+from protocols.corrections.deployed_network import DeployedNetwork
 from protocols.dense_runner import DenseRunner
 from protocols.recurrence import KernelRunner
 from twin import DigitalTwin, TwinProfile
@@ -45,6 +47,30 @@ def test_an_ideal_twin_is_software(whole: KernelBundle, sequences: FloatArray) -
         exact = run_network(bundle, sequences)
         got = run_network(bundle, sequences, runner, dense.products)
         assert np.abs(got - exact).max() <= 1e-6 * np.abs(exact).max()
+
+
+def test_lines_in_any_order_and_signs_of_any_row_and_column_give_the_same(
+    whole: KernelBundle, sequences: FloatArray
+) -> None:
+    """As tiles stand once they have been placed around faults."""
+    rng = np.random.default_rng(8)
+    arrays, plain = programmed(whole)
+    tiles = tuple(
+        replace(
+            tile,
+            word_lines=rng.permutation(tile.word_lines),
+            pairs=rng.choice(32, len(tile.pairs), replace=False),
+            row_signs=rng.choice([-1.0, 1.0], len(tile.word_lines)),
+            column_signs=rng.choice([-1.0, 1.0], len(tile.pairs)),
+        )
+        for tile in plain.tiles
+    )
+    mapping = replace(plain, tiles=tiles)
+    arrays[-1].program_conductances(*mapping.target(len(arrays) - 1))
+    dense = DenseRunner(arrays, mapping)
+    for layer in whole.dense_layers():
+        inputs = dense_inputs(whole, sequences)[layer.name]
+        assert dense(layer.name, inputs) == pytest.approx(inputs @ layer.weight.T, rel=1e-9, abs=1e-9)
 
 
 def test_rows_on_wrong_lines_show(whole: KernelBundle, sequences: FloatArray) -> None:
@@ -93,6 +119,21 @@ def test_the_board_takes_whole_codes_and_both_signs(whole: KernelBundle, sequenc
     most = 0.5 / 255 * np.abs(whole.encoder_weight).sum(axis=1)
     got = DenseRunner(arrays, mapping)("encoder", sequences)
     assert (np.abs(got - exact) <= 1.001 * most).all()
+
+
+def test_a_head_fitted_by_labels_is_digital(whole: KernelBundle, sequences: FloatArray) -> None:
+    """The array holds the weights that the head had before."""
+    arrays, mapping = programmed(whole)
+    dense = DenseRunner(arrays, mapping)
+    made = Corrections.of(KernelRunner(arrays, mapping), arrays, "plan", "test", dense)
+    weight, bias = np.random.default_rng(0).normal(size=whole.head_weight.shape), np.arange(3.0)
+    fitted = made.changed("head", head=(weight, bias))
+    with DeployedNetwork(whole, arrays, mapping, made) as network:
+        assert set(network.products(made)) == set(dense.layers)
+        assert set(network.products(fitted)) == set(dense.layers) - {"head"}
+        network.adopt(fitted)
+        exact = run_network(replace(whole, head_weight=weight, head_bias=bias), sequences, network.runner)
+        assert network(sequences) == pytest.approx(exact, rel=1e-6, abs=1e-9)
 
 
 def test_what_is_wrong_is_refused(whole: KernelBundle, sequences: FloatArray) -> None:
