@@ -21,6 +21,7 @@ def _later(name: str) -> Callable[..., None]:
 
 PARTS = {
     "wires": Part(_later("wire_physics"), "none: circuits", "written", "solvers in process", "0, 1, 2"),
+    "topologies": Part(_later("wire_topologies"), "none: circuits", "written", "solvers in process", "0 to 39"),
     "noise": Part(_later("noise_statistics"), "all presets", "written, pulses", "twin in process", "0 to 15"),
     "board": Part(_later("board"), "supert-a0", "pulses", "twin in process", "0 to 4"),
     "fitting": Part(_later("fitting"), "ideal with fitted relaxation", "written", "twin in process", "0, 1, 1000 on"),

@@ -37,6 +37,7 @@ from twin.profile import TwinProfile
 from twin.programming_law import programming_report
 from twin.relaxing_cells import RelaxingCells
 from twin.wires.nodal import CubicCells, solve
+from twin.wires.selection import SelectedCells
 from twin.wires.wire_resistance import WiredCells, WiredView
 
 _VECTORS_AT_ONCE = 128
@@ -57,7 +58,8 @@ class DigitalTwin(CrossbarArray):
             written when the twin is closed. None: every twin is a new chip.
 
     Raises:
-        ConfigError: the state is open elsewhere, damaged, or of another chip.
+        ConfigError: the profile's wires are not of this shape; the state is open elsewhere, damaged, or of another
+            chip.
     """
 
     KEPT = ("_clock", "_writes", "_sag", "noise", "cells", "columns", "_converters", "_wired", "_relaxing")
@@ -101,7 +103,11 @@ class DigitalTwin(CrossbarArray):
         self._sag = Sag(p.read_rate)
         self.noise = CellNoise(p.read_noise, shape, devices, reads)
         self.cells = Cells(p, shape, devices, cycles)
-        self._wired = None if p.wires is None else WiredCells(p.wires)
+        self._wired = self._selected = None
+        if p.wires is not None:
+            p.wires.word_lines(shape), p.wires.bit_lines(shape)
+            self._wired = WiredCells(p.wires)
+            self._selected = None if p.wires.selection == "ground" else SelectedCells(p.wires)
         self._product = self._product_with(self.cells.conductance)
         parts = ReadParts(p, self.columns, self._converters, self._sag, self.noise, self._wired, sums, self._beside)
         self._compiled = CompiledReads.of(parts)
@@ -254,6 +260,8 @@ class DigitalTwin(CrossbarArray):
         noise = self.noise.of_cells(self.cells.conductance, self._info.read_voltage, times)
         cubic = self.cells.cubic
         chord = 1.0 if cubic is None else 1.0 + cubic * self._info.read_voltage**2
+        if self._selected is not None:
+            return self._selected.reads(self.cells.conductance * chord).after(noise)
         if self._wired is None:
             return self.cells.conductance * chord + noise
         view = self._wired.view(self.cells.conductance * chord)

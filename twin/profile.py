@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import Limits, Window
@@ -95,6 +95,15 @@ class TwinProfile(CellSections):
     recipe: Recipe
     programming: ProgrammingError | None = Field(default=None, description="None: the recipe brings cells by pulses")
     fitted_to: FittedTo | None = Field(default=None, description="None: no section was fitted to a session")
+
+    @model_validator(mode="after")
+    def _selected_cells_are_linear(self) -> TwinProfile:
+        if self.wires is not None and self.wires.selection != "ground" and self.nonlinearity is not None:
+            raise ValueError(
+                f"wires: selection = '{self.wires.selection}' is computed for linear cells only; leave the section "
+                "nonlinearity out, or write selection = 'ground'"
+            )
+        return self
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> TwinProfile:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.wires.elimination import Elimination
+from twin.wires.line_ends import Lines
 from twin.wires.nodal import solve
 from twin.wires.wire_resistance import WiredCells, WiredView, Wires, effective_matrix
 
@@ -16,6 +17,10 @@ any_wires = st.builds(
     Wires, r_word=resistance, r_bit=resistance, r_in=resistance, r_out=resistance, r_access=resistance
 )
 conductance = st.one_of(st.just(0.0), st.floats(1e-6, 1e-3), st.just(1.0))
+
+
+def lines(wires: Wires) -> tuple[Lines, Lines]:
+    return wires.word_lines((8, 8)), wires.bit_lines((8, 8))
 
 
 def some_cells(rows: int, cols: int) -> np.ndarray:
@@ -91,7 +96,7 @@ def test_rounding_that_would_show_is_worked_out_anew(short: float) -> None:
     cells, wires = some_cells(8, 8), Wires(r_word=1.0, r_bit=1.0)
     shorted = cells.copy()
     shorted[2, 3] = short
-    base = Elimination(shorted, r_word=1.0, r_in=0.0, r_bit=1.0, r_out=0.0, keep=True)
+    base = Elimination(shorted, *lines(wires), keep=True)
     assert base.after(cells) is None
     wired = WiredCells(wires)
     wired.view(shorted)
@@ -100,4 +105,4 @@ def test_rounding_that_would_show_is_worked_out_anew(short: float) -> None:
 
 def test_nothing_is_kept_where_it_was_not_asked_for() -> None:
     cells = some_cells(8, 8)
-    assert Elimination(cells, r_word=1.0, r_in=0.0, r_bit=1.0, r_out=0.0).after(cells) is None
+    assert Elimination(cells, *lines(Wires(r_word=1.0, r_bit=1.0))).after(cells) is None

@@ -52,7 +52,8 @@ CLAIMS: Claims = {
     Adc: fields("bits full_scales signed headroom missing inl gain_spread offset_spread converters"),
     Columns: fields("gain gain_spread offset_spread"),
     ReadRate: fields("drain recovery"),
-    Wires: fields("r_word r_bit r_in r_out r_access selector"),
+    Wires: fields("r_word r_bit r_in r_out r_access selector drive sense open_word open_bit")
+    | {"selection": lambda selection: selection == "ground"},
     Nonlinearity: fields("cubic reference exponent lowest"),
 }
 """What the compiled reads compute, field by field."""

@@ -44,7 +44,7 @@ CLAIMS: Claims = {
         **dict.fromkeys(("missing", "inl", "gain_spread", "offset_spread"), absent),
     },
     Columns: fields("gain gain_spread offset_spread"),
-    Wires: fields("r_word r_bit r_in r_out r_access selector"),
+    Wires: fields("r_word r_bit r_in r_out r_access selector drive sense selection open_word open_bit"),
 }
 """What is computed here, field by field."""
 

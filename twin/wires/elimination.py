@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ImssaError, LimitError
 from imssa_lab.contract.hal import FloatArray
+from twin.wires.line_ends import Lines, adrift
 
 _LARGEST = 256 * 2**20
 """Bytes of admittances that are kept for updates, at most; 256 x 256 cells take half of it."""
@@ -23,51 +24,56 @@ _Cell = tuple[int, int]
 class WordLines(FrozenArrays):
     """All word lines seen from their bit-line nodes: c = forward * V - admittance @ b, for each of them.
 
-    The inverse of a ladder is u_min(j,k) v_max(j,k) / w: u is the voltage along the line as seen from the driver, v
-    from its open end, and w what they share everywhere. All are sums of products of what is not negative, so nothing
+    The inverse of a ladder is u_min(j,k) v_max(j,k) / w: u is the voltage along the line as seen from the near end, v
+    from the far one, and w what they share everywhere. All are sums of products of what is not negative, so nothing
     cancels. Shapes (rows, cols).
 
     Attributes:
         conductance: g of the cells, S; behind: u, Ohm.
         own: the diagonal of the admittances, S.
-        attenuation: v / w, voltage of the word nodes for 1 V at the driver while all bit lines are at 0 V.
+        ahead: v / w, voltage of the word nodes for 1 V at the near end while all else is at 0 V.
+        attenuation: the same for 1 V at all drivers of the line; they have one voltage.
     """
 
     conductance: FloatArray
     behind: FloatArray
     own: FloatArray
+    ahead: FloatArray
     attenuation: FloatArray
 
     @classmethod
-    def of(cls, conductance: FloatArray, r_word: float, r_in: float) -> WordLines:
+    def of(cls, conductance: FloatArray, lines: Lines) -> WordLines:
         """The word lines of an array with these conductances, S, (rows, cols), finite and not negative.
-
-        Args:
-            conductance: of the cells; r_word: Ohm, of a segment; r_in: Ohm, of a driver.
 
         Raises:
             LimitError: a word line attenuates beyond all numbers.
         """
         g = np.array(conductance.T, dtype=np.float64, order="C")
         cols, rows = g.shape
+        lines = lines.joined()
         # u and v obey one recurrence, from either end: one step goes along all lines in both directions.
-        along = np.concatenate([g, g[::-1]], axis=1)
+        along, segment = np.concatenate([g, g[::-1]], axis=1), np.tile(lines.segment, 2)
         level, slope = np.empty_like(along), np.empty_like(along)
-        level[0, :rows], slope[0, :rows], level[0, rows:], slope[0, rows:] = r_word + r_in, 1.0, 1.0, 0.0
+        ends = np.concatenate([lines.near, lines.far])
+        slope[0] = np.isfinite(ends)
+        level[0] = np.where(np.isfinite(ends), segment + ends, 1.0)
         u, entering, v, leaving = level[:, :rows], slope[:, :rows], level[::-1, rows:], slope[::-1, rows:]
         with np.errstate(over="ignore", invalid="ignore"):
             for j in range(1, cols):
                 np.add(slope[j - 1], along[j - 1] * level[j - 1], out=slope[j])
-                np.add(level[j - 1], r_word * slope[j], out=level[j])
-            shared = v[0] + (r_word + r_in) * (leaving[0] + g[0] * v[0])
-            attenuation = v / shared
-            own = g * (entering * attenuation + u * (leaving / shared))
+                np.add(level[j - 1], segment * slope[j], out=level[j])
+            shared = entering[0] * v[0] + u[0] * (leaving[0] + g[0] * v[0])
+            shared[shared == 0] = 1.0  # it floats and all of its cells are open: any finite voltage will do
+            ahead = v / shared
+            own = g * (entering * ahead + u * (leaving / shared))
+            attenuation = np.where(lines.has_near, ahead, 0.0)
+            attenuation[:, lines.has_far] += (u / shared)[:, lines.has_far]
         if not (np.isfinite(own).all() and np.isfinite(u).all()):
             raise LimitError(
-                f"wires: a word line of {cols} cells up to {g.max():g} S with {r_word:g} Ohm a segment lets "
+                f"wires: a word line of {cols} cells up to {g.max():g} S with {segment.max():g} Ohm a segment lets "
                 "no current through; check the units, or use twin.wires.nodal.solve"
             )
-        return cls(*(np.ascontiguousarray(part.T) for part in (g, u, own, attenuation)))
+        return cls(*(np.ascontiguousarray(part.T) for part in (g, u, own, ahead, attenuation)))
 
     @property
     def toward(self) -> FloatArray:
@@ -75,14 +81,24 @@ class WordLines(FrozenArrays):
         return self.conductance * self.behind
 
     @property
+    def to_ground(self) -> FloatArray:
+        """Conductance of a cell times the resistance of its word node to ground, without unit."""
+        return self.toward * self.ahead
+
+    @property
+    def admittance_below(self) -> FloatArray:
+        """g v / w, S: with `toward`, the admittances below the diagonal."""
+        return self.conductance * self.ahead
+
+    @property
     def forward(self) -> FloatArray:
-        """Bit-line current for 1 V at the driver while all bit lines are at 0 V, S."""
+        """Bit-line current for 1 V at the drivers while all bit lines are at 0 V, S."""
         return self.conductance * self.attenuation
 
     def between(self, row: int, col: int) -> FloatArray:
         """Voltage of the word nodes of a row for 1 A into the one at `col`, all bit lines at 0 V, Ohm, (cols,)."""
-        behind, attenuation = self.behind[row], self.attenuation[row]
-        return np.concatenate([behind[:col] * attenuation[col], behind[col] * attenuation[col:]])
+        behind, ahead = self.behind[row], self.ahead[row]
+        return np.concatenate([behind[:col] * ahead[col], behind[col] * ahead[col:]])
 
 
 class Elimination:
@@ -90,42 +106,50 @@ class Elimination:
 
     What lies above a bit-line node row is a Norton equivalent: an admittance Y (cols, cols) and a current P V. A
     segment r below it makes of both (I + r Y)^-1 of themselves, one Cholesky factor a row; the next word line, with
-    its closed form, adds to them. Nothing is divided by a wire resistance, so zero is exact.
+    its closed form, adds to them. Nothing is divided by a wire resistance, so zero is exact. What is connected to
+    the top ends of bit lines is a Y before the first row; bit lines that are open at the bottom are eliminated last.
 
     Kept, the admittances give the voltages for a current through any cell, and with those the matrix after some
     cells have changed (Woodbury): from the same elimination every time, so that no error builds up.
 
     Args:
         cells: conductances in S, (rows, cols), finite and not negative; with cols <= rows the work is least.
-        r_word, r_in, r_bit, r_out: Ohm, as in `twin.wires.wire_resistance.Wires`.
-        keep: what `after` needs, 8 rows cols^2 bytes, unless that is more than 256 MiB.
+        word, bit: the lines.
+        keep: what `after` needs, 8 rows cols^2 bytes, unless that is more than 256 MiB, or bit lines differ from each
+            other or float.
 
     Attributes:
-        matrix: S, (rows, cols), current of the bit lines for 1 V on a word line.
+        matrix: S, (rows, cols), current out of the near ends of the bit lines for 1 V on a word line.
 
     Raises:
         LimitError: as `WordLines.of`.
         ImssaError: rounding has spoilt the elimination.
     """
 
-    def __init__(
-        self, cells: FloatArray, *, r_word: float, r_in: float, r_bit: float, r_out: float, keep: bool = False
-    ) -> None:
+    def __init__(self, cells: FloatArray, word: Lines, bit: Lines, *, keep: bool = False) -> None:
         rows, cols = cells.shape
-        self._lines = WordLines.of(cells, r_word, r_in)
-        self._below = np.full(rows, r_bit)
-        self._below[-1] += r_out
-        fits = keep and 8 * rows * cols**2 <= _LARGEST
+        self._lines = WordLines.of(cells, word)
+        bit = _with_reference(cells, word, bit.joined())
+        below = np.tile(bit.segment, (rows, 1))
+        below[-1] += bit.near
+        alike = bool((below == below[:, :1]).all() and np.isfinite(below).all())
+        self._below = below[:, 0]
+        fits = keep and alike and 8 * rows * cols**2 <= _LARGEST
         self._admittance = np.empty((rows, cols, cols)) if fits else None
         self._seen: dict[_Cell, _Response] = {}
-        forward, toward = self._lines.forward, self._lines.toward
+        forward, toward, behind = self._lines.forward, self._lines.toward, self._lines.admittance_below
         above = np.zeros((cols, cols + rows), order="F")
+        above[:, :cols].flat[:: cols + 1] = 1.0 / (bit.segment + bit.far)
         for row in range(rows):
-            lower = np.tril(np.multiply.outer(forward[row], toward[row]), -1)
+            lower = np.tril(np.multiply.outer(behind[row], toward[row]), -1)
             above[:, :cols] -= lower + lower.T
             above[:, :cols].flat[:: cols + 1] += self._lines.own[row]
             above[:, cols + row] = forward[row]
-            _descend(above[:, : cols + row + 1], self._below[row])
+            now = above[:, : cols + row + 1]
+            if alike:
+                _descend(now, float(below[row, 0]))
+            else:
+                _descend_apart(now, below[row])
             if self._admittance is not None:
                 self._admittance[row] = above[:, :cols].T
         self.matrix: FloatArray = np.ascontiguousarray(above[:, cols:].T)
@@ -265,3 +289,26 @@ def _descend(above: FloatArray, resistance: float) -> None:
             "effective matrix: the elimination met a matrix that is not positive; use twin.wires.nodal.solve"
         )
     above[:] = dpotrs(factor, above, lower=1, overwrite_b=1)[0]
+
+
+def _descend_apart(above: FloatArray, resistance: FloatArray) -> None:
+    """The same for a resistance of its own in every bit line, (cols,), Ohm, in place: inf where nothing leads on.
+
+    Then what flows below is (I + Y R)^-1 of what flows above; lines that end here are eliminated before.
+    """
+    cols, ends = above.shape[0], np.isinf(resistance)
+    if ends.any():
+        inner = np.linalg.solve(above[np.ix_(ends, ends)], above[ends])
+        above[~ends] -= above[np.ix_(~ends, ends)] @ inner
+        above[ends], above[:, :cols][:, ends] = 0.0, 0.0
+    system = above[:, :cols] * np.where(ends, 0.0, resistance)
+    system.flat[:: cols + 1] += 1.0
+    above[:] = np.linalg.solve(system, above)
+
+
+def _with_reference(cells: FloatArray, word: Lines, bit: Lines) -> Lines:
+    """Bit lines from which no current reaches any end get one: none flows in it, but voltages are defined."""
+    if bit.held.all():
+        return bit
+    _, lost = adrift(cells > 0, word, bit)
+    return replace(bit, near=np.where(lost, 0.0, bit.near))

@@ -5,6 +5,9 @@ segment by plain sums, Ohm's law the drops, and the voltage law one equation a c
 
     F = v + r_access I(v) + drop on the word line + drop on the bit line - V = 0.
 
+V is the voltage between the ends of the two lines. The voltage of a line that floats is unknown too, and its cells
+bring it no current, S = 0. A line with two ends divides its current between them as its resistances say.
+
 Newton steps solve the linearised circuit for its 2 rows cols nodes by sparse LU. Linear cells need one step; the
 second one only takes away rounding. Nothing is divided by a resistance of zero: such nodes are one node.
 """
@@ -12,13 +15,15 @@ second one only takes away rounding. Nothing is divided by a resistance of zero:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import LimitError, NotConverged
-from imssa_lab.contract.hal import FloatArray
+from imssa_lab.contract.hal import BoolArray, FloatArray
+from twin.wires.line_ends import Lines, adrift, along, by_bit_line, by_row, dissipated, drop
 from twin.wires.wire_resistance import CellLaw, Wires, check_conductance
 
 _GROUND = -1
@@ -76,11 +81,12 @@ class Solution(FrozenArrays):
     """Every voltage and current of the array for n drive vectors.
 
     Attributes:
-        drive: V, (n, rows).
+        drive: V, at the drivers, (n, rows); of a word line that floats its voltage at column 0.
         cell_voltage: V, across the cells without their transistors, (n, rows, cols).
         cell_current: A, (n, rows, cols).
-        wires: the resistances it was solved for.
-        residual: largest violation of the voltage law of each vector, relative to its largest drive voltage, (n,).
+        wires: what it was solved for.
+        residual: largest violation of the voltage law of each vector, relative to its largest voltage, (n,).
+        bias: V, at the ends of the bit lines, (n, cols); of one that floats its voltage in the last row.
     """
 
     drive: FloatArray
@@ -88,47 +94,77 @@ class Solution(FrozenArrays):
     cell_current: FloatArray
     wires: Wires
     residual: FloatArray
+    bias: FloatArray
 
     @property
     def current(self) -> FloatArray:
-        """Bit-line currents into virtual ground, A, (n, cols)."""
+        """Bit-line currents out of all of their ends, A, (n, cols)."""
         return np.asarray(self.cell_current.sum(axis=1))
 
     @property
     def word_current(self) -> FloatArray:
-        """Current of the word-line segment that enters each node, A, (n, rows, cols)."""
-        return _word_current(self.cell_current)
+        """Current to the right in the word-line segment that enters each node from the left, A, (n, rows, cols)."""
+        return self._along[0][:, :, :-1]
 
     @property
     def bit_current(self) -> FloatArray:
-        """Current of the bit-line segment that leaves each node, A, (n, rows, cols)."""
-        return _bit_current(self.cell_current)
+        """Current downward in the bit-line segment that leaves each node to below, A, (n, rows, cols)."""
+        return by_row(self._along[1][:, :, :-1])
+
+    @property
+    def far_current(self) -> tuple[FloatArray, FloatArray]:
+        """Currents out of the right ends of word lines (n, rows) and the top ends of bit lines (n, cols), A."""
+        word, bit = self._along
+        return word[:, :, -1], -bit[:, :, -1]
 
     @property
     def word_voltage(self) -> FloatArray:
         """Voltage of the word-line nodes, V, (n, rows, cols)."""
-        return self.drive[:, :, None] - _word_drop(self.cell_current, self.wires)
+        return self.drive[:, :, None] - drop(self.cell_current, self._net.word)
 
     @property
     def bit_voltage(self) -> FloatArray:
         """Voltage of the bit-line nodes, V, (n, rows, cols)."""
-        return _bit_drop(self.cell_current, self.wires)
+        return self.bias[:, None] + by_row(drop(by_bit_line(self.cell_current), self._net.bit))
 
     @property
     def supplied(self) -> FloatArray:
-        """Power supplied by the drivers, W, (n,)."""
-        return np.asarray((self.drive * self.word_current[:, :, 0]).sum(axis=1))
+        """Power supplied by all that is connected to the lines, W, (n,)."""
+        word, bit = self._along
+        from_words = (self.drive * (word[:, :, 0] - word[:, :, -1])).sum(axis=1)
+        return np.asarray(from_words - (self.bias * (bit[:, :, 0] - bit[:, :, -1])).sum(axis=1))
 
     @property
     def dissipated(self) -> FloatArray:
         """Power dissipated in wires, transistors and cells, W, (n,)."""
-        w, along, down = self.wires, self.word_current**2, self.bit_current**2
-        wires = w.r_word * along + w.r_bit * down + w.r_access * self.cell_current**2
-        ends = w.r_in * along[:, :, 0].sum(axis=1) + w.r_out * down[:, -1].sum(axis=1)
-        return np.asarray((wires + self.cell_current * self.cell_voltage).sum(axis=(1, 2)) + ends)
+        cells = self.wires.r_access * self.cell_current**2 + self.cell_current * self.cell_voltage
+        lines = ((self._net.word, self._along[0]), (self._net.bit, self._along[1]))
+        return np.asarray(cells.sum(axis=(1, 2)) + sum(dissipated(one, current) for one, current in lines))
+
+    @property
+    def _net(self) -> _Net:
+        return _Net.of(self.wires, self.cell_current.shape[1:])
+
+    @property
+    def _along(self) -> tuple[FloatArray, FloatArray]:
+        net = self._net
+        return along(self.cell_current, net.word), along(by_bit_line(self.cell_current), net.bit)
 
 
-def solve(cells: FloatArray | CellLaw, wires: Wires, drive: FloatArray) -> Solution:
+class _Net(NamedTuple):
+    """Word lines and bit lines of an array, and the resistance of a transistor, Ohm."""
+
+    word: Lines
+    bit: Lines
+    access: float
+
+    @classmethod
+    def of(cls, wires: Wires, shape: tuple[int, ...]) -> _Net:
+        rows, cols = shape
+        return cls(wires.word_lines((rows, cols)), wires.bit_lines((rows, cols)), wires.r_access)
+
+
+def solve(cells: FloatArray | CellLaw, wires: Wires, drive: FloatArray, bias: FloatArray | None = None) -> Solution:
     """All voltages and currents of the array, to a residual of the voltage law of 1e-12 of the drive.
 
     Of 1e-290 V for drives below that, where floating point runs out of digits.
@@ -139,107 +175,123 @@ def solve(cells: FloatArray | CellLaw, wires: Wires, drive: FloatArray) -> Solut
 
     Args:
         cells: conductances in S, (rows, cols), or a law.
-        wires: the resistances.
-        drive: voltages at the word-line drivers, V, (n, rows).
+        wires: the resistances and what the lines are connected to.
+        drive: voltages at the word-line drivers, V, (n, rows); lines that float take no notice of theirs.
+        bias: voltages at the ends of the bit lines, V, (n, cols); None: virtual ground.
 
     Raises:
+        ConfigError: resistances or open lines of the wires are not of this array's lines.
         LimitError: shapes that do not fit, voltages that are not finite, a conductance or a slope of the law that
             is negative or not finite.
         NotConverged: the residual was not reached; names vector and residual.
     """
     law: CellLaw = LinearCells(check_conductance(cells)) if isinstance(cells, np.ndarray) else cells
-    if drive.ndim != 2 or drive.shape[1] != law.shape[0] or not np.isfinite(drive).all():
-        raise LimitError(f"wires: drive must be finite, of shape (n, {law.shape[0]}) in V, got {drive.shape}")
-    target = np.broadcast_to(drive[:, :, None], (len(drive), *law.shape))
-    scale = np.maximum(np.abs(drive).max(axis=1), _LEAST_SCALE)
-    voltage = np.zeros(target.shape)
-    rest = _residual(law, wires, target, voltage)
-    left = np.abs(rest).max(axis=(1, 2)) / scale
-    shared = _Circuit(law.slope(np.zeros((1, *law.shape)))[0], wires)
+    rows, cols = law.shape
+    net = _Net.of(wires, (rows, cols))
+    bias = np.zeros((len(drive), cols)) if bias is None else bias
+    for name, given, count in (("drive", drive, rows), ("bias", bias, cols)):
+        if given.shape != (len(drive), count) or not np.isfinite(given).all():
+            raise LimitError(f"wires: {name} must be finite, of shape (n, {count}) in V, got {given.shape}")
+    words, bits = np.where(net.word.held, drive, 0.0), np.where(net.bit.held, bias, 0.0)
+    scale = np.maximum(np.maximum(np.abs(words).max(axis=1), np.abs(bits).max(axis=1)), _LEAST_SCALE)
+    state = _Parts(np.zeros((len(drive), rows, cols)), words, bits)
+    rest = _rest(law, net, state)
+    shared = _Circuit(law.slope(np.zeros((1, rows, cols)))[0], net)
+    left = shared.size(rest) / scale
     going = ~(left <= _ROUNDING)
     while going.any():
-        tried = voltage[going] + shared.step(rest[going])
-        rest_tried = _residual(law, wires, target[going], tried)
-        left_tried = np.abs(rest_tried).max(axis=(1, 2)) / scale[going]
+        tried = state.of(going).moved(shared.step(rest.of(going)))
+        rest_tried = _rest(law, net, tried)
+        left_tried = shared.size(rest_tried) / scale[going]
         better = left_tried < left[going] / 4
         chosen = np.flatnonzero(going)
-        voltage[chosen[better]], rest[chosen[better]] = tried[better], rest_tried[better]
+        state.put(chosen[better], tried.of(better))
+        rest.put(chosen[better], rest_tried.of(better))
         left[chosen[better]] = left_tried[better]
         going[chosen[~better]] = False
         going &= left > _ROUNDING
     for n in np.flatnonzero(~(left <= _TOLERANCE)):
-        voltage[n], left[n] = _newton(law, wires, target[n : n + 1], voltage[n : n + 1], scale[n], int(n))
-    return Solution(drive, voltage, law.current(voltage), wires, left)
+        one, left[n] = _newton(law, net, state.of(slice(n, n + 1)), scale[n], int(n))
+        state.put(slice(n, n + 1), one)
+    return Solution(state.words, state.cells, law.current(state.cells), wires, left, state.bits)
 
 
-def _newton(
-    law: CellLaw, wires: Wires, target: FloatArray, voltage: FloatArray, scale: float, vector: int
-) -> tuple[FloatArray, float]:
-    """Newton steps of one vector's own, each halved until it helps; voltages (rows, cols) and residual."""
-    rest = _residual(law, wires, target, voltage)
-    left = float(np.abs(rest).max() / scale)
+class _Parts(NamedTuple):
+    """What n vectors have of cells (n, rows, cols), of word lines (n, rows) and of bit lines (n, cols).
+
+    As a state: voltages across the cells and at the ends of the lines, V, those of floating lines unknown. As its
+    rest: what the voltage law misses around every cell, V, and the current that cells get from floating lines, A.
+    """
+
+    cells: FloatArray
+    words: FloatArray
+    bits: FloatArray
+
+    def of(self, which: BoolArray | slice) -> _Parts:
+        return _Parts(*(part[which] for part in self))
+
+    def put(self, which: NDArray[np.intp] | slice, other: _Parts) -> None:
+        for mine, given in zip(self, other, strict=True):
+            mine[which] = given
+
+    def moved(self, step: _Parts, share: float = 1.0) -> _Parts:
+        return _Parts(*(mine + given * share for mine, given in zip(self, step, strict=True)))
+
+
+def _rest(law: CellLaw, net: _Net, state: _Parts) -> _Parts:
+    current = law.current(state.cells)
+    drops = drop(current, net.word) + by_row(drop(by_bit_line(current), net.bit))
+    target = state.words[:, :, None] - state.bits[:, None]
+    return _Parts(
+        np.asarray(state.cells + net.access * current + drops - target),
+        np.where(net.word.held, 0.0, current.sum(axis=2)),
+        np.where(net.bit.held, 0.0, current.sum(axis=1)),
+    )
+
+
+def _newton(law: CellLaw, net: _Net, state: _Parts, scale: float, vector: int) -> tuple[_Parts, float]:
+    """Newton steps of one vector's own, each halved until it helps; its state and residual."""
+    rest = _rest(law, net, state)
+    circuit = _Circuit(law.slope(state.cells)[0], net)
+    left = float(circuit.size(rest)[0] / scale)
     for _ in range(_STEPS):
         if left <= _TOLERANCE:
-            return voltage[0], left
-        step = _Circuit(law.slope(voltage)[0], wires).step(rest)
+            return state, left
+        step = circuit.step(rest)
         for halving in range(_HALVINGS):
-            tried = voltage + step * 0.5**halving
-            rest_tried = _residual(law, wires, target, tried)
-            left_tried = float(np.abs(rest_tried).max() / scale)
+            tried = state.moved(step, 0.5**halving)
+            rest_tried = _rest(law, net, tried)
+            left_tried = float(circuit.size(rest_tried)[0] / scale)
             if left_tried < left:
                 break
         else:
             break
-        voltage, rest, left = tried, rest_tried, left_tried
+        state, rest = tried, rest_tried
+        circuit = _Circuit(law.slope(state.cells)[0], net)
+        left = float(circuit.size(rest)[0] / scale)
     if left <= _TOLERANCE:
-        return voltage[0], left
+        return state, left
     raise NotConverged(
         f"wires: vector {vector} stopped at a residual of {left:.1e} of its drive voltage, {_TOLERANCE:g} is "
         "promised; the cells' current must rise with voltage, and slope() must be its derivative"
     )
 
 
-def _residual(law: CellLaw, wires: Wires, target: FloatArray, voltage: FloatArray) -> FloatArray:
-    """Violation of the voltage law around every cell, V, (n, rows, cols)."""
-    current = law.current(voltage)
-    drops = _word_drop(current, wires) + _bit_drop(current, wires)
-    return np.asarray(voltage + wires.r_access * current + drops - target)
-
-
-def _word_current(cell_current: FloatArray) -> FloatArray:
-    return np.asarray(np.cumsum(cell_current[:, :, ::-1], axis=2)[:, :, ::-1])
-
-
-def _bit_current(cell_current: FloatArray) -> FloatArray:
-    return np.cumsum(cell_current, axis=1)
-
-
-def _word_drop(cell_current: FloatArray, wires: Wires) -> FloatArray:
-    """Voltage lost from the driver to every word-line node, V."""
-    along = _word_current(cell_current)
-    return np.asarray(wires.r_in * along[:, :, :1] + wires.r_word * np.cumsum(along, axis=2))
-
-
-def _bit_drop(cell_current: FloatArray, wires: Wires) -> FloatArray:
-    """Voltage of every bit-line node above virtual ground, V."""
-    down = _bit_current(cell_current)
-    return np.asarray(wires.r_out * down[:, -1:] + wires.r_bit * np.cumsum(down[:, ::-1], axis=1)[:, ::-1])
-
-
 class _Circuit:
     """The array with linear cells of these slopes (S, (rows, cols)), factored; all line ends at ground."""
 
-    def __init__(self, slope: FloatArray, wires: Wires) -> None:
+    def __init__(self, slope: FloatArray, net: _Net) -> None:
         if not (np.isfinite(slope).all() and (slope >= 0).all()):
             raise LimitError(
                 "wires: the slope dI/dV of a cell is negative or not finite; the circuit has no unique state"
             )
         rows, cols = slope.shape
-        self._access = wires.r_access
-        self._branch = slope / (1.0 + wires.r_access * slope)
-        self._word, word_edges, count = _nodes(rows, cols, wires.r_word, wires.r_in, 0)
-        flipped, bit_edges, count = _nodes(cols, rows, wires.r_bit, wires.r_out, count)
-        self._bit = flipped[:, ::-1].T
+        self._access, self._floats = net.access, (~net.word.held, ~net.bit.held)
+        self._branch = slope / (1.0 + net.access * slope)
+        lost_words, lost_bits = adrift(slope > 0, net.word, net.bit)
+        self._word, word_edges, count = _nodes(net.word, cols, 0, lost_words)
+        from_below, bit_edges, count = _nodes(net.bit, rows, count, lost_bits)
+        self._bit = from_below[:, ::-1].T
         self._count = count
         if count:
             from scipy.sparse import coo_array  # the reference alone needs sparse matrices
@@ -256,40 +308,61 @@ class _Circuit:
                 matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
             )
 
-    def step(self, rest: FloatArray) -> FloatArray:
-        """Change of the cell voltages that takes away the residual `rest`, both (n, rows, cols), V."""
-        across = self._across(rest)
-        current = self._branch * (across - rest)
-        return np.asarray(across - self._access * current - rest)
+    def size(self, rest: _Parts) -> FloatArray:
+        """Largest voltage that `rest` (n vectors) is worth, V, (n,): of a current, through the cells of its line."""
+        size = np.abs(rest.cells).max(axis=(1, 2))
+        for current, cells in ((rest.words, self._branch.sum(axis=1)), (rest.bits, self._branch.sum(axis=0))):
+            lost = np.divide(np.abs(current), cells, out=np.zeros_like(current), where=cells > 0)
+            size = np.maximum(size, lost.max(axis=1))
+        return np.asarray(size)
 
-    def _across(self, rest: FloatArray) -> FloatArray:
-        """Voltage between word-line and bit-line nodes with a source of `rest` in series with every cell."""
+    def step(self, rest: _Parts) -> _Parts:
+        """Change of the state that takes away what is left, `rest`."""
+        words, bits = self._ends(rest)
+        across = words - bits
+        current = self._branch * (across - rest.cells)
+        cells = np.asarray(across - self._access * current - rest.cells)
+        word_floats, bit_floats = self._floats
+        return _Parts(cells, np.where(word_floats, words[:, :, 0], 0.0), np.where(bit_floats, bits[:, -1], 0.0))
+
+    def _ends(self, rest: _Parts) -> tuple[FloatArray, FloatArray]:
+        """Voltages of word-line and bit-line nodes with a source of `rest` in series with every cell."""
         if not self._count:
-            return np.zeros(rest.shape)
-        source = (self._branch * rest).reshape(len(rest), -1)
-        sums = np.zeros((self._count + 1, len(rest)))  # the last entry is the ground
+            return np.zeros(rest.cells.shape), np.zeros(rest.cells.shape)
+        source = (self._branch * rest.cells).reshape(len(rest.cells), -1)
+        sums = np.zeros((self._count + 1, len(rest.cells)))  # the last entry is the ground
         np.add.at(sums, self._word.ravel(), source.T)
         np.add.at(sums, self._bit.ravel(), -source.T)
+        # What a floating line lacks comes in at its first node; elsewhere this is zero.
+        np.add.at(sums, self._word[:, 0], -rest.words.T)
+        np.add.at(sums, self._bit[-1], rest.bits.T)
         nodes = np.zeros_like(sums)
         nodes[:-1] = self._factor.solve(sums[:-1])
-        return np.asarray((nodes[self._word] - nodes[self._bit]).transpose(2, 0, 1))
+        return nodes[self._word].transpose(2, 0, 1), nodes[self._bit].transpose(2, 0, 1)
 
 
 _Edges = list[tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]]
 
 
-def _nodes(lines: int, length: int, segment: float, end: float, first: int) -> tuple[NDArray[np.int64], _Edges, int]:
-    """Node numbers (lines, length) from the grounded end on, wire conductances between them, next free number."""
-    ground = np.full(lines, _GROUND)
-    if segment > 0:
-        number = first + np.arange(lines * length).reshape(lines, length)
-        inner = number[:, 1:].ravel()
-        edges: _Edges = [
-            (ground, number[:, 0], np.full(lines, 1.0 / (segment + end))),
-            (number[:, :-1].ravel(), inner, np.full(inner.size, 1.0 / segment)),
-        ]
-        return number, edges, first + lines * length
-    if end > 0:
-        line = first + np.arange(lines)
-        return np.repeat(line[:, None], length, axis=1), [(ground, line, np.full(lines, 1.0 / end))], first + lines
-    return np.full((lines, length), _GROUND), [], first
+def _nodes(lines: Lines, length: int, first: int, lost: BoolArray) -> tuple[NDArray[np.int64], _Edges, int]:
+    """Node numbers (lines, length) from the near end on, wire conductances between them, next free number.
+
+    A line without resistance is one node, or the ground where nothing lies between. Lines that are `lost`, (lines,),
+    get a conductance to ground in which nothing flows.
+    """
+    wired = lines.segment > 0
+    grounded = ~wired & ((lines.near == 0) | (lines.far == 0))
+    size = np.where(wired, length, np.where(grounded, 0, 1))
+    start = first + np.cumsum(size) - size
+    number = start[:, None] + np.where(wired[:, None], np.arange(length), 0)
+    number[grounded] = _GROUND
+    edges: _Edges = []
+    for end, node in ((lines.near, number[:, 0]), (lines.far, number[:, -1])):
+        there = np.isfinite(end) & ~grounded
+        edges.append((np.full(np.count_nonzero(there), _GROUND), node[there], 1.0 / (lines.segment + end)[there]))
+        if end is lines.near:
+            inner = number[wired, 1:].ravel()
+            between = np.repeat(1.0 / lines.segment[wired], length - 1)
+            edges.append((number[wired, :-1].ravel(), inner, between))
+    edges.append((np.full(np.count_nonzero(lost), _GROUND), number[lost, 0], np.ones(np.count_nonzero(lost))))
+    return number, edges, first + int(size.sum())

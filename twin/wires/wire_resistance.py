@@ -1,46 +1,119 @@
 """Resistance of word lines and bit lines: the profile section and the effective matrix of an array of linear cells.
 
-Word line i is driven at column 0 through r_in and one segment; bit line j leaves below the last row through one
-segment and r_out into virtual ground, and a positive voltage drives a positive current into it. `nodal.py` solves
-the same circuit node by node, for cells of any law; this file is the fast way for linear ones.
+Word line i is driven at its ends, where it has any, through r_in and one segment; bit line j leaves at its ends
+through one segment and r_out into virtual ground, and a positive voltage drives a positive current into it. Both
+drivers of a line have one voltage, and what leaves at both ends of a bit line is one current. `nodal.py` solves the
+same circuit node by node, for cells of any law; this file is the fast way for linear ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
-from imssa_lab.contract.errors import ImssaError, LimitError
+from imssa_lab.contract.errors import ConfigError, ImssaError, LimitError
 from imssa_lab.contract.hal import FloatArray
 from twin.profile_section import Section
 from twin.wires.elimination import Elimination, Responses, WordLines
+from twin.wires.line_ends import Lines
+
+_Ohm = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_OfLines = _Ohm | tuple[_Ohm, ...]
 
 
 class Wires(Section):
-    """Series resistances of the array while it is read; zero means that there is none.
+    """Series resistances of the array while it is read, zero for none, and what its lines are connected to.
 
     Programming pulses reach their cells in full: what a line loses of them is part of the cells' fitted response.
     """
 
-    r_word: float = Field(ge=0, allow_inf_nan=False, description="Ohm per segment of a word line")
-    r_bit: float = Field(ge=0, allow_inf_nan=False, description="Ohm per segment of a bit line")
+    r_word: _OfLines = Field(description="Ohm per segment of a word line; a list: one number for each word line")
+    r_bit: _OfLines = Field(description="Ohm per segment of a bit line; a list: one number for each bit line")
     r_in: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Ohm, of a word-line driver")
     r_out: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Ohm, from a bit line to virtual ground")
     r_access: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Ohm, of a cell's open transistor")
     selector: Literal["transistor", "none"] = Field(
         default="transistor", description="1T1R reads a cell alone; a passive array through all its neighbours"
     )
+    drive: Literal["left", "right", "both"] = Field(
+        default="left", description="ends of the word lines with a driver; left is beside column 0"
+    )
+    sense: Literal["bottom", "top", "both"] = Field(
+        default="bottom", description="ends of the bit lines at virtual ground; bottom is below the last row"
+    )
+    selection: Literal["ground", "float", "V/2", "V/3"] = Field(
+        default="ground",
+        description="lines that are not selected while a passive array reads one cell: at 0 V, at nothing, all at "
+        "half of the read voltage, or word lines at a third and bit lines at two thirds of it",
+    )
+    open_word: tuple[int, ...] = Field(
+        default=(), description="word lines without a driver: they float; -1 is the last one"
+    )
+    open_bit: tuple[int, ...] = Field(
+        default=(), description="bit lines connected to nothing: they float, and their current is 0; -1 is the last"
+    )
 
     @model_validator(mode="after")
     def _passive_has_no_transistor(self) -> Wires:
         if self.selector == "none" and self.r_access > 0:
             raise ValueError("wires: r_access belongs to a transistor; leave it out where selector is 'none'")
+        if self.selector == "transistor" and self.selection != "ground":
+            raise ValueError(
+                f"wires: selection = '{self.selection}' is for passive arrays; a transistor reads its cell alone. "
+                "Leave selection out, or write selector = 'none'"
+            )
         return self
+
+    def word_lines(self, shape: tuple[int, int]) -> Lines:
+        """The word lines of an array of (rows, cols).
+
+        Raises:
+            ConfigError: resistances, or open lines, of another number of word lines; all of them open.
+        """
+        near, far = self.drive in ("left", "both"), self.drive in ("right", "both")
+        return _lines("word", shape[0], self.r_word, self.r_in, (near, far), self.open_word)
+
+    def bit_lines(self, shape: tuple[int, int]) -> Lines:
+        """The bit lines of an array of (rows, cols).
+
+        Raises:
+            ConfigError: resistances, or open lines, of another number of bit lines; all of them open.
+        """
+        near, far = self.sense in ("bottom", "both"), self.sense in ("top", "both")
+        return _lines("bit", shape[1], self.r_bit, self.r_out, (near, far), self.open_bit)
+
+
+def _lines(
+    kind: str,
+    count: int,
+    segment: float | tuple[float, ...],
+    end: float,
+    ends: tuple[bool, bool],
+    opened: tuple[int, ...],
+) -> Lines:
+    if isinstance(segment, tuple) and len(segment) != count:
+        raise ConfigError(
+            f"wires: r_{kind} has {len(segment)} resistances, but the array has {count} {kind} lines; give one for "
+            "each line, or one number for all"
+        )
+    if any(not -count <= line < count for line in opened) or len({line % count for line in opened}) != len(opened):
+        raise ConfigError(
+            f"wires: open_{kind} = {list(opened)}, but {kind} lines of this array are 0 to {count - 1}, each at most "
+            "once"
+        )
+    if len(opened) == count:
+        raise ConfigError(
+            f"wires: open_{kind} leaves none of the {count} {kind} lines connected; leave one out of it"
+        )
+    closed = np.ones(count, dtype=np.bool_)
+    closed[list(opened)] = False
+    near, far = (np.where(closed & there, end, np.inf) for there in ends)
+    return Lines(np.full(count, segment, dtype=np.float64), near, far)
 
 
 class CellLaw(Protocol):
@@ -60,18 +133,20 @@ class CellLaw(Protocol):
 def effective_matrix(cells: FloatArray | CellLaw, wires: Wires) -> FloatArray:
     """The matrix that linear cells and their wires compute together: I = V @ effective_matrix.
 
-    By block elimination, see `twin.wires.elimination.Elimination`.
+    By block elimination, see `twin.wires.elimination.Elimination`; one for each end of the bit lines that is sensed.
 
     Args:
         cells: conductances in S, (rows, cols), finite and not negative.
-        wires: the resistances.
+        wires: the resistances and what the lines are connected to.
 
     Returns:
-        S, (rows, cols), with G[i, j] the current of bit line j for 1 V on word line i and 0 V on all others.
+        S, (rows, cols), with G[i, j] the current of bit line j for 1 V on word line i and 0 V on all others that are
+        driven.
 
     Raises:
         ImssaError: the cells have a law of their own; `twin.wires.nodal.solve` takes those.
         LimitError: a conductance is negative or not finite, or a word line lets nothing through.
+        ConfigError: resistances or open lines of the wires are not of this array's lines.
     """
     if not isinstance(cells, np.ndarray):
         raise ImssaError(
@@ -82,12 +157,25 @@ def effective_matrix(cells: FloatArray | CellLaw, wires: Wires) -> FloatArray:
     if cols > rows:
         # Reciprocity: drive bit lines, sense word lines. Blocks have the shorter side, the work is rows * cols^3.
         return _turned(effective_matrix(_turned(cells), turned(wires)))
-    return _eliminated(cells, wires).matrix
+    return _eliminated(cells, wires)[0]
 
 
-def _eliminated(cells: FloatArray, wires: Wires, *, keep: bool = False) -> Elimination:
-    ends = {name: getattr(wires, name) for name in ("r_word", "r_in", "r_bit", "r_out")}
-    return Elimination(with_access(cells, wires), **ends, keep=keep)
+def _eliminated(cells: FloatArray, wires: Wires, *, keep: bool = False) -> tuple[FloatArray, Elimination | None]:
+    """The effective matrix, S, (rows, cols), and its elimination where it came from one alone."""
+    shape = _shape(cells)
+    alone, word, bit = with_access(cells, wires), wires.word_lines(shape), wires.bit_lines(shape).joined()
+    if not bit.has_far.any():
+        near = Elimination(alone, word, bit, keep=keep)
+        return near.matrix, near
+    far = Elimination(alone[::-1], word.reversed(), bit.flipped()).matrix[::-1]
+    matrix = np.where(bit.has_far, far, 0.0)
+    if bit.has_near.any():
+        matrix += Elimination(alone, word, bit).matrix
+    return matrix, None
+
+
+def _shape(cells: FloatArray) -> tuple[int, int]:
+    return cells.shape[0], cells.shape[1]
 
 
 def check_conductance(conductance: FloatArray) -> FloatArray:
@@ -114,10 +202,24 @@ def with_access(conductance: FloatArray, wires: Wires) -> FloatArray:
 
 
 def turned(wires: Wires) -> Wires:
-    """The wires of the array with word lines and bit lines exchanged."""
+    """The wires of the array with word lines and bit lines exchanged, each kind with its last line first."""
+    ends = {"left": "bottom", "right": "top", "both": "both"}
     return wires.model_copy(
-        update={"r_word": wires.r_bit, "r_bit": wires.r_word, "r_in": wires.r_out, "r_out": wires.r_in}
+        update={
+            "r_word": _last_first(wires.r_bit),
+            "r_bit": _last_first(wires.r_word),
+            "r_in": wires.r_out,
+            "r_out": wires.r_in,
+            "drive": next(drive for drive, sense in ends.items() if sense == wires.sense),
+            "sense": ends[wires.drive],
+            "open_word": tuple(-1 - line for line in wires.open_bit),
+            "open_bit": tuple(-1 - line for line in wires.open_word),
+        }
     )
+
+
+def _last_first(resistance: float | tuple[float, ...]) -> float | tuple[float, ...]:
+    return resistance[::-1] if isinstance(resistance, tuple) else resistance
 
 
 def _turned(conductance: FloatArray) -> FloatArray:
@@ -138,10 +240,11 @@ def sensitivity(conductance: FloatArray, wires: Wires) -> FloatArray:
         LimitError: as `effective_matrix`.
     """
     alone = with_access(check_conductance(conductance), wires)
-    word = WordLines.of(alone, wires.r_word, wires.r_in)
-    bit = WordLines.of(_turned(alone), wires.r_bit, wires.r_out)
+    shape = _shape(conductance)
+    word = WordLines.of(alone, wires.word_lines(shape))
+    bit = WordLines.of(_turned(alone), wires.bit_lines(shape).reversed())
     alpha, beta = word.attenuation, bit.attenuation.T[::-1, ::-1]
-    a, b = word.toward * alpha, (bit.toward * bit.attenuation).T[::-1, ::-1]
+    a, b = word.to_ground, bit.to_ground.T[::-1, ::-1]
     own = (1.0 - a) * (1.0 - b) / (1.0 - a * b) ** 2
     access = 1.0 / (1.0 + wires.r_access * conductance)
     return np.asarray(alpha * beta * own * access**2)
@@ -150,12 +253,12 @@ def sensitivity(conductance: FloatArray, wires: Wires) -> FloatArray:
 def cell_paths(shape: tuple[int, int], wires: Wires) -> FloatArray:
     """Resistance in series with a cell whose neighbours are all switched off, Ohm, (rows, cols).
 
-    Its transistor, r_in, j + 1 segments of word line, rows - i segments of bit line, r_out.
+    Its transistor, r_in, j + 1 segments of word line from the left, rows - i segments of bit line to the bottom,
+    r_out; lines with two ends lead to both, in parallel. It is inf where a line floats.
     """
     rows, cols = shape
-    along = wires.r_in + wires.r_word * np.arange(1, cols + 1)
-    down = wires.r_out + wires.r_bit * np.arange(rows, 0, -1)
-    return np.asarray(wires.r_access + along + down[:, None])
+    along, down = wires.word_lines(shape).paths(cols), wires.bit_lines(shape).paths(rows)[:, ::-1].T
+    return np.asarray(wires.r_access + along + down)
 
 
 class Followed(NamedTuple):
@@ -176,7 +279,8 @@ class WiredCells:
     """The view of one array's cells, kept until a conductance changes.
 
     Where few cells have changed since rows were last eliminated the effective matrix is updated, to rounding, and
-    otherwise computed again (`Elimination.after`).
+    otherwise computed again (`Elimination.after`). Where bit lines differ, float or have a top end it is computed
+    again after every change.
     """
 
     KEPT = ("followed",)
@@ -202,8 +306,9 @@ class WiredCells:
         cells, wires, wide = self._upright(check_conductance(conductance))
         matrix = None if self._eliminated is None else self._eliminated.after(with_access(cells, wires))
         if matrix is None:
-            self._base, self._eliminated = conductance.copy(), _eliminated(cells, wires, keep=True)
-            matrix = self._eliminated.matrix
+            matrix, self._eliminated = _eliminated(cells, wires, keep=True)
+            if self._eliminated is not None:
+                self._base = conductance.copy()
         return _turned(matrix) if wide else matrix
 
     def _upright(self, conductance: FloatArray) -> tuple[FloatArray, Wires, bool]:
@@ -222,8 +327,9 @@ class WiredCells:
     def followed(self, given: Followed) -> None:
         if given.base.size:
             cells, wires, _ = self._upright(given.base)
-            self._base, self._eliminated = given.base, _eliminated(cells, wires, keep=True)
-            self._eliminated.responses = Responses(given.cells, given.bits, given.driven, given.sensed)
+            self._base, self._eliminated = given.base, _eliminated(cells, wires, keep=True)[1]
+            if self._eliminated is not None:
+                self._eliminated.responses = Responses(given.cells, given.bits, given.driven, given.sensed)
 
 
 @dataclass(frozen=True)
@@ -271,5 +377,7 @@ class WiredView(FrozenArrays):
         word_share, bit_share = share.mean(axis=1), share.mean(axis=0) / share.mean()
         if wires.selector == "none":
             return cls(matrix, word_share, bit_share, matrix, share)
-        loss = 1.0 / (1.0 + cell_paths((conductance.shape[0], conductance.shape[1]), wires) * conductance)
+        paths = cell_paths(_shape(conductance), wires)
+        reached = np.isfinite(paths)
+        loss = np.where(reached, 1.0 / (1.0 + np.where(reached, paths, 0.0) * conductance), 0.0)
         return cls(matrix, word_share, bit_share, conductance * loss, loss**2)

@@ -1,0 +1,1 @@
+"""Crossbars as circuits, solved apart from the twin."""
