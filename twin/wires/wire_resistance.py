@@ -202,7 +202,7 @@ def with_access(conductance: FloatArray, wires: Wires) -> FloatArray:
 
 
 def turned(wires: Wires) -> Wires:
-    """The wires of the array with word lines and bit lines exchanged, each kind with its last line first."""
+    """The wires of the array with word lines and bit lines exchanged; the last line of each kind comes first."""
     ends = {"left": "bottom", "right": "top", "both": "both"}
     return wires.model_copy(
         update={
