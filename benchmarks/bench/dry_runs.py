@@ -75,6 +75,8 @@ def dry_runs(bars: Bars) -> None:
         for chip in chips:  # without a record, all chips of a kind are told the same
             said = seen[0].said if seen and not recorded else None
             seen.append(_told(bars, "supert-a0", 1, chip, recorded=recorded, said=said))
+            each = ", ".join(f"{what} off by {seen[-1].off(what):.3f}" for what in seen[-1].figures)
+            print(f"      chip {chip}, {'surveyed' if recorded else 'no record'}: {each}", flush=True)
         for what in seen[0].figures:
             near = sum(each.off(what) <= NEAR for each in seen)
             worst = max(each.off(what) for each in seen)
