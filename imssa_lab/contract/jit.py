@@ -52,6 +52,8 @@ if AVAILABLE and not TYPE_CHECKING:
                 loop._cache = _cache(self._function)  # noqa: SLF001 - what njit(cache=True) does, with our own
             except RuntimeError as error:  # no locator available
                 _say_what_it_costs(error)
+            # from now on Python calls it without a way through here, which takes .2 us
+            type(self).__call__ = staticmethod(loop)
             return loop
 
     def _cache(function: Callable[..., Any]) -> Any:
@@ -80,7 +82,7 @@ if AVAILABLE and not TYPE_CHECKING:
     def _compiles(**options: Any) -> Callable[[_Function], _Function]:
         def compiles(function: _Function) -> _Function:
             """The function, compiled when it is first called."""
-            return _Loop(function, options)
+            return type(function.__name__, (_Loop,), {})(function, options)  # a class of its own
 
         return compiles
 

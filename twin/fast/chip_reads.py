@@ -206,7 +206,7 @@ class CompiledReads:
         first, last = products.start, products.stop
         while first < last:
             n = min(most, last - first)
-            drawn = self._noise.stream.take(n, self._cols)
+            drawn = self._noise.stream.ahead(n * self._cols)
             added = self._nothing
             if self._has_beside:
                 vectors = slice(first // self.pulses, -(-(first + n) // self.pulses))
@@ -216,7 +216,7 @@ class CompiledReads:
                 self._look_at(conductance)
             self._bring_to(moment.item(0), n)
             while not compiled_reads.read(
-                conductance, voltages, drawn, added, first, *self._handed_over, self._lasting(moment), *readout
+                conductance, voltages, *drawn, added, first, n, *self._handed_over, self._lasting(moment), *readout
             ):
                 self._look_at(conductance)
             self._taken(moment)

@@ -180,9 +180,11 @@ def in_largest_unit(total: FloatArray, units: FloatArray, codes: FloatArray, cho
 def read(
     conductance: FloatArray,
     volts: FloatArray,
-    drawn: FloatArray,
+    numbers: FloatArray,
+    start: int,
     added: FloatArray,
     first: int,
+    count: int,
     whole: FloatArray,
     places: Any,
     lasting: Any,
@@ -193,6 +195,7 @@ def read(
 
     Args:
         conductance: of the cells, S, (rows, cols).
+        numbers: standard normal, (size,); from `start` on they are for `count` products from `first` on.
         whole, places: of a `ChipMemory`. lasting: a `Lasting` as a plain tuple, which is handed over much faster. The
             rest as there.
     """
@@ -200,6 +203,7 @@ def read(
         return False
     tables, noise = tables_in(whole, places), as_lasting(lasting)
     rows, cols = conductance.shape
+    drawn = numbers[start : start + count * cols].reshape((count, cols))
     library = by_library(tables, len(volts))
     read_block(
         volts,

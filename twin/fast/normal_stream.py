@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from imssa_lab.contract import jit
@@ -27,11 +29,15 @@ class NormalStream:
 
     def take(self, *shape: int) -> FloatArray:
         """The next numbers, in this shape, to be used before the next call: their memory is written again."""
-        count = int(np.prod(shape)) if len(shape) != 2 else shape[0] * shape[1]
+        numbers, start = self.ahead(math.prod(shape))
+        return numbers[start : self._next].reshape(shape)
+
+    def ahead(self, count: int) -> tuple[FloatArray, int]:
+        """Where the next `count` numbers are: an array (n,), and the first of them in it; as `take` otherwise."""
         if self._next + count > self._drawn.size:
             self._draw(count)
         start, self._next = self._next, self._next + count
-        return self._drawn[start : self._next].reshape(shape)
+        return self._drawn, start
 
     def _draw(self, count: int) -> None:
         left = self._drawn[self._next :].copy()
