@@ -297,9 +297,10 @@ class ProgrammedMapping:
         return self._separate()
 
     def arrange_for_products(self) -> int:
-        """Arrange kernels within their places so that faults spoil products least; how many kernels changed.
+        """Arrange kernels so that faults spoil products least; how many kernels changed.
 
-        `mend` leaves what hardly shows in the outputs of kernels; their products show it.
+        `mend` leaves what hardly shows in the outputs of kernels; their products show it. Packed for time, kernels
+        stay in their places; packed for area, they change places where that helps, so that a free one is well used.
         """
         changed = 0
         for _ in range(
@@ -313,9 +314,7 @@ class ProgrammedMapping:
         return changed
 
     def _arrange(self, worth: float) -> int:
-        """Arrange kernels that faults touch within their places, where that leaves less than `worth` of the harm, and
-        dense layers in the same way.
-        """
+        """Arrange kernels that faults touch, and dense layers, where that leaves less than `worth` of the harm."""
         return self._arrange_kernels(worth) + self._arrange_tiles(least=_TINY, worth=worth)
 
     def _arrange_tiles(self, *, least: float, worth: float) -> int:
@@ -331,15 +330,15 @@ class ProgrammedMapping:
             return 0
         # what products show, which is all weights alike, and what outputs show
         weights = [1.0 + each / max(float(each.mean()), _TINY) for each in self._predictor.importance(harmed)]
-        arranged, costs = reassign(self.mapping, harmed, weights, reaches, move=False)
-        shown = [error for error in errors if error.any()]
-        harm = np.array([float((w * e**2).sum()) for w, e in zip(weights, shown, strict=True)])
+        move = self.mapping.packing == "area"  # which leaves so few places that each must go to who needs it most
+        arranged, costs = reassign(self.mapping, harmed, weights, reaches, move=move)
+        harm = np.array([(w * e**2).sum() for w, e in zip(weights, filter(np.any, errors), strict=True)])
         chosen = worth_arranging(self.mapping.packing, harmed, harm, costs, worth)
         if not chosen:
             return 0
         if len(chosen) < len(harmed):
             some = [harmed[i] for i in chosen], [weights[i] for i in chosen]
-            arranged, _ = reassign(self.mapping, *some, reaches, move=False)
+            arranged, _ = reassign(self.mapping, *some, reaches, move=move)
         self.mapping = arranged
         return len(chosen)
 
