@@ -110,6 +110,20 @@ class ProgrammingError(Section):
             error = self._errors(target, rng.standard_normal(target.shape))
         return np.asarray(np.maximum(target + error, 0.0))
 
+    def quantiles(self, target: FloatArray, z: FloatArray) -> FloatArray:
+        """Conductances in S that cells at normal scores z end with, for targets in S, broadcast together."""
+        from scipy.special import ndtr
+
+        if self.law == "exact":
+            error: FloatArray = np.zeros(np.broadcast_shapes(target.shape, z.shape))
+        elif self.law == "uniform":
+            error = self.sd_at(target) * np.sqrt(3) * _tilted(2 * ndtr(z) - 1, self.tilt)
+        elif self.law == "normal":
+            error = self.sd_at(target) * z
+        else:
+            error = self._errors(target, z)
+        return np.asarray(np.maximum(target + error, 0.0))
+
     def _errors(self, target: FloatArray, z: FloatArray) -> FloatArray:
         """Errors in S of cells with these targets (S) at normal scores z, broadcast together."""
         shift, core = (np.interp(target, self.levels, row) for row in (self.shift, self.core))
