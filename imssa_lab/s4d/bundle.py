@@ -111,6 +111,12 @@ class KernelBundle(FrozenArrays):
                 f"bundle: expected_accuracy {self.expected_accuracy}; accuracy, low and high are fractions, and "
                 "low <= accuracy <= high"
             )
+        errors = self.tolerated_errors
+        if errors is not None and not (len(errors) == 3 and all(0 < error < np.inf for error in errors)):
+            raise BundleError(
+                f"bundle: tolerated_errors {errors}; give three finite numbers above zero: of products, and of "
+                "kernels on real input and on an impulse"
+            )
         if any(layer.mix_weight is None for layer in self.layers[:-1]):
             raise BundleError("bundle: a mix connects two layers, so every layer but the last has one")
         check_shape("encoder_weight", self.encoder_weight, (channels, self.inputs))

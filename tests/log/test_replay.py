@@ -12,6 +12,8 @@ from imssa_lab.contract.array_types import ColumnCalibration, PulseKind, Pulses
 from imssa_lab.contract.errors import ConfigError, ImssaError, LinkTimeout, LogError, ReplayMismatch
 from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.log import open_replay, open_run, record
+from twin.digital_twin import DigitalTwin
+from twin.profile import TwinProfile
 
 from .conftest import Chip, nudge, session, with_retry
 
@@ -36,6 +38,24 @@ def test_other_converters(tmp_path: Path, bits: int | None) -> None:
     with record(tmp_path / "run.h5", [Chip(bits=bits)], {}) as (array,), array:
         seen = session(array)
     assert session(open_replay(str(tmp_path / "run.h5"), {})) == seen
+
+
+def test_an_unsigned_converter_of_16_bits_keeps_its_largest_codes(tmp_path: Path) -> None:
+    """Codes are stored as signed numbers, of which 16 bits end at 32767."""
+    profile = TwinProfile.load("supert-a0-easy")
+    assert profile.adc is not None
+    adc = profile.adc.model_copy(update={"bits": 16, "signed": False, "full_scales": (12e-6,)})
+    twin = DigitalTwin(profile.model_copy(update={"adc": adc}), (5, 4), seed=0)
+    with record(tmp_path / "run.h5", [twin], {}) as (array,), array:
+        array.program_conductances(np.full((5, 4), 5e-5))
+        seen = array.read_conductances().tobytes()
+        assert twin.read_mvm(np.full(5, 0.2), raw=True).max() > 11e-6
+        array.read_mvm(np.full(5, 0.2))
+    with open_run(tmp_path / "run.h5") as run:
+        (replayed,) = run.arrays()
+        replayed.program_conductances(np.full((5, 4), 5e-5))
+        assert replayed.read_conductances().tobytes() == seen
+        assert run.column("read_mvm", "value").max() > 2**15
 
 
 def test_no_random_numbers(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ BUNDLE_NONSENSE: list[tuple[str, Any]] = [
     ("labels", ("yes", "yes")),
     ("expected_accuracy", (0.5, 0.6, 0.9)),
     ("expected_accuracy", (float("nan"), 0.0, 1.0)),
+    ("tolerated_errors", (0.1, 0.2)),
+    ("tolerated_errors", (0.1, 0.0, 0.2)),
 ]
 
 

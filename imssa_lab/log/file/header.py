@@ -225,7 +225,8 @@ def _fixed_dataset(group: h5py.Group, name: str, values: np.ndarray[Any, np.dtyp
 
 def dtypes_of(infos: Sequence[ArrayInfo]) -> dict[str, str]:
     """What the values of a run are stored as: codes where every array has an ADC; and its voltages in steps."""
-    bits = [info.adc.bits for info in infos if info.adc is not None]
+    # of codes as signed numbers: those of an unsigned converter, or of one that does not say, need one bit more
+    bits = [info.adc.bits + (info.adc.signed is not True) for info in infos if info.adc is not None]
     code = "f8" if len(bits) < len(infos) else "i4" if max(bits) > 16 else "i2"
     most = max((info.limits.read_voltage / info.input_step for info in infos if info.input_step), default=0.0)
     return {"code": code, "steps": "i1" if round(most) <= np.iinfo(np.int8).max else "i2"}

@@ -30,9 +30,10 @@ class RecordSizes:
     def __init__(self, info: ArrayInfo) -> None:
         self._sizes = {"row": info.rows, "col": info.cols}
         self._cells = info.rows * info.cols
-        self._code = 8 if info.adc is None else 4 if info.adc.bits > 16 else 2
+        held = dtypes_of([info])
+        self._code = np.dtype(held["code"]).itemsize
         self._ranges = info.adc is not None and len(info.adc.scale) > 1
-        self._codes = VoltageCodes([info.input_step], np.dtype(dtypes_of([info])["steps"]))
+        self._codes = VoltageCodes([info.input_step], np.dtype(held["steps"]))
 
     def products(self, voltages: FloatArray) -> int:
         """Of the products of one call, for voltages (vectors, rows) in V."""
