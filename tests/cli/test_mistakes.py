@@ -15,7 +15,7 @@ address = "twin:supert-a0-easy?seed=1&shape=4x4"
 ON_COMMAND_LINES = [
     (["station", "check", "--file", "nowhere.toml"], 1, ["nowhere.toml", "imssa station init"]),
     (["deploi", "x"], 2, ["deploi", "deploy"]),
-    (["report", "nowhere.h5"], 1, ["nowhere.h5", "No such file"]),
+    (["report", "nowhere.h5"], 1, ["nowhere.h5", "no such file"]),
     (["monitor", "--prt", "80", "x.h5"], 2, ["--prt", "--port"]),
     (["characterise", "--array", "lft", "--out", "chip"], 1, ["'lft'", "did you mean 'left'"]),
     (["train", "--file", "m.safetensors", "--precision", "1bit"], 1, ["1bit"]),

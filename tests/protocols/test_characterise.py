@@ -162,7 +162,7 @@ def test_the_plan_comes_true_and_pulses_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
     assert list(plan.seconds) == list(EXPERIMENTS)
     assert "relaxation: about" in str(plan)
-    assert "is lost" in str(plan)
+    assert "will be lost" in str(plan)
     for name in EXPERIMENTS:
         started = twin.time
         measured(twin, tmp_path / "c", name)

@@ -14,6 +14,7 @@ from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatA
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.inference import layer_inputs
 from protocols.deployment.choices import DeploymentChoices
+from protocols.deployment.fault_errors import error_by_faults
 from protocols.deployment.journal import ArrayState, Standing
 from protocols.deployment.mapping_programmer import ProgrammedMapping
 from protocols.deployment.predict import Predictor, reachable
@@ -264,7 +265,8 @@ def test_a_kernel_is_arranged_where_faults_add_more_than_a_tenth_to_its_nrmse(ti
     The cell stands so far below what its partner cannot make up for that the sum is `times` as large.
     """
     bench = Bench(harmed(Bench()))
-    (kernel,) = (k for k in bench.run.mapping.kernels if bench.run._error_by_faults(k, bench.run._reaches()).any())
+    mapping, reaches = bench.run.mapping, bench.run._reaches()
+    (kernel,) = (k for k in mapping.kernels if error_by_faults(mapping, k, reaches).any())
     (importance,) = bench.run._predictor.importance([kernel])
     row, col = np.unravel_index(np.abs(kernel.weights).argmax(), kernel.weights.shape)
     error = 0.1 * np.sqrt(times / importance[row, col])
