@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.deploy.deployed_tasks import Bench
 from benchmarks.deploy.trained_bundles import trained
+from imssa_lab.contract.hal import FloatArray
 from imssa_lab.log import open_run, record
-from imssa_lab.mapping import arrays_needed, map_bundle
+from imssa_lab.mapping import Mapping, arrays_needed, map_bundle
 from imssa_lab.report.measured import reads_made
+from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
 from protocols.cost.energy_figures import EnergyTable
-from protocols.cost.inference_counts import inference_counts
+from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.cost.predicted_cost import predicted_cost
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import deploy
@@ -42,17 +45,24 @@ def costs(bars: Bars, bench: Bench) -> None:
     bars.check("figures of the table that cite their source", cited, "==", len(figures))
 
 
-def _counts(bars: Bars, bench: Bench, task: str) -> None:
-    bundle, sequences = trained(task, "ternary", 0, bench.folder)
-    counters = [CountingTwin(BOARD, seed=seed) for seed in range(arrays_needed(bundle, (64, 64)))]
-    mapping = map_bundle(bundle, (64, 64), counters[0].info.window, len(counters))
-    inputs = sequences.test_inputs[:1]
+def counts_compared(
+    bundle: KernelBundle, mapping: Mapping, counters: Sequence[CountingTwin], inputs: FloatArray
+) -> tuple[InferenceCounts, list[int], int]:
+    """Counts of an inference as they are told, what arrays that count were asked for, and how many differ."""
     run_network(bundle, inputs, KernelRunner(counters, mapping))
     told = inference_counts(bundle, mapping, counters[0].info, inputs.shape[1])
     seen = [sum(column) for column in zip(*(each.seen for each in counters), strict=True)]
     wrong = sum(
         got != counted for got, counted in zip((sum(told.vectors), told.one_bit, told.every_line), seen, strict=False)
     )
+    return told, seen, wrong
+
+
+def _counts(bars: Bars, bench: Bench, task: str) -> None:
+    bundle, sequences = trained(task, "ternary", 0, bench.folder)
+    counters = [CountingTwin(BOARD, seed=seed) for seed in range(arrays_needed(bundle, (64, 64)))]
+    mapping = map_bundle(bundle, (64, 64), counters[0].info.window, len(counters))
+    told, seen, wrong = counts_compared(bundle, mapping, counters, sequences.test_inputs[:1])
     bars.check(f"{task}, {BOARD}: counts that differ from those of an array that counts", wrong, "==", 0)
     bars.check(f"{task}: line drives counted, over the most that there can be", seen[3] / told.lines, "<=", 1.0)
     kind = TwinProfile.load(BOARD)

@@ -11,15 +11,14 @@ import numpy as np
 
 from benchmarks.bars import Bars
 from benchmarks.deploy.deployed_tasks import Bench
+from benchmarks.deploy.inference_costs import counts_compared
 from benchmarks.deploy.trained_bundles import trained
 from imssa_lab.mapping import Packing, arrays_needed, map_bundle, reads_a_step
 from imssa_lab.s4d.inference import run_network
 from protocols.cost.energy_figures import EnergyTable
-from protocols.cost.inference_counts import inference_counts
 from protocols.cost.predicted_cost import InferenceCost, predicted_cost
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
-from protocols.recurrence import KernelRunner
 from trials.counting_twin import CountingTwin
 from twin import DigitalTwin, TwinProfile
 
@@ -114,13 +113,7 @@ def _counts(bars: Bars, bench: Bench, shape: tuple[int, int]) -> None:
     count = arrays_needed(bundle, shape, packing="area")
     counters = [CountingTwin(BOARD, shape, seed) for seed in range(count)]
     mapping = map_bundle(bundle, shape, counters[0].info.window, count, packing="area")
-    inputs = sequences.test_inputs[:1]
-    run_network(bundle, inputs, KernelRunner(counters, mapping))
-    told = inference_counts(bundle, mapping, counters[0].info, inputs.shape[1])
-    seen = [sum(column) for column in zip(*(each.seen for each in counters), strict=True)]
-    wrong = sum(
-        got != counted for got, counted in zip((sum(told.vectors), told.one_bit, told.every_line), seen, strict=False)
-    )
+    _, _, wrong = counts_compared(bundle, mapping, counters, sequences.test_inputs[:1])
     bars.check("packed for area: counts that differ from those of an array that counts", wrong, "==", 0)
 
 

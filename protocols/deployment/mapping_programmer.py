@@ -324,15 +324,14 @@ class ProgrammedMapping:
 
     def _arrange_kernels(self, worth: float) -> int:
         reaches = self._reaches()
-        errors = [error_by_faults(self.mapping, kernel, reaches) for kernel in self.mapping.kernels]
-        harmed = [k for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
+        harmed, errors = self._harmed(reaches)
         if not harmed:
             return 0
         # what products show, which is all weights alike, and what outputs show
         weights = [1.0 + each / max(float(each.mean()), _TINY) for each in self._predictor.importance(harmed)]
         move = self.mapping.packing == "area"  # which leaves so few places that each must go to who needs it most
         arranged, costs = reassign(self.mapping, harmed, weights, reaches, move=move)
-        harm = np.array([(w * e**2).sum() for w, e in zip(weights, filter(np.any, errors), strict=True)])
+        harm = np.array([(w * e**2).sum() for w, e in zip(weights, errors, strict=True)])
         chosen = worth_arranging(self.mapping.packing, harmed, harm, costs, worth)
         if not chosen:
             return 0
@@ -346,21 +345,22 @@ class ProgrammedMapping:
         """Per array, what its cells can take."""
         return reaches_of(self.mapping, self.states, self._held, self._tolerance)
 
+    def _harmed(self, reaches: Sequence[Reach]) -> tuple[list[PlacedKernel], list[FloatArray]]:
+        """Kernels with weights that are out of reach, and how far, (size, size) each."""
+        errors = [error_by_faults(self.mapping, kernel, reaches) for kernel in self.mapping.kernels]
+        harmed = [(k, error) for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
+        return [k for k, _ in harmed], [error for _, error in harmed]
+
     def _rearrange(self) -> int:
         return self._rearrange_kernels() + self._arrange_tiles(least=HARM**2, worth=_WORTH)
 
     def _rearrange_kernels(self) -> int:
         reaches = self._reaches()
-        harmed = [k for k in self.mapping.kernels if error_by_faults(self.mapping, k, reaches).any()]
+        harmed, errors = self._harmed(reaches)
         if not harmed:
             return 0
         importance = self._predictor.importance(harmed)
-        harm = np.array(
-            [
-                float((weight * error_by_faults(self.mapping, k, reaches) ** 2).sum())
-                for k, weight in zip(harmed, importance, strict=True)
-            ]
-        )
+        harm = np.array([(w * e**2).sum() for w, e in zip(importance, errors, strict=True)])
         chosen = [int(i) for i in np.argsort(-harm) if harm[i] > HARM**2]
         if not chosen:
             return 0

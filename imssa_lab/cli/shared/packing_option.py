@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -34,21 +34,18 @@ def packing_asked(name: str | None, began: Packing | None = None) -> Packing | N
     Raises:
         ConfigError: no such packing, or another one than the deployment began with.
     """
-    from typing import get_args
-
     from imssa_lab.mapping import Packing
 
-    for known in get_args(Packing):
-        if name == known:
-            if began not in (None, name):
-                raise ConfigError(
-                    f"--packing {name}: the deployment began packed for {began}, and kernels stay where they "
-                    "are; leave the option out, or deploy into a new --out"
-                )
-            return name  # type: ignore[return-value]
-    if name is not None:
+    if name is None:
+        return began
+    if name not in get_args(Packing):
         raise ConfigError(f"--packing {name!r}: choose one of {', '.join(get_args(Packing))}")
-    return began
+    if began not in (None, name):
+        raise ConfigError(
+            f"--packing {name}: the deployment began packed for {began}, and kernels stay where they are; leave the "
+            "option out, or deploy into a new --out"
+        )
+    return cast("Packing", name)
 
 
 def packing_words(cost: InferenceCost, spent: NetworkEnergy) -> str:
