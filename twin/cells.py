@@ -15,6 +15,7 @@ from twin.device_spread import DeviceSpread
 from twin.measured_pulses import MeasuredPulses, PulseRanks
 from twin.profile_section import Section
 from twin.pulse_response import Forming, Overdrive, ResetResponse, SetResponse
+from twin.pulsing.line_drop import LineDrop, SeriesPaths
 
 __all__ = ["CellSections", "Cells", "FreshCells", "Nonlinearity", "ResetResponse", "SetResponse", "StuckCells"]
 
@@ -49,6 +50,7 @@ class CellSections(Section):
     overdrive: Overdrive | None = Field(default=None, description="None: no RESET sticks a cell")
     nonlinearity: Nonlinearity | None = Field(default=None, description="None: cells are linear")
     measured_pulses: MeasuredPulses | None = Field(default=None, description="None: set and reset act as they say")
+    line_drop: LineDrop | None = Field(default=None, description="None: pulses reach their cells in full")
 
 
 class Cells:
@@ -57,6 +59,7 @@ class Cells:
     Args:
         kind: what chips of this kind are like; shape: (rows, cols).
         devices: draws what differs from cell to cell; cycles: what differs from pulse to pulse.
+        paths: Ohm in series with each cell while it is pulsed, (rows, cols); None: none.
 
     Attributes:
         conductance: small-signal conductance in S, (rows, cols).
@@ -69,7 +72,12 @@ class Cells:
     DEVICES = ("_set_threshold", "_set_slope", "_reset_shift", "_floor", "_ceiling", "_share", "_forming_voltage")
 
     def __init__(
-        self, kind: CellSections, shape: tuple[int, int], devices: np.random.Generator, cycles: np.random.Generator
+        self,
+        kind: CellSections,
+        shape: tuple[int, int],
+        devices: np.random.Generator,
+        cycles: np.random.Generator,
+        paths: FloatArray | None = None,
     ) -> None:
         self._kind, self._cycles = kind, cycles
         set_, reset, deviation = kind.set, kind.reset, kind.devices.draw(shape, devices)
@@ -97,6 +105,9 @@ class Cells:
         if kind.measured_pulses is not None:
             self._ranks = PulseRanks(kind.measured_pulses, shape, devices)
         self._shakes = kind.measured_pulses is not None
+        self._lines: SeriesPaths | None = None
+        if paths is not None and kind.line_drop is not None:
+            self._lines = SeriesPaths(paths, kind.line_drop.through)
         self.stuck: BoolArray = self.faults.stuck
         self.conductance: FloatArray = np.where(self.stuck, self.faults.at, start)
 
@@ -120,25 +131,36 @@ class Cells:
         voltage, gate, before = (of.take(cells) for of in (pulses.voltage, pulses.gate, self.conductance))
         scatter = self._cycles.standard_normal(cells.size)
         felt = self._cycles.standard_normal(cells.size) if self._shakes else np.zeros(cells.size)
+        lines = None if self._lines is None else self._lines.of(cells)
+        acts = voltage if lines is None else lines.acting(voltage, before)
         if pulses.kind is PulseKind.FORM and self._kind.forming is not None:
             formed = self.formed.copy()
-            formed.put(cells[voltage >= self._forming_voltage.take(cells)], True)
+            formed.put(cells[acts >= self._forming_voltage.take(cells)], True)
             self.formed = formed
         moved = self.formed.take(cells)
         if pulses.kind is PulseKind.RESET:
-            left = self._left(voltage, pulses.width, cells, (scatter, felt))
             floor = self._floor.take(cells) if self._ranks is None else 0.0
-            aim = np.minimum(before, np.maximum(left, floor))
-            works = self._kind.reset.works(voltage, gate) if self._ranks is None else gate >= self._kind.reset.gate_on
+            works = self._kind.reset.works(acts, gate) if self._ranks is None else gate >= self._kind.reset.gate_on
             moved &= works
+
+            def towards(volts: FloatArray) -> FloatArray:
+                return np.asarray(np.maximum(self._left(volts, pulses.width, cells, (scatter, felt)), floor))
+
         else:
-            reached = self._reached(voltage, gate, cells, (scatter, felt))
-            aim = np.maximum(before, np.minimum(reached, self._ceiling.take(cells)))
+            ceiling = self._ceiling.take(cells)
+
+            def towards(volts: FloatArray) -> FloatArray:
+                return np.asarray(np.minimum(self._reached(volts, gate, cells, (scatter, felt)), ceiling))
+
+        rises = pulses.kind is not PulseKind.RESET
+        if lines is not None:
+            aim = lines.settled(before, voltage, towards, rises=rises)
+        else:
+            aim = (np.maximum if rises else np.minimum)(before, towards(voltage))
         tables = self._kind.measured_pulses
         if tables is not None and self._ranks is not None:
-            falls, ranks = pulses.kind is PulseKind.RESET, self._ranks
-            slowness = (ranks.reset_slowness if falls else ranks.set_slowness).take(cells)
-            aim = (tables.reset if falls else tables.set).moved(before, aim, slowness)
+            slowness = (self._ranks.set_slowness if rises else self._ranks.reset_slowness).take(cells)
+            aim = (tables.set if rises else tables.reset).moved(before, aim, slowness)
         share = self._share.take(cells)
         after = np.where(share == 1.0, aim, before + share * (aim - before))
         conductance = self.conductance.copy()
@@ -148,7 +170,8 @@ class Cells:
         if overdrive is not None and pulses.kind is PulseKind.RESET:
             broken = np.zeros_like(self.stuck)
             lot = self._cycles.random(cells.size)
-            broken.put(cells[moved & (lot < overdrive.chance(voltage))], True)
+            strongest = voltage if lines is None else np.maximum(acts, lines.acting(voltage, after))
+            broken.put(cells[moved & (lot < overdrive.chance(strongest))], True)
             self.stick(broken, overdrive.conductance)
 
     def _reached(

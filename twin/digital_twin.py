@@ -38,7 +38,7 @@ from twin.programming_law import programming_report
 from twin.relaxing_cells import RelaxingCells
 from twin.wires.nodal import CubicCells, solve
 from twin.wires.selection import SelectedCells
-from twin.wires.wire_resistance import WiredCells, WiredView
+from twin.wires.wire_resistance import WiredCells, WiredView, pulse_paths
 
 _VECTORS_AT_ONCE = 128
 """What fits the processor's cache; larger blocks take longer per vector."""
@@ -102,7 +102,8 @@ class DigitalTwin(CrossbarArray):
         self._converters = Converters(p.adc, shape[1], devices)
         self._sag = Sag(p.read_rate)
         self.noise = CellNoise(p.read_noise, shape, devices, reads)
-        self.cells = Cells(p, shape, devices, cycles)
+        paths = None if p.wires is None else pulse_paths(shape, p.wires)
+        self.cells = Cells(p, shape, devices, cycles, paths)
         self._wired = self._selected = None
         if p.wires is not None:
             p.wires.word_lines(shape), p.wires.bit_lines(shape)

@@ -105,6 +105,15 @@ class TwinProfile(CellSections):
             )
         return self
 
+    @model_validator(mode="after")
+    def _pulses_have_lines(self) -> TwinProfile:
+        if self.line_drop is not None and (self.wires is None or self.wires.selector == "none"):
+            raise ValueError(
+                "line_drop: it is computed for cells with a transistor on lines with a resistance; write a section "
+                "wires with r_word, r_bit and selector = 'transistor', or leave line_drop out"
+            )
+        return self
+
     @classmethod
     def load(cls, name_or_path: str | Path) -> TwinProfile:
         """A preset by its name, or a profile from a TOML file (anything ending in .toml).

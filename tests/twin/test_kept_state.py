@@ -34,6 +34,7 @@ def everything() -> TwinProfile:
     more = {
         "read_noise": noise,
         "wires": {"r_word": 1.0, "r_bit": 1.0},
+        "line_drop": {"through": 60.0},
         "read_rate": {"drain": 0.01, "recovery": 0.1},
         "forming": {"voltage": 2.0, "spread": 0.1, "formed_fraction": 0.7, "pristine": 1e-7},
         "overdrive": {"voltage": 1.6, "probability": 0.02, "v_per_decade": 0.5, "conductance": 3e-6},

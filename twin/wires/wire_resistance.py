@@ -29,7 +29,8 @@ _OfLines = _Ohm | tuple[_Ohm, ...]
 class Wires(Section):
     """Series resistances of the array while it is read, zero for none, and what its lines are connected to.
 
-    Programming pulses reach their cells in full: what a line loses of them is part of the cells' fitted response.
+    Pulses reach their cells in full, as if what lines lose of them were part of the cells' response, but where the
+    profile has a section `line_drop`.
     """
 
     r_word: _OfLines = Field(description="Ohm per segment of a word line; a list: one number for each word line")
@@ -256,9 +257,13 @@ def cell_paths(shape: tuple[int, int], wires: Wires) -> FloatArray:
     Its transistor, r_in, j + 1 segments of word line from the left, rows - i segments of bit line to the bottom,
     r_out; lines with two ends lead to both, in parallel. It is inf where a line floats.
     """
+    return np.asarray(wires.r_access + pulse_paths(shape, wires))
+
+
+def pulse_paths(shape: tuple[int, int], wires: Wires) -> FloatArray:
+    """`cell_paths` without the transistor, which is part of the response to pulses, Ohm, (rows, cols)."""
     rows, cols = shape
-    along, down = wires.word_lines(shape).paths(cols), wires.bit_lines(shape).paths(rows)[:, ::-1].T
-    return np.asarray(wires.r_access + along + down)
+    return np.asarray(wires.word_lines(shape).paths(cols) + wires.bit_lines(shape).paths(rows)[:, ::-1].T)
 
 
 class Followed(NamedTuple):

@@ -1,0 +1,1 @@
+"""Pulses on an array of cells: what reaches them through the lines, and what else they do."""
