@@ -27,9 +27,10 @@ from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.journal import ArrayState, Standing, done_entry, plan_entry, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.mending.remedied import Remedied
 from protocols.deployment.outcomes import KernelEnd, cell_ends, kernel_ends
 from protocols.deployment.predict import Predictor, reachable
-from protocols.deployment.remedies import Loop, Remedied
+from protocols.deployment.remedies import Loop
 from protocols.deployment.sequences import Sequences
 from protocols.deployment.verification import Bounds, LevelResult, impulse_responses, judge_task
 from protocols.wrappers.budget import Account
@@ -58,7 +59,8 @@ class Deployment(FrozenArrays):
         predictions: (n,), classes that the arrays chose.
         seconds: device time, summed over the arrays.
         predicted_accuracy: from the known faults alone, before the first pulse; None where none were known.
-        remedies: what was tried where a level failed, in order; mended: kernels that faults made move or change.
+        remedies: what was tried where a level failed, in order, and whether it was kept; mended: kernels that faults
+            made move or change.
         cell_ends: per array, `CellOutcome` values, REACHED only where the last re-read says so.
         cell_maps: per array, what the cells level judged; cell_shares: by class, None before there is any.
         kernel_ends: by kernel in words; spent: the budget ended the deployment.
@@ -201,21 +203,14 @@ def deploy(
         loop.measure()
     software = run_network(bundle, test_inputs).argmax(axis=1)
 
-    def predicted() -> NDArray[np.intp]:
+    def judged() -> tuple[LevelResult, NDArray[np.int64]]:
         n, steps, _ = test_inputs.shape
         with loop.runner.watched("run the task", n, steps, tell):
-            return np.asarray(run_network(bundle, test_inputs, loop.runner, loop.dense.products).argmax(axis=1))
+            got = np.asarray(run_network(bundle, test_inputs, loop.runner, loop.dense.products).argmax(axis=1))
+        right, in_software = got == test_labels, software == test_labels
+        return judge_task(right, in_software, bounds, null_accuracy, sequences.test_units), got
 
-    predictions = predicted()
-
-    def judged() -> LevelResult:
-        right, in_software = predictions == test_labels, software == test_labels
-        return judge_task(right, in_software, bounds, null_accuracy, sequences.test_units)
-
-    task = judged()
-    if choices.mending and not task.passed and loop.again("task", task.measured):
-        predictions = predicted()
-        task = judged()
+    task, predictions = loop.for_task(judged, choices.mending)
     levels = [*loop.levels, task]
     for level in levels:
         _log.info("%s", level)

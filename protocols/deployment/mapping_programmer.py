@@ -1,14 +1,13 @@
 """Programming a whole mapping: cells, then partners of stuck cells, then kernels that stay damaged.
 
-Remedies in order of cost: a stuck cell's healthy partner takes over the difference; a kernel that cells between
-kernels disturb is read alone; a damaged kernel is rearranged within its place; it moves to a free place,
-or changes places with another damaged one; it is split over two free places.
+In order of cost: a stuck cell's healthy partner takes over the difference; a kernel that cells between kernels
+disturb is read alone; a damaged kernel is rearranged within its place; it moves to a free place, or changes places
+with another damaged one; it is split over two free places.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,18 +15,14 @@ import numpy as np
 from imssa_lab.contract.cell_classes import CellMap, made_up_for
 from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Programmer, ProgrammingReport
-from imssa_lab.mapping import (
-    PlacedKernel,
-    Reach,
-    compensate,
-    kernel_block,
-    reassign,
-    split,
-)
+from imssa_lab.mapping import Reach, compensate
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.company import SPOILT, Company
-from protocols.deployment.fault_errors import error_by_faults, reaches_of, worth_arranging
+from protocols.deployment.fault_errors import reaches_of
 from protocols.deployment.journal import ArrayState, Standing, array_entry, plan_entry
+from protocols.deployment.mending import kernels_around_faults as around_faults
+from protocols.deployment.mending.kernels_around_faults import HARM, WORTH
+from protocols.deployment.mending.taking_back import Mark, copied, known_after, to_hold
 from protocols.deployment.misses import Misses
 from protocols.deployment.predict import Predictor
 from protocols.deployment.survey import VERIFY, in_place, survey, unfinished_report
@@ -35,12 +30,7 @@ from protocols.deployment.tile_faults import arranged_tiles
 from protocols.wrappers.budget import Account
 from protocols.wrappers.metered import Metered
 
-_log = logging.getLogger(__name__)
-HARM = 0.1
-"""A kernel is mended when faults are predicted to add more than this to its NRMSE, in squares."""
-_WORTH = 0.7
-"""Share of the damage that an arrangement may leave for it to be worth new pulses."""
-_PLANNED = 0.95  # the same before anything was pulsed, when it costs nothing
+_PLANNED = 0.95  # of `WORTH`, before anything was pulsed, when it costs nothing
 _ROUNDS = {"time": 2, "area": 4}
 """Of mending; packed for area there is hardly a free place, so that damage is mended by turns within places."""
 _TURNS = 3  # runs of an array: its cells, what missed, partners of what turned out stuck by that
@@ -83,7 +73,6 @@ class ProgrammedMapping:
         self.surveyed = 0
         self._arrays = arrays
         self._account = account
-        self._bundle = predictor.bundle
         self._digest = predictor.bundle.digest()
         self._misses = [Misses(standing.mapping.shape) for _ in arrays]
         self._company = Company(predictor, HARM**2)
@@ -94,6 +83,8 @@ class ProgrammedMapping:
         self._note = note
         self._sent = standing.pulses
         self._compensating = choices.mending
+        self._asked: list[BoolArray] = [np.zeros(self.mapping.shape, np.bool_) for _ in arrays]
+        self._given_up: list[BoolArray] = [np.zeros(self.mapping.shape, np.bool_) for _ in arrays]
         self._held: list[FloatArray] = [np.full(self.mapping.shape, np.nan) for _ in arrays]
         self._wanted: list[FloatArray] = [np.full(self.mapping.shape, np.nan) for _ in arrays]
 
@@ -196,6 +187,7 @@ class ProgrammedMapping:
         """Bit lines (cols,) of an array that do not answer: their cells count as stuck without conductance."""
         state = self.states[index]
         lost = np.broadcast_to(dead, held.shape)
+        self._given_up[index] |= lost & ~state.stuck
         state.stuck = state.stuck | lost
         state.finished = state.finished & ~lost
         state.standing = np.where(lost, 0.0, state.standing)
@@ -207,9 +199,6 @@ class ProgrammedMapping:
         for index, target in enumerate(self.targets):
             mask = np.isfinite(target) & ~self.states[index].stuck
             report = self._run(index, target, mask, tuner)
-            self.reports.append(report)
-            self._sent += int(report.pulses.sum())
-            self._held[index] = np.where(mask, report.achieved, self._held[index])
             moved += int(np.count_nonzero(report.pulses))
             if self.spent:
                 break
@@ -237,9 +226,6 @@ class ProgrammedMapping:
             due &= ~self._idle(index, wanted, due)
             if due.any():
                 report = self._run(index, wanted, due)
-                self.reports.append(report)
-                self._sent += int(report.pulses.sum())
-                self._held[index] = np.where(due, report.achieved, self._held[index])
                 stuck = misses.stuck(report, due, self._tolerance)
                 state.stuck |= stuck
                 state.standing = np.where(stuck, report.achieved, state.standing)
@@ -257,16 +243,21 @@ class ProgrammedMapping:
     def _run(
         self, index: int, wanted: FloatArray, due: BoolArray, programmer: Programmer | None = None
     ) -> ProgrammingReport:
-        """One programming run; when the budget ends in it, a report of how far it came, by re-read."""
+        """One programming run, booked; when the budget ends in it, a report of how far it came, by re-read."""
         array = self._arrays[index]
+        self._asked[index] |= due
         before = array.counts.copy() if isinstance(array, Metered) else None
         started = array.time
         try:
-            return array.program_conductances(wanted, due, programmer or self._programmer)
+            report = array.program_conductances(wanted, due, programmer or self._programmer)
         except DeploymentError:
             if before is None or not self.spent or not isinstance(array, Metered):
                 raise
-        return unfinished_report(array, wanted, due, array.counts - before, started, self._tolerance)
+            report = unfinished_report(array, wanted, due, array.counts - before, started, self._tolerance)
+        self.reports.append(report)
+        self._sent += int(report.pulses.sum())
+        self._held[index] = np.where(due, report.achieved, self._held[index])
+        return report
 
     # ---- kernels that faults have damaged
 
@@ -306,7 +297,7 @@ class ProgrammedMapping:
         for _ in range(
             _ROUNDS[self.mapping.packing]
         ):  # cells that are programmed for the first time may turn out stuck
-            count = 0 if self.spent else self._arrange(_WORTH)
+            count = 0 if self.spent else self._arrange(WORTH)
             if not count:
                 break
             self.program()
@@ -315,84 +306,91 @@ class ProgrammedMapping:
 
     def _arrange(self, worth: float) -> int:
         """Arrange kernels that faults touch, and dense layers, where that leaves less than `worth` of the harm."""
-        return self._arrange_kernels(worth) + self._arrange_tiles(least=_TINY, worth=worth)
+        arranged = around_faults.arranged_for_products(self.mapping, self._predictor, self._reaches(), worth)
+        self.mapping, changed = arranged
+        return changed + self._arrange_tiles(least=_TINY, worth=worth)
 
     def _arrange_tiles(self, *, least: float, worth: float) -> int:
         importance = self._predictor.tile_importance
         self.mapping, changed = arranged_tiles(self.mapping, self._reaches(), importance, least=least, worth=worth)
         return changed
 
-    def _arrange_kernels(self, worth: float) -> int:
-        reaches = self._reaches()
-        harmed, errors = self._harmed(reaches)
-        if not harmed:
-            return 0
-        # what products show, which is all weights alike, and what outputs show
-        weights = [1.0 + each / max(float(each.mean()), _TINY) for each in self._predictor.importance(harmed)]
-        move = self.mapping.packing == "area"  # which leaves so few places that each must go to who needs it most
-        arranged, costs = reassign(self.mapping, harmed, weights, reaches, move=move)
-        harm = np.array([(w * e**2).sum() for w, e in zip(weights, errors, strict=True)])
-        chosen = worth_arranging(self.mapping.packing, harmed, harm, costs, worth)
-        if not chosen:
-            return 0
-        if len(chosen) < len(harmed):
-            some = [harmed[i] for i in chosen], [weights[i] for i in chosen]
-            arranged, _ = reassign(self.mapping, *some, reaches, move=move)
-        self.mapping = arranged
-        return len(chosen)
-
     def _reaches(self) -> list[Reach]:
         """Per array, what its cells can take."""
         return reaches_of(self.mapping, self.states, self._held, self._tolerance)
 
-    def _harmed(self, reaches: Sequence[Reach]) -> tuple[list[PlacedKernel], list[FloatArray]]:
-        """Kernels with weights that are out of reach, and how far, (size, size) each."""
-        errors = [error_by_faults(self.mapping, kernel, reaches) for kernel in self.mapping.kernels]
-        harmed = [(k, error) for k, error in zip(self.mapping.kernels, errors, strict=True) if error.any()]
-        return [k for k, _ in harmed], [error for _, error in harmed]
-
     def _rearrange(self) -> int:
-        return self._rearrange_kernels() + self._arrange_tiles(least=HARM**2, worth=_WORTH)
+        self.mapping, changed = around_faults.mended(self.mapping, self._predictor, self._reaches())
+        return changed + self._arrange_tiles(least=HARM**2, worth=WORTH)
 
-    def _rearrange_kernels(self) -> int:
-        reaches = self._reaches()
-        harmed, errors = self._harmed(reaches)
-        if not harmed:
-            return 0
-        importance = self._predictor.importance(harmed)
-        harm = np.array([(w * e**2).sum() for w, e in zip(importance, errors, strict=True)])
-        chosen = [int(i) for i in np.argsort(-harm) if harm[i] > HARM**2]
-        if not chosen:
-            return 0
-        kernels, weights = [harmed[i] for i in chosen], [importance[i] for i in chosen]
-        within, costs = reassign(self.mapping, kernels, weights, reaches, move=False)
-        if costs.max() > HARM**2:
-            moved, moved_costs = reassign(self.mapping, kernels, weights, reaches)
-            if moved_costs.sum() < _WORTH * costs.sum():
-                within, costs = moved, moved_costs
-        if costs.sum() > _WORTH * harm[chosen].sum():
-            return self._split(kernels, harm[chosen], reaches)
-        _log.info("%d damaged kernels rearranged, predicted harm %.3g -> %.3g", len(chosen), harm.sum(), costs.sum())
-        self.mapping = within
-        return len(chosen)
+    # ---- remedies of single kernels, and remedies that are taken back
 
-    def _split(self, kernels: Sequence[PlacedKernel], harm: FloatArray, reaches: Sequence[Reach]) -> int:
-        """Split what no whole place suits over two free ones, as far as there are any."""
-        count = 0
-        for kernel, cost in zip(kernels, harm, strict=True):
-            states = kernel.block.states
-            if len(states) < 2 or cost <= HARM**2:
-                continue
-            layer = self._bundle.layers[kernel.layer]
-            halves = (states[: len(states) // 2], states[len(states) // 2 :])
-            parts = [kernel_block(layer, kernel.channel, kernel.block.form, half) for half in halves]
-            tried = split(self.mapping, kernel, parts, reaches)
-            if tried is None:
+    def arrange_for_outputs(self, owners: Collection[tuple[int, int]]) -> int:
+        """Arrange the kernels of `owners` (layer, channel) for their outputs alone; how many changed.
+
+        `mend` leaves harm alone that it predicts to be small; a kernel that is beyond its bound may not bear it.
+        """
+        changed = 0
+        for _ in range(_ROUNDS[self.mapping.packing]):
+            if self.spent:
                 break
-            new = [k for k in tried.kernels if k not in self.mapping.kernels]
-            if sum(float((error_by_faults(self.mapping, k, reaches) ** 2).sum()) for k in new) < 0.5 * float(
-                (error_by_faults(self.mapping, kernel, reaches) ** 2).sum()
-            ):
-                self.mapping = tried
-                count += 1
-        return count
+            self.mapping, count = around_faults.arranged_for_outputs(
+                self.mapping, self._predictor, self._reaches(), WORTH, owners
+            )
+            if not count:
+                break
+            self.program()
+            changed += count
+        return changed
+
+    def program_finer(self, owners: Collection[tuple[int, int]]) -> int:
+        """Program cells of `owners` (layer, channel) again that lie off their targets, though in tolerance.
+
+        Each has up to three tries to come as near as `in_place` asks; how many cells got pulses.
+        """
+        tried = 0
+        for index, target in enumerate(self.targets):
+            mask = np.zeros(self.mapping.shape, dtype=np.bool_)
+            for kernel in self.mapping.on(index):
+                mask[kernel.cells] |= (kernel.layer, kernel.channel) in owners
+            due = mask & np.isfinite(target) & ~self.states[index].stuck
+            for _ in range(_TURNS):
+                if self.spent or not due.any() or not (due := due & ~self._idle(index, target, due)).any():
+                    break
+                self._run(index, target, due)
+                tried += int(np.count_nonzero(due))
+            self._note(array_entry(index, self.states[index], self._sent))
+        return tried
+
+    def mark(self, achieved: Sequence[FloatArray]) -> Mark:
+        """What there is now, for `take_back`; `achieved` per array in use, S, (rows, cols), by a re-read."""
+        reads = [*achieved, *self._held[len(achieved) :]]
+        held = [np.where(np.isfinite(read), read, old) for read, old in zip(reads, self._held, strict=True)]
+        for mask in (*self._asked, *self._given_up):
+            mask[:] = False
+        return Mark(self.mapping, self._company, copied(self.states), tuple(held), tuple(self._wanted))
+
+    def take_back(self, mark: Mark) -> int:
+        """Undo what was done since `mark`; how many cells had been asked to move.
+
+        Kernels are where they were and are read as they were. Cells that were asked to move since get back what they
+        held, see `to_hold`; those that turned out stuck stay known as stuck.
+        """
+        self.mapping, self._company = mark.mapping, mark.company
+        self.states = [
+            known_after(old, now, given_up)
+            for old, now, given_up in zip(mark.states, self.states, self._given_up, strict=True)
+        ]
+        self._wanted = list(mark.wanted)
+        self._note(plan_entry(self.mapping, self._digest))
+        moved = [asked.copy() for asked in self._asked]
+        for index, asked in enumerate(moved):
+            wanted = to_hold(mark, index, self._target(index))
+            due = asked & np.isfinite(wanted) & ~self.states[index].stuck
+            if due.any() and not self.spent:
+                due &= ~in_place(self._arrays[index], wanted, due, self._tolerance)[0]
+            if due.any() and not self.spent:
+                report = self._run(index, wanted, due)
+                self.states[index].finished &= ~due | (np.abs(report.error) <= self._tolerance)
+            self._note(array_entry(index, self.states[index], self._sent))
+        return sum(int(np.count_nonzero(asked)) for asked in moved)

@@ -2,20 +2,23 @@
 
 Remedies that need no pulse (calibration of columns and outputs) are part of every measurement. The others: program
 again what left its window, leave bit lines that do not answer and arrange kernels for their products, read kernels
-apart, tune by products, each followed by arranging kernels around what turned out stuck.
+apart, arrange single kernels for their outputs, program their cells finer, tune by products, each followed by
+arranging kernels around what turned out stuck. A remedy that does not help is taken back, cells included.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imssa_lab.contract.cell_classes import CellShares, cell_shares
-from imssa_lab.contract.hal import CrossbarArray, FloatArray
+from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
+from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
 from protocols.characterisation.column_calibration import calibrate_columns
@@ -23,6 +26,7 @@ from protocols.dense_runner import DenseRunner
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.dense_level import LEVEL, correct_dense, verify_dense
 from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.mending.remedied import Remedied, judged_remedy
 from protocols.deployment.verification import LevelResult, reread, verify_cells, verify_kernels, verify_mvm
 from protocols.probes import probe_voltages
 from protocols.recurrence import KernelRunner, read_signed
@@ -38,17 +42,27 @@ _DEAD = 0.5
 """A bit line does not answer when its products are off by more than this fraction of their rms."""
 
 
+_Task = tuple[LevelResult, NDArray[np.int64]]
+Judge = Callable[[], _Task]
+"""Runs the task: its level, and the classes that the arrays choose, (n,)."""
+
+
 @dataclass(frozen=True)
-class Remedied:
-    """A remedy that was tried: for which level, and that level's figure before and after."""
+class _Measured(FrozenArrays):
+    """All that was measured of one state of the arrays."""
 
-    level: str
-    remedy: str
-    before: float
-    after: float
+    levels: list[LevelResult]
+    achieved: list[FloatArray]
+    shares: CellShares
+    calibrations: list[ColumnCalibration | None]
+    runners: tuple[KernelRunner, DenseRunner] | None
+    kernel_nrmse: FloatArray
+    dense_nrmse: dict[str, FloatArray]
+    task: _Task | None
 
-    def __str__(self) -> str:
-        return f"{self.level}: {self.remedy}: {self.before:.4g} -> {self.after:.4g}"
+    def all(self) -> list[LevelResult]:
+        """Every level that was measured."""
+        return [*self.levels, *([] if self.task is None else [self.task[0]])]
 
 
 class Loop:
@@ -58,7 +72,8 @@ class Loop:
         levels: cells, products, kernels, and dense layers where arrays hold some, as last measured.
         achieved: per array, S, by their re-read; shares: of them.
         kernel_nrmse: (kernels,), on real input; dense_nrmse: by dense layer, (outputs,).
-        tried: remedies, in order; mended: kernels that changed by them; reads: vectors read in closed loop.
+        tried: remedies that changed something, in order; mended: kernels that changed by those that were kept.
+        task: the last level, and the classes that the arrays chose, (n,); only after `for_task`.
     """
 
     levels: list[LevelResult]
@@ -66,6 +81,7 @@ class Loop:
     shares: CellShares
     kernel_nrmse: FloatArray
     dense_nrmse: dict[str, FloatArray]
+    task: _Task | None
 
     def __init__(
         self,
@@ -79,7 +95,10 @@ class Loop:
     ) -> None:
         self.tried: list[Remedied] = []
         self.mended = 0
+        self.levels, self.kernel_nrmse, self.task = [], np.array([]), None
         self._runners: list[tuple[KernelRunner, DenseRunner]] = []
+        self._now: tuple[KernelRunner, DenseRunner] | None = None
+        self._judge: Judge | None = None
         self._dense_inputs, self._run_dense_on = dense_inputs, choices.dense_runner
         self.dense_nrmse = {}
         self._bundle, self._arrays, self._programmed = bundle, arrays, programmed
@@ -93,6 +112,8 @@ class Loop:
             *([("mvm", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
             ("kernel", "read apart", programmed.read_apart),
             ("kernel", "program again", self._program_again),
+            ("kernel", "arrange for outputs", partial(self._of_single_kernels, programmed.arrange_for_outputs)),
+            ("kernel", "program finer", partial(self._of_single_kernels, programmed.program_finer)),
             (LEVEL, "arrange for products", self._arrange_for_products),
             (LEVEL, "program again", self._program_again),
             *([("kernel", "tune by products", partial(programmed.tune, tuner))] if tuner else []),
@@ -107,12 +128,17 @@ class Loop:
     @property
     def runner(self) -> KernelRunner:
         """The kernels in closed loop, outputs corrected, as last measured."""
-        return self._runners[-1][0]
+        return self._pair[0]
 
     @property
     def dense(self) -> DenseRunner:
         """The dense layers on arrays, outputs corrected, as last measured."""
-        return self._runners[-1][1]
+        return self._pair[1]
+
+    @property
+    def _pair(self) -> tuple[KernelRunner, DenseRunner]:
+        assert self._now is not None, "kernels were not measured yet"
+        return self._now
 
     def measure(self) -> None:
         """Calibrate columns and outputs, and measure levels 1 to 3."""
@@ -147,7 +173,8 @@ class Loop:
         """Correct the outputs of kernels and dense layers, and measure them."""
         mapping = self._programmed.mapping
         used = list(self._arrays[: mapping.arrays])
-        self._runners.append((self._run_on(used, mapping), self._run_dense_on(used, mapping)))
+        self._now = self._run_on(used, mapping), self._run_dense_on(used, mapping)
+        self._runners.append(self._now)
         half = len(self._inputs[0]) // 2
         if self._correcting:
             self._correct([values[:half] for values in self._inputs])
@@ -183,30 +210,90 @@ class Loop:
                 self._measure_kernels()
             failed = next((result for result in self.levels if result.level == level), None)
             if failed is not None and not failed.passed and name not in self._done:
-                self._apply(failed.level, name, remedy, failed.measured)
+                self._apply(level, name, remedy)
         if len(self.levels) == _WITHOUT_KERNELS:
             self._measure_kernels()
 
-    def again(self, level: str, measured: float) -> bool:
-        """Program again what left its window, for a level that `improve` does not know; False if nothing changed."""
-        if "program again" in self._done:
-            return False
-        return self._apply(level, "program again", self._program_again, measured)
+    def for_task(self, judge: Judge, mending: bool) -> _Task:
+        """The level of the task and the classes that the arrays choose; programs again where it fails.
 
-    def _apply(self, level: str, name: str, remedy: Callable[[], int], before: float) -> bool:
-        if self._programmed.spent:
-            return False
-        self._done.add(name)
+        A remedy that moves cells at random would pass a task by luck in the end, so there is no other.
+        """
+        self._judge, self.task = judge, judge()
+        if mending and not self.task[0].passed and "program again" not in self._done:
+            self._apply("task", "program again", self._program_again)
+        return self.task
+
+    def _apply(self, level: str, name: str, remedy: Callable[[], int]) -> None:
+        """Try a remedy; what it changed is taken back if it does not help, and it may be tried for another level."""
+        programmed = self._programmed
+        if programmed.spent:
+            return
+        before, mark = self._measured(), programmed.mark(self.achieved)
         if not remedy():
-            return False
-        self.mended += self._programmed.mend()
+            self._done.add(name)
+            _log.info("%s: %s: nothing to change", level, name)
+            return
+        changed = programmed.mend()
+        self._measure_again(level)
+        counting = ("cells",) if name == "program again" else ()
+        found = judged_remedy(level, name, before.all(), self._measured().all(), counting)
+        if found.kept:
+            self.mended += changed
+        elif programmed.spent:
+            found = replace(found, kept=True, why="the budget was spent before it could be taken back")
+        elif programmed.take_back(mark):
+            self._measure_again(level)
+            again = {each.level: each.measured for each in self._measured().all()}
+            found = replace(found, again=again[level])
+        else:
+            self._restore(before)
+        if found.kept:
+            self._done.add(name)
+        self.tried.append(found)
+        _log.info("%s", found)
+
+    def _measure_again(self, level: str) -> None:
         self._measure_products()
         if level not in ("cells", "mvm"):
             self._measure_kernels()
-        after = {result.level: result.measured for result in self.levels}.get(level, np.nan)
-        self.tried.append(Remedied(level, name, before, after))
-        _log.info("%s", self.tried[-1])
-        return True
+        if self._judge is not None:
+            self.task = self._judge()
+
+    def _measured(self) -> _Measured:
+        return _Measured(
+            self.levels,
+            self.achieved,
+            self.shares,
+            [array.calibration for array in self._arrays],
+            self._now,
+            self.kernel_nrmse,
+            self.dense_nrmse,
+            self.task,
+        )
+
+    def _restore(self, before: _Measured) -> None:
+        """What was measured holds again, since no cell has moved."""
+        self.levels, self.achieved, self.shares, self.task = (
+            before.levels,
+            before.achieved,
+            before.shares,
+            before.task,
+        )
+        self._now, self.kernel_nrmse, self.dense_nrmse = before.runners, before.kernel_nrmse, before.dense_nrmse
+        for array, calibration in zip(self._arrays, before.calibrations, strict=True):
+            if array.calibration is not calibration:
+                array.set_calibration(calibration)
+
+    def _owners(self) -> list[tuple[int, int]]:
+        """Layer and channel of every kernel, in the order of `kernel_nrmse`."""
+        return sorted({(kernel.layer, kernel.channel) for kernel in self._programmed.mapping.kernels})
+
+    def _of_single_kernels(self, remedy: Callable[[Collection[tuple[int, int]]], int]) -> int:
+        """A remedy of the kernels beyond their bound on real input; of all where that is none, but on an impulse."""
+        beyond = ~(self.kernel_nrmse <= self._bounds.number("kernel"))
+        beyond = beyond if beyond.any() else ~beyond
+        return remedy({owner for owner, far in zip(self._owners(), beyond, strict=True) if far})
 
     def _program_again(self) -> int:
         """Only where it can help: enough cells of a class must be out of tolerance that are not known to be stuck."""

@@ -254,6 +254,7 @@ def verify_kernels(
     worse = max(shares.values())
     figures = {
         **shares,
+        "excess": float(np.mean(np.maximum(on_inputs / kernel, 1) + np.maximum(on_impulse / impulse, 1)) - 2),
         "kernels": float(len(on_inputs)),
         "input_median": float(np.median(on_inputs)),
         "input_90th_percentile": float(np.quantile(on_inputs, 0.9)),

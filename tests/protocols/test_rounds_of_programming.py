@@ -2,24 +2,27 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import Window
-from imssa_lab.contract.cell_classes import CellMap
+from imssa_lab.contract.cell_classes import CellMap, cell_shares
 from imssa_lab.contract.hal import BoolArray, CellOutcome, CrossbarArray, FloatArray, ProgrammingReport
 from imssa_lab.mapping import map_bundle
 from imssa_lab.s4d.inference import layer_inputs
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.fault_errors import error_by_faults
-from protocols.deployment.journal import ArrayState, Standing
+from protocols.deployment.journal import ArrayState, Standing, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.mending.taking_back import copied
 from protocols.deployment.predict import Predictor, reachable
 from protocols.deployment.remedies import Loop
-from protocols.deployment.verification import Bounds
+from protocols.deployment.verification import Bounds, LevelResult
 from protocols.wrappers.budget import Account, Budget
 from trials import tiny
 from twin import DigitalTwin
@@ -196,6 +199,87 @@ def test_a_fault_that_its_partner_takes_over_or_that_hardly_shows_changes_no_ker
         assert bench.run.mapping is first
 
 
+def test_a_remedy_that_is_taken_back_leaves_places_knowledge_and_cells_as_they_were() -> None:
+    """Cells get back their target where they had reached it, and else what they held, wrong as that may be."""
+    bench = Bench()
+    wrong, moved, found = bench.cell(0), bench.cell(4), bench.cell(8)
+    bench.error[wrong] = -2 * TOLERANCE  # and it does not move twice alike, so that it is not stuck
+    bench.run.program()
+    bench.error[wrong] = 0
+    bench.run.states[0].stuck[wrong], bench.run.states[0].standing[wrong] = False, np.nan
+    mapping, before = bench.run.mapping, bench.array.cells.conductance.copy()
+    mark = bench.run.mark([np.where(bench.mask, before, np.nan)])
+    known = copied(bench.run.states)[0]
+
+    line = int(mapping.kernels[0].bit_lines[0])
+    dead = np.arange(SHAPE[1]) == line
+    bench.run.give_up_lines(0, dead, before)
+    bench.run.mapping = replace(mapping, kernels=mapping.kernels[:-1], abandoned=((0, 0),))
+    bench.run._run(0, np.full(SHAPE, 100e-6), _cells(wrong, moved))
+    bench.run.states[0].stuck[found], bench.run.states[0].standing[found] = True, before[found]  # by programming
+
+    asked = len(bench.asked)
+    assert bench.run.take_back(mark) == 2
+    assert bench.run.mapping is mapping
+    state = bench.run.states[0]
+    assert np.argwhere(state.stuck & ~known.stuck).tolist() == [list(found)]  # what was found out stays known
+    assert np.array_equal(state.finished, known.finished & ~_cells(found))
+    assert np.argwhere(bench.asked[asked]).tolist() == sorted([list(wrong), list(moved)])
+    assert bench.array.cells.conductance == pytest.approx(before, abs=1e-9)
+    assert abs(before[wrong] - bench.target[wrong]) > TOLERANCE  # null control: it was not brought to its target
+    told = read_journal([json.dumps(note) for note in bench.notes], tiny.bundle(), 1)
+    assert [k.channel for k in told.mapping.kernels] == [k.channel for k in mapping.kernels]
+    assert np.array_equal(told.arrays[0].stuck, state.stuck)
+
+
+def test_cells_that_a_remedy_did_not_ask_for_get_no_pulse_when_it_is_taken_back() -> None:
+    bench = Bench()
+    bench.run.program()
+    mark = bench.run.mark([np.where(bench.mask, bench.array.cells.conductance, np.nan)])
+    bench.array.cells.conductance[bench.cell()] += 4 * TOLERANCE  # moved by itself
+    asked = len(bench.asked)
+    assert bench.run.take_back(mark) == 0
+    assert len(bench.asked) == asked
+
+
+def test_only_the_kernels_that_are_named_are_arranged_for_their_outputs() -> None:
+    bench = Bench(harmed(Bench()))
+    kernel, other = bench.run.mapping.kernels[:2]
+    before = damage(bench.run)
+    assert bench.run.arrange_for_outputs({(other.layer, other.channel)}) == 0
+    assert bench.asked == []
+    assert bench.run.arrange_for_outputs({(kernel.layer, kernel.channel)}) == 1
+    assert damage(bench.run) < 0.01 * before
+    assert bench.asked  # it was programmed there
+
+
+def test_programming_finer_asks_for_the_cells_of_these_kernels_that_are_off_though_in_tolerance() -> None:
+    bench = Bench()
+    kernel, other = bench.run.mapping.kernels[:2]
+    bench.error[:] = 0.8 * TOLERANCE
+    bench.run.program()
+    bench.error[:] = 0
+    bench.asked.clear()
+    off = bench.mask & (np.abs(bench.array.cells.conductance - bench.target) > 0.4 * TOLERANCE)
+    assert bench.run.program_finer({(kernel.layer, kernel.channel)}) == np.count_nonzero(bench.asked[0])
+    (asked,) = bench.asked
+    mine = np.zeros(SHAPE, dtype=bool)
+    mine[kernel.cells] = True
+    assert asked.any()
+    assert np.array_equal(asked, off & mine)
+    theirs = np.zeros(SHAPE, dtype=bool)
+    theirs[other.cells] = True
+    assert (off & theirs).any()  # null control
+    assert bench.run.program_finer({(kernel.layer, kernel.channel)}) == 0
+
+
+def _cells(*cells: tuple[int, int]) -> BoolArray:
+    mask = np.zeros(SHAPE, dtype=np.bool_)
+    for cell in cells:
+        mask[cell] = True
+    return mask
+
+
 class Programmed:
     """Two arrays with 150 and 50 targets; counts how often it is asked to program again."""
 
@@ -206,6 +290,11 @@ class Programmed:
         self.spent, self.refreshed = False, 0
         self.mapping = SimpleNamespace(arrays=2, window=Window(low=2e-6, high=150e-6))
         self.arrange_for_products = self.read_apart = lambda: 0
+        self.arrange_for_outputs = self.program_finer = lambda owners: 0
+        self.mapping.kernels = ()
+
+    def mark(self, achieved: list[FloatArray]) -> None:
+        """Nothing is taken back here."""
 
     def cell_maps(self, achieved: list[FloatArray]) -> list[CellMap]:
         return [CellMap(target, read) for target, read in zip(self.targets, achieved, strict=True)]
@@ -215,10 +304,16 @@ class Programmed:
         return 0
 
 
+def failed() -> tuple[LevelResult, NDArray[np.int64]]:
+    """A task that is lost."""
+    return LevelResult("task", 1.0, 0.02, False, "loss"), np.zeros(2, dtype=np.int64)
+
+
 def loop(programmed: Programmed) -> Loop:
     choices = DeploymentChoices(bounds=BOUNDS)
     made = Loop(tiny.bundle(), [], programmed, [], {}, choices, lambda *_: None)  # type: ignore[arg-type]
     made.achieved = [np.where(np.isfinite(target), target, 9.0) for target in programmed.targets]
+    made.shares = cell_shares(programmed.cell_maps(made.achieved), programmed.mapping.window, TOLERANCE)
     return made
 
 
@@ -243,10 +338,11 @@ def test_programming_again_is_tried_where_enough_cells_that_move_are_out(
     programmed = Programmed()
     made = loop(programmed)
     change(programmed, made)
-    assert made.again("task loss", 1.0) is False  # nothing was changed by it here
+    made.for_task(failed, True)
     assert programmed.refreshed == int(again)
-    assert made.again("task loss", 1.0) is False
-    assert programmed.refreshed == int(again)  # each remedy once
+    made.for_task(failed, True)
+    assert programmed.refreshed == (1 if again else 0)  # each remedy once
+    assert made.tried == []  # nothing was changed by it here
 
 
 def test_nothing_is_programmed_again_once_the_budget_is_spent() -> None:
@@ -254,7 +350,7 @@ def test_nothing_is_programmed_again_once_the_budget_is_spent() -> None:
     made = loop(programmed)
     off(programmed, made, 50, 20e-6)
     programmed.spent = True
-    assert made.again("task loss", 1.0) is False
+    made.for_task(failed, True)
     assert programmed.refreshed == 0
 
 
