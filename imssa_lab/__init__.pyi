@@ -62,7 +62,9 @@ from imssa_lab.s4d.quantise.pruning import kernel_cells as kernel_cells
 from imssa_lab.s4d.quantise.pruning import prune as prune
 from imssa_lab.s4d.tasks import TASKS as TASKS
 from imssa_lab.s4d.tasks import Task as Task
+from imssa_lab.s4d.tasks import forecast_of as forecast_of
 from imssa_lab.s4d.tasks import load_task as load_task
+from imssa_lab.s4d.tasks import regression_of as regression_of
 from imssa_lab.s4d.tasks import task_of as task_of
 from imssa_lab.s4d.train.recipes import training_recipe as training_recipe
 from imssa_lab.s4d.train.settings import Stage as Stage

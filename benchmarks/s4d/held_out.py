@@ -69,5 +69,5 @@ def trained(task: Task, config: TrainingConfig) -> dict[str, float]:
     size = sum(weight.numel() for weight in model.network.parameters())
     found = {"s4d": 100 * model.test_accuracy}
     for kind in KINDS:
-        found[kind] = 100 * train_baseline(kind, task, config, size).test_accuracy
+        found[kind] = 100 * train_baseline(kind, task, config, size).test.value
     return found

@@ -34,13 +34,16 @@ class Table:
 
 
 def accuracies(outcome: Outcome) -> list[tuple[str, Cited]]:
-    """Test accuracies by name, as fractions in words; those that are not known are left out."""
-    return [(name, Cited(f"{100 * value:.1f} %", outcome.record)) for name, value in accuracy_values(outcome)]
+    """Test accuracies by name, or NRMSE of a net that gives values, in words; those not known are left out."""
+    values = accuracy_values(outcome)
+    if "nrmse" in outcome.result:
+        return [(name, Cited(f"NRMSE {value:.4f}", outcome.record)) for name, value in values]
+    return [(name, Cited(f"{100 * value:.1f} %", outcome.record)) for name, value in values]
 
 
 def accuracy_values(outcome: Outcome) -> list[tuple[str, float]]:
-    """Test accuracies by name, fractions."""
-    accuracy = outcome.result["accuracy"]
+    """Test accuracies by name, fractions; of a net that gives values, the NRMSE."""
+    accuracy = outcome.result.get("accuracy") or outcome.result["nrmse"]
     names = {"float": "float", "quantised": "quantised", "on_arrays": "on arrays", "null_control": "null control"}
     return [(words, float(accuracy[name])) for name, words in names.items() if accuracy[name] is not None]
 

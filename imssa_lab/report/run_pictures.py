@@ -53,14 +53,15 @@ def run_pictures(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Ite
 
 def _deployment(outcome: Outcome) -> Iterator[Drawing]:
     record = (outcome.record,)
-    values = report_tables.accuracy_values(outcome)
-    yield Drawing(
-        "accuracy",
-        plots.accuracy_bars(values, outcome.task_tests, report_tables.least_accuracy(outcome), outcome.chance),
-        "Accuracy in software, on the arrays, and of the control without memory, all on the same test sequences."
-        + ("" if outcome.chance else " Chance is not drawn: the log does not say how many classes there are."),
-        record,
-    )
+    if "accuracy" in outcome.result:  # a net that gives values has none
+        values = report_tables.accuracy_values(outcome)
+        yield Drawing(
+            "accuracy",
+            plots.accuracy_bars(values, outcome.task_tests, report_tables.least_accuracy(outcome), outcome.chance),
+            "Accuracy in software, on the arrays, and of the control without memory, all on the same test sequences."
+            + ("" if outcome.chance else " Chance is not drawn: the log does not say how many classes there are."),
+            record,
+        )
     yield Drawing(
         "kernel-nrmse",
         plots.nrmse_histogram(outcome),

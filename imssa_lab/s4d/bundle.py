@@ -22,14 +22,16 @@ from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import BundleError, ConfigError
 from imssa_lab.s4d.dense_layer import ENCODER, HEAD, DenseLayer, Layers, mixing
 from imssa_lab.s4d.layer_kernels import LayerKernels, check_bits, check_kind, check_range, check_shape
+from imssa_lab.s4d.scores import Goal
 
 FORMAT = "imssa_lab kernel bundle"
-FORMAT_VERSION = 3
-_READ = (2, FORMAT_VERSION)
-"""Version 2 has blocks of batch norm, ReLU and mix in one direction alone; bundles of these are written so."""
+FORMAT_VERSION = 4
+_READ = (2, 3, FORMAT_VERSION)
+"""Version 2 has blocks of batch norm, ReLU and mix in one direction alone, 3 others too, 4 values and pooling by the
+last step; a bundle is written as the first version that has what it needs."""
 
-Pooling = Literal["mean", "max"]
-"""What the head sees of all steps: their mean, or the largest value of each feature."""
+Pooling = Literal["mean", "max", "last"]
+"""What the head sees of all steps: their mean, the largest value of each feature, or the last step."""
 
 Levelling = Literal["none", "sequence", "running"]
 """How each input of each sequence is brought to mean 0 and deviation 1 before the encoder: not at all, by the whole
@@ -46,7 +48,7 @@ STATE_HEADROOM = 1.1
 
 @dataclass(frozen=True, eq=False)
 class KernelBundle(FrozenArrays):
-    """A trained, quantised S4D classifier; two bundles are the same when their digests are.
+    """A trained, quantised S4D net; two bundles are the same when their digests are.
 
     Attributes:
         layers: the recurrent kernels, in order.
@@ -54,13 +56,15 @@ class KernelBundle(FrozenArrays):
         encoder_range, layer_ranges, head_range: full scales of the activation quantisers before encoder, each
             layer and head; activation_bits: their width, None for a float model without them.
         pooling, levelling: what the head sees of the steps, and how inputs are levelled first.
-        labels: names of the classes; task, precision, preprocessing: words for people and records.
-        expected_accuracy: test accuracy in software and its 95 % interval: (accuracy, low, high), fractions.
+        labels: names of the classes, or of the values; task, precision, preprocessing: words for people and records.
+        expected_accuracy: test accuracy in software and its 95 % interval: (accuracy, low, high), fractions; of
+            values the share of their variance that is explained, see `imssa_lab.s4d.scores`.
         provenance: seed, versions, training settings.
         tolerated_errors: relative rms error of products, NRMSE of a kernel on real input and on an impulse that cost
-            two points of accuracy at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or the
+            two points of that at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or the
             smallest tried costs more.
         digital: names of dense layers that stay digital where all layers are asked for on arrays.
+        goal: whether the head gives a logit for each class, or values in the unit of the task.
 
     Raises:
         BundleError: parts that do not fit together, a range not above zero, a width that no converter has, a label
@@ -86,6 +90,7 @@ class KernelBundle(FrozenArrays):
     levelling: Levelling = "none"
     tolerated_errors: tuple[float, float, float] | None = None
     digital: tuple[str, ...] = (HEAD,)
+    goal: Goal = "classes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,12 +106,14 @@ class KernelBundle(FrozenArrays):
         ):
             check_range(f"bundle: {name}", ranges)
         check_bits("bundle: activation_bits", self.activation_bits)
-        for name, kinds in (("pooling", Pooling), ("levelling", Levelling)):
+        for name, kinds in (("pooling", Pooling), ("levelling", Levelling), ("goal", Goal)):
             check_kind(f"bundle: {name}", getattr(self, name), get_args(kinds))
-        if len(set(self.labels)) != classes or classes < 2:
-            raise BundleError(f"bundle: labels {', '.join(map(repr, self.labels))}; two or more different ones")
+        fewest, least = (2, 0.0) if self.goal == "classes" else (1, -np.inf)
+        if len(set(self.labels)) != classes or classes < fewest:
+            asked = "two or more" if fewest > 1 else "one or more"
+            raise BundleError(f"bundle: labels {', '.join(map(repr, self.labels))}; {asked} different ones")
         accuracy, low, high = self.expected_accuracy
-        if not 0.0 <= low <= accuracy <= high <= 1.0:
+        if not least <= low <= accuracy <= high <= 1.0:
             raise BundleError(
                 f"bundle: expected_accuracy {self.expected_accuracy}; accuracy, low and high are fractions, and "
                 "low <= accuracy <= high"
@@ -193,7 +200,7 @@ class KernelBundle(FrozenArrays):
             if found not in _READ:
                 raise BundleError(
                     f"{path} has bundle format version {found}, this imssa_lab reads versions "
-                    f"{' and '.join(map(str, _READ))}; use the imssa_lab that wrote it, or train again"
+                    f"{', '.join(map(str, _READ))}; use the imssa_lab that wrote it, or train again"
                 )
             return cls._assemble(facts, arrays)
         except (ValueError, KeyError, TypeError) as error:
@@ -218,7 +225,7 @@ class KernelBundle(FrozenArrays):
         facts |= {name: getattr(self, name) for name, usual in _OTHERWISE.items() if getattr(self, name) != usual}
         facts |= {
             "format": FORMAT,
-            "version": min(_READ),
+            "version": FORMAT_VERSION if self.pooling == "last" or self.goal != "classes" else min(_READ),
             "provenance": dict(self.provenance),
             "layers": [],
         }
@@ -233,7 +240,7 @@ class KernelBundle(FrozenArrays):
                     if entry.name not in _SINCE_3 or value != entry.default:
                         scalars[entry.name] = value
             if any(name in scalars for name in _SINCE_3) or (index == last and layer.mix_weight is not None):
-                facts["version"] = FORMAT_VERSION
+                facts["version"] = max(3, facts["version"])
             facts["layers"].append(scalars)
         contiguous = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in tensors.items()}
         # One metadata key only: safetensors writes several in no fixed order, and the digest must not vary.
@@ -253,7 +260,13 @@ _PLAIN = (
 )
 
 
-_OTHERWISE = {"pooling": "mean", "levelling": "none", "tolerated_errors": None, "digital": (HEAD,)}
+_OTHERWISE = {
+    "pooling": "mean",
+    "levelling": "none",
+    "tolerated_errors": None,
+    "digital": (HEAD,),
+    "goal": "classes",
+}
 """Stored only where they differ from these."""
 
 _SINCE_3 = ("bidirectional", "activation", "gate", "layer_norm", "layer_norm_eps")

@@ -17,6 +17,7 @@ from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import ConverterBits
+from imssa_lab.s4d.scores import answers
 from imssa_lab.s4d.tasks import Task
 from imssa_lab.s4d.tolerated_errors import tolerated_errors
 from imssa_lab.s4d.train.training import TrainedModel, versions
@@ -38,13 +39,12 @@ def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] 
     draft = _unmeasured(model, task, dict(provenance or {}))
     seen = layer_inputs(draft, task.train[0])
     measured = replace(draft, layers=tuple(map(_with_ranges, draft.layers, seen)))
-    inputs, classes = task.test
-    right = run_network(measured, inputs).argmax(axis=1) == classes
-    low, high, units = task.interval(right)
-    facts = {**measured.provenance, "test": f"{len(right)} sequences of {units} independent {task.unit}"}
+    inputs, wanted = task.test
+    found = task.scored(answers(task.goal, run_network(measured, inputs)))
+    facts = {**measured.provenance, "test": f"{len(wanted)} sequences of {found.units} independent {task.unit}"}
     return replace(
         measured,
-        expected_accuracy=(float(right.mean()), low, high),
+        expected_accuracy=found[:3],
         provenance=facts,
         tolerated_errors=tolerated_errors(measured, task.validation[0].astype(np.float64), task.validation[1]),
     )
@@ -66,14 +66,18 @@ def _with_ranges(layer: LayerKernels, inputs: FloatArray) -> LayerKernels:
 
 def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) -> KernelBundle:
     network = copy.deepcopy(model.network).double().eval()
+    head_weight, head_bias = _array(network.head.effective_weight()), _array(network.head.bias)
+    if network.architecture.goal == "values":  # the head gives them in their own unit: a factor for each row
+        scale, mean = _array(network.get_buffer("value_scale")), _array(network.get_buffer("value_mean"))
+        head_weight, head_bias = scale[:, None] * head_weight, scale * head_bias + mean
     return KernelBundle(
         layers=tuple(_layer(network, index) for index in range(len(network.kernels))),
         encoder_weight=_array(network.encoder.effective_weight()),
         encoder_bias=_array(network.encoder.bias),
         encoder_range=_scale(network.encoder_converter),
         layer_ranges=tuple(_scale(converter) for converter in network.layer_converters),
-        head_weight=_array(network.head.effective_weight()),
-        head_bias=_array(network.head.bias),
+        head_weight=head_weight,
+        head_bias=head_bias,
         head_range=_scale(network.head_converter),
         activation_bits=_bits(model.precision.input),
         labels=task.labels,
@@ -90,6 +94,7 @@ def _unmeasured(model: TrainedModel, task: Task, provenance: Mapping[str, str]) 
         },
         pooling=network.architecture.pooling,
         levelling=network.architecture.levelling,
+        goal=network.architecture.goal,
     )
 
 

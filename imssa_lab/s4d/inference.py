@@ -11,7 +11,7 @@ from scipy.special import erf, expit
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, Levelling
+from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, Levelling, Pooling
 from imssa_lab.s4d.dense_layer import ENCODER, HEAD, mixing
 from imssa_lab.s4d.layer_kernels import Activation, LayerKernels
 
@@ -93,7 +93,7 @@ def levelled(sequences: FloatArray, how: Levelling) -> FloatArray:
 def run_network(
     bundle: KernelBundle, inputs: ArrayLike, kernels: Kernels | None = None, dense: Dense = SOFTWARE
 ) -> FloatArray:
-    """Logits (n, classes) for input sequences (n, steps, inputs), in float64.
+    """Logits (n, classes), or values (n, values), for input sequences (n, steps, inputs), in float64.
 
     Args:
         kernels: runs the kernels of a layer, on arrays for instance; None for exact software.
@@ -174,7 +174,7 @@ def _forward(
                 mixed = mixed[..., : layer.features] * expit(mixed[..., layer.features :])
             z = mixed + (x if layer.layer_norm == "before" else u)
         x = _normed(layer, z, "after")
-    pooled = quantise(x.mean(axis=1) if bundle.pooling == "mean" else x.max(axis=1), bundle.head_range, bits)
+    pooled = quantise(_POOLED[bundle.pooling](x), bundle.head_range, bits)
     return _product(HEAD, bundle.head_weight, pooled, dense) + bundle.head_bias, seen
 
 
@@ -196,6 +196,12 @@ def _normed(layer: LayerKernels, x: FloatArray, place: str) -> FloatArray:
     spread = np.sqrt((less**2).mean(axis=-1, keepdims=True) + layer.layer_norm_eps)
     return np.asarray(layer.layer_norm_scale * (less / spread) + layer.layer_norm_shift)
 
+
+_POOLED: dict[Pooling, Callable[[FloatArray], FloatArray]] = {
+    "mean": lambda x: np.asarray(x.mean(axis=1)),
+    "max": lambda x: np.asarray(x.max(axis=1)),
+    "last": lambda x: x[:, -1],
+}
 
 _ACTIVATIONS: dict[Activation, Callable[[FloatArray], FloatArray]] = {
     "relu": lambda y: np.maximum(y, 0.0),

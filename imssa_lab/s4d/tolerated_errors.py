@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
@@ -15,9 +14,10 @@ from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle
 from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
 from imssa_lab.s4d.output_correction import corrected_outputs, nrmse, output_correction
+from imssa_lab.s4d.scores import Wanted, answers, first_or_spread, score
 
 LOSS = 0.02
-"""Accuracy that the tolerated errors may cost, as a fraction: as much as the task level of a deployment allows."""
+"""Score that the tolerated errors may cost, as a fraction: as much as the task level of a deployment allows."""
 _SMALLEST, _LARGEST, _HALVINGS = 0.02, 0.64, 6
 """Relative errors of products between which the tolerated one is looked for, and how often its bracket is halved."""
 _DRAWS = 8
@@ -28,7 +28,7 @@ _MOST_KERNELS = 0.95
 
 
 def tolerated_errors(
-    bundle: KernelBundle, inputs: FloatArray, classes: NDArray[np.intp], seed: int = 0
+    bundle: KernelBundle, inputs: FloatArray, wanted: Wanted, seed: int = 0
 ) -> tuple[float, float, float] | None:
     """The largest relative error of products that costs at most `LOSS`, by bisection, and that of the kernels there.
 
@@ -36,20 +36,22 @@ def tolerated_errors(
     the same relative error; gain and offset of the outputs are then fitted, as a deployment does.
 
     Args:
-        inputs: (n, steps, inputs), of recordings that decide nothing else, 4 or more; classes: (n,).
+        inputs: (n, steps, inputs), of recordings that decide nothing else, 4 or more.
+        wanted: class numbers (n,), or values (n, values).
 
     Returns:
         Relative rms error of products, all of it in the cells of the kernel that is read; and the NRMSE on real input
         and that on an impulse which 95 % of the kernels keep then. None where even an error of 0.02 costs more.
     """
-    inputs, classes = inputs[:_SEQUENCES], classes[:_SEQUENCES]
+    some = first_or_spread(bundle.goal, len(inputs), _SEQUENCES)
+    inputs, wanted = inputs[some], wanted[some]
     probes = [_Probe.of(layer, u) for layer, u in zip(bundle.layers, layer_inputs(bundle, inputs), strict=True)]
-    software = float(np.mean(run_network(bundle, inputs).argmax(axis=1) == classes))
+    software = score(answers(bundle.goal, run_network(bundle, inputs)), wanted)
 
     def tolerated(error: float) -> tuple[float, float, float] | None:
         # the same draws at every size, so that more error is more of the same
         trials = [_Trial.of(probes, error, np.random.default_rng([seed, draw])) for draw in range(_DRAWS)]
-        if software - float(np.mean([trial.predicted(bundle, inputs) == classes for trial in trials])) > LOSS:
+        if software - float(np.mean([score(trial.predicted(bundle, inputs), wanted) for trial in trials])) > LOSS:
             return None
         on_input, on_impulse = np.quantile(np.concatenate([trial.nrmse for trial in trials]), _MOST_KERNELS, axis=0)
         return error, float(on_input), float(on_impulse)
@@ -137,13 +139,13 @@ class _Trial(FrozenArrays):
             errors.append(np.stack([on_inputs, on_impulse], axis=1))
         return cls(layers, corrections, np.concatenate(errors))
 
-    def predicted(self, bundle: KernelBundle, inputs: FloatArray) -> NDArray[np.intp]:
-        """Classes, (n,), of sequences (n, steps, inputs)."""
+    def predicted(self, bundle: KernelBundle, inputs: FloatArray) -> Wanted:
+        """Classes (n,), or values (n, values), of sequences (n, steps, inputs)."""
 
         def kernels(index: int, u: FloatArray) -> FloatArray:
             return corrected_outputs(_run(self.layers[index], u), *self.corrections[index])
 
-        return np.asarray(run_network(bundle, inputs, kernels).argmax(axis=1))
+        return answers(bundle.goal, run_network(bundle, inputs, kernels))
 
 
 _SATURATED = 1e3

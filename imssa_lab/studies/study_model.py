@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.bundle import KernelBundle
 from protocols.deployment.sequences import Sequences
 from twin import TwinProfile
@@ -22,12 +23,21 @@ class StudyModel:
 
     Attributes:
         profile: of the chips that are programmed by pulses; None where conductances are written.
+
+    Raises:
+        ConfigError: the bundle gives values: studies count classes that are right.
     """
 
     bundle: KernelBundle
     sequences: Sequences
     tests: int
     profile: TwinProfile | None = None
+
+    def __post_init__(self) -> None:
+        if self.bundle.goal == "values":
+            raise ConfigError(
+                "studies compare accuracies, and this bundle gives values: not decidable; `imssa deploy` judges them"
+            )
 
     @property
     def units(self) -> NDArray[np.int64]:

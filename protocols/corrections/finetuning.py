@@ -206,8 +206,14 @@ def check_asked(bundle: KernelBundle, fitting: FittingSequences, *, output_map: 
     """Whether these corrections can be fitted, before any array is opened for them.
 
     Raises:
-        ConfigError: nothing to do, a head without labels, or one of a net whose last layer is of another kind.
+        ConfigError: nothing to do, a head without labels, one of a net whose last layer is of another kind, or a net
+            that gives values.
     """
+    if bundle.goal == "values":
+        raise ConfigError(
+            "what is fitted on a chip is judged by classes, and this bundle gives values: not decidable here; "
+            "`imssa recheck` fits gain and offset of every kernel again"
+        )
     if not (output_map or head):
         raise ConfigError("neither a map nor a head asked for; nothing to do")
     if head and fitting.labels is None:
@@ -245,6 +251,6 @@ def _task_level(
     units = None if sequences.test_units is None else sequences.test_units[:tests]
     n, steps, _ = inputs.shape
     with network.runner.watched("run the task", n, steps, progress):
-        right = network(inputs).argmax(axis=1) == labels
-    in_software = run_network(network.bundle, inputs).argmax(axis=1) == labels
-    return judge_task(right, in_software, bounds, sequences.reference.get("null"), units)
+        said = network(inputs).argmax(axis=1)
+    in_software = run_network(network.bundle, inputs).argmax(axis=1)
+    return judge_task(said, in_software, labels, bounds, sequences.reference.get("null"), units)

@@ -124,6 +124,10 @@ class Objective:
         if self._pooling == "mean":
             pooled = active.mean(axis=1)
             share = np.full((1, active.shape[1], 1), 1.0 / active.shape[1])
+        elif self._pooling == "last":
+            pooled = active[:, -1]
+            share = np.zeros((1, active.shape[1], 1))
+            share[:, -1] = 1.0
         else:
             pooled = active.max(axis=1)
             share = np.asarray(np.arange(active.shape[1])[:, None] == active.argmax(axis=1)[:, None, :], dtype=float)

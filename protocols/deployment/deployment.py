@@ -22,6 +22,7 @@ from imssa_lab.contract.notebook import facts_html
 from imssa_lab.mapping import Mapping, fitting_packing, map_bundle, reads_a_step
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import dense_inputs, layer_inputs, run_network
+from imssa_lab.s4d.scores import Goal, Wanted, answers, nrmse_of
 from protocols.corrections.correction import FIRST, Corrections
 from protocols.cost.inference_counts import InferenceCounts, inference_counts
 from protocols.deployment.choices import DeploymentChoices
@@ -55,8 +56,9 @@ class Deployment(FrozenArrays):
         levels: the four verification levels, and "dense" where arrays hold such layers; bounds: what judged them.
         kernel_nrmse: (kernels,), on real input; dense_nrmse: by dense layer, (outputs,), NaN of constant outputs.
         impulses: per layer (on the arrays, exact), each (steps, channels).
-        accuracy, software_accuracy, null_accuracy: fractions on the test set; the last None if not given.
-        predictions: (n,), classes that the arrays chose.
+        accuracy, software_accuracy, null_accuracy: fractions on the test set; the last None if not given. Of a net
+            that gives values, the share of their variance that is explained, see `imssa_lab.s4d.scores`.
+        predictions: (n,), classes that the arrays chose, or (n, values) that they gave; goal: which of the two.
         seconds: device time, summed over the arrays.
         predicted_accuracy: from the known faults alone, before the first pulse; None where none were known.
         remedies: what was tried where a level failed, in order, and whether it was kept; mended: kernels that faults
@@ -83,7 +85,7 @@ class Deployment(FrozenArrays):
     accuracy: float
     software_accuracy: float
     null_accuracy: float | None
-    predictions: NDArray[np.int64]
+    predictions: Wanted
     seconds: float
     corrections: Corrections
     predicted_accuracy: float | None = None
@@ -100,6 +102,7 @@ class Deployment(FrozenArrays):
     reads_a_step: tuple[int, int] = (0, 0)
     inference: tuple[InferenceCounts, InferenceCounts] | None = None
     dense_nrmse: dict[str, FloatArray] = field(default_factory=dict)
+    goal: Goal = "classes"
 
     @property
     def passed(self) -> bool:
@@ -111,12 +114,18 @@ class Deployment(FrozenArrays):
         """Programming pulses sent."""
         return self.surveyed + sum(int(report.pulses.sum()) for report in self.reports)
 
+    def shown(self, score: float) -> str:
+        """An accuracy in percent, or of a net that gives values the NRMSE behind their explained share."""
+        return f"{100 * score:.1f} %" if self.goal == "classes" else f"{nrmse_of(score):.4f}"
+
     def _repr_html_(self) -> str:
         """For notebooks: the verdict of every level, accuracies, what it took."""
         facts = [(f"level {level.level}", str(level).partition(": ")[2]) for level in self.levels]
         facts += [
-            ("accuracy on the arrays", f"{100 * self.accuracy:.1f} %"),
-            ("accuracy in software", f"{100 * self.software_accuracy:.1f} %"),
+            *(
+                (f"{'accuracy' if self.goal == 'classes' else 'NRMSE'} {where}", self.shown(score))
+                for where, score in (("on the arrays", self.accuracy), ("in software", self.software_accuracy))
+            ),
             ("kernels, arrays", f"{len(self.mapping.kernels)} on {self.mapping.arrays}"),
             ("pulses, device time", f"{self.pulses}, {self.seconds:.1f} s"),
         ]
@@ -154,7 +163,7 @@ def deploy(
     Raises:
         DeploymentError: too few arrays, arrays of different kinds, or inputs of the wrong shape; nothing pulsed.
     """
-    _check(arrays, sequences)
+    _check(bundle, arrays, sequences)
     choices, tell = choices or DeploymentChoices(), progress or (lambda stage, done, total: None)
     choices = replace(choices, bounds=choices.bounds.of(bundle))
     test_inputs, test_labels = sequences.test_inputs, sequences.test_labels
@@ -201,14 +210,13 @@ def deploy(
         loop.improve()
     else:
         loop.measure()
-    software = run_network(bundle, test_inputs).argmax(axis=1)
+    software = answers(bundle.goal, run_network(bundle, test_inputs))
 
-    def judged() -> tuple[LevelResult, NDArray[np.int64]]:
+    def judged() -> tuple[LevelResult, Wanted]:
         n, steps, _ = test_inputs.shape
         with loop.runner.watched("run the task", n, steps, tell):
-            got = np.asarray(run_network(bundle, test_inputs, loop.runner, loop.dense.products).argmax(axis=1))
-        right, in_software = got == test_labels, software == test_labels
-        return judge_task(right, in_software, bounds, null_accuracy, sequences.test_units), got
+            got = answers(bundle.goal, run_network(bundle, test_inputs, loop.runner, loop.dense.products))
+        return judge_task(got, software, test_labels, bounds, null_accuracy, sequences.test_units), got
 
     task, predictions = loop.for_task(judged, choices.mending)
     levels = [*loop.levels, task]
@@ -253,6 +261,7 @@ def deploy(
         reads_a_step=(reads_a_step(planned), reads_a_step(mapping)),
         inference=(counted(planned), counted(mapping)),
         dense_nrmse=loop.dense_nrmse,
+        goal=bundle.goal,
     )
 
 
@@ -290,7 +299,7 @@ def _predicted(predictor: Predictor, standing: Standing, sequences: Sequences) -
     return predictor.accuracy(standing.mapping, within_reach, sequences.test_inputs, sequences.test_labels)
 
 
-def _check(arrays: Sequence[CrossbarArray], sequences: Sequences) -> None:
+def _check(bundle: KernelBundle, arrays: Sequence[CrossbarArray], sequences: Sequences) -> None:
     if not arrays:
         raise DeploymentError("no array given; open at least one with open_array(...)")
     first = arrays[0].info
@@ -307,5 +316,12 @@ def _check(arrays: Sequence[CrossbarArray], sequences: Sequences) -> None:
     if len(sequences.calibration_inputs) < 2:
         raise DeploymentError("calibration_inputs: at least 2 sequences, half correct the outputs, half verify")
     tests, labels = len(sequences.test_inputs), sequences.test_labels
-    if labels.shape != (tests,) or not len(labels):
+    if bundle.goal != sequences.goal:
+        raise DeploymentError(
+            f"the bundle gives {bundle.goal}, the test sequences have {sequences.goal}; deploy with the "
+            "sequences.npz that was written beside the bundle"
+        )
+    if bundle.goal == "values" and labels.shape[1] != len(bundle.labels):
+        raise DeploymentError(f"the bundle gives {len(bundle.labels)} values, the sequences have {labels.shape[1]}")
+    if len(labels) != tests or labels.ndim != (1 if bundle.goal == "classes" else 2) or not tests:
         raise DeploymentError(f"{tests} test inputs need as many labels, got {labels.shape}")

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imssa_lab.contract.hal import ArrayInfo, FloatArray
 from imssa_lab.mapping import Form, KernelBlock, Mapping, PlacedKernel, PlacedTile, compensate, kernel_block
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import Product, run_kernels, run_network
 from imssa_lab.s4d.output_correction import dense_correction
+from imssa_lab.s4d.scores import Wanted, answers, score
 from protocols.deployment.journal import ArrayState
 from protocols.probes import probe_voltages
 
@@ -183,9 +183,13 @@ class Predictor:
         return found
 
     def accuracy(
-        self, mapping: Mapping, conductances: Sequence[FloatArray], inputs: FloatArray, labels: NDArray[np.int64]
+        self, mapping: Mapping, conductances: Sequence[FloatArray], inputs: FloatArray, wanted: Wanted
     ) -> float:
-        """Predicted accuracy of the whole network with these conductances (S, per array), a fraction."""
+        """Predicted score of the whole network with these conductances (S, per array), a fraction.
+
+        Args:
+            inputs: (n, steps, inputs); wanted: class numbers (n,), or values (n, values).
+        """
         weights = [mapping.implemented(k, conductances[k.array]) for k in mapping.kernels]
 
         def outputs(layer: int, u: FloatArray, kernels: Sequence[PlacedKernel] = mapping.kernels) -> FloatArray:
@@ -210,13 +214,13 @@ class Predictor:
             power = (g**2).sum(axis=(0, 1))
             gain = (g * e).sum(axis=(0, 1)) / np.where(power > 0, power, np.inf)
             gains.append((gain, exact.mean(axis=(0, 1)) - gain * got.mean(axis=(0, 1))))
-        logits = run_network(
+        outputs_of_net = run_network(
             self.bundle,
             inputs,
             lambda layer, u: gains[layer][0] * outputs(layer, u) + gains[layer][1],
             self._products(mapping, conductances),
         )
-        return float(np.mean(logits.argmax(axis=1) == labels))
+        return score(answers(self.bundle.goal, outputs_of_net), wanted)
 
     def _products(self, mapping: Mapping, conductances: Sequence[FloatArray]) -> dict[str, Product]:
         """Products of the dense layers on arrays with these conductances (S, per array), corrected."""

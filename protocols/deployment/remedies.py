@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imssa_lab.contract.cell_classes import CellShares, cell_shares
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
+from imssa_lab.s4d.scores import Wanted
 from protocols.characterisation.column_calibration import calibrate_columns
 from protocols.dense_runner import DenseRunner
 from protocols.deployment.choices import DeploymentChoices
@@ -42,7 +42,7 @@ _DEAD = 0.5
 """A bit line does not answer when its products are off by more than this fraction of their rms."""
 
 
-_Task = tuple[LevelResult, NDArray[np.int64]]
+_Task = tuple[LevelResult, Wanted]
 Judge = Callable[[], _Task]
 """Runs the task: its level, and the classes that the arrays choose, (n,)."""
 
@@ -73,7 +73,7 @@ class Loop:
         achieved: per array, S, by their re-read; shares: of them.
         kernel_nrmse: (kernels,), on real input; dense_nrmse: by dense layer, (outputs,).
         tried: remedies that changed something, in order; mended: kernels that changed by those that were kept.
-        task: the last level, and the classes that the arrays chose, (n,); only after `for_task`.
+        task: the last level, and the classes (n,) or values (n, values) that the arrays gave; only after `for_task`.
     """
 
     levels: list[LevelResult]
@@ -215,7 +215,7 @@ class Loop:
             self._measure_kernels()
 
     def for_task(self, judge: Judge, mending: bool) -> _Task:
-        """The level of the task and the classes that the arrays choose; programs again where it fails.
+        """The level of the task and what the arrays say; programs again where it fails.
 
         A remedy that moves cells at random would pass a task by luck in the end, so there is no other.
         """

@@ -1,4 +1,4 @@
-"""`Sequences`: the inputs and labels that a deployment is calibrated and judged with, as one file."""
+"""`Sequences`: the inputs, labels or values that a deployment is calibrated and judged with, as one file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks import containers
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import ConfigError
+from imssa_lab.s4d.scores import Goal, goal_of
 
 _ARRAYS = ("calibration_inputs", "test_inputs", "test_labels")
 _OPTIONAL = ("test_units", "training_inputs", "training_labels")
+_SCORES: dict[Goal, str] = {"classes": "accuracy", "values": "explained"}
+"""What a score of the reference is called in the file."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,18 @@ class Sequences(FrozenArrays):
 
     Attributes:
         calibration_inputs: (n, steps, inputs), from training data; test_inputs: (n, steps, inputs).
-        test_labels: (n,), class numbers.
+        test_labels: (n,), class numbers; or for a net that gives values, (n, values) float64 in their own unit.
         test_units: (n, k), numbers of the independent recordings that each test sequence is made of; None where each
             is one of its own.
         training_inputs, training_labels: (m, steps, inputs) and (m,), none of the calibration's, for corrections that
             are fitted on the chip; both None where there are none.
-        reference: test accuracies of the float model ("float") and of the null control ("null"), fractions.
+        reference: test scores of the float model ("float") and of the null control ("null"): accuracies as fractions,
+            or of values the share of their variance that is explained, see `imssa_lab.s4d.scores`.
     """
 
     calibration_inputs: FloatArray
     test_inputs: FloatArray
-    test_labels: NDArray[np.int64]
+    test_labels: NDArray[Any]
     reference: Mapping[str, float] = field(default_factory=dict)
     test_units: NDArray[np.int64] | None = None
     training_inputs: FloatArray | None = None
@@ -51,6 +55,9 @@ class Sequences(FrozenArrays):
             object.__setattr__(self, name, values)
         for name in ("test_labels", *(["training_labels"] if trained else [])):
             labels = containers.numeric(getattr(self, name), f"sequences: {name}", (), "1")
+            if name == "test_labels" and labels.dtype.kind == "f" and labels.ndim == 2:
+                object.__setattr__(self, name, self._checked_values(labels))
+                continue
             if labels.dtype.kind not in "iu":
                 raise ConfigError(f"sequences: {name} are {labels.dtype}; class numbers are whole numbers")
             object.__setattr__(self, name, labels.astype(np.int64))
@@ -70,6 +77,25 @@ class Sequences(FrozenArrays):
             object.__setattr__(self, "test_units", units.astype(np.int64))
         super().__post_init__()
 
+    def _checked_values(self, values: NDArray[Any]) -> FloatArray:
+        """ConfigError unless they are finite numbers, a row for each test sequence, that change."""
+        if len(values) != len(self.test_inputs) or not np.isfinite(values).all():
+            raise ConfigError(
+                f"sequences: test values of shape {values.shape} for {len(self.test_inputs)} test sequences; finite "
+                "numbers, a row for each"
+            )
+        if (constant := np.flatnonzero(np.ptp(values, axis=0) == 0)).size:
+            raise ConfigError(
+                f"sequences: test values {constant.tolist()} never change: there is nothing to explain; give more "
+                "sequences"
+            )
+        return values.astype(np.float64)
+
+    @property
+    def goal(self) -> Goal:
+        """Whether they are for a net that gives classes or values."""
+        return goal_of(self.test_labels)
+
     def first(self, calibration: int, tests: int) -> Self:
         """The first `calibration` and `tests` of them, without the reference, which belongs to all tests."""
         units = None if self.test_units is None else self.test_units[:tests]
@@ -78,10 +104,11 @@ class Sequences(FrozenArrays):
 
     def save(self, path: Path) -> None:
         """Write to a new .npz file; ConfigError if it exists."""
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        names = {"test_labels": "test_values" if self.goal == "values" else "test_labels"}
+        arrays = {names.get(name, name): getattr(self, name) for name in _ARRAYS}
         more = {name: getattr(self, name) for name in _OPTIONAL}
         arrays |= {name: values for name, values in more.items() if values is not None}
-        arrays |= {f"{name}_accuracy": np.float64(value) for name, value in self.reference.items()}
+        arrays |= {f"{name}_{_SCORES[self.goal]}": np.float64(value) for name, value in self.reference.items()}
         try:
             with path.open("xb") as file:
                 np.savez_compressed(file, **arrays)
@@ -97,18 +124,21 @@ class Sequences(FrozenArrays):
         """
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                missing = [name for name in _ARRAYS if name not in file]
+                goal: Goal = "values" if "test_values" in file else "classes"
+                wanted = "test_values" if goal == "values" else "test_labels"
+                needed = [wanted if name == "test_labels" else name for name in _ARRAYS]
+                missing = [name for name in needed if name not in file]
                 if missing:
                     raise ConfigError(
                         f"{path} holds no {', '.join(missing)}; `imssa train` writes such a file beside a bundle"
                     )
                 trained = "training_inputs" in file
-                keys = [name for name in ("float", "null") if f"{name}_accuracy" in file]
+                scores = {name: f"{name}_{_SCORES[goal]}" for name in ("float", "null")}
                 return cls(
                     calibration_inputs=np.asarray(file["calibration_inputs"], dtype=np.float64),
                     test_inputs=np.asarray(file["test_inputs"], dtype=np.float64),
-                    test_labels=np.asarray(file["test_labels"], dtype=np.int64),
-                    reference={name: float(file[f"{name}_accuracy"]) for name in keys},
+                    test_labels=np.asarray(file[wanted], dtype=np.float64 if goal == "values" else np.int64),
+                    reference={name: float(file[key]) for name, key in scores.items() if key in file},
                     test_units=_whole(file, "test_units"),
                     training_inputs=np.asarray(file["training_inputs"], np.float64) if trained else None,
                     training_labels=_whole(file, "training_labels"),

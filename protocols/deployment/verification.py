@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dictionary
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -21,8 +21,8 @@ from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, Window
 from imssa_lab.mapping import Mapping, PlacedKernel, PlacedTile
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_kernels
-from imssa_lab.s4d.intervals import accuracy_interval
 from imssa_lab.s4d.output_correction import nrmse
+from imssa_lab.s4d.scores import Goal, Wanted, goal_of, nrmse_of, scored
 from protocols.probes import probe_voltages
 from protocols.recurrence import KernelRunner, read_signed
 
@@ -30,6 +30,8 @@ _OF_NETS_UNKNOWN = {"mvm": 0.12, "kernel": 0.35, "impulse": 0.7}
 """Bounds where a bundle does not say what its net tolerates, in the order in which it would."""
 
 
+_SCORES: dict[Goal, str] = {"classes": "accuracy", "values": "share of the variance explained"}
+_AT_LEAST: dict[Goal, str] = {"classes": "is at least {:.3f} right", "values": "explains at least {:.3f}"}
 _ROUNDING = 1e-12
 """Of the difference of two accuracies: 0.98 - 0.96 is above 0.02."""
 
@@ -44,7 +46,8 @@ class Bounds(BaseModel):
         kernel, impulse: largest NRMSE of one kernel on real input and on an impulse.
         beyond: largest fraction of the kernels that may exceed one of these two.
         dense, dense_median: largest NRMSE of a dense layer over all its outputs, and of its median output.
-        task_loss: largest loss of accuracy against software, as a fraction.
+        task_loss: largest loss against software, as a fraction: of accuracy, or of the share of the values' variance
+            that is explained.
 
     For mvm, kernel and impulse, None is what the bundle says that its net tolerates, or where it does not say,
     0.12, 0.35 and 0.7.
@@ -268,20 +271,41 @@ def verify_kernels(
 
 
 def judge_task(
-    right: BoolArray,
-    software_right: BoolArray,
+    said: Wanted,
+    software: Wanted,
+    wanted: Wanted,
     bounds: Bounds,
     null_control: float | None = None,
     units: NDArray[np.int64] | None = None,
 ) -> LevelResult:
-    """`verify_task` by the outcomes of single sequences, with the lower ends of their 95 % intervals.
+    """`verify_task` by what the arrays and software say of single sequences, with the lower ends of 95 % intervals.
+
+    Values are judged by the share of their variance that is explained, 1 - NRMSE^2, as classes by the accuracy. From
+    a single independent recording no interval of it can be given, and the level says that it is not decidable.
 
     Args:
-        right, software_right: (n,) whether the arrays, and software, gave a sequence its label.
-        units: (n,) number of the clip or speaker that each comes from; None if all are independent.
+        said, software, wanted: class numbers (n,), or values (n, values): on the arrays, in software, and right.
+        units: (n, k) or (n,), numbers of the recordings that each sequence is made of; None if all are independent.
     """
-    lowest = accuracy_interval(right, units).low, accuracy_interval(software_right, units).low
-    return verify_task(float(np.mean(right)), float(np.mean(software_right)), bounds, null_control, lowest)
+    found, exact = scored(said, wanted, units), scored(software, wanted, units)
+    goal = goal_of(wanted)
+    level = verify_task(found.value, exact.value, bounds, null_control, (found.low, exact.low), goal)
+    if goal == "classes":
+        return level
+    figures = {
+        **level.figures,
+        "on_array_nrmse": nrmse_of(found.value),
+        "on_array_nrmse_high": nrmse_of(found.low),
+        "software_nrmse": nrmse_of(exact.value),
+    }
+    if found.units > 1:
+        return replace(level, figures=figures)
+    words = (
+        "not decidable: all test sequences come from one independent recording, so no interval can be given; deploy "
+        "with sequences of more. Share of the variance lost against software, at most"
+    )
+    figures = {name: value for name, value in figures.items() if np.isfinite(value)}
+    return replace(level, passed=False, requirement=words, figures=figures)
 
 
 def verify_task(
@@ -290,34 +314,37 @@ def verify_task(
     bounds: Bounds,
     null_control: float | None = None,
     lowest: tuple[float, float] | None = None,
+    goal: Goal = "classes",
 ) -> LevelResult:
-    """Level 4: accuracy on the arrays against software, and above the null control where there is one.
+    """Level 4: the score on the arrays against software, and above the null control where there is one.
 
     A task that the software itself does not do better than the null control needs no memory: it decides nothing, and
     the level does not pass.
 
     Args:
-        on_array, software, null_control: accuracies as fractions, on the same test set.
+        on_array, software, null_control: scores as fractions, on the same test set: accuracies, or by `goal` shares
+            of the values' variance that are explained.
         lowest: lower ends of the 95 % intervals of the first two, which must lie above the null control; None for the
-            accuracies themselves.
+            scores themselves.
     """
-    loss = software - on_array
+    loss, score = software - on_array, _SCORES[goal]
     figures = {"on_array": on_array, "software": software}
     passed = loss <= bounds.task_loss + _ROUNDING
-    words = "accuracy lost against software, at most"
+    words = f"{score} lost against software, at most"
     if null_control is not None:
         figures["null_control"] = null_control
         surely, at_best = (on_array, software) if lowest is None else lowest
         figures["on_array_low"] = surely
         passed = passed and surely > null_control
         words = (
-            f"accuracy lost against software (and with its lower bound above the null control's {null_control:.3f}: "
+            f"{score} lost against software (and with its lower bound above the null control's {null_control:.3f}: "
             f"{surely:.3f}), at most"
         )
         if at_best <= null_control:
             passed = False
             words = (
-                f"this task needs no memory: it decides nothing (software is at least {at_best:.3f} right, the null "
-                f"control {null_control:.3f}); choose another task. Accuracy lost against software, at most"
+                f"this task needs no memory: it decides nothing (software {_AT_LEAST[goal].format(at_best)}, the "
+                f"null control {null_control:.3f}); choose another task. {score.capitalize()} lost against software, "
+                "at most"
             )
     return LevelResult("task", loss, bounds.task_loss, passed, words, figures)

@@ -63,7 +63,9 @@ MADE: dict[type, Callable[[], Any]] = {
     S4DLayerArrays: lambda: s4d_arrays().layers[0],
     S4DArrays: lambda: s4d_arrays(),
     Sequences: lambda: Sequences(np.ones((2, 3, 4)), np.ones((2, 3, 4)), np.zeros(2, dtype=np.int64)),
-    Task: lambda: Task("none", *[(np.ones((2, 3, 4)), np.zeros(2))] * 3, ("a",), "", "", test_units=np.ones((2, 1))),  # type: ignore[arg-type]
+    Task: lambda: Task(
+        "none", *[(np.ones((2, 3, 4)), np.zeros(2, dtype=int))] * 3, ("a",), "", "", test_units=np.ones((2, 1))
+    ),  # type: ignore[arg-type]
 }
 """Values of the classes that check more than that their arrays are their own."""
 

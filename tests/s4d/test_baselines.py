@@ -52,16 +52,16 @@ def a_task(order: bool) -> Task:
 def test_each_learns_a_level(kind: Kind) -> None:
     before = torch.get_rng_state()
     found = train_baseline(kind, a_task(order=False), CONFIG, 60)
-    assert found.test_accuracy > 0.95
-    assert found.interval.low < found.test_accuracy <= found.interval.high
+    assert found.test.value > 0.95
+    assert found.test.low < found.test.value <= found.test.high
     assert torch.equal(before, torch.get_rng_state())
     assert train_baseline(kind, a_task(order=False), CONFIG, 60) == found
 
 
 def test_order_takes_a_model_with_a_state() -> None:
     task = a_task(order=True)
-    assert train_baseline("gru", task, CONFIG, 400).test_accuracy > 0.9
-    assert train_baseline("linear", task, CONFIG, 8).test_accuracy < 0.75, "one block: no order"
+    assert train_baseline("gru", task, CONFIG, 400).test.value > 0.9
+    assert train_baseline("linear", task, CONFIG, 8).test.value < 0.75, "one block: no order"
 
 
 def test_the_command_prints_all_three(tmp_path) -> None:

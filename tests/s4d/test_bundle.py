@@ -200,7 +200,7 @@ def test_other_versions_and_other_files_are_refused(bundle: KernelBundle, tmp_pa
     bundle.save(path)
     arrays = load_file(path)
     for header, expected in (
-        ({"imssa_lab": json.dumps({"version": 99})}, "version 99.*reads versions 2 and 3"),
+        ({"imssa_lab": json.dumps({"version": 99})}, "version 99.*reads versions 2, 3, 4"),
         ({"imssa_lab": json.dumps({"version": 2})}, "header .* damaged"),
         ({"imssa_lab": "{"}, "header .* damaged"),
         ({"somebody": "else"}, "no imssa_lab kernel bundle"),

@@ -64,7 +64,7 @@ def test_all_right_is_worth_as_many_trials_as_there_are_recordings() -> None:
 
 @pytest.mark.parametrize(("right", "units"), [([], None), ([True, False], [1]), ([[True]], None)])
 def test_what_cannot_be_counted_is_refused(right: list[object], units: list[int] | None) -> None:
-    with pytest.raises(ConfigError, match="accuracy_interval"):
+    with pytest.raises(ConfigError, match="interval"):
         accuracy_interval(right, units)
 
 

@@ -325,7 +325,7 @@ def _logged(
             log.event("kernel", f"{name}: {end}")
         text = result_text(outcome, bundle.digest(), sequences.reference)
         log.event(RESULT_EVENT, text)
-        log.event(OUTCOME, outcome_text(outcome, len(bundle.labels)))
+        log.event(OUTCOME, outcome_text(outcome, len(bundle.labels) if bundle.goal == "classes" else None))
     return outcome, text
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.models.shown_scores import measure, numbers
 from imssa_lab.cli.models.sizes import sized
 from imssa_lab.cli.models.train import settings, with_epochs
 from imssa_lab.cli.shared import completion
@@ -15,6 +16,7 @@ from imssa_lab.cli.shared.session import console, stages
 
 if TYPE_CHECKING:
     from imssa_lab.cli.shared.session import Stages
+    from imssa_lab.s4d.scores import Score
 
 
 @takes_json
@@ -32,7 +34,7 @@ def baseline(
         list[str] | None, typer.Option(help="Speaker to hold out; may be repeated, then the mean is shown too.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every model.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="Pooling of the S4D net: mean or max.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="Pooling of the S4D net: mean, max or last.")] = None,
     levelling: Annotated[str | None, typer.Option(help="Levelling of its inputs: none, sequence or running.")] = None,
 ) -> None:
     """Train the recipe's S4D net in float, and a linear model and a GRU of as many parameters, on the same data.
@@ -47,18 +49,30 @@ def baseline(
         for who in held_out:
             words = [*(option or []), *([] if who is None else [f"speaker={who}"])]
             found += _models(task, seed, words, epochs, {"pooling": pooling, "levelling": levelling}, who, bars)
+    percent = found[0]["measure"] == "accuracy"
+    unit = "%" if percent else "NRMSE"
     table = Table(
-        "held out", "model", "parameters", "validation, %", "test, %", "95 % interval", title=f"{task}, seed {seed}"
+        "held out",
+        "model",
+        "parameters",
+        f"validation, {unit}",
+        f"test, {unit}",
+        "95 % interval",
+        title=f"{task}, seed {seed}",
     )
+
+    def shown(value: float) -> str:
+        return f"{100 * value:.1f}" if percent else f"{value:.3f}"
+
     for row in found:
-        low, high = (100 * end for end in row["interval"])
+        low, high = row["interval"]
         table.add_row(
             row["speaker"] or "nobody",
             row["model"],
             str(row["parameters"]),
-            f"{100 * row['validation']:.1f}",
-            f"{100 * row['test']:.1f}",
-            f"{low:.1f} to {high:.1f}, {row['units']} {row['unit']}",
+            shown(row["validation"]),
+            shown(row["test"]),
+            f"{shown(low)} to {shown(high)}, {row['units']} {row['unit']}",
         )
     means = {
         name: statistics.mean(row["test"] for row in found if row["model"] == name)
@@ -66,7 +80,7 @@ def baseline(
     }
     if len(found) > len(means):
         for name, mean in means.items():
-            table.add_row("mean", name, "", "", f"{100 * mean:.1f}", "")
+            table.add_row("mean", name, "", "", shown(mean), "")
     console().print(table)
     answer({"task": task, "seed": seed, "models": found, "mean": means})
 
@@ -85,31 +99,29 @@ def _models(
     from imssa_lab.s4d.train.evaluation import predict
     from imssa_lab.s4d.train.training import train_float
 
-    numbers: dict[str, int | None] = dict.fromkeys(("channels", "layers", "states"))
-    config = sized(with_epochs(config, epochs, None), numbers, None, None, None, "64x64", head)
+    sizes: dict[str, int | None] = dict.fromkeys(("channels", "layers", "states"))
+    config = sized(with_epochs(config, epochs, None), sizes, None, None, None, "64x64", head)
     model = train_float(data, config, progress=bars)
     size = sum(weight.numel() for weight in model.network.parameters())
-    low, high, units = data.interval(predict(model.network, data.test[0]) == data.test[1])
-    rows: list[dict[str, Any]] = [
-        {
-            "model": "s4d",
-            "parameters": size,
-            "validation": model.validation_accuracy,
-            "test": model.test_accuracy,
-            "interval": [low, high],
-            "units": units,
-        }
-    ]
+    said = data.scored(predict(model.network, data.test[0]))
+    models: list[tuple[str, int, float, Score]] = [("s4d", size, model.validation_accuracy, said)]
     for kind in KINDS:
         other = train_baseline(kind, data, config, size, progress=bars)
+        models.append((kind, other.parameters, other.validation_accuracy, other.test))
+    rows: list[dict[str, Any]] = []
+    for model_name, parameters, validation, test in models:
+        value, low, high = numbers(data.goal, test[:3])
         rows.append(
             {
-                "model": kind,
-                "parameters": other.parameters,
-                "validation": other.validation_accuracy,
-                "test": other.test_accuracy,
-                "interval": list(other.interval[:2]),
-                "units": other.interval.units,
+                "speaker": speaker,
+                "unit": data.unit,
+                "measure": measure(data.goal).lower(),
+                "model": model_name,
+                "parameters": parameters,
+                "validation": numbers(data.goal, (validation, validation, validation))[0],
+                "test": value,
+                "interval": [low, high],
+                "units": test.units,
             }
         )
-    return [{"speaker": speaker, "unit": data.unit, **row} for row in rows]
+    return rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.models.shown_scores import measure, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from imssa_lab.s4d.bundle import KernelBundle
 
 bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: contents and cost.")
+_TOLERATED = "errors that cost two points of accuracy"
+_TOLERATED_BY_VALUES = "errors that cost two percent of the variance"
 Shape = Annotated[str, typer.Option(help="Word lines and bit lines of each array.")]
 
 
@@ -40,12 +43,13 @@ def show(
     lines = read_shape(shape)
     found = KernelBundle.load(path)
     spent, asked, fewest = cost(found), needs(found, lines), needs(found, lines, "area").arrays
-    accuracy, low, high = found.expected_accuracy
+    what, (quantised, low, high) = measure(found.goal), numbers(found.goal, found.expected_accuracy)
     table = facts_table(str(path))
     rows: list[tuple[str, str]] = [
         ("task", found.task),
         ("precision", found.precision),
-        ("accuracy in software", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})"),
+        ("gives", ", ".join(found.labels) if found.goal == "values" else f"one of {len(found.labels)} classes"),
+        (f"{what} in software", with_interval(found.goal, found.expected_accuracy)),
         ("layers", blocks(found)),
         ("parameters", str(spent.parameters)),
         ("multiplications a step, kernels", str(spent.kernel_macs)),
@@ -57,7 +61,7 @@ def show(
         ("dense layers", dense(found, arrays_needed(found, lines, "all") - asked.arrays)),
         ("cells", str(spent.cells)),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
-        ("errors that cost two points of accuracy", in_words(found.tolerated_errors)),
+        (_TOLERATED if found.goal == "classes" else _TOLERATED_BY_VALUES, in_words(found.tolerated_errors)),
         ("digest", found.digest()),
     ]
     for name, value in rows:
@@ -67,7 +71,8 @@ def show(
         {
             "task": found.task,
             "precision": found.precision,
-            "accuracy": {"quantised": accuracy, "interval": [low, high]},
+            "goal": found.goal,
+            what.lower(): {"quantised": quantised, "interval": [low, high]},
             "labels": found.labels,
             "layers": [{"channels": layer.b.shape[0], "states": layer.b.shape[1]} for layer in found.layers],
             "cost": spent,

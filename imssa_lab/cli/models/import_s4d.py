@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from imssa_lab.cli.models.bundles import blocks, counted
+from imssa_lab.cli.models.shown_scores import measure, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape
-from imssa_lab.cli.models.train import TEST_SEQUENCES, exported, sequences_of, settings
+from imssa_lab.cli.models.train import exported, kept_score, sequences_of, settings
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table, stages
@@ -92,20 +93,20 @@ def import_s4d(
                 stage = config.quantised.model_copy(update={"epochs": epochs})
                 model = train_quantised(source, data, config.precision, stage=stage, progress=bars)
             bundle = exported(model, data, bars=bars, provenance=origin)
-        right = predict(source.network, data.test[0]) == data.test[1]
-        sequences = sequences_of(data, {"float": float(right[:TEST_SEQUENCES].mean())})
+        sequences = sequences_of(data, {"float": kept_score(data, predict(source.network, data.test[0]))})
     from imssa_lab.mapping.magnitudes import needs
     from imssa_lab.s4d.cost import cost
 
     bundle.save(file)
     sequences.save(beside)
-    accuracy, low, high = bundle.expected_accuracy
+    what, (quantised, low, high) = measure(bundle.goal), numbers(bundle.goal, bundle.expected_accuracy)
+    of_source = numbers(bundle.goal, (source.test_accuracy,) * 3)[0]
     asked, cells = needs(bundle, lines), cost(bundle).cells
     table = facts_table(f"imported {checkpoint}")
     rows: list[tuple[str, str]] = [
         ("net", blocks(bundle)),
-        ("accuracy of the source", f"{100 * source.test_accuracy:.1f} %"),
-        (f"accuracy, {bundle.precision}", f"{100 * accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})"),
+        (f"{what} of the source", f"{100 * of_source:.1f} %" if bundle.goal == "classes" else f"{of_source:.3f}"),
+        (f"{what}, {bundle.precision}", with_interval(bundle.goal, bundle.expected_accuracy)),
         ("test set", bundle.provenance["test"]),
         ("largest difference from the source", "not compared" if deviation is None else f"{deviation:.2g}"),
         ("arrays", f"{asked.arrays} of {shape}: {asked.kernels} kernels, {cells} cells"),
@@ -121,7 +122,7 @@ def import_s4d(
             "task": data.name,
             "precision": bundle.precision,
             "blocks": blocks(bundle),
-            "accuracy": {"source": source.test_accuracy, "bundle": accuracy, "interval": [low, high]},
+            what.lower(): {"source": of_source, "bundle": quantised, "interval": [low, high]},
             "test_set": bundle.provenance["test"],
             "deviation": deviation,
             "needs": {"shape": lines, "arrays": asked.arrays, "kernels": asked.kernels, "cells": cells},

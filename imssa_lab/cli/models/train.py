@@ -9,6 +9,7 @@ import typer
 
 from imssa_lab.cli.models.bundles import counted
 from imssa_lab.cli.models.hardening import measured_errors
+from imssa_lab.cli.models.shown_scores import measure, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape, sized
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
@@ -18,11 +19,9 @@ from imssa_lab.cli.shared.session import Stages, console, facts_table, stages
 from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from imssa_lab.contract.array_types import FloatArray
     from imssa_lab.s4d.bundle import KernelBundle
+    from imssa_lab.s4d.scores import Goal, Wanted
     from imssa_lab.s4d.tasks import Task
     from imssa_lab.s4d.train.settings import TrainingConfig
     from imssa_lab.s4d.train.training import TrainedModel
@@ -61,7 +60,9 @@ def train(
     states: Annotated[int | None, typer.Option(min=1, help="Complex states of a kernel.")] = None,
     init: Annotated[str | None, typer.Option(help="Initial poles: lin, inv, legs or spread.")] = None,
     dt: Annotated[str | None, typer.Option(help="Smallest and largest initial step, such as 0.01,0.2.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="How the head combines the steps: mean or max.")] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="What the head sees of the steps: their mean, max or last.")
+    ] = None,
     levelling: Annotated[
         str | None, typer.Option(help="Scaling of inputs to mean 0, deviation 1: none, sequence or running.")
     ] = None,
@@ -113,6 +114,8 @@ def train(
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "to continue: the same command with --resume" if checkpoint.exists() else ""):
             model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
+            if data.goal == "values":
+                whole["linear"] = linear_baseline(data, config, model, bars=bars)
         bundle = exported(model, data, bars=bars)
     from imssa_lab.mapping.magnitudes import needs
     from imssa_lab.s4d.cost import cost
@@ -123,14 +126,19 @@ def train(
     write_history(model.history, history_path)
     checkpoint.unlink()
     table = facts_table(f"trained {data.name}, seed {seed}")
-    accuracy, low, high = bundle.expected_accuracy
+    goal, low = bundle.goal, bundle.expected_accuracy[1]
+    what = measure(goal)
     if "float" in whole:
-        table.add_row("accuracy, float", _with_interval(whole["float"]))
-    table.add_row(f"accuracy, {bundle.precision}", _with_interval((accuracy, low, high)))
+        table.add_row(f"{what}, float", with_interval(goal, whole["float"]))
+    table.add_row(f"{what}, {bundle.precision}", with_interval(goal, bundle.expected_accuracy))
     if "null" in whole:
-        table.add_row("accuracy, null control without memory", _with_interval(whole["null"]))
+        table.add_row(f"{what}, null control without memory", with_interval(goal, whole["null"]))
         if low <= whole["null"][0]:
             table.add_row("verdict", "[bold red]this task needs no memory: it decides nothing[/bold red]")
+    if "linear" in whole:
+        table.add_row(f"{what}, linear model", with_interval(goal, whole["linear"]))
+        if low <= whole["linear"][0]:
+            table.add_row("verdict", "[bold red]the net is not better than the linear model[/bold red]")
     table.add_row("test set", bundle.provenance["test"])
     asked, cells = needs(bundle, lines, packed), cost(bundle).cells
     table.add_row("net", f"{config.channels} channels, {config.layers} layers, {config.states} states")
@@ -148,14 +156,7 @@ def train(
             "task": data.name,
             "seed": seed,
             "precision": bundle.precision,
-            "accuracy": {
-                "float": whole["float"][0] if "float" in whole else None,
-                "float_interval": whole["float"][1:] if "float" in whole else None,
-                "quantised": accuracy,
-                "quantised_interval": [low, high],
-                "null_control": whole["null"][0] if "null" in whole else None,
-                "null_control_interval": whole["null"][1:] if "null" in whole else None,
-            },
+            what.lower(): _for_machines(goal, whole | {"quantised": bundle.expected_accuracy}),
             "test_set": bundle.provenance["test"],
             "size": {"channels": config.channels, "layers": config.layers, "states": config.states},
             "needs": {"shape": lines, "arrays": asked.arrays, "kernels": asked.kernels, "cells": cells},
@@ -167,10 +168,16 @@ def train(
     )
 
 
-def _with_interval(found: tuple[float, float, float]) -> str:
-    """Accuracy and the ends of its 95 % interval, in percent."""
-    accuracy, low, high = (100 * value for value in found)
-    return f"{accuracy:.1f} % ({low:.1f} to {high:.1f})"
+def _for_machines(goal: Goal, found: dict[str, tuple[float, float, float]]) -> dict[str, object]:
+    """Every measure and its interval by name; None for a net that was not trained."""
+    names = {"float": "float", "quantised": "quantised", "null": "null_control"}
+    names |= {"linear": "linear"} if goal == "values" else {}
+    told: dict[str, object] = {}
+    for name, called in names.items():
+        value = numbers(goal, found[name]) if name in found else None
+        told[called] = None if value is None else value[0]
+        told[f"{called}_interval"] = None if value is None else value[1:]
+    return told
 
 
 def settings(
@@ -194,7 +201,7 @@ def settings(
     config = training_recipe(task, Precision.parse(precision), seed)
     data = load_task(task, seed, **read_options(options))
     bars("load", 1, 1)
-    return data, config
+    return data, config if data.pooling == "mean" else config.model_copy(update={"pooling": data.pooling})
 
 
 def training() -> None:
@@ -283,7 +290,7 @@ def train_model(
 
     Returns:
         The model; the sequences of a deployment, the first of the test split, with what the others reach on those;
-        by "float" and "null" the accuracy on the whole test split with the ends of its interval.
+        by "float" and "null" the score on the whole test split with the ends of its interval.
 
     Raises:
         TrainingError: a training diverged, or the checkpoint is another training's.
@@ -292,41 +299,67 @@ def train_model(
     from imssa_lab.s4d.train.training import train as train_torch
     from imssa_lab.s4d.train.training import train_null
 
-    inputs, labels = task.test
+    inputs = task.test[0]
     bars("float", 0, config.full.epochs)
     model = train_torch(task, config, progress=bars, checkpoint=checkpoint)
     networks = {} if model.start is None else {"float": model.start.network}
     if null:
         bars("null control", 0, config.full.epochs)
         networks["null"] = train_null(task, config, progress=bars).network
-    right = {name: predict(network, inputs) == labels for name, network in networks.items()}
-    sequences = sequences_of(task, {name: float(found[:TEST_SEQUENCES].mean()) for name, found in right.items()})
-    return model, sequences, {name: (float(found.mean()), *task.interval(found)[:2]) for name, found in right.items()}
+    said = {name: predict(network, inputs) for name, network in networks.items()}
+    sequences = sequences_of(task, {name: kept_score(task, found) for name, found in said.items()})
+    return model, sequences, {name: task.scored(found)[:3] for name, found in said.items()}
+
+
+def kept_score(task: Task, said: Wanted) -> float:
+    """The score on those test sequences that a deployment gets, of what a net said on all of them."""
+    from imssa_lab.s4d.scores import first_or_spread, score
+
+    chosen = first_or_spread(task.goal, len(said), TEST_SEQUENCES)
+    return score(said[chosen], task.test[1][chosen])
+
+
+def linear_baseline(
+    task: Task, config: TrainingConfig, model: TrainedModel, *, bars: Stages
+) -> tuple[float, float, float]:
+    """Score, with the ends of its interval, of a linear model of about as many parameters as the net."""
+    from imssa_lab.s4d.train.baselines import train_baseline
+
+    bars("linear model", 0, 1)
+    parameters = sum(weight.numel() for weight in model.network.parameters())
+    found = train_baseline("linear", task, config, parameters).test
+    bars("linear model", 1, 1)
+    return found[:3]
 
 
 def sequences_of(task: Task, reference: dict[str, float]) -> Sequences:
     """What a deployment is calibrated and judged with: the first sequences of the task's splits.
 
     Args:
-        reference: what other models reach on the test sequences kept, fractions.
+        reference: scores of other models on the test sequences kept.
     """
+    from imssa_lab.s4d.scores import first_or_spread
     from protocols.deployment.sequences import Sequences
 
+    calibrating = first_or_spread(task.goal, len(task.train[0]), CALIBRATION_SEQUENCES)
+    testing = first_or_spread(task.goal, len(task.test[0]), TEST_SEQUENCES)
     return Sequences(
-        task.train[0][:CALIBRATION_SEQUENCES].astype("f8"),
-        task.test[0][:TEST_SEQUENCES].astype("f8"),
-        task.test[1][:TEST_SEQUENCES],
+        task.train[0][calibrating].astype("f8"),
+        task.test[0][testing].astype("f8"),
+        task.test[1][testing],
         reference,
-        None if task.test_units is None else task.test_units[:TEST_SEQUENCES],
+        None if task.test_units is None else task.test_units[testing],
         *training_sequences(task),
     )
 
 
-def training_sequences(task: Task) -> tuple[FloatArray, NDArray[np.int64]] | tuple[None, None]:
-    """Those after the calibration's, with labels; none where the calibration takes all."""
+def training_sequences(task: Task) -> tuple[FloatArray, Wanted] | tuple[None, None]:
+    """Those after the calibration's, with labels or values; none where the calibration takes all."""
+    if task.goal == "values":  # nothing is fitted to them on a chip
+        return None, None
     chosen = slice(CALIBRATION_SEQUENCES, CALIBRATION_SEQUENCES + TRAINING_SEQUENCES)
     inputs, labels = (part[chosen] for part in task.train)
-    return (inputs.astype("f8"), labels.astype("i8")) if len(labels) else (None, None)
+    return (inputs.astype("f8"), labels) if len(labels) else (None, None)
 
 
 def exported(

@@ -24,19 +24,24 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
     """The result as JSON text: no wall time, no path, so that the same run gives the same bytes. NaN is null.
 
     Args:
-        reference: test accuracies of the float model ("float") and the null control ("null"), fractions.
+        reference: test scores of the float model ("float") and the null control ("null"), fractions.
     """
     import numpy as np
 
+    from imssa_lab.s4d.scores import nrmse_of
+
+    scores = {
+        "float": reference.get("float"),
+        "quantised": deployment.software_accuracy,
+        "on_arrays": deployment.accuracy,
+        "null_control": deployment.null_accuracy,
+        "predicted_before_programming": deployment.predicted_accuracy,
+    }
+    if deployment.goal == "values":
+        scores = {name: None if value is None else nrmse_of(value) for name, value in scores.items()}
     facts = {
         "passed": deployment.passed,
-        "accuracy": {
-            "float": reference.get("float"),
-            "quantised": deployment.software_accuracy,
-            "on_arrays": deployment.accuracy,
-            "null_control": deployment.null_accuracy,
-            "predicted_before_programming": deployment.predicted_accuracy,
-        },
+        "accuracy" if deployment.goal == "classes" else "nrmse": scores,
         "levels": [
             {
                 "level": level.level,
@@ -139,15 +144,16 @@ def _table(
     import numpy as np
 
     table = facts_table(f"deployment {'verified' if deployment.passed else 'NOT verified'}")
+    what = "accuracy" if deployment.goal == "classes" else "NRMSE"
     for name, value in (
-        ("accuracy, float", reference.get("float")),
-        ("accuracy, quantised, in software", deployment.software_accuracy),
-        ("accuracy, on the arrays", deployment.accuracy),
-        ("accuracy, null control without memory", deployment.null_accuracy),
+        ("float", reference.get("float")),
+        ("quantised, in software", deployment.software_accuracy),
+        ("on the arrays", deployment.accuracy),
+        ("null control without memory", deployment.null_accuracy),
     ):
-        table.add_row(name, "not known" if value is None else f"{100 * value:.1f} %")
+        table.add_row(f"{what}, {name}", "not known" if value is None else deployment.shown(value))
     if deployment.predicted_accuracy is not None:
-        table.add_row("accuracy, predicted from known faults", f"{100 * deployment.predicted_accuracy:.1f} %")
+        table.add_row(f"{what}, predicted from known faults", deployment.shown(deployment.predicted_accuracy))
     table.add_section()
     for level in deployment.levels:
         verdict = "[green]passed[/green]" if level.passed else "[bold red]FAILED[/bold red]"

@@ -29,7 +29,10 @@ def verdict_lines(out: Path) -> list[str]:
     for folder in verdicts(out):
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         passed = "verified" if result["passed"] else "NOT verified"
-        accuracy = 100 * result["accuracy"]["on_arrays"]
+        if "nrmse" in result:
+            score = f"NRMSE on the arrays {result['nrmse']['on_arrays']:.4f}"
+        else:
+            score = f"accuracy on the arrays {100 * result['accuracy']['on_arrays']:.1f} %"
         what = "deployment" if folder == out else f"check {folder.name}"
-        lines.append(f"{what}: {passed}, accuracy on the arrays {accuracy:.1f} %, {folder / REPORT}")
+        lines.append(f"{what}: {passed}, {score}, {folder / REPORT}")
     return lines

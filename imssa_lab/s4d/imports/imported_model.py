@@ -12,6 +12,7 @@ from imssa_lab.s4d.model.layers import S4DLayer
 from imssa_lab.s4d.model.network import Architecture, Block, S4DNetwork
 from imssa_lab.s4d.model.poles import Poles
 from imssa_lab.s4d.quantise.precision import Precision
+from imssa_lab.s4d.scores import Goal
 from imssa_lab.s4d.tasks import Task
 from imssa_lab.s4d.train.epochs import one_thread
 from imssa_lab.s4d.train.evaluation import accuracy
@@ -51,7 +52,7 @@ def import_s4d(arrays: S4DArrays, task: Task, *, r_max: float = 0.9995, seed: in
             f"the model has {inputs} inputs and {classes} classes, task {task.name} has {task.inputs} inputs and "
             f"{len(task.labels)} classes; give the task that it was trained for"
         )
-    network = _network(arrays, r_max)
+    network = _network(arrays, r_max, task.goal)
     config = training_recipe(task.name, Precision(), seed).model_copy(
         update={
             "channels": len(arrays.encoder_weight),
@@ -66,7 +67,7 @@ def import_s4d(arrays: S4DArrays, task: Task, *, r_max: float = 0.9995, seed: in
     return TrainedModel(network, Precision(), config, (), validation, test)
 
 
-def _network(arrays: S4DArrays, r_max: float) -> S4DNetwork:
+def _network(arrays: S4DArrays, r_max: float, goal: Goal) -> S4DNetwork:
     first = arrays.layers[0]
     architecture = Architecture(
         inputs=arrays.encoder_weight.shape[1],
@@ -76,6 +77,7 @@ def _network(arrays: S4DArrays, r_max: float) -> S4DNetwork:
         layers=len(arrays.layers),
         r_max=r_max,
         block=Block(arrays.norm, arrays.activation, first.gate, first.bidirectional, arrays.norm_eps),
+        goal=goal,
     )
     rng = torch.Generator().manual_seed(0)  # of values that are all replaced
     network = S4DNetwork(architecture, rng)

@@ -1,4 +1,4 @@
-"""The classifier: encoder, S4D layers with norm, activation and mixing, mean or maximum over time, head."""
+"""The net: encoder, S4D layers with norm, activation and mixing, mean, maximum or end over time, head."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from imssa_lab.s4d.model.pooling import levelled, pooled
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.precision import Precision, WeightBits
 from imssa_lab.s4d.quantise.quantisers import Converter, Exact, weight_quantiser
+from imssa_lab.s4d.scores import Goal
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class Architecture:
     """Sizes and kind of a network.
 
     Attributes:
-        inputs, classes: numbers per step, and of labels.
+        inputs, classes: numbers per step, and of labels, which are names of classes or of values.
         channels (H), states (N), layers: of the kernels.
         initialisation, discretisation, dt_range, r_max, leak: of the poles, see `Poles`.
         memory: False for the null control, the same net whose kernels have no state.
         pooling, levelling: what the head sees of the steps, and how inputs are levelled first; see the bundle.
         block: what is around the kernels.
+        goal: whether the net gives logits or values.
     """
 
     inputs: int
@@ -63,6 +65,7 @@ class Architecture:
     pooling: Pooling = "mean"
     levelling: Levelling = "none"
     block: Block = Block()
+    goal: Goal = "classes"
 
     def poles(self, rng: torch.Generator) -> Poles:
         """Fresh poles of one layer."""
@@ -103,10 +106,11 @@ class QuantisedLinear(nn.Module):
 
 
 class S4DNetwork(nn.Module):
-    """S4D classifier: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, pooling over time, head.
+    """S4D net: encoder, [S4D, batch norm, ReLU (, mix + residual)] per layer, pooling over time, head.
 
     That is the usual block; `Architecture.block` has others. Converters are before the encoder, before every S4D
-    layer, after every activation and before the head.
+    layer, after every activation and before the head. What the head gives are logits, or values less their mean and
+    over their deviation in training data, `value_mean` and `value_scale`, both (values,).
 
     Args:
         rng: draws the initial values.
@@ -135,6 +139,9 @@ class S4DNetwork(nn.Module):
         self.layer_converters = nn.ModuleList(Converter() for _ in range(layers))
         self.relu_converters = nn.ModuleList(Converter() for _ in range(layers))
         self.precision = Precision()
+        if architecture.goal == "values":
+            self.register_buffer("value_mean", torch.zeros(architecture.classes))
+            self.register_buffer("value_scale", torch.ones(architecture.classes))
 
     def set_precision(self, precision: Precision) -> None:
         """Hold every part at its width."""
@@ -183,8 +190,18 @@ class S4DNetwork(nn.Module):
         return [parameter for index in range(len(self.kernels)) for parameter in self.layer(index).poles.parameters()]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs (n, steps, inputs) -> logits (n, classes)."""
+        """Inputs (n, steps, inputs) -> logits (n, classes), or values (n, values) in their own unit."""
+        return self.in_unit(self.scaled(inputs))
+
+    def scaled(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, steps, inputs) -> what the head gives, (n, classes or values): training compares that."""
         return self.classify(pooled(self.features(inputs), self.architecture.pooling))
+
+    def in_unit(self, given: Tensor) -> Tensor:
+        """Logits as they are, and values in their own unit, of what the head gives; same shape."""
+        if self.architecture.goal == "classes":
+            return given
+        return given * self.get_buffer("value_scale") + self.get_buffer("value_mean")
 
     def features(self, inputs: Tensor, states: list[Tensor | None] | None = None) -> Tensor:
         """What the last layer gives at every step, (n, steps, H).
@@ -236,6 +253,6 @@ class S4DNetwork(nn.Module):
         return features
 
     def classify(self, vector: Tensor) -> Tensor:
-        """Logits (n, classes) of features made one vector, (n, H)."""
+        """What the head gives, (n, classes or values), of features made one vector, (n, H)."""
         logits: Tensor = self.head(self.head_converter(vector))
         return logits

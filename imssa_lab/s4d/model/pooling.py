@@ -24,4 +24,6 @@ def levelled(inputs: Tensor, how: Levelling) -> Tensor:
 
 def pooled(features: Tensor, how: Pooling) -> Tensor:
     """One vector (n, H) of features (n, steps, H)."""
+    if how == "last":
+        return features[:, -1]
     return features.mean(1) if how == "mean" else features.amax(1)

@@ -37,14 +37,18 @@ class Stream:
 
     @torch.no_grad()
     def push(self, inputs: Tensor) -> Tensor:
-        """Take the next steps, (n, steps, inputs) with the same n each time; logits (n, classes) of all so far."""
+        """Take the next steps, (n, steps, inputs) with the same n each time.
+
+        Returns:
+            Logits, or values, (n, classes or values) of all steps so far.
+        """
         features = self._network.encoded_features(self._levelled(inputs), self._states)
         total, largest = features.sum(1), features.amax(1)
         self._sum = total if self._sum is None else self._sum + total
         self._largest = largest if self._largest is None else torch.maximum(self._largest, largest)
         self.steps += inputs.shape[1]
-        mean = self._network.architecture.pooling == "mean"
-        return self._network.classify(self._sum / self.steps if mean else self._largest)
+        seen = {"mean": self._sum / self.steps, "max": self._largest, "last": features[:, -1]}
+        return self._network.in_unit(self._network.classify(seen[self._network.architecture.pooling]))
 
     def _levelled(self, inputs: Tensor) -> Tensor:
         """By what was seen so far, if the net does so; see `Levelling`."""

@@ -90,6 +90,8 @@ def _copy(old: S4DNetwork, architecture: Architecture) -> S4DNetwork:
                 values.copy_(found[kept] if found.dim() else found)
         for source_module, goal_module in zip(_converters(old), _converters(new), strict=True):
             goal_module.load_state_dict(source_module.state_dict())
+        for name in ("value_mean", "value_scale") if architecture.goal == "values" else ():
+            new.get_buffer(name).copy_(old.get_buffer(name))
     return new.eval()
 
 

@@ -56,7 +56,7 @@ def sweep_bits(
         changes: settings of the recipe that are to differ, such as {"channels": 16}.
 
     Raises:
-        ConfigError: no such precision, or `store` holds another task's points.
+        ConfigError: no such precision, a task with values, or `store` holds another task's points.
         TrainingError: a training diverged.
     """
     words = [str(Precision.parse(word)) for word in precisions]
@@ -66,6 +66,10 @@ def sweep_bits(
         if not missing:
             continue
         task = make_task(seed)
+        if task.goal == "values":
+            raise ConfigError(
+                f"{name}: sweeps compare accuracies, and this task has values; train each with `imssa train`"
+            )
         started = time.process_time()
         base = training_recipe(name, Precision(), seed).model_copy(update=dict(changes or {}))
         start = train_float(task, base, progress=progress)

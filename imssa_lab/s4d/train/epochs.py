@@ -24,7 +24,10 @@ _STATE_SEQUENCES = 256
 
 
 class Epoch(NamedTuple):
-    """One line of a training's history: mean training loss and validation accuracy (fraction) after an epoch."""
+    """One line of a training's history: mean training loss and validation accuracy (fraction) after an epoch.
+
+    Of values the accuracy is the share of their variance that is explained.
+    """
 
     stage: str
     epoch: int
@@ -57,8 +60,8 @@ class Fit:
     ) -> None:
         self._network, self._task, self._config = network, task, config
         self._name, self._stage, self._rng, self._checkpoint = name, stage, rng, checkpoint
-        self._inputs, self._classes = (torch.from_numpy(part) for part in task.train)
         _check(task)
+        self._inputs, self._wanted = torch.from_numpy(task.train[0]), scaled_answers(task)
         self._network.to(config.device)
         poles = network.pole_parameters()
         others = [p for p in network.parameters() if p.requires_grad and all(p is not pole for pole in poles)]
@@ -116,9 +119,9 @@ class Fit:
             : self._batches
         ]:
             inputs = augment(self._inputs[batch], self._task.augmentation, self._stage.shift, self._rng)
-            logits = self._network(inputs.to(self._config.device))
-            classes = self._classes[batch].to(self._config.device)
-            loss = functional.cross_entropy(logits, classes, label_smoothing=self._config.label_smoothing)
+            given = self._network.scaled(inputs.to(self._config.device))
+            wanted = self._wanted[batch].to(self._config.device)
+            loss = loss_of(given, wanted, self._config.label_smoothing)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"{self._name}: the loss became {loss.item()} in epoch {epoch} of {self._stage.epochs}; lower "
@@ -193,6 +196,27 @@ def augment(inputs: Tensor, how: Augmentation, shift: bool, rng: torch.Generator
     return inputs + how.noise * torch.randn(inputs.shape, generator=rng)
 
 
+def value_scale(task: Task) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every value of a task in its training split, (values,) float64."""
+    values = torch.from_numpy(task.train[1])
+    return values.mean(0), values.std(0, correction=0)
+
+
+def scaled_answers(task: Task) -> Tensor:
+    """What training compares with: class numbers (n,), or values (n, values) of mean 0 and deviation 1, float32."""
+    if task.goal == "classes":
+        return torch.from_numpy(task.train[1])
+    mean, scale = value_scale(task)
+    return ((torch.from_numpy(task.train[1]) - mean) / scale).float()
+
+
+def loss_of(given: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy of logits (n, classes) with class numbers (n,), or mean squared error of scaled values."""
+    if wanted.dim() == 1:
+        return functional.cross_entropy(given, wanted, label_smoothing=smoothing)
+    return functional.mse_loss(given, wanted)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run torch on one thread: small nets train fastest so, and the order of sums does not vary."""
@@ -206,6 +230,10 @@ def one_thread() -> Iterator[None]:
 
 def _check(task: Task) -> None:
     inputs, classes = task.train
+    if task.goal == "values":  # the task has looked at them
+        if len(inputs) < 2:
+            raise TrainingError(f"{task.name}: {len(inputs)} training sequences; give two or more")
+        return
     if len(inputs) < 2 or len(inputs) != len(classes) or not 0 <= classes.min() <= classes.max() < len(task.labels):
         raise TrainingError(
             f"{task.name}: {len(inputs)} training sequences, {len(classes)} labels, {len(task.labels)} classes; "

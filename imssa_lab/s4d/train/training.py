@@ -17,7 +17,7 @@ from imssa_lab.s4d.model.network import Architecture, S4DNetwork
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task
 from imssa_lab.s4d.train.checkpoint import Checkpoint
-from imssa_lab.s4d.train.epochs import Epoch, Fit, Progress, one_thread
+from imssa_lab.s4d.train.epochs import Epoch, Fit, Progress, one_thread, value_scale
 from imssa_lab.s4d.train.evaluation import accuracy
 from imssa_lab.s4d.train.settings import Stage, TrainingConfig
 
@@ -34,7 +34,8 @@ class TrainedModel:
     Attributes:
         network: the net, at `precision`; config: how it was trained.
         history: every epoch, the float training's first.
-        validation_accuracy, test_accuracy: fractions.
+        validation_accuracy, test_accuracy: fractions; of values the share of their variance that is explained, see
+            `imssa_lab.s4d.scores`.
         start: the float model that a quantised one began from, None of a float one.
     """
 
@@ -179,8 +180,13 @@ def _train_new(
         memory=memory,
         pooling=config.pooling,
         levelling=config.levelling,
+        goal=task.goal,
     )
     network = S4DNetwork(architecture, rng)
+    if task.goal == "values":
+        mean, scale = value_scale(task)
+        network.get_buffer("value_mean").copy_(mean)
+        network.get_buffer("value_scale").copy_(scale)
     keeper = None if checkpoint is None else Checkpoint(checkpoint, task, config)
     fit = Fit(network, task, config, name, config.full, rng, keeper)
     return _trained(network, task, config, fit.run(progress), None)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -151,3 +152,44 @@ def short_recipe(task, precision, seed):
     config = training_recipe(task, precision, seed)
     stages = {name: getattr(config, name).model_copy(update={"epochs": 1}) for name in ("full", "quantised")}
     return config.model_copy(update={"channels": 4, "states": 1, **stages})
+
+
+def test_values_are_trained_shown_and_deployed(tmp_path):
+    random = np.random.default_rng(0)
+    sequences = random.normal(size=(160, 10))
+    force = 3.0 + (sequences * 0.7 ** np.arange(10)[::-1]).sum(axis=1)
+    np.savez(tmp_path / "mine.npz", sequences=sequences, values=force, value_names=np.array(["force"]))
+    sizes = ("--channels", 3, "--states", 1, "--layers", 1, "--pooling", "last", "--epochs-quantised", 1)
+    asked = ("--file", tmp_path / "bundle.safetensors", "--epochs-float", 2, "--precision", "8bit", *sizes)
+    result = imssa("train", "--task", tmp_path / "mine.npz", *asked, "--json")
+    assert result.exit_code == 0, result.output
+    told = one_value(result.stdout)["nrmse"]
+    assert set(told) >= {"float", "quantised", "null_control", "linear", "linear_interval"}
+    assert told["linear"] < 1e-3
+    assert told["linear_interval"][0] <= told["linear"] <= told["linear_interval"][1]
+    assert f"{told['quantised']:.3f} ({told['quantised_interval'][0]:.3f} to " in result.stderr
+    assert "accuracy" not in result.stderr
+    shown = imssa("bundle", "show", tmp_path / "bundle.safetensors")
+    assert "force" in shown.output
+    assert f"{told['quantised']:.3f} (" in shown.output
+    where = ("--array", "twin:ideal?seed={index}", "--out", tmp_path / "run", "--json")
+    done = imssa("deploy", tmp_path / "bundle.safetensors", "--sequences", tmp_path / "sequences.npz", *where)
+    assert done.exit_code in (0, 3), done.output  # two epochs: whether memory is needed is no matter here
+    result = one_value(done.stdout)
+    assert result["nrmse"]["quantised"] == pytest.approx(told["quantised"], abs=1e-6)
+    assert result["nrmse"]["on_arrays"] == pytest.approx(told["quantised"], abs=0.05)
+    assert "accuracy" not in result
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"NRMSE {result['nrmse']['on_arrays']:.4f}" in page
+
+
+def test_baselines_of_values_are_nrmse(tmp_path):
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "series.npz", series=random.normal(size=500).cumsum())
+    result = imssa("baseline", "--task", tmp_path / "series.npz", "--option", "window=6", "--epochs", 1, "--json")
+    assert result.exit_code == 0, result.output
+    told = one_value(result.stdout)
+    assert told["models"][0]["measure"] == "nrmse"
+    assert {row["unit"] for row in told["models"]} == {"stretches of 7 steps"}
+    linear = next(row for row in told["models"] if row["model"] == "linear")
+    assert linear["test"] < 0.9

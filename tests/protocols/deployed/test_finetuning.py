@@ -88,7 +88,7 @@ def test_maps_undo_what_leaks_in_every_layer_and_without_state_they_cannot(
     assert found.multiplications == sum(len(layer.d) ** 2 for layer in bundle.layers)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "last"])
 @pytest.mark.parametrize("bits", [8, None])
 def test_labels_bring_back_what_the_last_layers_outputs_lost(
     bundle: KernelBundle, sequences: FloatArray, pooling: str, bits: int | None
@@ -109,7 +109,7 @@ def test_labels_bring_back_what_the_last_layers_outputs_lost(
     assert after.accuracy >= before.accuracy + 0.1
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("pooling", ["mean", "last"])
 def test_the_gradient_of_a_heads_fit_is_that_of_its_value(
     bundle: KernelBundle, sequences: FloatArray, pooling: str
 ) -> None:

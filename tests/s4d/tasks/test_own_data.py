@@ -57,7 +57,7 @@ def test_a_group_is_in_one_split_and_is_what_counts() -> None:
     task = task_of("mine", marked, labels, groups=groups, unit="speakers")
     seen = [set(np.round(part[0][:, 0, 1], 4).tolist()) for part in (task.train, task.validation, task.test)]
     assert sum(map(len, seen)) == 10
-    assert task.interval(np.ones(len(task.test[1]), bool)).units == 2
+    assert task.scored(task.test[1]).units == 2
     assert task.unit == "speakers"
 
 

@@ -69,7 +69,7 @@ def test_the_task_counts_clips_and_says_what_it_is(task: Task, folder: Path) -> 
     assert (task.steps, task.inputs) == (100, 28)
     assert task.test_units is not None
     assert len(np.unique(task.test_units)) == 8
-    assert task.interval(np.ones(16, dtype=bool)).units == 8
+    assert task.scored(task.test[1]).units == 8
     assert is_stand_in(folder)
     assert not is_stand_in(folder.parent)
 

@@ -4,41 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.errors import DataError
 
-Found = tuple[list[NDArray[np.float64]], list[str], list[str] | None]
-"""Sequences (steps, inputs), the class of each, and its split where the files say so."""
+
+class Found(NamedTuple):
+    """What text files hold.
+
+    Attributes:
+        rows: sequences, (steps, inputs) each; labels: the class of each, or its value where `values` says so.
+        split: of each, where the files say so.
+    """
+
+    rows: list[NDArray[np.float64]]
+    labels: list[str]
+    split: list[str] | None
+    values: bool = False
 
 
 def read_ts(path: Path) -> Found:
     """A file of the UCR/UEA archive (Bagnall et al., arXiv 1811.00075), with its other half if that lies beside it.
 
     `Name_TRAIN.ts` brings `Name_TEST.ts`, which becomes the test split. A line holds a sequence: inputs separated by
-    colons, steps by commas, the class last.
+    colons, steps by commas, the class last, or with `@targetLabel true` a value (Tan et al., arXiv 2006.10996).
 
     Raises:
         DataError: no @data, no classes, a missing value, time stamps, or a line that does not fit; it is named.
     """
-    rows, labels = _ts(path)
+    rows, labels, values = _ts(path)
     other = path.with_name(path.name.replace("_TRAIN.", "_TEST."))
     if other == path or not other.is_file():
-        return rows, labels, None
-    more, their_labels = _ts(other)
-    return rows + more, labels + their_labels, ["train"] * len(rows) + ["test"] * len(more)
+        return Found(rows, labels, None, values)
+    more, their_labels, theirs = _ts(other)
+    if theirs != values:
+        raise DataError(f"{other}: one of the two files holds classes, the other values")
+    return Found(rows + more, labels + their_labels, ["train"] * len(rows) + ["test"] * len(more), values)
 
 
-def _ts(path: Path) -> tuple[list[NDArray[np.float64]], list[str]]:
+def _ts(path: Path) -> tuple[list[NDArray[np.float64]], list[str], bool]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text ({error})") from error
     rows: list[NDArray[np.float64]] = []
     labels: list[str] = []
-    data = False
+    data = values = False
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
@@ -49,11 +63,14 @@ def _ts(path: Path) -> tuple[list[NDArray[np.float64]], list[str]]:
                 raise DataError(f"{path}, line {number}: time stamps are not read; give evenly spaced steps")
             if words[:2] == ["@classlabel", "false"]:
                 raise DataError(f"{path}, line {number}: the sequences have no classes")
+            values = values or words[:2] == ["@targetlabel", "true"]
             data = words[0] == "@data"
             continue
         *inputs, label = text.split(":")
         try:
             columns = [[float(value) for value in column.split(",")] for column in inputs]
+            if values:
+                float(label)
         except ValueError as error:
             raise DataError(f"{path}, line {number}: {error}; missing values are not made up here") from error
         if not columns or len({len(column) for column in columns}) > 1:
@@ -62,7 +79,7 @@ def _ts(path: Path) -> tuple[list[NDArray[np.float64]], list[str]]:
         labels.append(label.strip())
     if not rows:
         raise DataError(f"{path}: no sequence after @data")
-    return rows, labels
+    return rows, labels, values
 
 
 def read_csv_folder(folder: Path) -> Found:
@@ -84,7 +101,7 @@ def read_csv_folder(folder: Path) -> Found:
             split.append(part)
     if not rows:
         raise DataError(f"{folder}: no CSV file in a folder of its class, such as {folder / 'yes' / '1.csv'}")
-    return rows, labels, split if parts else None
+    return Found(rows, labels, split if parts else None)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
