@@ -5,6 +5,9 @@ Device-to-device spread and faults are drawn once when the array is made, cycle-
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -15,6 +18,7 @@ from twin.device_spread import DeviceSpread
 from twin.measured_pulses import MeasuredPulses, PulseRanks
 from twin.profile_section import Section
 from twin.pulse_response import Forming, Overdrive, ResetResponse, SetResponse
+from twin.pulsing.half_selected import CreepTime, HalfSelected, crept
 from twin.pulsing.line_drop import LineDrop, SeriesPaths
 
 __all__ = ["CellSections", "Cells", "FreshCells", "Nonlinearity", "ResetResponse", "SetResponse", "StuckCells"]
@@ -51,6 +55,45 @@ class CellSections(Section):
     nonlinearity: Nonlinearity | None = Field(default=None, description="None: cells are linear")
     measured_pulses: MeasuredPulses | None = Field(default=None, description="None: set and reset act as they say")
     line_drop: LineDrop | None = Field(default=None, description="None: pulses reach their cells in full")
+    half_selected: HalfSelected | None = Field(default=None, description="None: pulses move their own cells alone")
+
+
+class Drawn(NamedTuple):
+    """What is drawn for each of n pulses: standard normal scatter and jitter, and a lot between 0 and 1; (n,)."""
+
+    scatter: FloatArray
+    felt: FloatArray
+    lot: FloatArray
+
+    @classmethod
+    def of(cls, rng: np.random.Generator, count: int, kind: PulseKind, cells: CellSections) -> Drawn:
+        """From a stream, as much of it as pulses of this kind on such cells need."""
+        scatter, none = rng.standard_normal(count), np.zeros(count)
+        felt = rng.standard_normal(count) if cells.measured_pulses is not None else none
+        breaks = cells.overdrive is not None and kind is PulseKind.RESET
+        return cls(scatter, felt, rng.random(count) if breaks else none)
+
+
+class Batch(NamedTuple):
+    """Pulses of one kind and width (s) on some cells, flat, each once: voltage and gate in V, all (n,)."""
+
+    kind: PulseKind
+    voltage: FloatArray
+    gate: FloatArray
+    width: float
+    cells: NDArray[np.intp]
+    drawn: Drawn
+
+    @classmethod
+    def of(cls, pulses: Pulses, cells: NDArray[np.intp], drawn: Drawn) -> Batch:
+        """Those of `pulses` on `cells`."""
+        return cls(pulses.kind, pulses.voltage.take(cells), pulses.gate.take(cells), pulses.width, cells, drawn)
+
+    def one(self, at: int) -> Batch:
+        """The pulse with this number alone."""
+        only = slice(at, at + 1)
+        drawn = Drawn(*(values[only] for values in self.drawn))
+        return Batch(self.kind, self.voltage[only], self.gate[only], self.width, self.cells[only], drawn)
 
 
 class Cells:
@@ -68,8 +111,11 @@ class Cells:
         faults: what was wrong from the start.
     """
 
-    KEPT = ("conductance", "stuck", "formed", "_cycles", "_ranks")
-    DEVICES = ("_set_threshold", "_set_slope", "_reset_shift", "_floor", "_ceiling", "_share", "_forming_voltage")
+    KEPT = ("conductance", "stuck", "formed", "_cycles", "_beside", "_ranks")
+    DEVICES = (
+        *("_set_threshold", "_set_slope", "_reset_shift", "_floor", "_ceiling", "_share", "_forming_voltage"),
+        "_creep_score",
+    )
 
     def __init__(
         self,
@@ -104,7 +150,11 @@ class Cells:
         self._ranks: PulseRanks | None = None
         if kind.measured_pulses is not None:
             self._ranks = PulseRanks(kind.measured_pulses, shape, devices)
-        self._shakes = kind.measured_pulses is not None
+        self._beside: np.random.Generator | None = None
+        self._creep_score = np.zeros(shape)
+        if kind.half_selected is not None:
+            self._beside = cycles.spawn(1)[0]
+            self._creep_score = self._beside.standard_normal(shape)
         self._lines: SeriesPaths | None = None
         if paths is not None and kind.line_drop is not None:
             self._lines = SeriesPaths(paths, kind.line_drop.through)
@@ -121,38 +171,98 @@ class Cells:
         ratio = np.where(conducts, np.maximum(self.conductance, law.lowest), law.reference) / law.reference
         return np.where(conducts, law.cubic * ratio**-law.exponent, 0.0)
 
-    def apply(self, pulses: Pulses) -> None:
-        """Move the cells that `pulses` selects.
+    def apply(self, pulses: Pulses) -> BoolArray | None:
+        """Move the cells that `pulses` selects, and the half-selected ones beside them where the profile has such.
 
         Stuck cells stay. A cell that is not formed is moved by a FORM pulse that reaches its forming voltage and by
         no other; on a formed cell FORM acts as SET.
+
+        Returns:
+            Cells that crept and were moved by no pulse, (rows, cols); None in a profile without `half_selected`.
         """
         cells = np.flatnonzero(pulses.mask & ~self.stuck)
-        voltage, gate, before = (of.take(cells) for of in (pulses.voltage, pulses.gate, self.conductance))
-        scatter = self._cycles.standard_normal(cells.size)
-        felt = self._cycles.standard_normal(cells.size) if self._shakes else np.zeros(cells.size)
+        batch = Batch.of(pulses, cells, Drawn.of(self._cycles, cells.size, pulses.kind, self._kind))
+        if self._kind.half_selected is None:
+            self._pulse(batch)
+            return None
+        return self._one_by_one(pulses, batch, self._kind.half_selected)
+
+    def _one_by_one(self, pulses: Pulses, batch: Batch, law: HalfSelected) -> BoolArray:
+        """Pulses one after another, word line by word line, each with what it does to cells beside its own."""
+        creeping, driven = np.zeros((2, self.conductance.size), dtype=np.bool_)
+        number = {int(cell): at for at, cell in enumerate(batch.cells)}
+        for cell in map(int, np.flatnonzero(pulses.mask)):  # a stuck cell takes its pulse as well
+            if cell in number and not self.stuck.flat[cell]:
+                driven |= self._moves(batch.one(number[cell]))
+            for half, time in self._halves(pulses, cell, law):
+                driven |= self._moves(half)
+                if time is not None:
+                    creeping |= self._creeps(half, time)
+        return (creeping & ~driven).reshape(self.stuck.shape)
+
+    def _halves(self, pulses: Pulses, cell: int, law: HalfSelected) -> Iterator[tuple[Batch, CreepTime | None]]:
+        """What the other cells see of the pulse on one: along its direction, and against it."""
+        assert self._beside is not None, "belongs to half_selected"
+        around = law.around(cell, self.stuck.shape)
+        up = pulses.kind is not PulseKind.RESET
+        for seen, rises in ((around.shares > 0, up), (around.shares < 0, not up)):
+            there = seen & ~self.stuck.take(around.cells)
+            cells = around.cells[there]
+            if cells.size:
+                volts = np.abs(around.shares[there]) * pulses.voltage.flat[cell]
+                gate = np.full(cells.size, pulses.gate.flat[cell])
+                kind = pulses.kind if rises == up else PulseKind.SET if rises else PulseKind.RESET
+                drawn = Drawn.of(self._beside, cells.size, kind, self._kind)
+                yield Batch(kind, volts, gate, pulses.width, cells, drawn), law.set if rises else law.reset
+
+    def _moves(self, batch: Batch) -> BoolArray:
+        """Apply pulses; which cells they moved, flat."""
+        before = self.conductance
+        self._pulse(batch)
+        return np.asarray(self.conductance != before).ravel()
+
+    def _creeps(self, batch: Batch, time: CreepTime) -> BoolArray:
+        """What voltages below the threshold do for as long as these pulses last; which cells crept, flat."""
+        rises, before = batch.kind is not PulseKind.RESET, self.conductance
+        cells, still = batch.cells, np.zeros(batch.cells.size)
+        whole, score = np.full(cells.size, np.inf), self._creep_score.take(cells)
+        if rises:
+            towards = np.minimum(self._reached(whole, batch.gate, cells, (still, still)), self._ceiling.take(cells))
+            free = self.formed.take(cells)
+        else:
+            towards = np.maximum(self._left(whole, batch.width, cells, (still, still)), self._lowest(cells))
+            free = self.formed.take(cells) & (batch.gate >= self._kind.reset.gate_on)
+        exposure = np.where(free, batch.width * time.rate(batch.voltage, score), 0.0)
+        conductance = before.copy()
+        conductance.put(cells, crept(before.take(cells), towards, exposure, rises=rises))
+        self.conductance = conductance
+        return np.asarray(conductance != before).ravel()
+
+    def _pulse(self, batch: Batch) -> None:
+        cells, voltage, gate = batch.cells, batch.voltage, batch.gate
+        before, drawn = self.conductance.take(cells), (batch.drawn.scatter, batch.drawn.felt)
         lines = None if self._lines is None else self._lines.of(cells)
         acts = voltage if lines is None else lines.acting(voltage, before)
-        if pulses.kind is PulseKind.FORM and self._kind.forming is not None:
+        if batch.kind is PulseKind.FORM and self._kind.forming is not None:
             formed = self.formed.copy()
             formed.put(cells[acts >= self._forming_voltage.take(cells)], True)
             self.formed = formed
         moved = self.formed.take(cells)
-        if pulses.kind is PulseKind.RESET:
-            floor = self._floor.take(cells) if self._ranks is None else 0.0
+        if batch.kind is PulseKind.RESET:
+            floor = self._lowest(cells)
             works = self._kind.reset.works(acts, gate) if self._ranks is None else gate >= self._kind.reset.gate_on
             moved &= works
 
             def towards(volts: FloatArray) -> FloatArray:
-                return np.asarray(np.maximum(self._left(volts, pulses.width, cells, (scatter, felt)), floor))
+                return np.asarray(np.maximum(self._left(volts, batch.width, cells, drawn), floor))
 
         else:
             ceiling = self._ceiling.take(cells)
 
             def towards(volts: FloatArray) -> FloatArray:
-                return np.asarray(np.minimum(self._reached(volts, gate, cells, (scatter, felt)), ceiling))
+                return np.asarray(np.minimum(self._reached(volts, gate, cells, drawn), ceiling))
 
-        rises = pulses.kind is not PulseKind.RESET
+        rises = batch.kind is not PulseKind.RESET
         if lines is not None:
             aim = lines.settled(before, voltage, towards, rises=rises)
         else:
@@ -167,12 +277,15 @@ class Cells:
         conductance.put(cells[moved], after[moved])
         self.conductance = conductance
         overdrive = self._kind.overdrive
-        if overdrive is not None and pulses.kind is PulseKind.RESET:
+        if overdrive is not None and batch.kind is PulseKind.RESET:
             broken = np.zeros_like(self.stuck)
-            lot = self._cycles.random(cells.size)
             strongest = voltage if lines is None else np.maximum(acts, lines.acting(voltage, after))
-            broken.put(cells[moved & (lot < overdrive.chance(strongest))], True)
+            broken.put(cells[moved & (batch.drawn.lot < overdrive.chance(strongest))], True)
             self.stick(broken, overdrive.conductance)
+
+    def _lowest(self, cells: NDArray[np.intp]) -> FloatArray | float:
+        """Below it no RESET brings these cells, flat, S, (n,); measured tables have an end of their own."""
+        return self._floor.take(cells) if self._ranks is None else 0.0
 
     def _reached(
         self, voltage: FloatArray, gate: FloatArray, cells: NDArray[np.intp], drawn: tuple[FloatArray, FloatArray]

@@ -270,7 +270,9 @@ class DigitalTwin(CrossbarArray):
 
     def _apply_pulses(self, pulses: Pulses) -> None:
         self._relax()
-        self.cells.apply(pulses)
+        crept = self.cells.apply(pulses)
+        if crept is not None and self._relaxing is not None:
+            self._relaxing.carry(self.cells.conductance, crept)
         self._clock += (self.profile.timing.pulse + pulses.width) * np.count_nonzero(pulses.mask)
         self._see_new_conductances()
 

@@ -66,6 +66,19 @@ class RelaxingCells:
             self._z[fresh] = self._rng.standard_normal(int(fresh.sum()))
             self._youngest = self._updated = time
 
+    def carry(self, conductance: FloatArray, crept: BoolArray) -> None:
+        """Cells of `crept` came to `conductance` (S), both (rows, cols), by no pulse of theirs: none begins again.
+
+        Age and latent stay, and where such a cell started moves with it.
+        """
+        cells = np.flatnonzero(crept)
+        given, now = conductance.ravel()[cells], self._now[cells]
+        if isinstance(self._law, LogTimeRelaxation):
+            self._start[cells] += given - now
+        else:
+            self._start[cells] *= given / now
+        self._now[cells] = given
+
     @property
     def conductance(self) -> FloatArray:
         """S, (rows, cols), as of the last update."""

@@ -31,10 +31,12 @@ def everything() -> TwinProfile:
         "telegraph": {"fraction": 0.3, "depth": 0.1, "spread": 0.3, "exponent": 0.5}
         | {"capture": (1e-3, 1.0), "emission": (1e-3, 1.0)}
     }
+    creep = {"voltage": 0.15, "time": 1e-2, "v_per_decade": 0.1, "spread": 0.5}
     more = {
         "read_noise": noise,
         "wires": {"r_word": 1.0, "r_bit": 1.0},
         "line_drop": {"through": 60.0},
+        "half_selected": {"same_word": 0.1, "same_bit": 0.0, "set": creep, "reset": creep},
         "read_rate": {"drain": 0.01, "recovery": 0.1},
         "forming": {"voltage": 2.0, "spread": 0.1, "formed_fraction": 0.7, "pristine": 1e-7},
         "overdrive": {"voltage": 1.6, "probability": 0.02, "v_per_decade": 0.5, "conductance": 3e-6},
