@@ -200,7 +200,7 @@ PARTS = {
         lambda bars, given: converters(bars, given.tasks),
         "none",
         "none",
-        "none: the recurrence in numpy",
+        "none: the recurrence in torch",
         ", ".join(map(str, NEW_SEEDS)),
     ),
     "held-out": Part(

@@ -27,8 +27,8 @@ from imssa_lab.s4d.scores import Goal
 FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 4
 _READ = (2, 3, FORMAT_VERSION)
-"""Version 2 has blocks of batch norm, ReLU and mix in one direction alone, 3 others too, 4 values and pooling by the
-last step; a bundle is written as the first version that has what it needs."""
+"""Version 2 has blocks of batch norm, ReLU and mix in one direction alone, 3 others too, 4 values, pooling by the
+last step and converters of increments; a bundle is written as the first version that has what it needs."""
 
 Pooling = Literal["mean", "max", "last"]
 """What the head sees of all steps: their mean, the largest value of each feature, or the last step."""
@@ -41,6 +41,9 @@ sum S and sum of squares Q, with w = PRIOR_STEPS steps of mean 0 and deviation 1
 PRIOR_STEPS = 10
 SMALLEST_SD = 1e-3
 """A sequence whose input hardly changes is divided by no less than this."""
+
+INCREMENT_HEADROOM = 1.3
+"""Full scale of an increment's converter, as a multiple of the largest of its column on training data."""
 
 STATE_HEADROOM = 1.1
 """Full scale of the state's converter, as a multiple of the largest state on training data."""
@@ -218,6 +221,11 @@ class KernelBundle(FrozenArrays):
         parts["digital"] = tuple(facts.get("digital", _OTHERWISE["digital"]))
         return cls(layers=tuple(_layer(arrays, scalars, f"layers.{index}.") for index, scalars in layers), **parts)
 
+    def _since_4(self) -> bool:
+        """Whether anything in it needs format version 4."""
+        converted = any(layer.increment_bits is not None for layer in self.layers)
+        return self.pooling == "last" or self.goal != "classes" or converted
+
     def _bytes(self) -> bytes:
         tensors = {name: getattr(self, name) for name in _ARRAYS}
         facts: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
@@ -225,7 +233,7 @@ class KernelBundle(FrozenArrays):
         facts |= {name: getattr(self, name) for name, usual in _OTHERWISE.items() if getattr(self, name) != usual}
         facts |= {
             "format": FORMAT,
-            "version": FORMAT_VERSION if self.pooling == "last" or self.goal != "classes" else min(_READ),
+            "version": FORMAT_VERSION if self._since_4() else min(_READ),
             "provenance": dict(self.provenance),
             "layers": [],
         }

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from imssa_lab.contract.array_types import FloatArray
-from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle
+from imssa_lab.s4d.bundle import INCREMENT_HEADROOM, STATE_HEADROOM, KernelBundle
 from imssa_lab.s4d.inference import kernel_ranges, layer_inputs, run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
+from imssa_lab.s4d.model.layers import S4DLayer
 from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import ConverterBits
 from imssa_lab.s4d.scores import answers
@@ -118,6 +119,8 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         activation_range=_scale(network.relu_converters[index]),
         state_bits=_bits(layer.state_converter.bits),
         output_bits=_bits(layer.output_converter.bits),
+        increment_bits=_bits(layer.increment_converter.bits),
+        column_range=_column_range(layer),
         form=network.precision.form,
         common_scale=network.precision.three_levels,
         bidirectional=block.bidirectional,
@@ -126,6 +129,13 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         **_norm(network, index),
         **mix,
     )
+
+
+def _column_range(layer: S4DLayer) -> FloatArray | None:
+    """Largest increment of every column, (K, N, 2), where they are converted; a column that never moved takes one."""
+    if layer.increment_converter.bits == "float":
+        return None
+    return _or_one(_array(layer.increment_converter.full_scale) / INCREMENT_HEADROOM)
 
 
 def _norm(network: S4DNetwork, index: int) -> dict[str, Any]:

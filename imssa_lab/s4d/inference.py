@@ -11,7 +11,15 @@ from scipy.special import erf, expit
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError
-from imssa_lab.s4d.bundle import PRIOR_STEPS, SMALLEST_SD, STATE_HEADROOM, KernelBundle, Levelling, Pooling
+from imssa_lab.s4d.bundle import (
+    INCREMENT_HEADROOM,
+    PRIOR_STEPS,
+    SMALLEST_SD,
+    STATE_HEADROOM,
+    KernelBundle,
+    Levelling,
+    Pooling,
+)
 from imssa_lab.s4d.dense_layer import ENCODER, HEAD, mixing
 from imssa_lab.s4d.layer_kernels import Activation, LayerKernels
 
@@ -31,7 +39,7 @@ SOFTWARE: Dense = MappingProxyType({})
 def run_kernels(layer: LayerKernels, inputs: FloatArray) -> FloatArray:
     """Recurrence of all kernels of a layer: (n, steps, K) -> (n, steps, K), from a zero state.
 
-    Exact but for the converters of state and output that the model was trained for.
+    Exact but for the converters of state, increments and output that the model was trained for.
     """
     outputs = np.empty(inputs.shape)
     for step, (_, _, y) in enumerate(_recurrence(layer, inputs)):
@@ -61,6 +69,8 @@ def _recurrence(layer: LayerKernels, inputs: FloatArray) -> Iterator[tuple[Float
         following = m[..., 0] * seen[..., :1] + m[..., 1] * seen[..., 1:] + layer.b * u[..., None, None]
         if layer.form == "delta" and layer.state_bits is not None:
             following += x - seen
+        if layer.column_range is not None:  # what is rounded off adds up in x
+            following = x + quantise(following - x, INCREMENT_HEADROOM * layer.column_range, layer.increment_bits)
         yield x, following, y
         x = following
 

@@ -47,6 +47,8 @@ class LayerKernels(FrozenArrays):
             none.
         state_bits, output_bits: converters that the model was trained for, of the fed-back state (full scale
             STATE_HEADROOM state_range) and of the output (full scale output_range); None for none.
+        increment_bits: that of the increments of the delta form, of full scale INCREMENT_HEADROOM column_range;
+            column_range: (K, N, 2), largest increment of every column on training data, only with such a converter.
         common_scale: inputs and states have one full scale at the array's inputs, so that a column of cells has one
             magnitude where the model was trained for three levels.
         form: "delta", where the array gives the increment and the state keeps all its digits, "direct" or "state".
@@ -82,6 +84,8 @@ class LayerKernels(FrozenArrays):
     layer_norm_scale: FloatArray | None = None
     layer_norm_shift: FloatArray | None = None
     layer_norm_eps: float = 1e-5
+    increment_bits: int | None = None
+    column_range: FloatArray | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,7 +105,14 @@ class LayerKernels(FrozenArrays):
             check_shape(name, getattr(self, name), (self.features,))
         for name in ("input_range", "state_range", "increment_range", "output_range", "activation_range"):
             check_range(f"layer: {name}", getattr(self, name))
-        for name in ("state_bits", "output_bits"):
+        if (self.column_range is None) != (self.increment_bits is None) or (
+            self.increment_bits is not None and self.form != "delta"
+        ):
+            raise BundleError("layer: increment_bits and column_range come together, and only in the delta form")
+        if self.column_range is not None:
+            check_shape("column_range", self.column_range, (kernels, states, 2))
+            check_range("layer: column_range", self.column_range)
+        for name in ("state_bits", "output_bits", "increment_bits"):
             check_bits(f"layer: {name}", getattr(self, name))
         for name, kinds in (("form", Form), ("activation", Activation), ("gate", Gate), ("layer_norm", NormPlace)):
             check_kind(f"layer: {name}", getattr(self, name), get_args(kinds))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from imssa_lab.s4d.bundle import STATE_HEADROOM
+from imssa_lab.s4d.bundle import INCREMENT_HEADROOM, STATE_HEADROOM
 from imssa_lab.s4d.model.convolution import convolve, final_state, free_response, impulse_response, stabilised
 from imssa_lab.s4d.model.poles import Poles
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
@@ -47,6 +47,7 @@ class S4DLayer(nn.Module):
         self.d_quantiser: nn.Module = Exact()
         self._output_quantiser = Ternary((1,))
         self.state_converter = Converter((channels, 1, 1))
+        self.increment_converter = Converter((channels, states, 2))
         self.output_converter = Converter((channels,))
         self._errors: CellErrors | None = None
         self._rng = rng
@@ -68,19 +69,23 @@ class S4DLayer(nn.Module):
             Exact() if precision.d == "tied" else weight_quantiser(precision.d, (0,), self.d, precision)
         )
         self.state_converter.bits, self.output_converter.bits = precision.state, precision.output
+        self.increment_converter.bits = precision.increment
 
     def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator) -> None:
         """In training, put errors of programmed cells on the weights, drawn from `rng`; None for none."""
         self._errors, self._rng = errors, rng
 
     def calibrate_state(self, u: Tensor) -> None:
-        """Set the full scale of each channel's state from its largest |x| for inputs u (n, steps, H)."""
+        """Set full scales for inputs u (n, steps, H): of each channel's state, and of each column's increments."""
         transition, b, _, _ = self.matrices()
-        x, peak = u.new_zeros(len(u), *b.shape), u.new_zeros(len(b))
+        x, peak, change = u.new_zeros(len(u), *b.shape), u.new_zeros(len(b)), torch.zeros_like(b)
         for now in u.unbind(1):
-            x = torch.einsum("hnij,bhnj->bhni", transition, x) + b * now[..., None, None]
+            following = torch.einsum("hnij,bhnj->bhni", transition, x) + b * now[..., None, None]
+            change = torch.maximum(change, (following - x).detach().abs().amax(0))
+            x = following
             peak = torch.maximum(peak, x.detach().abs().amax((0, 2, 3)))
         self.state_converter.full_scale.copy_(STATE_HEADROOM * peak[:, None, None])
+        self.increment_converter.full_scale.copy_(INCREMENT_HEADROOM * change)
 
     def matrices(self) -> Matrices:
         """Effective M (H, N, 2, 2), b (H, N, 2), c (H, N, 2), d (H,) at the current precision."""
@@ -102,11 +107,12 @@ class S4DLayer(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """Outputs (n, steps, H) for inputs of the same shape, from a zero state.
 
-        By convolution. Where the state has a converter, values are those of the recurrence, and training takes the
-        gradient of the convolution, as if nothing were rounded. Training puts the cells' errors on M (on M - 1 in
-        the delta form), b and c; a block that they made unstable is scaled back, as digital column factors can do.
+        By convolution. Where state or increments have a converter, values are those of the recurrence, and training
+        takes the gradient of the convolution, as if nothing were rounded. Training puts the cells' errors on M (on
+        M - 1 in the delta form), b and c; a block that they made unstable is scaled back, as digital column factors
+        can do.
         """
-        rounded = self.state_converter.bits != "float"
+        rounded = (self.state_converter.bits, self.increment_converter.bits) != ("float", "float")
         if rounded and not self.training:
             return self.recur(u)[0]
         matrices = self.matrices()
@@ -138,8 +144,9 @@ class S4DLayer(nn.Module):
     def recur(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Recurrent mode: u (n, steps, H) -> outputs (n, steps, H) and the state after the last step, (n, H, N, 2).
 
-        Equal to the convolution mode from a zero state, to float32 rounding, unless the state has a converter: the
-        cells then see a rounded state; in the delta form the state itself keeps all its digits.
+        Equal to the convolution mode from a zero state, to float32 rounding, unless state or increments have a
+        converter: the cells then see a rounded state, while in the delta form the state itself keeps all its digits;
+        and the errors of rounded increments add up in it.
         """
         outputs, x = self._recurrence(u, self.matrices(), state)
         return self._converted(outputs), x
@@ -153,7 +160,10 @@ class S4DLayer(nn.Module):
             seen = self.state_converter.rounded(x)
             outputs.append((c * seen).sum((-2, -1)) + d * now)
             moved = torch.einsum("hnij,bhnj->bhni", transition, seen) + b * now[..., None, None]
-            x = moved + (x - seen) if self._delta else moved
+            if self.increment_converter.bits != "float":  # what the cells give, of the delta form
+                x = x + self.increment_converter.rounded(moved - seen)
+            else:
+                x = moved + (x - seen) if self._delta else moved
         return torch.stack(outputs, 1), x
 
     def _converted(self, outputs: Tensor) -> Tensor:

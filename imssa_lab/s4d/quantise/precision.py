@@ -33,8 +33,9 @@ class Precision(BaseModel):
             gain, 1 - Re(pole), and d is ternary with the scale of its channel's c, so that a column of cells holds
             one magnitude.
         encoder, mixing, head: of the linear maps before, between and after the layers.
-        state, output: converters of the recurrence, the DAC of the fed-back state and the ADC of the output; training
-            takes the state's rounding into account by running the recurrence beside the convolution.
+        state, increment, output: converters of the recurrence: the DAC of the fed-back state, the ADC of the
+            increments of the delta form, and the ADC of the output; training takes the rounding of the first two into
+            account by running the recurrence beside the convolution.
         input: all other converters: before the encoder, each layer, after each ReLU, before the head.
         form: how a pole is held; step: scale of a uniform grid, from the largest weight ("max") or learned
             ("learned": Esser et al., Learned Step Size Quantization, arXiv 1902.08153).
@@ -50,6 +51,7 @@ class Precision(BaseModel):
     mixing: WeightBits = "float"
     head: WeightBits = "float"
     state: ConverterBits = "float"
+    increment: ConverterBits = "float"
     input: ConverterBits = "float"
     output: ConverterBits = "float"
     form: Form = "delta"
@@ -61,6 +63,8 @@ class Precision(BaseModel):
             raise ValueError("b=tied takes the gain of a ternary (or float) pole in the delta form")
         if self.d == "tied" and self.c != "ternary":
             raise ValueError("d=tied takes the scale of a ternary c")
+        if self.increment != "float" and self.form != "delta":
+            raise ValueError("increments are what arrays give in the delta form alone")
         return self
 
     @property
@@ -103,13 +107,18 @@ class Precision(BaseModel):
             problem = error.errors()[0]
             if not problem["loc"]:
                 raise ConfigError(
-                    f"precision {text!r}: {problem['msg'].removeprefix('Value error, ')}; see three-level"
+                    f"precision {text!r}: {problem['msg'].removeprefix('Value error, ')}; see docs/training.md"
                 ) from error
             raise ConfigError(
                 f"precision {text!r}: {problem['loc'][0]} cannot be {problem['input']!r}; weights take 2 to 8, "
-                "ternary or float (b and d also tied), converters (state, input, output) 2 to 16 or float, form "
-                "delta, direct or state"
+                "ternary or float (b and d also tied), converters (state, increment, input, output) 2 to 16 or "
+                "float, form delta, direct or state"
             ) from error
+
+    @property
+    def rounds_recurrence(self) -> bool:
+        """Whether states or increments are converted, so that the recurrence is not that of the kernels alone."""
+        return (self.state, self.increment) != ("float", "float")
 
     @property
     def is_float(self) -> bool:

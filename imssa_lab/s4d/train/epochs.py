@@ -106,8 +106,8 @@ class Fit:
         return tuple(self._history)
 
     def _calibrate_states(self) -> None:
-        """Full scales of the states, if these have a converter, for the weights as they are."""
-        if self._network.precision.state != "float":
+        """Full scales of states and increments, if these have a converter, for the weights as they are."""
+        if self._network.precision.rounds_recurrence:
             self._network.eval()
             self._network.calibrate_states(self._inputs[:_STATE_SEQUENCES].to(self._config.device))
 

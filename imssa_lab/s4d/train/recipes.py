@@ -31,7 +31,7 @@ def training_recipe(task: str, precision: Precision, seed: int) -> TrainingConfi
         seed=seed,
     )
     changes: dict[str, object] = {}
-    if precision.state != "float":
+    if precision.rounds_recurrence:
         # Trained through the rounding, accuracy moves by points from epoch to epoch: the best on validation counts.
         changes["patience"] = max(config.full.epochs, config.quantised.epochs)
     if task == "digits-first":

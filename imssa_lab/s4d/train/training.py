@@ -123,7 +123,7 @@ def quantise(start: TrainedModel, task: Task, precision: Precision) -> TrainedMo
     network = copy.deepcopy(start.network)
     network.set_precision(precision)
     network.eval()
-    if precision.state != "float":
+    if precision.rounds_recurrence:
         network.calibrate_states(torch.from_numpy(task.train[0][:256]).to(network.head.weight.dtype))
     return _trained(network, task, start.config, start.history, start)
 
