@@ -26,8 +26,8 @@ from twin import DigitalTwin, TwinProfile
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "month": 30 * 86400.0, "y": 365.25 * 86400.0}
 """s; a month has 30 days."""
 TIMES = ("1s", "1min", "1h", "1d", "1month")
-RECALIBRATING = 32
-"""Sequences of a recalibration: half of them fit gain and offset of every output, half decide whether it is kept."""
+RECALIBRATING = 64
+"""Sequences of a recalibration: a quarter fits gain and offset of every output, the others decide if it is kept."""
 _JUDGED = 8
 """Sequences that kernels are judged with."""
 FIGURES = (
@@ -189,7 +189,7 @@ def _look(
     sequences = model.sequences
     tests, labels = sequences.test_inputs[: model.tests], sequences.test_labels[: model.tests]
     calibration = sequences.calibration_inputs[CALIBRATED:][:RECALIBRATING]
-    if len(calibration) < 2:
+    if len(calibration) < 4:
         calibration = sequences.calibration_inputs[-RECALIBRATING:]
     network.adopt(result.corrections)
     raw = Remembered(network.runner.raw)

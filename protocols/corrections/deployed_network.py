@@ -20,7 +20,7 @@ from imssa_lab.s4d.dense_layer import HEAD
 from imssa_lab.s4d.inference import Product, run_kernels, run_network
 from imssa_lab.s4d.output_correction import dense_correction, output_correction
 from protocols.corrections.correction import Corrections, LayerCorrection
-from protocols.corrections.judgement_held_out import Judged, closer, judged
+from protocols.corrections.judgement_held_out import Gain, Judged, closer, judged
 from protocols.dense_runner import DenseRunner
 from protocols.recurrence import KernelRunner
 
@@ -31,18 +31,22 @@ DenseRaw = Callable[[str, FloatArray], FloatArray]
 """`raw(layer, inputs)`: products of a dense layer as the arrays give them, (..., outputs) for (..., inputs)."""
 
 _Layer = TypeVar("_Layer")
+_FEWEST = 4
+"""Sequences of a recalibration, of which one in so many is fitted to."""
 
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """A recalibration: held-out sequences before and after, and whether it is kept."""
+    """A recalibration: held-out sequences before and after, what they gain by it, and whether it is kept."""
 
     before: Judged
     after: Judged
+    gain: Gain
     kept: bool
 
     def __str__(self) -> str:
-        return f"held out: {self.before} -> {self.after}: {'kept' if self.kept else 'not kept, it does not help'}"
+        verdict = "kept" if self.kept else "not kept, it does not surely help"
+        return f"held out: {self.before} -> {self.after}, {self.gain}: {verdict}"
 
 
 class DeployedNetwork:
@@ -126,31 +130,36 @@ class DeployedNetwork:
         return {name: product(name) for name in self.dense.layers if name != HEAD or corrections.head is None}
 
     def recalibrate(self, sequences: ArrayLike) -> Recalibrated:
-        """Fit gain and offset of every output by the first half of some sequences, with their columns as they are.
+        """Fit gain and offset of every output by the first quarter of some sequences, with their columns as they are.
 
-        They follow the corrections that there are, a map included, and are kept only if the other half comes closer
-        to software. Labels are not needed.
+        They follow the corrections that there are, a map included. Labels are not needed. They are kept only if the
+        other sequences come closer to software, with no fewer classes as software gives them, and are surely decided
+        better (`Gain`): what looks closer by chance, or is closer only where no decision depends on it, is not kept.
+        A loss of a point shows from about 64 sequences on.
 
         Args:
-            sequences: (n, steps, inputs), 2 or more, none of those that verify the deployment.
+            sequences: (n, steps, inputs), 4 or more, none of those that verify the deployment.
 
         Raises:
-            DeploymentError: fewer than two sequences, or an output that is constant.
+            DeploymentError: fewer than four sequences, or an output that is constant.
         """
         given = np.asarray(sequences, dtype=np.float64)
-        if len(given) < 2:
-            raise DeploymentError(f"{len(given)} sequences; 2 or more are needed: half to fit, half to judge")
-        half = len(given) // 2
+        if len(given) < _FEWEST:
+            raise DeploymentError(
+                f"{len(given)} sequences; {_FEWEST} or more are needed: a quarter to fit, the others to judge"
+            )
+        fit, judging = np.split(given, [len(given) // _FEWEST])
         raw, dense = Remembered(self.runner.raw), Remembered(self.dense.raw)
         now = self.corrections
-        layers, of_dense = self._recalibrated(raw, given[:half])
+        layers, of_dense = self._recalibrated(raw, fit)
         after = now.changed("recalibration", layers=layers, dense=of_dense)
-        software = run_network(self.bundle, given[half:])
-        was, is_now = (judged(self.run_with(each, given[half:], raw, dense), software) for each in (now, after))
-        kept = closer(was, is_now)
+        software = run_network(self.bundle, judging)
+        old, new = (self.run_with(each, judging, raw, dense) for each in (now, after))
+        was, is_now, gain = judged(old, software), judged(new, software), Gain.of(old, new, software)
+        kept = closer(was, is_now) and gain.low > 0
         if kept:
             self.adopt(after.changed(after.by, figures=was.figures("before") | is_now.figures("after")))
-        return Recalibrated(was, is_now, kept)
+        return Recalibrated(was, is_now, gain, kept)
 
     def adopt(self, corrections: Corrections) -> None:
         """Keep these corrections; they apply from now on."""

@@ -11,7 +11,7 @@ from imssa_lab.contract.hal import ColumnCalibration
 from imssa_lab.s4d.inference import layer_inputs, run_network
 from protocols.corrections.correction import Corrections, LayerCorrection
 from protocols.corrections.deployed_network import DeployedNetwork
-from protocols.corrections.judgement_held_out import Judged, closer, judged, more_right
+from protocols.corrections.judgement_held_out import Gain, Judged, closer, judged, more_right
 from protocols.deployment.deployment import Deployment, deploy
 from protocols.deployment.sequences import Sequences
 from trials import tiny
@@ -48,10 +48,15 @@ def test_arrays_carry_the_columns_that_the_corrections_were_fitted_with(ideal: P
     assert arrays[0].calibration == columns
 
 
-def spoilt(corrections: Corrections, factor: float) -> Corrections:
-    """The same with gains and offsets that are wrong by a factor."""
-    wrong = tuple(LayerCorrection(factor * layer.gain, layer.offset + 0.3) for layer in corrections.layers)
+def spoilt(corrections: Corrections, *factors: float) -> Corrections:
+    """The same with gains that are wrong by a factor, one for all channels or one for each, and offsets."""
+    wrong = tuple(LayerCorrection(np.array(factors) * layer.gain, layer.offset + 0.3) for layer in corrections.layers)
     return corrections.changed("a test", layers=wrong)
+
+
+def further(count: int = 32) -> np.ndarray:
+    """Sequences that nothing else uses."""
+    return np.random.default_rng(9).uniform(-1.0, 1.0, (count, tiny.STEPS, tiny.INPUTS))
 
 
 def test_new_sequences_get_the_classes_that_the_deployment_was_verified_with(
@@ -68,20 +73,61 @@ def test_new_sequences_get_the_classes_that_the_deployment_was_verified_with(
 def test_a_recalibration_brings_outputs_back_and_is_kept_beside_the_first(
     deployed: DeployedNetwork, kept: list[Corrections]
 ) -> None:
-    calibration, test, _ = tiny.sequences()
+    _, test, _ = tiny.sequences()
     first, before = deployed.corrections, deployed(test)
-    deployed.adopt(spoilt(first, 1.7))
+    deployed.adopt(spoilt(first, 1.0, 1.0, -0.8))
     assert np.abs(deployed(test) - before).max() > 0.3
-    done = deployed.recalibrate(calibration)
-    assert done.kept
+    done = deployed.recalibrate(further())
+    assert done.kept, str(done)
     assert done.after.error < 0.1 * done.before.error
+    assert 0 < done.gain.low < done.gain.mean
     assert deployed(test) == pytest.approx(before, abs=0.05)
     assert [each.by for each in kept] == ["a test", "recalibration"]
     assert deployed.corrections is kept[-1]
     assert kept[-1].figures["error_before"] > 10 * kept[-1].figures["error_after"]
     assert first.by == "deployment"
-    with pytest.raises(DeploymentError, match="2 or more"):
-        deployed.recalibrate(calibration[:1])
+    with pytest.raises(DeploymentError, match="4 or more"):
+        deployed.recalibrate(further(3))
+
+
+def test_a_recalibration_that_comes_closer_but_betters_no_decision_is_not_kept(
+    deployed: DeployedNetwork, kept: list[Corrections]
+) -> None:
+    """Outputs that are too large make decisions surer: closer to software is then no better for any class."""
+    deployed.adopt(spoilt(deployed.corrections, 1.3))
+    done = deployed.recalibrate(further())
+    assert done.after.error < 0.1 * done.before.error
+    assert done.after.agreement >= done.before.agreement
+    assert done.gain.low < 0
+    assert not done.kept
+    assert [each.by for each in kept] == ["a test"]
+    assert "not kept, it does not surely help" in str(done)
+
+
+@pytest.mark.parametrize("count", [2, 24])
+def test_what_decisions_gain_is_paired_and_sure_by_student_s_t(count: int) -> None:
+    rng = np.random.default_rng(0)
+    software, before, after = rng.normal(size=(3, count, 4))
+    chosen = software.argmax(axis=1)
+    by_hand = [
+        [-values[i, c] + np.log(sum(np.exp(values[i]))) for i, c in enumerate(chosen)] for values in (before, after)
+    ]
+    gone = np.array(by_hand[0]) - np.array(by_hand[1])
+    found = Gain.of(before, after, software)
+    quantile = {2: 6.313752, 24: 1.713872}[count]  # of t at .95, from a table
+    assert found.mean == pytest.approx(gone.mean())
+    assert found.low == pytest.approx(gone.mean() - quantile * gone.std(ddof=1) / count**0.5, rel=1e-6)
+    assert Gain.of(before, before, software) == Gain(0.0, 0.0)  # null control: nothing gained is not above zero
+    assert Gain.of(before[:1], after[:1], software[:1]).low == -np.inf
+
+
+def test_a_single_lucky_sequence_is_no_reason_to_keep_a_recalibration() -> None:
+    software = np.tile([3.0, 0.0], (16, 1))
+    before, after = software.copy(), software.copy()
+    before[0] = 0.0, 3.0
+    found = Gain.of(before, after, software)
+    assert found.mean > 0.1
+    assert found.low < 0
 
 
 def test_a_recalibration_that_does_not_help_is_not_kept(
@@ -90,7 +136,7 @@ def test_a_recalibration_that_does_not_help_is_not_kept(
     """Something disturbs the reads of the sequences that it is fitted to, and of no others."""
     calibration, _, _ = tiny.sequences()
     raw, present = deployed.runner.raw, deployed.corrections
-    fitted = layer_inputs(tiny.bundle(), calibration[: len(calibration) // 2])[0]
+    fitted = layer_inputs(tiny.bundle(), calibration[: len(calibration) // 4])[0]
 
     def disturbed(layer: int, inputs: np.ndarray) -> np.ndarray:
         outputs = raw(layer, inputs)
