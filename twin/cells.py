@@ -20,6 +20,7 @@ from twin.profile_section import Section
 from twin.pulse_response import Forming, Overdrive, ResetResponse, SetResponse
 from twin.pulsing.half_selected import CreepTime, HalfSelected, crept
 from twin.pulsing.line_drop import LineDrop, SeriesPaths
+from twin.pulsing.wear import Endurance
 
 __all__ = ["CellSections", "Cells", "FreshCells", "Nonlinearity", "ResetResponse", "SetResponse", "StuckCells"]
 
@@ -56,6 +57,7 @@ class CellSections(Section):
     measured_pulses: MeasuredPulses | None = Field(default=None, description="None: set and reset act as they say")
     line_drop: LineDrop | None = Field(default=None, description="None: pulses reach their cells in full")
     half_selected: HalfSelected | None = Field(default=None, description="None: pulses move their own cells alone")
+    endurance: Endurance | None = Field(default=None, description="None: cells do not wear")
 
 
 class Drawn(NamedTuple):
@@ -109,12 +111,13 @@ class Cells:
         stuck: True where no pulse moves the cell; cells of dead lines are among them.
         formed: False where a cell waits for its forming pulse.
         faults: what was wrong from the start.
+        wear: by RESETs, 1 where they have closed half of the window, (rows, cols); 0 without `endurance`.
     """
 
-    KEPT = ("conductance", "stuck", "formed", "_cycles", "_beside", "_ranks")
+    KEPT = ("conductance", "stuck", "formed", "wear", "_cycles", "_beside", "_ranks")
     DEVICES = (
         *("_set_threshold", "_set_slope", "_reset_shift", "_floor", "_ceiling", "_share", "_forming_voltage"),
-        "_creep_score",
+        *("_creep_score", "_life_score"),
     )
 
     def __init__(
@@ -155,6 +158,9 @@ class Cells:
         if kind.half_selected is not None:
             self._beside = cycles.spawn(1)[0]
             self._creep_score = self._beside.standard_normal(shape)
+        self.wear, self._life_score = np.zeros((2, *shape))
+        if kind.endurance is not None:
+            self._life_score = devices.standard_normal(shape)
         self._lines: SeriesPaths | None = None
         if paths is not None and kind.line_drop is not None:
             self._lines = SeriesPaths(paths, kind.line_drop.through)
@@ -232,6 +238,7 @@ class Cells:
         else:
             towards = np.maximum(self._left(whole, batch.width, cells, (still, still)), self._lowest(cells))
             free = self.formed.take(cells) & (batch.gate >= self._kind.reset.gate_on)
+        towards = self._narrowed(towards, cells, rises=rises)
         exposure = np.where(free, batch.width * time.rate(batch.voltage, score), 0.0)
         conductance = before.copy()
         conductance.put(cells, crept(before.take(cells), towards, exposure, rises=rises))
@@ -254,13 +261,15 @@ class Cells:
             moved &= works
 
             def towards(volts: FloatArray) -> FloatArray:
-                return np.asarray(np.maximum(self._left(volts, batch.width, cells, drawn), floor))
+                left = np.maximum(self._left(volts, batch.width, cells, drawn), floor)
+                return self._narrowed(left, cells, rises=False)
 
         else:
             ceiling = self._ceiling.take(cells)
 
             def towards(volts: FloatArray) -> FloatArray:
-                return np.asarray(np.minimum(self._reached(volts, gate, cells, drawn), ceiling))
+                reached = np.minimum(self._reached(volts, gate, cells, drawn), ceiling)
+                return self._narrowed(reached, cells, rises=True)
 
         rises = batch.kind is not PulseKind.RESET
         if lines is not None:
@@ -276,12 +285,27 @@ class Cells:
         conductance = self.conductance.copy()
         conductance.put(cells[moved], after[moved])
         self.conductance = conductance
-        overdrive = self._kind.overdrive
-        if overdrive is not None and batch.kind is PulseKind.RESET:
-            broken = np.zeros_like(self.stuck)
+        if batch.kind is PulseKind.RESET:
             strongest = voltage if lines is None else np.maximum(acts, lines.acting(voltage, after))
+            self._take_harm(batch, moved, strongest)
+
+    def _take_harm(self, batch: Batch, moved: BoolArray, strongest: FloatArray) -> None:
+        """RESETs wear and break cells: those of the batch that they `moved`, by the `strongest` V on each, (n,)."""
+        cells, endurance, overdrive = batch.cells, self._kind.endurance, self._kind.overdrive
+        if endurance is not None:
+            wear = self.wear.copy()
+            more = endurance.added(strongest, self._life_score.take(cells))
+            wear.put(cells[moved], (wear.take(cells) + more)[moved])
+            self.wear = wear
+        if overdrive is not None:
+            broken = np.zeros_like(self.stuck)
             broken.put(cells[moved & (batch.drawn.lot < overdrive.chance(strongest))], True)
             self.stick(broken, overdrive.conductance)
+
+    def _narrowed(self, aim: FloatArray, cells: NDArray[np.intp], *, rises: bool) -> FloatArray:
+        """What worn cells, flat, aim at in place of `aim`, S, (n,)."""
+        law = self._kind.endurance
+        return np.asarray(aim) if law is None else law.narrowed(aim, self.wear.take(cells), rises=rises)
 
     def _lowest(self, cells: NDArray[np.intp]) -> FloatArray | float:
         """Below it no RESET brings these cells, flat, S, (n,); measured tables have an end of their own."""

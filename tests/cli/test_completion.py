@@ -44,7 +44,7 @@ def offered(line: str, folder: Path) -> list[str]:
         ("imssa program t.csv --programmer gate", {"gate-start"}),
         ("imssa serve su", {"supert-a0"}),
         ("imssa train --task digits-f", {"digits-first"}),
-        ("imssa twin-check run.h5 supert", {"supert-a0", "supert-a0-easy"}),
+        ("imssa twin-check run.h5 supert", {"supert-a0", "supert-a0-easy", "supert-a0-wired"}),
         ("imssa fit x.csv --quantity rel", {"relaxation"}),
     ],
 )

@@ -36,6 +36,7 @@ def everything() -> TwinProfile:
         "read_noise": noise,
         "wires": {"r_word": 1.0, "r_bit": 1.0},
         "line_drop": {"through": 60.0},
+        "endurance": {"cycles": 30.0, "voltage": 1.6, "v_per_decade": 0.3, "middle": 30e-6, "spread": 0.5},
         "half_selected": {"same_word": 0.1, "same_bit": 0.0, "set": creep, "reset": creep},
         "read_rate": {"drain": 0.01, "recovery": 0.1},
         "forming": {"voltage": 2.0, "spread": 0.1, "formed_fraction": 0.7, "pristine": 1e-7},

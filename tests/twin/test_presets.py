@@ -14,7 +14,9 @@ from imssa_lab.contract.errors import ConfigError
 from twin import DigitalTwin, TwinProfile, preset_names
 from twin.profile import Timing
 from twin.programming_law import ProgrammingError
+from twin.pulsing.line_drop import LineDrop
 from twin.relaxation import PowerLawDrift
+from twin.wires.wire_resistance import Wires, pulse_paths
 
 SHAPE = (250, 400)  # 1e5 cells: a sd has a standard error of 0.22 %, a mean of 0.32 % of the sd
 DAY = 86400.0
@@ -174,6 +176,17 @@ def test_every_preset_has_its_page_and_its_source() -> None:
         assert pictures
         assert all(picture.name in text for picture in pictures)
         assert TwinProfile.load(name).source.split(",")[0].split(";")[0].split(" et al")[0] in text
+
+
+def test_the_wired_board_is_the_board_with_one_ohm_a_segment_and_nothing_else() -> None:
+    board, wired = TwinProfile.load("supert-a0"), TwinProfile.load("supert-a0-wired")
+    assert wired.wires == Wires(r_word=1.0, r_bit=1.0)
+    assert wired.line_drop == LineDrop(through=65.0)
+    bare = {"name": board.name, "source": board.source, "wires": None, "line_drop": None}
+    assert wired.model_copy(update=bare) == board
+    assert "assumed" in wired.source
+    middle = pulse_paths((64, 64), wired.wires)  # what the assumed path is said to be
+    assert middle[31:33, 31:33].mean() == 65.0 == middle.mean()
 
 
 class TestProgrammingError:

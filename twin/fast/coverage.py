@@ -19,7 +19,7 @@ Claims = Mapping[type[BaseModel], Mapping[str, Claim]]
 NOT_OF_READS = (
     *("name", "source", "window", "limits", "timing", "recipe", "programming", "relaxation", "fitted_to"),
     *("fresh", "set", "reset", "stuck", "devices", "weak", "lines", "forming", "overdrive"),
-    *("measured_pulses", "line_drop", "half_selected"),
+    *("measured_pulses", "line_drop", "half_selected", "endurance"),
 )
 """Sections of a profile that move conductances or the clock; a read is given both as they are."""
 
