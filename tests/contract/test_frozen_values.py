@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imssa_lab.bridges.aihwkit_csv import AnalogLayer
 from imssa_lab.contract.array_types import ColumnCalibration, Pulses, Readout
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays, frozen, own
 from imssa_lab.contract.errors import LimitError
@@ -57,6 +58,7 @@ MADE: dict[type, Callable[[], Any]] = {
     Readout: lambda: Readout(np.ones(3), np.zeros(3, dtype=np.uint8)),
     Pulses: lambda: Pulses("SET", np.ones((2, 2)), np.ones((2, 2)), 1e-6),  # type: ignore[arg-type]
     ColumnCalibration: lambda: ColumnCalibration(np.ones(3), np.zeros(3), np.zeros(3)),
+    AnalogLayer: lambda: AnalogLayer("fc", 1, "AnalogLinear", np.ones((2, 3))),
     LayerCorrection: lambda: LayerCorrection(np.eye(3), np.zeros(3)),
     LayerKernels: lambda: untrained_bundle().layers[0],
     KernelBundle: untrained_bundle,
