@@ -17,6 +17,7 @@ from benchmarks.deploy import (
     inference_costs,
     measured_board,
     packings,
+    planted_faults,
     programmers,
     studies_by_pulses,
 )
@@ -32,6 +33,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--origin-chips", type=int, default=10, help="chips of the part origin")
     parser.add_argument("--models", type=int, default=5, help="models of the part packing that software is judged on")
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--planted", type=int, default=200, help="deployments of the part planted")
     parser.add_argument("--bundles", type=Path, default=BUNDLES, help="where trained bundles are kept")
 
 
@@ -93,6 +95,13 @@ PARTS = {
         "pulses",
         "twin in process",
         "model 0, chips from 70",
+    ),
+    "planted": Part(
+        lambda bars, given: planted_faults.planted(
+            bars, _bench(bars, given), bars.size(given.planted, smoke=planted_faults.GROUP)
+        ),
+        *_MEASURED,
+        "models 0 up to --seeds, chips from 100",
     ),
     "kills": Part(
         lambda bars, given: kills(bars, bars.size(given.kills, smoke=1)),

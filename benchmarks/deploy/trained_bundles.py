@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
 from protocols.deployment.sequences import Sequences
@@ -48,6 +50,19 @@ def with_labels(task: str, seed: int, sequences: Sequences, folder: Path | None)
         os.environ.setdefault("IMSSA_DATA", str(DATA))
     inputs, labels = training_sequences(load_task(task, seed))
     return replace(sequences, training_inputs=inputs, training_labels=labels)
+
+
+def with_tolerated_errors(bundle: KernelBundle, task: str, seed: int, folder: Path | None) -> KernelBundle:
+    """The same with the errors that it tolerates, found as an export does, which bundles of earlier versions lack."""
+    if bundle.tolerated_errors is not None or folder is None:
+        return bundle
+    from imssa_lab.s4d.tasks import load_task
+    from imssa_lab.s4d.tolerated_errors import tolerated_errors
+
+    if DATA.is_dir():
+        os.environ.setdefault("IMSSA_DATA", str(DATA))
+    inputs, wanted = load_task(task, seed).validation
+    return replace(bundle, tolerated_errors=tolerated_errors(bundle, inputs.astype(np.float64), wanted))
 
 
 def place_of(task: str, precision: str, seed: int, folder: Path, channels: int | None = None) -> Path:

@@ -245,15 +245,16 @@ class ProgrammedMapping:
     ) -> ProgrammingReport:
         """One programming run, booked; when the budget ends in it, a report of how far it came, by re-read."""
         array = self._arrays[index]
-        self._asked[index] |= due
         before = array.counts.copy() if isinstance(array, Metered) else None
         started = array.time
         try:
             report = array.program_conductances(wanted, due, programmer or self._programmer)
+            self._asked[index] |= due
         except DeploymentError:
             if before is None or not self.spent or not isinstance(array, Metered):
                 raise
             report = unfinished_report(array, wanted, due, array.counts - before, started, self._tolerance)
+            self._asked[index] |= report.pulses > 0
         self.reports.append(report)
         self._sent += int(report.pulses.sum())
         self._held[index] = np.where(due, report.achieved, self._held[index])
@@ -370,12 +371,13 @@ class ProgrammedMapping:
             mask[:] = False
         return Mark(self.mapping, self._company, copied(self.states), tuple(held), tuple(self._wanted))
 
-    def take_back(self, mark: Mark) -> int:
-        """Undo what was done since `mark`; how many cells had been asked to move.
+    @property
+    def asked(self) -> int:
+        """Cells that were asked to move since `mark`; what the budget refused from the start does not count."""
+        return sum(int(np.count_nonzero(asked)) for asked in self._asked)
 
-        Kernels are where they were and are read as they were. Cells that were asked to move since get back what they
-        held, see `to_hold`; those that turned out stuck stay known as stuck.
-        """
+    def take_back(self, mark: Mark) -> int:
+        """Undo what was done since `mark`, see `to_hold` for the cells; how many of them had been asked to move."""
         self.mapping, self._company = mark.mapping, mark.company
         self.states = [
             known_after(old, now, given_up)
@@ -383,8 +385,8 @@ class ProgrammedMapping:
         ]
         self._wanted = list(mark.wanted)
         self._note(plan_entry(self.mapping, self._digest))
-        moved = [asked.copy() for asked in self._asked]
-        for index, asked in enumerate(moved):
+        before = self.asked
+        for index, asked in enumerate(mask.copy() for mask in self._asked):
             wanted = to_hold(mark, index, self._target(index))
             due = asked & np.isfinite(wanted) & ~self.states[index].stuck
             if due.any() and not self.spent:
@@ -393,4 +395,4 @@ class ProgrammedMapping:
                 report = self._run(index, wanted, due)
                 self.states[index].finished &= ~due | (np.abs(report.error) <= self._tolerance)
             self._note(array_entry(index, self.states[index], self._sent))
-        return sum(int(np.count_nonzero(asked)) for asked in moved)
+        return before

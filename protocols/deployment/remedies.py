@@ -240,7 +240,7 @@ class Loop:
         found = judged_remedy(level, name, before.all(), self._measured().all(), counting)
         if found.kept:
             self.mended += changed
-        elif programmed.spent:
+        elif programmed.spent and programmed.asked:
             found = replace(found, kept=True, why="the budget was spent before it could be taken back")
         elif programmed.take_back(mark):
             self._measure_again(level)

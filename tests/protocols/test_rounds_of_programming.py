@@ -242,6 +242,19 @@ def test_cells_that_a_remedy_did_not_ask_for_get_no_pulse_when_it_is_taken_back(
     assert len(bench.asked) == asked
 
 
+def test_places_are_taken_back_where_the_budget_refused_every_pulse() -> None:
+    """As in a check that may send none: kernels must not stay where no cell was programmed."""
+    bench = Bench(harmed(Bench()))
+    mapping, mark = bench.run.mapping, bench.run.mark([np.full(SHAPE, np.nan)])
+    bench.account.refused = True
+    bench.run.mapping = replace(mapping, abandoned=((0, 0),))
+    bench.run.program()
+    assert bench.run.asked == 0
+    assert bench.run.take_back(mark) == 0
+    assert bench.run.mapping is mapping
+    assert bench.asked == []
+
+
 def test_only_the_kernels_that_are_named_are_arranged_for_their_outputs() -> None:
     bench = Bench(harmed(Bench()))
     kernel, other = bench.run.mapping.kernels[:2]
