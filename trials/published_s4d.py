@@ -60,8 +60,14 @@ def fresh(
     return state
 
 
-def logits(state: Mapping[str, Tensor], sequences: Tensor, *, before: bool = False, eps: float = EPS) -> Tensor:
-    """Logits (n, classes) in float64 of sequences (n, steps, inputs); `before`: layer norms before the kernels."""
+def logits(
+    state: Mapping[str, Tensor], sequences: Tensor, *, before: bool = False, last: bool = False, eps: float = EPS
+) -> Tensor:
+    """Logits (n, classes) in float64 of sequences (n, steps, inputs).
+
+    Args:
+        before: layer norms before the kernels; last: the decoder sees the last step instead of the mean.
+    """
     p = {key: value.double() for key, value in state.items()}
     x = sequences.double() @ p["encoder.weight"].T + p["encoder.bias"]
     number = 0
@@ -74,7 +80,7 @@ def logits(state: Mapping[str, Tensor], sequences: Tensor, *, before: bool = Fal
         x = x + value / (1 + torch.exp(-gate))
         x = x if before else _normed(x, gain, shift, eps)
         number += 1
-    return x.mean(1) @ p["decoder.weight"].T + p["decoder.bias"]
+    return (x[:, -1] if last else x.mean(1)) @ p["decoder.weight"].T + p["decoder.bias"]
 
 
 def trained(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -52,12 +53,10 @@ def imports(bars: Bars) -> None:
     inputs, classes = published.labelled(SEED, bars.size(48, 12), steps)
     task = Task("raised", (inputs, classes), (inputs, classes), (inputs, classes), ("a", "b", "c"), "none", "made up")
     worst = 0.0
-    for before, both in itertools.product((False, True), repeat=2):
+    for before, both, last in itertools.product((False, True), repeat=3):
         state = published.fresh(SEED, both_ways=both, dt=SLOW, **sizes)
-        worst = max(worst, _apart(state, before, task))
-    what = (
-        f"{sizes['layers']} layers of {sizes['channels']} x {sizes['states']}, {steps} steps, one and both directions"
-    )
+        worst = max(worst, _apart(state, before, task, last))
+    what = f"{sizes['layers']} layers of {sizes['channels']} x {sizes['states']}, {steps} steps, one and both directions, mean and end"
     bars.check("random S4D against the equations, logits", worst, "<=", 1e-5, what)
     digits = load_task("digits-first", SEED, **bars.size({}, {"pairs_train": 96, "pairs_test": 32}))
     trained_ones(bars, digits)
@@ -94,18 +93,20 @@ def trained_ones(bars: Bars, task: Task) -> None:
     bars.check("deployed on ideal arrays against software", on_arrays, "<=", 1e-6, what)
 
 
-def _model(state: published.State, before: bool, task: Task) -> TrainedModel:
+def _model(state: published.State, before: bool, task: Task, last: bool = False) -> TrainedModel:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.pt"
         torch.save(state, path)
-        arrays = read_s4d_checkpoint(path, norm="before" if before else "after")
+        norm: Literal["before", "after"] = "before" if before else "after"
+        arrays = read_s4d_checkpoint(path, norm=norm, pooling="last" if last else "mean")
     return import_s4d(arrays, task, r_max=R_MAX)
 
 
-def _apart(state: published.State, before: bool, task: Task) -> float:
+def _apart(state: published.State, before: bool, task: Task, last: bool = False) -> float:
     """Largest difference of the logits, of the test sequences."""
-    exact = published.logits(state, torch.from_numpy(task.test[0]), before=before).detach().numpy()
-    return float(np.abs(run_network(to_bundle(_model(state, before, task), task), task.test[0]) - exact).max())
+    exact = published.logits(state, torch.from_numpy(task.test[0]), before=before, last=last).detach().numpy()
+    bundle = to_bundle(_model(state, before, task, last), task)
+    return float(np.abs(run_network(bundle, task.test[0]) - exact).max())
 
 
 def _apart_on_arrays(bundle: KernelBundle, task: Task, shape: tuple[int, int] = (64, 64)) -> float:

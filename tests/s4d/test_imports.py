@@ -27,7 +27,7 @@ from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks.task import Task
 from imssa_lab.s4d.train.epochs import one_thread
 from imssa_lab.s4d.train.settings import Stage
-from imssa_lab.s4d.train.training import quantise, train_quantised
+from imssa_lab.s4d.train.training import quantise, train_null, train_quantised
 from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
 from protocols.recurrence import KernelRunner
@@ -94,6 +94,49 @@ def test_an_import_gives_what_its_source_gives(before: bool, both: bool, learnt:
     assert np.array_equal(run_network(loaded, TEST[0]), run_network(bundle, TEST[0]))
     assert loaded.digest() == bundle.digest()
     assert version_of(tmp_path / "b.safetensors") == 3
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_an_import_that_is_read_at_its_last_step(both: bool, tmp_path: Path) -> None:
+    state = state_of(False, both, False)
+    exact = published.logits(state, torch.from_numpy(TEST[0]), last=True).numpy()
+    arrays = read_s4d_checkpoint(saved(state, tmp_path / "source.pt"), pooling="last")
+    bundle = to_bundle(import_s4d(arrays, TASK), TASK)
+    assert np.abs(run_network(bundle, TEST[0]) - exact).max() < 1e-9
+    assert np.abs(source(state, False) - exact).max() > 0.1, "null control: pooling matters"
+    with pytest.raises(BundleError, match="pooling 'first'"):
+        dataclasses.replace(arrays, pooling="first")  # type: ignore[arg-type]
+
+
+def test_an_import_of_values_gives_them_in_their_unit_and_trains_on(tmp_path: Path) -> None:
+    state = state_of(True, False, False)
+    train, test = (published.logits(state, torch.from_numpy(x), before=True).numpy() for x in (TRAIN[0], TEST[0]))
+    names = ("force", "strain", "heat")
+    noise = 0.01 * np.random.default_rng(0).normal(size=test.shape)
+    task = Task("v", (TRAIN[0], train), (TEST[0], test + noise), (TEST[0], test + noise), names, "none", "made up")
+    model = import_s4d(read_s4d_checkpoint(saved(state, tmp_path / "source.pt"), norm="before"), task)
+    assert np.abs(run_network(to_bundle(model, task), TEST[0]) - test).max() < 1e-9
+    assert 0.9 < model.test_accuracy < 1.0
+    stage = Stage(epochs=3, rate=1e-3, pole_share=0.2)
+    rounded = quantise(model, task, Precision.parse("4bit"))
+    assert train_quantised(model, task, Precision.parse("4bit"), stage=stage).test_accuracy > rounded.test_accuracy
+
+
+def test_the_null_control_of_an_import_has_its_blocks_and_no_memory(tmp_path: Path) -> None:
+    arrays = read_s4d_checkpoint(saved(state_of(True, True, True), tmp_path / "source.pt"), norm="before")
+    model = import_s4d(arrays, TASK)
+    config = model.config.model_copy(update={"full": Stage(epochs=2, rate=5e-3, pole_share=0.2)})
+    null = train_null(TASK, config, like=model.network).network
+    assert null.architecture == dataclasses.replace(model.network.architecture, memory=False)
+    seen = torch.from_numpy(TEST[0][:2])
+    with torch.no_grad():
+        outputs = null.layer(0)(torch.cat([null._before_kernels(0, null.encoder(seen))] * 2, -1))
+        changed = seen.clone()
+        changed[:, 5] += 1.0
+        other = null.layer(0)(torch.cat([null._before_kernels(0, null.encoder(changed))] * 2, -1))
+    moved = (outputs != other).any(dim=2)
+    assert moved[:, 5].all()
+    assert moved.sum() == 2, "a step sees itself alone"
 
 
 def test_plain_arrays_keep_their_digits_and_their_states() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imssa_lab.s4d.bundle import KernelBundle
     from imssa_lab.s4d.scores import Goal
 
 
@@ -28,3 +29,14 @@ def with_interval(goal: Goal, found: Sequence[float]) -> str:
     if goal == "classes":
         return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def needs_no_memory(bundle: KernelBundle, null: Sequence[float] | None) -> list[tuple[str, str]]:
+    """The verdict as a row of a table where the bundle is not surely better than its null control; else nothing.
+
+    Args:
+        null: score (value, low, high) of the control; None where there is none.
+    """
+    if null is None or bundle.expected_accuracy[1] > null[0]:
+        return []
+    return [("verdict", "[bold red]this task needs no memory: it decides nothing[/bold red]")]

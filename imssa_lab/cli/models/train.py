@@ -9,7 +9,7 @@ import typer
 
 from imssa_lab.cli.models.bundles import counted
 from imssa_lab.cli.models.hardening import measured_errors
-from imssa_lab.cli.models.shown_scores import measure, numbers, with_interval
+from imssa_lab.cli.models.shown_scores import measure, needs_no_memory, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape, sized
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
@@ -133,8 +133,8 @@ def train(
     table.add_row(f"{what}, {bundle.precision}", with_interval(goal, bundle.expected_accuracy))
     if "null" in whole:
         table.add_row(f"{what}, null control without memory", with_interval(goal, whole["null"]))
-        if low <= whole["null"][0]:
-            table.add_row("verdict", "[bold red]this task needs no memory: it decides nothing[/bold red]")
+        for row in needs_no_memory(bundle, whole["null"]):
+            table.add_row(*row)
     if "linear" in whole:
         table.add_row(f"{what}, linear model", with_interval(goal, whole["linear"]))
         if low <= whole["linear"][0]:
@@ -161,7 +161,7 @@ def train(
             "size": {"channels": config.channels, "layers": config.layers, "states": config.states},
             "needs": {"shape": lines, "arrays": asked.arrays, "kernels": asked.kernels, "cells": cells},
             "magnitudes_by_array": asked.magnitudes,
-            "needs_memory": low > whole["null"][0] if "null" in whole else None,
+            "needs_memory": not needs_no_memory(bundle, whole["null"]) if "null" in whole else None,
             "files": files,
             "wall_seconds": bars.seconds,
         }

@@ -14,7 +14,7 @@ from imssa_lab.s4d.model.poles import Poles
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.scores import Goal
 from imssa_lab.s4d.tasks import Task
-from imssa_lab.s4d.train.epochs import one_thread
+from imssa_lab.s4d.train.epochs import one_thread, value_scale
 from imssa_lab.s4d.train.evaluation import accuracy
 from imssa_lab.s4d.train.recipes import training_recipe
 from imssa_lab.s4d.train.training import TrainedModel
@@ -53,12 +53,18 @@ def import_s4d(arrays: S4DArrays, task: Task, *, r_max: float = 0.9995, seed: in
             f"{len(task.labels)} classes; give the task that it was trained for"
         )
     network = _network(arrays, r_max, task.goal)
+    if task.goal == "values":  # what follows trains on values of deviation 1, so the head takes their scale
+        mean, scale = value_scale(task)
+        network.set_value_scale(mean, scale)
+        weight, bias = torch.tensor(arrays.decoder_weight), torch.tensor(arrays.decoder_bias)
+        _fill(network.head, weight=(weight / scale[:, None]).numpy(), bias=((bias - mean) / scale).numpy())
     config = training_recipe(task.name, Precision(), seed).model_copy(
         update={
             "channels": len(arrays.encoder_weight),
             "states": max(layer.a_imag.shape[1] for layer in arrays.layers),
             "layers": len(arrays.layers),
             "r_max": r_max,
+            "pooling": arrays.pooling,
         }
     )
     with one_thread():
@@ -77,6 +83,7 @@ def _network(arrays: S4DArrays, r_max: float, goal: Goal) -> S4DNetwork:
         layers=len(arrays.layers),
         r_max=r_max,
         block=Block(arrays.norm, arrays.activation, first.gate, first.bidirectional, arrays.norm_eps),
+        pooling=arrays.pooling,
         goal=goal,
     )
     rng = torch.Generator().manual_seed(0)  # of values that are all replaced

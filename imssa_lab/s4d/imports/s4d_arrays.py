@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.errors import BundleError
+from imssa_lab.s4d.bundle import Pooling
 from imssa_lab.s4d.layer_kernels import Activation, Gate
 
 _SHOWN = 6
@@ -76,13 +77,14 @@ class S4DLayerArrays(FrozenArrays):
 
 @dataclass(frozen=True, eq=False)
 class S4DArrays(FrozenArrays):
-    """A whole classifier: encoder, layers with residual and layer norm, mean over all steps, decoder.
+    """A whole net: encoder, layers with residual and layer norm, mean over all steps or the last one, decoder.
 
     Attributes:
         layers: in order, all with the encoder's H channels, the same directions and the same kind of 1x1 map.
         encoder_weight, encoder_bias: (H, inputs), (H,); decoder_weight, decoder_bias: (classes, H), (classes,).
         norm: position of the layer norms: "before" the kernels, outside the residual, or "after" the residual.
         norm_eps: what a layer norm adds to the variance; activation: after the kernels.
+        pooling: what the decoder sees of the steps.
 
     Raises:
         BundleError: parts that do not fit together, or a value that is not finite.
@@ -96,11 +98,14 @@ class S4DArrays(FrozenArrays):
     norm: Literal["before", "after"] = "after"
     norm_eps: float = 1e-5
     activation: Activation = "gelu"
+    pooling: Pooling = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.norm not in ("before", "after"):
             raise BundleError(f"S4D: norm {self.norm!r}; layer norms are before the kernels or after the residual")
+        if self.pooling not in get_args(Pooling):
+            raise BundleError(f"S4D: pooling {self.pooling!r}; it is one of {', '.join(get_args(Pooling))}")
         if self.encoder_weight.ndim != 2 or self.decoder_weight.ndim != 2 or not self.layers:
             raise BundleError(
                 "S4D: encoder_weight (channels, inputs), decoder_weight (classes, channels), and a layer"

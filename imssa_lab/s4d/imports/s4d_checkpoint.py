@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imssa_lab.contract.errors import BundleError
+from imssa_lab.s4d.bundle import Pooling
 from imssa_lab.s4d.imports.s4d_arrays import S4DArrays, S4DLayerArrays
 
 _WHOLE = {
@@ -50,7 +51,9 @@ _OTHERS = {
 _SHOWN = 6
 
 
-def read_s4d_checkpoint(path: str | Path, *, norm: Literal["before", "after"] = "after") -> S4DArrays:
+def read_s4d_checkpoint(
+    path: str | Path, *, norm: Literal["before", "after"] = "after", pooling: Pooling = "mean"
+) -> S4DArrays:
     """The arrays of a checkpoint of the minimal S4D of state-spaces: a state_dict, alone or in a dictionary.
 
     Dropout has no parameters and does nothing after training. C of shape (2, H, N, 2) is both directions.
@@ -58,6 +61,8 @@ def read_s4d_checkpoint(path: str | Path, *, norm: Literal["before", "after"] = 
     Args:
         norm: where the layer norms stand, which no checkpoint says: "after" the residual, as published, or "before"
             the kernels (prenorm).
+        pooling: what the decoder sees of the steps, which no checkpoint says either: their mean, as published, their
+            largest values, or the last one.
 
     Raises:
         BundleError: no such file, one that cannot be read without running code, keys that are missing, or keys of
@@ -83,6 +88,7 @@ def read_s4d_checkpoint(path: str | Path, *, norm: Literal["before", "after"] = 
             for n in range(layers)
         ),
         norm=norm,
+        pooling=pooling,
         **{name: _array(path, key, state, name) for key, name in _WHOLE.items()},  # type: ignore[arg-type]
     )
 

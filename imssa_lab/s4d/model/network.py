@@ -197,6 +197,12 @@ class S4DNetwork(nn.Module):
         """Inputs (n, steps, inputs) -> what the head gives, (n, classes or values): training compares that."""
         return self.classify(pooled(self.features(inputs), self.architecture.pooling))
 
+    @torch.no_grad()
+    def set_value_scale(self, mean: Tensor, scale: Tensor) -> None:
+        """Give values in the unit of these: their mean and deviation in training data, (values,) each."""
+        self.get_buffer("value_mean").copy_(mean)
+        self.get_buffer("value_scale").copy_(scale)
+
     def in_unit(self, given: Tensor) -> Tensor:
         """Logits as they are, and values in their own unit, of what the head gives; same shape."""
         if self.architecture.goal == "classes":

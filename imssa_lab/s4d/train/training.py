@@ -6,7 +6,7 @@ import copy
 import csv
 import logging
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,15 +78,20 @@ def train_float(
     return _train_new(task, config, "float", True, progress, checkpoint)
 
 
-def train_null(task: Task, config: TrainingConfig, *, progress: Progress | None = None) -> TrainedModel:
+def train_null(
+    task: Task, config: TrainingConfig, *, like: S4DNetwork | None = None, progress: Progress | None = None
+) -> TrainedModel:
     """Train the null control in float: the same net on its own, C frozen at zero, so that no kernel has memory.
 
     It gets the float training. What it reaches, a task does not prove.
 
+    Args:
+        like: the net whose sizes and blocks it takes, of an imported one for instance; None for those of `config`.
+
     Raises:
         TrainingError: as for `train`.
     """
-    return _train_new(task, config, NULL_CONTROL, False, progress, None)
+    return _train_new(task, config, NULL_CONTROL, False, progress, None, like)
 
 
 def train_quantised(
@@ -164,9 +169,20 @@ def _train_new(
     memory: bool,
     progress: Progress | None,
     checkpoint: str | Path | None,
+    like: S4DNetwork | None = None,
 ) -> TrainedModel:
     rng = torch.Generator().manual_seed(config.seed)
-    architecture = Architecture(
+    architecture = _architecture(task, config, memory) if like is None else replace(like.architecture, memory=memory)
+    network = S4DNetwork(architecture, rng)
+    if task.goal == "values":
+        network.set_value_scale(*value_scale(task))
+    keeper = None if checkpoint is None else Checkpoint(checkpoint, task, config)
+    fit = Fit(network, task, config, name, config.full, rng, keeper)
+    return _trained(network, task, config, fit.run(progress), None)
+
+
+def _architecture(task: Task, config: TrainingConfig, memory: bool) -> Architecture:
+    return Architecture(
         inputs=task.train[0].shape[2],
         classes=len(task.labels),
         channels=config.channels,
@@ -182,14 +198,6 @@ def _train_new(
         levelling=config.levelling,
         goal=task.goal,
     )
-    network = S4DNetwork(architecture, rng)
-    if task.goal == "values":
-        mean, scale = value_scale(task)
-        network.get_buffer("value_mean").copy_(mean)
-        network.get_buffer("value_scale").copy_(scale)
-    keeper = None if checkpoint is None else Checkpoint(checkpoint, task, config)
-    fit = Fit(network, task, config, name, config.full, rng, keeper)
-    return _trained(network, task, config, fit.run(progress), None)
 
 
 def _trained(

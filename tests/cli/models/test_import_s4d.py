@@ -55,7 +55,10 @@ def test_a_checkpoint_becomes_a_bundle_that_gives_what_its_source_gives(folder: 
     assert run_network(bundle, held["inputs"]) == pytest.approx(held["logits"], abs=1e-9)
     sequences = Sequences.load(folder / "b/sequences.npz")
     assert abs(sequences.calibration_inputs[..., 0].mean() - 3.0) < 0.5, "inputs as they are"
-    assert sequences.reference == {"float": bundle.expected_accuracy[0]}
+    assert sequences.reference["float"] == bundle.expected_accuracy[0]
+    null = told["accuracy"]["null_control"]
+    assert sequences.reference["null"] == null
+    assert told["needs_memory"] is (bundle.expected_accuracy[1] > null)
     shown = CliRunner().invoke(app, ["bundle", "show", str(folder / "b/bundle.safetensors"), "--json"])
     assert one_value(shown.stdout)["blocks"] == told["blocks"]
     again = imported(folder, "--norm", "before")
@@ -63,8 +66,24 @@ def test_a_checkpoint_becomes_a_bundle_that_gives_what_its_source_gives(folder: 
     assert "nothing was overwritten" in again.output
 
 
+def test_a_model_that_is_read_at_its_last_step(folder: Path) -> None:
+    inputs = torch.from_numpy(SEQUENCES[:8] + OFFSET)
+    logits = published.logits(published.fresh(5), inputs, before=True, last=True).numpy()
+    np.savez(folder / "last.npz", inputs=inputs.numpy(), logits=logits)
+    asked = ("--norm", "before", "--reference", folder / "last.npz", "--no-null")
+    wrong = imported(folder, *asked)
+    assert wrong.exit_code == 1
+    assert "or another --pooling" in " ".join(wrong.output.split())
+    right = imported(folder, *asked, "--pooling", "last")
+    assert right.exit_code == 0, right.output
+    assert "not trained" in right.output
+    bundle = KernelBundle.load(folder / "b/bundle.safetensors")
+    assert bundle.provenance["source"].endswith("pooling last")
+    assert set(Sequences.load(folder / "b/sequences.npz").reference) == {"float"}
+
+
 def test_it_is_rounded_or_trained_on(folder: Path) -> None:
-    for name, more in (("rounded", []), ("trained", ["--epochs", 1])):
+    for name, more in (("rounded", ["--no-null"]), ("trained", ["--epochs", 1, "--no-null"])):
         result = imported(folder, "--norm", "before", "--precision", "4bit", *more, name=name)
         assert result.exit_code == 0, result.output
         assert KernelBundle.load(folder / name / "bundle.safetensors").precision == "4bit"
@@ -80,6 +99,7 @@ def test_it_is_rounded_or_trained_on(folder: Path) -> None:
     [
         (["--reference", "logits.npz"], "differ by"),
         (["--reference", "mine.npz", "--norm", "before"], "no .npz file with inputs"),
+        (["--pooling", "first"], "choose one of mean, max, last"),
         (["--norm", "between"], "layer norms are after the residual or before the kernels"),
         (["--r-max", 0.9], "poles have a radius above 0.9"),
         (["--epochs", 2], "--epochs trains on at a precision of few bits"),
