@@ -56,7 +56,8 @@ def imports(bars: Bars) -> None:
     for before, both, last in itertools.product((False, True), repeat=3):
         state = published.fresh(SEED, both_ways=both, dt=SLOW, **sizes)
         worst = max(worst, _apart(state, before, task, last))
-    what = f"{sizes['layers']} layers of {sizes['channels']} x {sizes['states']}, {steps} steps, one and both directions, mean and end"
+    size = f"{sizes['layers']} layers of {sizes['channels']} x {sizes['states']}, {steps} steps"
+    what = f"{size}, one and both directions, mean and end"
     bars.check("random S4D against the equations, logits", worst, "<=", 1e-5, what)
     digits = load_task("digits-first", SEED, **bars.size({}, {"pairs_train": 96, "pairs_test": 32}))
     trained_ones(bars, digits)
