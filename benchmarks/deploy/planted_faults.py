@@ -7,7 +7,7 @@ judges. Whether a deployment is bad is decided by test sequences that took no pa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -145,19 +145,18 @@ class _Judge:
         spoken = result.software_accuracy - result.accuracy
         return Case(name, self.model, chip, result.passed, failed, spoken, float(gone.mean()), surely)
 
-    def group(self, chip: int) -> list[Case]:
-        """A chip without planted faults first, then one deployment for each kind of fault."""
-        found: list[Case] = []
+    def group(self, chip: int) -> Iterator[Case]:
+        """A chip without planted faults, and one deployment for each kind of fault."""
         needed = arrays_needed(self.bundle, SHAPE)
         fresh = partial(_fresh, chip, needed)
         for number, plant in enumerate(BEFORE):
             arrays = fresh()
             words = plant(arrays, np.random.default_rng([self.model, chip, number]), None)
-            found.append(self.case(f"{words} before", chip, arrays, deploy(self.bundle, arrays, self.judged)))
+            yield self.case(f"{words} before", chip, arrays, deploy(self.bundle, arrays, self.judged))
         arrays = fresh()
         journal: list[str] = []
         healthy = deploy(self.bundle, arrays, self.judged, journal=journal.append)
-        found.insert(0, self.case("healthy", chip, arrays, healthy))
+        yield self.case("healthy", chip, arrays, healthy)
         good = [(array.cells.conductance.copy(), array.cells.stuck.copy()) for array in arrays]
         unpulsed = DeploymentChoices(budget=Budget(pulses=0))
         for number, plant in enumerate(AFTER):
@@ -165,8 +164,7 @@ class _Judge:
                 array.cells.conductance, array.cells.stuck = conductance.copy(), stuck.copy()
             words = plant(arrays, np.random.default_rng([self.model, chip, 10 + number]), healthy.mapping)
             checked = deploy(self.bundle, arrays, self.judged, unpulsed, resume=journal)
-            found.append(self.case(f"{words} after", chip, arrays, checked))
-        return found
+            yield self.case(f"{words} after", chip, arrays, checked)
 
 
 def _fresh(chip: int, count: int) -> list[DigitalTwin]:

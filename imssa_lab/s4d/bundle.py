@@ -66,6 +66,8 @@ class KernelBundle(FrozenArrays):
         tolerated_errors: relative rms error of products, NRMSE of a kernel on real input and on an impulse that cost
             two points of that at most, see `imssa_lab.s4d.tolerated_errors`; None where nobody has tried, or the
             smallest tried costs more.
+        tolerated_dense_errors: NRMSE of the worst dense layer over all its outputs, and of its median output, that
+            cost one point at most; None as above, and in bundles of earlier versions.
         digital: names of dense layers that stay digital where all layers are asked for on arrays.
         goal: whether the head gives a logit for each class, or values in the unit of the task.
 
@@ -92,6 +94,7 @@ class KernelBundle(FrozenArrays):
     pooling: Pooling = "mean"
     levelling: Levelling = "none"
     tolerated_errors: tuple[float, float, float] | None = None
+    tolerated_dense_errors: tuple[float, float] | None = None
     digital: tuple[str, ...] = (HEAD,)
     goal: Goal = "classes"
 
@@ -126,6 +129,12 @@ class KernelBundle(FrozenArrays):
             raise BundleError(
                 f"bundle: tolerated_errors {errors}; give three finite numbers above zero: of products, and of "
                 "kernels on real input and on an impulse"
+            )
+        of_dense = self.tolerated_dense_errors
+        if of_dense is not None and not (len(of_dense) == 2 and all(0 < error < np.inf for error in of_dense)):
+            raise BundleError(
+                f"bundle: tolerated_dense_errors {of_dense}; give two finite numbers above zero: of all "
+                "outputs of a layer, and of its median output"
             )
         if any(layer.mix_weight is None for layer in self.layers[:-1]):
             raise BundleError("bundle: a mix connects two layers, so every layer but the last has one")
@@ -216,8 +225,9 @@ class KernelBundle(FrozenArrays):
         parts |= {name: tuple(facts[name]) for name in _TUPLES}
         parts |= {name: facts[name] for name in _PLAIN}
         parts |= {name: facts[name] for name in _OTHERWISE if name in facts}
-        if "tolerated_errors" in facts:
-            parts["tolerated_errors"] = tuple(facts["tolerated_errors"])
+        for name in ("tolerated_errors", "tolerated_dense_errors"):
+            if name in facts:
+                parts[name] = tuple(facts[name])
         parts["digital"] = tuple(facts.get("digital", _OTHERWISE["digital"]))
         return cls(layers=tuple(_layer(arrays, scalars, f"layers.{index}.") for index, scalars in layers), **parts)
 
@@ -272,6 +282,7 @@ _OTHERWISE = {
     "pooling": "mean",
     "levelling": "none",
     "tolerated_errors": None,
+    "tolerated_dense_errors": None,
     "digital": (HEAD,),
     "goal": "classes",
 }

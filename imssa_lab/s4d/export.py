@@ -20,7 +20,7 @@ from imssa_lab.s4d.model.network import QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import ConverterBits
 from imssa_lab.s4d.scores import answers
 from imssa_lab.s4d.tasks import Task
-from imssa_lab.s4d.tolerated_errors import tolerated_errors
+from imssa_lab.s4d.tolerated_errors import tolerated_dense_errors, tolerated_errors
 from imssa_lab.s4d.train.training import TrainedModel, versions
 
 
@@ -43,11 +43,13 @@ def to_bundle(model: TrainedModel, task: Task, *, provenance: Mapping[str, str] 
     inputs, wanted = task.test
     found = task.scored(answers(task.goal, run_network(measured, inputs)))
     facts = {**measured.provenance, "test": f"{len(wanted)} sequences of {found.units} independent {task.unit}"}
+    validation = task.validation[0].astype(np.float64), task.validation[1]
     return replace(
         measured,
         expected_accuracy=found[:3],
         provenance=facts,
-        tolerated_errors=tolerated_errors(measured, task.validation[0].astype(np.float64), task.validation[1]),
+        tolerated_errors=tolerated_errors(measured, *validation),
+        tolerated_dense_errors=tolerated_dense_errors(measured, *validation),
     )
 
 

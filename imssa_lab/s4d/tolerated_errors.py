@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.s4d.bundle import STATE_HEADROOM, KernelBundle
-from imssa_lab.s4d.inference import layer_inputs, run_kernels, run_network
+from imssa_lab.s4d.dense_layer import DenseLayer
+from imssa_lab.s4d.inference import Product, dense_inputs, layer_inputs, run_kernels, run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
-from imssa_lab.s4d.output_correction import corrected_outputs, nrmse, output_correction
+from imssa_lab.s4d.output_correction import (
+    corrected_outputs,
+    dense_correction,
+    dense_errors,
+    nrmse,
+    output_correction,
+)
 from imssa_lab.s4d.scores import Wanted, answers, first_or_spread, score
 
 LOSS = 0.02
@@ -23,6 +31,9 @@ _SMALLEST, _LARGEST, _HALVINGS = 0.02, 0.64, 6
 _DRAWS = 8
 """Nets with errors of one size; accuracy is their mean."""
 _SEQUENCES = 200
+DENSE_LOSS = LOSS / 2
+"""The same for the dense layers alone: the errors of kernels come on top."""
+_DENSE_DRAWS, _DENSE_HALVINGS, _DENSE_SEQUENCES = 4, 5, 200
 _MOST_KERNELS = 0.95
 """Fraction of all kernels, at the tolerated error of products, whose own error is within the tolerated one."""
 
@@ -56,13 +67,86 @@ def tolerated_errors(
         on_input, on_impulse = np.quantile(np.concatenate([trial.nrmse for trial in trials]), _MOST_KERNELS, axis=0)
         return error, float(on_input), float(on_impulse)
 
+    return _largest(tolerated, _HALVINGS)
+
+
+def tolerated_dense_errors(
+    bundle: KernelBundle, inputs: FloatArray, wanted: Wanted, seed: int = 0
+) -> tuple[float, float] | None:
+    """The same of the dense layers that may stand on arrays: errors that cost at most `DENSE_LOSS`, kernels exact.
+
+    Every weight gets a Gaussian error in proportion to the rms of the weights of its output; gain and offset of every
+    output are then fitted, as a deployment does. All these layers have errors at once.
+
+    Args:
+        inputs: (n, steps, inputs), 4 or more; wanted: class numbers (n,), or values (n, values).
+
+    Returns:
+        NRMSE of the worst dense layer over all its outputs, and of the worst layer's median output, means of the
+        draws. None where even an error of 0.02 costs more, or no dense layer may stand on arrays.
+    """
+    layers = bundle.on_arrays("all")
+    if not layers:
+        return None
+    some = first_or_spread(bundle.goal, len(inputs), _DENSE_SEQUENCES)
+    inputs, wanted = inputs[some], wanted[some]
+    seen = dense_inputs(bundle, inputs)
+    software = score(answers(bundle.goal, run_network(bundle, inputs)), wanted)
+
+    def tolerated(error: float) -> tuple[float, float, float] | None:
+        trials = [
+            _with_dense_errors(layers, seen, error, np.random.default_rng([seed, draw]))
+            for draw in range(_DENSE_DRAWS)
+        ]
+        scores = [
+            score(answers(bundle.goal, run_network(bundle, inputs, None, products)), wanted) for products, _ in trials
+        ]
+        if software - float(np.mean(scores)) > DENSE_LOSS:
+            return None
+        pooled, median = np.mean([worst for _, worst in trials], axis=0)
+        return error, float(pooled), float(median)
+
+    found = _largest(tolerated, _DENSE_HALVINGS)
+    return None if found is None else found[1:]
+
+
+def _largest(
+    tolerated: Callable[[float], tuple[float, float, float] | None], halvings: int
+) -> tuple[float, float, float] | None:
+    """What `tolerated` gives of the largest error that it accepts, by bisection; None if it refuses the smallest."""
     found, beyond = tolerated(_SMALLEST), _LARGEST
-    for _ in range(_HALVINGS if found else 0):
+    for _ in range(halvings if found else 0):
         assert found is not None
         between = math.sqrt(found[0] * beyond)
         better = tolerated(between)
         found, beyond = (better, beyond) if better else (found, between)
     return found
+
+
+def _with_dense_errors(
+    layers: Sequence[DenseLayer], seen: Mapping[str, FloatArray], error: float, rng: np.random.Generator
+) -> tuple[dict[str, Product], tuple[float, float]]:
+    """Products of dense layers with errors, outputs corrected; the worst NRMSE, pooled and of a median output.
+
+    Args:
+        seen: by layer, (n, ..., inputs): its first half corrects the outputs, the second measures them.
+    """
+    products: dict[str, Product] = {}
+    errors = []
+    for layer in layers:
+        sd = error * np.sqrt(np.mean(layer.weight**2, axis=1, keepdims=True))
+        spoilt = layer.weight + sd * rng.standard_normal(layer.weight.shape)
+        fit, judging = np.split(seen[layer.name], [len(seen[layer.name]) // 2])
+        gain, offset = dense_correction(fit @ spoilt.T, fit @ layer.weight.T)
+        products[layer.name] = partial(_corrected_product, spoilt, gain, offset)
+        pooled, by_output = dense_errors(products[layer.name](judging), judging @ layer.weight.T)
+        errors.append((pooled, float(np.nanmedian(by_output))))
+    worst = np.max(errors, axis=0)
+    return products, (float(worst[0]), float(worst[1]))
+
+
+def _corrected_product(weight: FloatArray, gain: FloatArray, offset: FloatArray, x: FloatArray) -> FloatArray:
+    return corrected_outputs(x @ weight.T, gain, offset)
 
 
 def with_errors(layer: LayerKernels, error: float, rng: np.random.Generator) -> LayerKernels:

@@ -27,6 +27,7 @@ from protocols.probes import probe_voltages
 from protocols.recurrence import KernelRunner, read_signed
 
 _OF_NETS_UNKNOWN = {"mvm": 0.12, "kernel": 0.35, "impulse": 0.7}
+_OF_DENSE_UNKNOWN = {"dense": 0.15, "dense_median": 0.1}
 """Bounds where a bundle does not say what its net tolerates, in the order in which it would."""
 
 
@@ -49,8 +50,8 @@ class Bounds(BaseModel):
         task_loss: largest loss against software, as a fraction: of accuracy, or of the share of the values' variance
             that is explained.
 
-    For mvm, kernel and impulse, None is what the bundle says that its net tolerates, or where it does not say,
-    0.12, 0.35 and 0.7.
+    For mvm, kernel, impulse, dense and dense_median, None is what the bundle says that its net tolerates, or where it
+    does not say, 0.12, 0.35, 0.7, 0.15 and 0.1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,13 +62,15 @@ class Bounds(BaseModel):
     kernel: float | None = Field(default=None, gt=0)
     impulse: float | None = Field(default=None, gt=0)
     beyond: float = Field(default=0.125, ge=0, le=1)
-    dense: float = Field(default=0.15, gt=0)
-    dense_median: float = Field(default=0.1, gt=0)
+    dense: float | None = Field(default=None, gt=0)
+    dense_median: float | None = Field(default=None, gt=0)
     task_loss: float = Field(default=0.02, ge=0)
 
     def of(self, bundle: KernelBundle) -> Self:
         """The same bounds with numbers instead of None."""
         known = dict(zip(_OF_NETS_UNKNOWN, bundle.tolerated_errors or _OF_NETS_UNKNOWN.values(), strict=True))
+        of_dense = bundle.tolerated_dense_errors or _OF_DENSE_UNKNOWN.values()
+        known |= dict(zip(_OF_DENSE_UNKNOWN, of_dense, strict=True))
         return self.model_copy(update={name: value for name, value in known.items() if getattr(self, name) is None})
 
     def number(self, name: str) -> float:

@@ -40,6 +40,8 @@ BUNDLE_NONSENSE: list[tuple[str, Any]] = [
     ("expected_accuracy", (float("nan"), 0.0, 1.0)),
     ("tolerated_errors", (0.1, 0.2)),
     ("tolerated_errors", (0.1, 0.0, 0.2)),
+    ("tolerated_dense_errors", (0.1,)),
+    ("tolerated_dense_errors", (0.1, float("inf"))),
 ]
 
 

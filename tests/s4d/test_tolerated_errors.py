@@ -1,6 +1,7 @@
 """What errors a net tolerates: of the size they are said to have, found by what they cost, kept in the bundle."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,13 @@ from imssa_lab.s4d import tolerated_errors as module
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.inference import run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
-from imssa_lab.s4d.tolerated_errors import LOSS, tolerated_errors, with_errors
+from imssa_lab.s4d.tolerated_errors import (
+    DENSE_LOSS,
+    LOSS,
+    tolerated_dense_errors,
+    tolerated_errors,
+    with_errors,
+)
 
 
 def _columns(layer: LayerKernels) -> FloatArray:
@@ -68,6 +75,46 @@ def test_a_net_that_tolerates_nothing_says_so(
     assert tolerated_errors(bundle, sequences, run_network(bundle, sequences).argmax(axis=1)) is None
 
 
+def test_errors_of_dense_layers_cost_a_point_and_twice_as_much_costs_more(
+    bundle: KernelBundle, sequences: FloatArray
+) -> None:
+    classes = run_network(bundle, sequences).argmax(axis=1)
+    found = tolerated_dense_errors(bundle, sequences, classes)
+    assert found is not None
+    pooled, median = found
+
+    def lost(error: float) -> float:
+        """Noise on the products themselves, of that NRMSE, instead of errors of weights."""
+        wrong = []
+        for draw in range(20):
+            rng = np.random.default_rng([99, draw])
+
+            def noisy(x: FloatArray, weight: FloatArray, rng: np.random.Generator = rng) -> FloatArray:
+                y = x @ weight.T
+                return np.asarray(y + error * y.std() * rng.standard_normal(y.shape))
+
+            dense = {layer.name: partial(noisy, weight=layer.weight) for layer in bundle.on_arrays("all")}
+            wrong.append(np.mean(run_network(bundle, sequences, None, dense).argmax(axis=1) != classes))
+        return float(np.mean(wrong))
+
+    assert 0.005 < median < pooled < 0.5
+    assert lost(6 * pooled) > DENSE_LOSS
+    assert lost(0.25 * pooled) < 2 * DENSE_LOSS
+    assert (
+        tolerated_dense_errors(
+            replace(bundle, digital=tuple(d.name for d in bundle.dense_layers())), sequences, classes
+        )
+        is None
+    )
+
+
+def test_dense_layers_of_a_net_that_tolerates_nothing_have_no_bound(
+    bundle: KernelBundle, sequences: FloatArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DENSE_LOSS", -0.01)
+    assert tolerated_dense_errors(bundle, sequences, run_network(bundle, sequences).argmax(axis=1)) is None
+
+
 def test_the_bundle_keeps_them(bundle: KernelBundle, tmp_path: Path) -> None:
     told = replace(bundle, tolerated_errors=(0.1, 0.3, 0.5))
     told.save(tmp_path / "told.safetensors")
@@ -75,3 +122,8 @@ def test_the_bundle_keeps_them(bundle: KernelBundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "untold.safetensors")
     assert KernelBundle.load(tmp_path / "untold.safetensors").tolerated_errors is None
     assert told.digest() != bundle.digest()
+    dense = replace(told, tolerated_dense_errors=(0.2, 0.1))
+    dense.save(tmp_path / "dense.safetensors")
+    assert KernelBundle.load(tmp_path / "dense.safetensors").tolerated_dense_errors == (0.2, 0.1)
+    assert KernelBundle.load(tmp_path / "told.safetensors").tolerated_dense_errors is None  # as bundles of before
+    assert len({dense.digest(), told.digest()}) == 2

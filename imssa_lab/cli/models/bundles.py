@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 bundle = typer.Typer(no_args_is_help=True, help="Kernel bundles: contents and cost.")
 _TOLERATED = "errors that cost two points of accuracy"
+_TOLERATED_DENSE = "errors of dense layers that cost half of that"
 _TOLERATED_BY_VALUES = "errors that cost two percent of the variance"
 Shape = Annotated[str, typer.Option(help="Word lines and bit lines of each array.")]
 
@@ -62,6 +63,7 @@ def show(
         ("cells", str(spent.cells)),
         ("magnitudes of weights on an array", counted(asked.magnitudes)),
         (_TOLERATED if found.goal == "classes" else _TOLERATED_BY_VALUES, in_words(found.tolerated_errors)),
+        (_TOLERATED_DENSE, dense_in_words(found.tolerated_dense_errors)),
         ("digest", found.digest()),
     ]
     for name, value in rows:
@@ -85,6 +87,7 @@ def show(
             "kernels": asked.kernels,
             "magnitudes_by_array": asked.magnitudes,
             "tolerated_errors": found.tolerated_errors,
+            "tolerated_dense_errors": found.tolerated_dense_errors,
             "sha256": found.digest(),
             "provenance": dict(found.provenance),
         }
@@ -129,3 +132,10 @@ def in_words(tolerated: tuple[float, float, float] | None) -> str:
         return "not known"
     products, on_input, on_impulse = tolerated
     return f"products {products:.3g}; kernels {on_input:.3g} on real input, {on_impulse:.3g} on an impulse (NRMSE)"
+
+
+def dense_in_words(tolerated: tuple[float, float] | None) -> str:
+    """`KernelBundle.tolerated_dense_errors` in words."""
+    if tolerated is None:
+        return "not known"
+    return f"NRMSE {tolerated[0]:.3g} of a layer, {tolerated[1]:.3g} of its median output"

@@ -91,15 +91,15 @@ def test_permuted_rows_fail_the_level_whatever_is_corrected(
     arrays, result, _ = good
     rng = np.random.default_rng(3)
     turned = tuple(replace(tile, word_lines=rng.permutation(tile.word_lines)) for tile in result.mapping.tiles)
-    inputs = dense_inputs(bundle, sequences)
+    inputs, bounds = dense_inputs(bundle, sequences), BOUNDS.of(bundle)
     for mapping, passes in ((result.mapping, True), (replace(result.mapping, tiles=turned), False)):
         runner = DenseRunner(arrays, mapping)
         correct_dense(bundle, runner, {name: x[:32] for name, x in inputs.items()})
-        level, errors = verify_dense(bundle, runner, {name: x[32:] for name, x in inputs.items()}, BOUNDS)
+        level, errors = verify_dense(bundle, runner, {name: x[32:] for name, x in inputs.items()}, bounds)
         assert level.passed is passes, str(level)
         assert set(errors) == set(runner.layers)
         if passes:  # the same figures by other bounds: the median output is judged too
-            tight = BOUNDS.model_copy(update={"dense": 10.0, "dense_median": 1e-3})
+            tight = bounds.model_copy(update={"dense": 10.0, "dense_median": 1e-3})
             assert not verify_dense(bundle, runner, {name: x[32:] for name, x in inputs.items()}, tight)[0].passed
 
 

@@ -124,8 +124,11 @@ def test_kernels_are_counted_on_real_inputs_and_on_impulses_apart(
 
 def test_bounds_come_from_the_caller_then_from_the_bundle_then_from_constants(bundle: KernelBundle) -> None:
     told = replace(bundle, tolerated_errors=(0.2, 0.4, 0.9))
-    assert Bounds().of(bundle) == Bounds(mvm=0.12, kernel=0.35, impulse=0.7)
-    assert Bounds().of(told) == Bounds(mvm=0.2, kernel=0.4, impulse=0.9)
-    assert Bounds(mvm=0.1).of(told) == Bounds(mvm=0.1, kernel=0.4, impulse=0.9)
+    usual = {"dense": 0.15, "dense_median": 0.1}
+    assert Bounds().of(bundle) == Bounds(mvm=0.12, kernel=0.35, impulse=0.7, **usual)
+    assert Bounds().of(told) == Bounds(mvm=0.2, kernel=0.4, impulse=0.9, **usual)
+    assert Bounds(mvm=0.1).of(told) == Bounds(mvm=0.1, kernel=0.4, impulse=0.9, **usual)
+    dense = Bounds(dense=0.5).of(replace(told, tolerated_dense_errors=(0.3, 0.2)))
+    assert (dense.dense, dense.dense_median) == (0.5, 0.2)
     with pytest.raises(ConfigError, match=r"bounds\.of"):
         Bounds().number("kernel")
