@@ -11,6 +11,7 @@ from imssa_lab.cli.models.shown_scores import measure, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, facts_table
+from imssa_lab.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from imssa_lab.s4d.bundle import KernelBundle
@@ -139,3 +140,65 @@ def dense_in_words(tolerated: tuple[float, float] | None) -> str:
     if tolerated is None:
         return "not known"
     return f"NRMSE {tolerated[0]:.3g} of a layer, {tolerated[1]:.3g} of its median output"
+
+
+@bundle.command()
+@takes_json
+def export(
+    path: Annotated[Path, typer.Argument(help="Bundle file, as `imssa train` writes it.")],
+    file: Annotated[Path, typer.Option(help="Program to write: .pt2 for torch.export, .onnx for ONNX.")],
+    sequences: Annotated[
+        Path, typer.Option(help="The sequences.npz beside the bundle: length of the sequences, and a comparison.")
+    ],
+) -> None:
+    """Write the software net of a bundle as a program for comparison in other software.
+
+    The program takes float64 inputs (n, steps, inputs) and gives logits, or values. It is run on the test sequences
+    and compared with the bundle.
+
+    Example: imssa bundle export model/bundle.safetensors --sequences model/sequences.npz --file net.pt2
+    """
+    import numpy as np
+
+    from imssa_lab.s4d.bundle import KernelBundle
+    from protocols.deployment.sequences import Sequences
+
+    training()
+    from imssa_lab.s4d.inference import run_network
+    from imssa_lab.s4d.torch_program import program_outputs, write_program
+
+    found, inputs = KernelBundle.load(path), Sequences.load(sequences).test_inputs
+    exact = run_network(found, inputs)
+    write_program(found, inputs.shape[1], file)
+    given = program_outputs(file, inputs)
+    apart = None if given is None else float(np.abs(given - exact).max())
+    table = facts_table(str(file))
+    largest = float(np.abs(exact).max())
+    words = "not compared: onnxruntime is not installed" if apart is None else f"{apart:.2g} of {largest:.3g}"
+    for name, value in (
+        ("inputs", f"float64 (n, {inputs.shape[1]}, {found.inputs})"),
+        ("outputs", f"float64 (n, {len(found.labels)}): {', '.join(found.labels)}"),
+        ("test sequences", str(len(inputs))),
+        ("largest difference from the bundle", words),
+    ):
+        table.add_row(name, value)
+    console().print(table)
+    answer(
+        {
+            "steps": inputs.shape[1],
+            "inputs": found.inputs,
+            "outputs": found.labels,
+            "sequences": len(inputs),
+            "difference": apart,
+            "largest_output": largest,
+            "files": {"program": file},
+        }
+    )
+
+
+def training() -> None:
+    """Make sure that torch is there; ConfigError says how to get it."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error

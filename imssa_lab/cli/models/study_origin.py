@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.models.bundles import training
 from imssa_lab.cli.models.origin_models import ASKED, PRECISION, Asked, Trained, example_spikes, trained
-from imssa_lab.cli.models.train import training
 from imssa_lab.cli.models.trial_runs import run_due
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped

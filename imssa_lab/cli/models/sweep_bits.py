@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imssa_lab.cli.models.train import read_options, training
+from imssa_lab.cli.models.bundles import training
+from imssa_lab.cli.models.train import read_options
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
 from imssa_lab.cli.shared.json_output import answer, takes_json

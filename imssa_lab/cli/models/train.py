@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imssa_lab.cli.models.bundles import counted
+from imssa_lab.cli.models.bundles import counted, training
 from imssa_lab.cli.models.hardening import measured_errors
 from imssa_lab.cli.models.shown_scores import measure, needs_no_memory, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape, sized
@@ -202,14 +202,6 @@ def settings(
     data = load_task(task, seed, **read_options(options))
     bars("load", 1, 1)
     return data, config if data.pooling == "mean" else config.model_copy(update={"pooling": data.pooling})
-
-
-def training() -> None:
-    """Make sure that torch is there; ConfigError says how to get it."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f'training needs torch ({error}): pip install "imssa-lab[train]"') from error
 
 
 def read_options(texts: list[str]) -> dict[str, object]:

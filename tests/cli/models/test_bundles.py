@@ -1,11 +1,13 @@
-"""`imssa bundle show`: figures worked out by hand for the smallest bundle."""
+"""`imssa bundle`: figures worked out by hand for the smallest bundle, and its net for other software."""
 
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
+from protocols.deployment.sequences import Sequences
 from tests.cli.one_value import one_value
 from trials import tiny
 
@@ -52,3 +54,18 @@ def test_an_array_too_small_for_one_state_is_named(tmp_path: Path) -> None:
     shown = show(tmp_path, "--shape", "2x64")
     assert shown.exit_code == 1
     assert "a kernel of one state needs 3 word lines" in shown.output
+
+
+def test_the_net_of_a_bundle_is_exported_and_compared(tmp_path: Path) -> None:
+    tiny.bundle().save(tmp_path / "bundle.safetensors")
+    Sequences(*tiny.sequences()).save(tmp_path / "sequences.npz")
+    words = ["bundle", "export", tmp_path / "bundle.safetensors", "--sequences", tmp_path / "sequences.npz"]
+    done = CliRunner().invoke(app, [str(word) for word in (*words, "--file", tmp_path / "net.pt2", "--json")])
+    assert done.exit_code == 0, done.output
+    told = one_value(done.stdout)
+    assert told["difference"] < 1e-12 < 0.1 < told["largest_output"]
+    assert (told["steps"], told["inputs"], told["outputs"]) == (tiny.STEPS, tiny.INPUTS, ["yes", "no"])
+    assert torch.export.load(tmp_path / "net.pt2").module()(torch.zeros(1, 6, 2, dtype=torch.float64)).shape == (1, 2)
+    again = CliRunner().invoke(app, [str(word) for word in (*words, "--file", tmp_path / "net.pt2")])
+    assert again.exit_code == 1
+    assert "not overwritten" in again.output
