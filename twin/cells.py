@@ -111,7 +111,7 @@ class Cells:
         stuck: True where no pulse moves the cell; cells of dead lines are among them.
         formed: False where a cell waits for its forming pulse.
         faults: what was wrong from the start.
-        wear: by RESETs, 1 where they have closed half of the window, (rows, cols); 0 without `endurance`.
+        wear: by RESETs, 1 where they have closed half of the window, (rows, cols); None without `endurance`.
     """
 
     KEPT = ("conductance", "stuck", "formed", "wear", "_cycles", "_beside", "_ranks")
@@ -154,12 +154,12 @@ class Cells:
         if kind.measured_pulses is not None:
             self._ranks = PulseRanks(kind.measured_pulses, shape, devices)
         self._beside: np.random.Generator | None = None
-        self._creep_score = np.zeros(shape)
         if kind.half_selected is not None:
             self._beside = cycles.spawn(1)[0]
             self._creep_score = self._beside.standard_normal(shape)
-        self.wear, self._life_score = np.zeros((2, *shape))
+        self.wear: FloatArray | None = None
         if kind.endurance is not None:
+            self.wear = np.zeros(shape)
             self._life_score = devices.standard_normal(shape)
         self._lines: SeriesPaths | None = None
         if paths is not None and kind.line_drop is not None:
@@ -292,7 +292,7 @@ class Cells:
     def _take_harm(self, batch: Batch, moved: BoolArray, strongest: FloatArray) -> None:
         """RESETs wear and break cells: those of the batch that they `moved`, by the `strongest` V on each, (n,)."""
         cells, endurance, overdrive = batch.cells, self._kind.endurance, self._kind.overdrive
-        if endurance is not None:
+        if endurance is not None and self.wear is not None:
             wear = self.wear.copy()
             more = endurance.added(strongest, self._life_score.take(cells))
             wear.put(cells[moved], (wear.take(cells) + more)[moved])
@@ -305,7 +305,9 @@ class Cells:
     def _narrowed(self, aim: FloatArray, cells: NDArray[np.intp], *, rises: bool) -> FloatArray:
         """What worn cells, flat, aim at in place of `aim`, S, (n,)."""
         law = self._kind.endurance
-        return np.asarray(aim) if law is None else law.narrowed(aim, self.wear.take(cells), rises=rises)
+        if law is None or self.wear is None:
+            return np.asarray(aim)
+        return law.narrowed(aim, self.wear.take(cells), rises=rises)
 
     def _lowest(self, cells: NDArray[np.intp]) -> FloatArray | float:
         """Below it no RESET brings these cells, flat, S, (n,); measured tables have an end of their own."""

@@ -36,6 +36,7 @@ from twin.periphery.pulse_sums import PulseSums
 from twin.profile import TwinProfile
 from twin.programming_law import programming_report
 from twin.relaxing_cells import RelaxingCells
+from twin.thermal.temperature import Warmth, turn
 from twin.wires.nodal import CubicCells, solve
 from twin.wires.selection import SelectedCells
 from twin.wires.wire_resistance import WiredCells, WiredView, pulse_paths
@@ -62,7 +63,7 @@ class DigitalTwin(CrossbarArray):
             chip.
     """
 
-    KEPT = ("_clock", "_writes", "_sag", "noise", "cells", "columns", "_converters", "_wired", "_relaxing")
+    KEPT = ("_clock", "_writes", "_sag", "noise", "cells", "columns", "_converters", "_wired", "warmth", "_relaxing")
 
     def __init__(
         self,
@@ -109,7 +110,8 @@ class DigitalTwin(CrossbarArray):
             p.wires.word_lines(shape), p.wires.bit_lines(shape)
             self._wired = WiredCells(p.wires)
             self._selected = None if p.wires.selection == "ground" else SelectedCells(p.wires)
-        self._product = self._product_with(self.cells.conductance)
+        self.warmth = None if p.temperature is None else Warmth(p.temperature)
+        self._product = self._product_with(self.conducting)
         parts = ReadParts(p, self.columns, self._converters, self._sag, self.noise, self._wired, sums, self._beside)
         self._compiled = CompiledReads.of(parts)
         self._writes = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
@@ -117,7 +119,7 @@ class DigitalTwin(CrossbarArray):
         self._relaxing: RelaxingCells | None = None
         if p.relaxation is not None:
             ages = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(100,)))
-            self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages)
+            self._relaxing = RelaxingCells(p.relaxation, self.cells.conductance, ages, self.warmth)
         self._state: StateFile | None = None
         if state is not None:
             self._state = StateFile(Path(state), KeptChip(p, shape, seed))
@@ -134,9 +136,23 @@ class DigitalTwin(CrossbarArray):
         if self._state is not None:
             self._state.begin(self)
 
+    @property
+    def conducting(self) -> FloatArray:
+        """Conductances of the cells at the temperature of the chip, S, (rows, cols): those that reads meet."""
+        conductance = self.cells.conductance
+        return conductance if self.warmth is None else self.warmth.conducting(conductance)
+
+    def set_temperature(self, kelvin: float) -> None:
+        """Bring the chip to a temperature at once, K; until now it has relaxed at the old one.
+
+        Raises:
+            ConfigError: the profile does not say what temperature does. LimitError: not finite, or not above 0 K.
+        """
+        turn(self.warmth, kelvin, self._clock)
+
     def wired_view(self) -> WiredView | None:
         """The effective conductances at the ends of the lines for the present cells; None without wires."""
-        return None if self._wired is None else self._wired.view(self.cells.conductance)
+        return None if self._wired is None else self._wired.view(self.conducting)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
         period = self.profile.timing.mvm
@@ -157,10 +173,10 @@ class DigitalTwin(CrossbarArray):
         readout, products = reads.outputs(len(voltages)), len(voltages) * reads.pulses
         if self._relaxing is None:
             whole = slice(0, products)
-            self._clock = reads.read(self.cells.conductance, voltages, whole, self._clock, readout)
+            self._clock = reads.read(self.conducting, voltages, whole, self._clock, readout)
         else:
             for part, times in self._steady(products, self.profile.timing.mvm):
-                reads.read(self.cells.conductance, voltages, part, float(times[0]), readout)
+                reads.read(self.conducting, voltages, part, float(times[0]), readout)
         return reads.told(readout)
 
     def _read_loop(
@@ -172,7 +188,7 @@ class DigitalTwin(CrossbarArray):
     ) -> LoopRun | None:
         if self._compiled is None or self._relaxing is not None:
             return None
-        run = self._compiled.run(self.cells.conductance, loop, inputs, states, calibration, self._clock)
+        run = self._compiled.run(self.conducting, loop, inputs, states, calibration, self._clock)
         if run is not None:
             self._clock = float(run.times[-1])
         return run
@@ -200,7 +216,7 @@ class DigitalTwin(CrossbarArray):
     def _follow_cells(self) -> WiredView | None:
         """Have the product of the cells as they are now, and what the ends of the lines see of them."""
         view = self.wired_view()
-        matrix = self.cells.conductance if view is None else view.matrix
+        matrix = self.conducting if view is None else view.matrix
         if not self._product.is_of(matrix):
             self._product = self._product_with(matrix)
         return view
@@ -223,14 +239,14 @@ class DigitalTwin(CrossbarArray):
         if cubic is None:
             return 0.0
         if view is not None and self.profile.wires is not None:
-            law = CubicCells(self.cells.conductance, cubic)
+            law = CubicCells(self.conducting, cubic)
             return solve(law, self.profile.wires, driven).current - self._product.of(driven)
-        return ExactProduct(cubic * self.cells.conductance, self.profile.limits.read_voltage**3).of(driven**3)
+        return ExactProduct(cubic * self.conducting, self.profile.limits.read_voltage**3).of(driven**3)
 
     def _noise_of_mvm(self, driven: FloatArray, times: FloatArray, view: WiredView | None) -> FloatArray:
         if view is None:
-            return self.noise.of_mvm(self.cells.conductance, driven, times)
-        return view.bit_share * self.noise.of_mvm(self.cells.conductance, driven * view.word_share, times)
+            return self.noise.of_mvm(self.conducting, driven, times)
+        return view.bit_share * self.noise.of_mvm(self.conducting, driven * view.word_share, times)
 
     def _read_conductances(self, mask: BoolArray, averages: int) -> Readout:
         cells, period, start = int(np.count_nonzero(mask)), self.profile.timing.cell_read, self._clock
@@ -251,21 +267,21 @@ class DigitalTwin(CrossbarArray):
         readout = reads.cell_outputs(averages)
         for part, times in self._steady(averages, period * cells):
             for number, clock in enumerate(times, start=part.start):
-                cells_now = self.cells.conductance, self.cells.cubic, self._info.read_voltage
+                cells_now = self.conducting, self.cells.cubic, self._info.read_voltage
                 left = reads.sagged(mask, cells, float(clock), period)
                 reads.read_cells(*cells_now, left, float(clock), readout, number)
         return reads.told(readout)
 
     def _reads_of_cells(self, times: FloatArray) -> FloatArray:
         """Conductances in S that reads at `times` (n,) take the cells to have, (n, rows, cols)."""
-        noise = self.noise.of_cells(self.cells.conductance, self._info.read_voltage, times)
+        noise = self.noise.of_cells(self.conducting, self._info.read_voltage, times)
         cubic = self.cells.cubic
         chord = 1.0 if cubic is None else 1.0 + cubic * self._info.read_voltage**2
         if self._selected is not None:
-            return self._selected.reads(self.cells.conductance * chord).after(noise)
+            return self._selected.reads(self.conducting * chord).after(noise)
         if self._wired is None:
-            return self.cells.conductance * chord + noise
-        view = self._wired.view(self.cells.conductance * chord)
+            return self.conducting * chord + noise
+        view = self._wired.view(self.conducting * chord)
         return view.cells + view.cell_share * noise
 
     def _apply_pulses(self, pulses: Pulses) -> None:

@@ -25,6 +25,7 @@ from twin.periphery.inputs import Inputs
 from twin.profile_section import Section
 from twin.programming_law import ProgrammingError
 from twin.relaxation import Relaxation
+from twin.thermal.temperature import Temperature
 from twin.wires.wire_resistance import Wires
 
 
@@ -91,6 +92,7 @@ class TwinProfile(CellSections):
     read_rate: ReadRate | None = Field(default=None, description="None: readings do not depend on the rate")
     wires: Wires | None = Field(default=None, description="None: lines without resistance")
     relaxation: Relaxation | None = Field(default=None, description="None: cells keep what pulses gave them")
+    temperature: Temperature | None = Field(default=None, description="None: nothing depends on temperature")
     timing: Timing
     recipe: Recipe
     programming: ProgrammingError | None = Field(default=None, description="None: the recipe brings cells by pulses")

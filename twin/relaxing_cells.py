@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.jumping_cells import STRIDE, Stride
 from twin.relaxation import LogTimeRelaxation, PowerLawDrift, divisible
+from twin.thermal.temperature import Warmth
+
+_Times = TypeVar("_Times", float, FloatArray)
 
 
 class RelaxingCells:
@@ -21,6 +26,7 @@ class RelaxingCells:
         law: how they relax.
         conductance: S, (rows, cols), at time zero.
         rng: for the latent; drawn at restarts and at updates.
+        warmth: how fast they age; None: as fast as the device time that all methods are given runs.
     """
 
     KEPT = (
@@ -31,9 +37,13 @@ class RelaxingCells:
     step = 0.05
 
     def __init__(
-        self, law: LogTimeRelaxation | PowerLawDrift, conductance: FloatArray, rng: np.random.Generator
+        self,
+        law: LogTimeRelaxation | PowerLawDrift,
+        conductance: FloatArray,
+        rng: np.random.Generator,
+        warmth: Warmth | None = None,
     ) -> None:
-        self._law, self._rng = law, rng
+        self._law, self._rng, self._warmth = law, rng, warmth
         self._shape = conductance.shape
         self._now = conductance.ravel().copy()
         self._start = self._now.copy()
@@ -60,7 +70,7 @@ class RelaxingCells:
         self._now = given.copy()
         if fresh.any():
             self._start[fresh] = given[fresh]
-            self._since[fresh] = time
+            self._since[fresh] = time = self._aged(time)
             self._forgotten[fresh] = 0.0
             self._coefficients[:, :, fresh] = self._law.coefficients(given[fresh])
             self._z[fresh] = self._rng.standard_normal(int(fresh.sum()))
@@ -93,11 +103,13 @@ class RelaxingCells:
         """How many of the reads at `times` (s, rising) come before the next update."""
         if not self._moving.any():
             return times.size
+        times = self._aged(times)
         at = self._law.log_time(np.asarray(self._updated - self._youngest)) + self.step
         return int(np.searchsorted(self._law.log_time(times - self._youngest), at, side="left"))
 
     def advance(self, time: float) -> None:
         """Bring all cells to `time`, s."""
+        time = self._aged(time)
         moving = np.flatnonzero(self._moving & (time > self._since))
         self._updated = max(time, self._updated)
         if moving.size:
@@ -115,6 +127,9 @@ class RelaxingCells:
         if not self.due(times[:1]):
             self.advance(float(times[0]))
         return max(1, self.due(times))
+
+    def _aged(self, time: _Times) -> _Times:
+        return time if self._warmth is None else self._warmth.aged(time)
 
     def _forget(self, moving: NDArray[np.intp], forgotten: FloatArray) -> None:
         """A Gaussian process: its clock of these cells comes to `forgotten`."""

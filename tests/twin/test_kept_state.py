@@ -43,6 +43,7 @@ def everything() -> TwinProfile:
         "overdrive": {"voltage": 1.6, "probability": 0.02, "v_per_decade": 0.5, "conductance": 3e-6},
     }
     relaxation = TwinProfile.load("wan-2022").model_dump()["relaxation"]
+    more["temperature"] = {"reference": 300.0, "chip": 310.0, "relaxation_ev": 0.9, "conduction_ev": 0.05}
     forgets = relaxation | {"correlation": [0.7] * (len(relaxation["times"]) - 1)}
     return TwinProfile.model_validate(tables | more | {"relaxation": forgets})
 
@@ -145,6 +146,17 @@ def test_nothing_that_a_session_changes_is_forgotten(profile: TwinProfile, tmp_p
                 value == found[name] if isinstance(value, str) else np.array_equal(value, found[name], equal_nan=True)
             )
             assert same, name
+
+
+def test_chips_without_a_section_have_nothing_of_it_in_their_file(profile: TwinProfile, tmp_path: Path) -> None:
+    """So files that were written before there was such a section are read."""
+    names: dict[str, set[str]] = {}
+    for kind in ("all", "supert-a0"):
+        with DigitalTwin(profile if kind == "all" else kind, SHAPE, 3, tmp_path / f"{kind}.h5") as twin:
+            twin.wait(1.0)
+        with h5py.File(tmp_path / f"{kind}.h5") as file:
+            names[kind] = {*file["state"], *file["state/cells"], *file["devices/cells"]}
+    assert names["all"] - names["supert-a0"] >= {"warmth", "wear", "beside", "creep_score", "life_score"}
 
 
 def test_a_board_twin_is_kept_as_well(tmp_path: Path) -> None:

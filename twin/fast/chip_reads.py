@@ -39,7 +39,7 @@ from twin.wires.wire_resistance import WiredCells, Wires
 CLAIMS: Claims = {
     TwinProfile: {
         **dict.fromkeys(NOT_OF_READS, any_value),
-        "read_voltage": any_value,
+        **dict.fromkeys(("read_voltage", "temperature"), any_value),  # reads are given cells as they conduct
         **dict.fromkeys(("read_noise", "inputs", "columns"), section),
         **dict.fromkeys(("adc", "read_rate", "wires", "nonlinearity"), optional),
     },

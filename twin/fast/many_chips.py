@@ -32,7 +32,7 @@ CLAIMS: Claims = {
         **dict.fromkeys(("read_noise", "inputs", "columns"), section),
         "adc": lambda adc: adc is not None,
         "wires": lambda wires: wires is None or type(wires) is Wires,
-        **dict.fromkeys(("nonlinearity", "read_rate", "relaxation"), absent),
+        **dict.fromkeys(("nonlinearity", "read_rate", "relaxation", "temperature"), absent),
     },
     ReadNoise: {
         **fields("reference sd_median sd_spread exponent noisiest"),

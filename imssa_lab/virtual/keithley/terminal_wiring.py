@@ -105,7 +105,7 @@ class Wiring:
     def conductance(self, cells: BoolArray) -> float:
         """S between the terminals through these cells, as far as their transistors let it."""
         excess = 1 / (_CHANNEL * (self.gate_level - GATE_OPENS)) - 1 / (_CHANNEL * (_READ_GATE - GATE_OPENS))
-        return float((1 / (1 / self.bench.cells.conductance[cells] + excess)).sum())
+        return float((1 / (1 / self.bench.conducting[cells] + excess)).sum())
 
     def drive(self, levels: FloatArray, seconds: FloatArray, limit: float) -> Flow:
         """Levels (n,) in V one after another, each for its time (n,), s, the current held below `limit`, A.
@@ -144,7 +144,7 @@ class Wiring:
         if not levels.any():
             return np.zeros(len(levels))
         found = self.bench.read_mvm(driven, raw=True)[:, cells.any(axis=0)].sum(axis=1)
-        return np.asarray(sign * found * total / self.bench.cells.conductance[cells].sum())
+        return np.asarray(sign * found * total / self.bench.conducting[cells].sum())
 
     def _pulse(self, sign: int, cells: BoolArray, level: float, seconds: float) -> None:
         kind = PulseKind.SET if sign * level > 0 else PulseKind.RESET

@@ -1,0 +1,1 @@
+"""What the temperature of a chip does to its cells."""
