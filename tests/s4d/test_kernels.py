@@ -34,7 +34,7 @@ PRECISIONS = [
     "3bit, step=learned",
 ]
 PRECISIONS += ["ternary, form=direct", "4bit, output=8"]
-INITIALISATIONS: list[Initialisation] = ["lin", "inv", "legs", "spread"]
+INITIALISATIONS: list[Initialisation] = ["lin", "inv", "legs", "spread", "real"]
 DISCRETISATIONS: list[Discretisation] = ["zoh", "bilinear"]
 
 
@@ -137,6 +137,14 @@ def test_poles_start_where_their_names_say() -> None:
     eigenvalues = np.linalg.eigvals(legs + np.outer(low_rank, low_rank))
     assert np.allclose(eigenvalues.real, -0.5)
     assert np.allclose(np.sort(eigenvalues.imag)[4:], legs_frequencies(4).numpy())
+    poles = Poles(2, 3, generator(0), initialisation="real")
+    assert torch.allclose(poles.a_re.exp(), torch.tensor([1.0, 2.0, 3.0]).expand(2, 3))
+    dt = poles.log_dt.exp()
+    assert torch.allclose(poles()[0], torch.exp(-dt * torch.tensor([1.0, 2.0, 3.0])).clamp_max(0.9995))
+    assert not poles()[1].any()
+    sum(part.sum() for part in poles()).backward()  # type: ignore[union-attr]
+    assert poles.a_im.grad is None, "they stay real"
+    assert poles.a_re.grad is not None
     angles = Poles(5, 4, generator(0), initialisation="spread").a_im.flatten().sort().values
     assert torch.allclose(angles, math.pi * (torch.arange(20) + 0.5) / 20)
 

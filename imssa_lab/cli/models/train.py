@@ -58,13 +58,19 @@ def train(
     channels: Annotated[int | None, typer.Option(min=1, help="Channels of the net; by default the recipe's.")] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Layers of the net; by default the recipe's.")] = None,
     states: Annotated[int | None, typer.Option(min=1, help="Complex states of a kernel.")] = None,
-    init: Annotated[str | None, typer.Option(help="Initial poles: lin, inv, legs or spread.")] = None,
+    init: Annotated[str | None, typer.Option(help="Initial poles: lin, inv, legs, spread or real.")] = None,
     dt: Annotated[str | None, typer.Option(help="Smallest and largest initial step, such as 0.01,0.2.")] = None,
     pooling: Annotated[
         str | None, typer.Option(help="What the head sees of the steps: their mean, max or last.")
     ] = None,
     levelling: Annotated[
         str | None, typer.Option(help="Scaling of inputs to mean 0, deviation 1: none, sequence or running.")
+    ] = None,
+    prune_channels: Annotated[
+        int | None, typer.Option(min=1, help="Channels that stay after the float training; the weakest go.")
+    ] = None,
+    prune_states: Annotated[
+        int | None, typer.Option(min=1, help="States of each kernel that stay after the float training.")
     ] = None,
     arrays: Annotated[
         int | None,
@@ -106,6 +112,7 @@ def train(
     lines, packed = read_shape(shape), packing_asked(packing) or "time"
     if resume and not checkpoint.exists():
         raise ConfigError(f"--resume: there is no {checkpoint} to continue from; train without --resume")
+    kept = {"channels": prune_channels, "states": prune_states}
     with stages() as bars:
         data, config = settings(task, seed, precision, option or [], bars=bars)
         numbers = {"channels": channels, "layers": layers, "states": states}
@@ -113,18 +120,23 @@ def train(
         config = sized(config, numbers, init, dt, arrays, shape, around, packed)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
         with when_stopped(lambda: "to continue: the same command with --resume" if checkpoint.exists() else ""):
-            model, sequences, whole = train_model(data, config, bars=bars, null=not no_null, checkpoint=checkpoint)
+            model, sequences, whole = train_model(
+                data, config, bars=bars, null=not no_null, checkpoint=checkpoint, kept=kept
+            )
             if data.goal == "values":
                 whole["linear"] = linear_baseline(data, config, model, bars=bars)
         bundle = exported(model, data, bars=bars)
     from imssa_lab.mapping.magnitudes import needs
     from imssa_lab.s4d.cost import cost
+    from imssa_lab.s4d.quantise.pruning import checkpoint_of_pruned
     from imssa_lab.s4d.train.training import write_history
 
     bundle.save(file)
     sequences.save(sequences_path)
     write_history(model.history, history_path)
     checkpoint.unlink()
+    checkpoint_of_pruned(checkpoint).unlink(missing_ok=True)
+    config = model.config
     table = facts_table(f"trained {data.name}, seed {seed}")
     goal, low = bundle.goal, bundle.expected_accuracy[1]
     what = measure(goal)
@@ -276,9 +288,18 @@ def hardened(config: TrainingConfig, against: str | None) -> TrainingConfig:
 
 
 def train_model(
-    task: Task, config: TrainingConfig, *, bars: Stages, null: bool = True, checkpoint: Path | None = None
+    task: Task,
+    config: TrainingConfig,
+    *,
+    bars: Stages,
+    null: bool = True,
+    checkpoint: Path | None = None,
+    kept: dict[str, int | None] | None = None,
 ) -> tuple[TrainedModel, Sequences, dict[str, tuple[float, float, float]]]:
     """Train float, quantised and, if `null`, the control without memory.
+
+    Args:
+        kept: channels and states that stay after the float training, where not None; the control has all.
 
     Returns:
         The model; the sequences of a deployment, the first of the test split, with what the others reach on those;
@@ -287,13 +308,17 @@ def train_model(
     Raises:
         TrainingError: a training diverged, or the checkpoint is another training's.
     """
+    from imssa_lab.s4d.quantise.pruning import train_pruned
     from imssa_lab.s4d.train.evaluation import predict
     from imssa_lab.s4d.train.training import train as train_torch
     from imssa_lab.s4d.train.training import train_null
 
     inputs = task.test[0]
     bars("float", 0, config.full.epochs)
-    model = train_torch(task, config, progress=bars, checkpoint=checkpoint)
+    if kept and any(kept.values()):
+        model = train_pruned(task, config, **kept, progress=bars, checkpoint=checkpoint)
+    else:
+        model = train_torch(task, config, progress=bars, checkpoint=checkpoint)
     networks = {} if model.start is None else {"float": model.start.network}
     if null:
         bars("null control", 0, config.full.epochs)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Initialisation = Literal["lin", "inv", "legs", "spread"]
+Initialisation = Literal["lin", "inv", "legs", "spread", "real"]
 Discretisation = Literal["zoh", "bilinear"]
 
 
@@ -25,7 +25,8 @@ class Poles(nn.Module):
     Args:
         channels: H; states: N; rng: draws the initial values.
         initialisation: "lin" A_n = -1/2 + i pi n; "inv" -1/2 + i (2N / pi) (2N / (2n + 1) - 1); "legs" the
-            eigenvalues of the normal part of HiPPO-LegS; "spread".
+            eigenvalues of the normal part of HiPPO-LegS; "spread"; "real" A_n = -(n + 1), whose imaginary part stays
+            zero in training (S4D-Real).
         dt_range: bounds of the log-uniform initial step.
         r_max: largest radius; leak: factor on every radius, at most 1.
     """
@@ -47,8 +48,11 @@ class Poles(nn.Module):
         self.r_max, self.leak = r_max, leak
         low, high = (math.log(bound) for bound in dt_range)
         self.log_dt = nn.Parameter(low + (high - low) * torch.rand(channels, 1, generator=rng))
-        self.a_re = nn.Parameter(torch.full((channels, states), math.log(0.5)))
-        self.a_im = nn.Parameter(initial_frequencies(initialisation, channels, states, rng))
+        real = initialisation == "real"
+        decay = torch.arange(1.0, states + 1) if real else torch.full((states,), 0.5)
+        self.a_re = nn.Parameter(decay.log().repeat(channels, 1))
+        frequencies = initial_frequencies(initialisation, channels, states, rng)
+        self.a_im = nn.Parameter(frequencies, requires_grad=not real)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Real and imaginary parts of Abar, (H, N) each, of radius at most r_max."""
@@ -75,6 +79,8 @@ def initial_frequencies(kind: Initialisation, channels: int, states: int, rng: t
     n = torch.arange(states)
     if kind == "lin":
         row = math.pi * n
+    elif kind == "real":
+        row = torch.zeros(states)
     elif kind == "inv":
         full = 2 * states
         row = full / math.pi * (full / (2 * n + 1) - 1)

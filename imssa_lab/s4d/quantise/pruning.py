@@ -7,6 +7,7 @@ lets the rest take over.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,10 @@ from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.model.network import Architecture, QuantisedLinear, S4DNetwork
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task
+from imssa_lab.s4d.train.epochs import Progress
 from imssa_lab.s4d.train.evaluation import accuracy
-from imssa_lab.s4d.train.training import TrainedModel
+from imssa_lab.s4d.train.settings import TrainingConfig
+from imssa_lab.s4d.train.training import TrainedModel, train_float, train_quantised
 
 
 def kernel_cells(channels: int, states: int, layers: int) -> int:
@@ -39,12 +42,8 @@ def prune(model: TrainedModel, task: Task, *, states: int | None = None, channel
     old = model.network
     if not model.precision.is_float:
         raise ConfigError(f"pruning takes a float model, this one is {model.precision}; prune first, then quantise")
-    for name, asked, there in (
-        ("states", states, old.architecture.states),
-        ("channels", channels, old.architecture.channels),
-    ):
-        if asked is not None and not 1 <= asked <= there:
-            raise ConfigError(f"pruning to {asked} {name}: this model has {there}; ask for 1 to {there}")
+    _check("states", states, old.architecture.states)
+    _check("channels", channels, old.architecture.channels)
     architecture = replace(
         old.architecture,
         states=states or old.architecture.states,
@@ -54,6 +53,46 @@ def prune(model: TrainedModel, task: Task, *, states: int | None = None, channel
     config = model.config.model_copy(update={"states": architecture.states, "channels": architecture.channels})
     validation, test = accuracy(network, task.validation), accuracy(network, task.test)
     return TrainedModel(network, Precision(), config, model.history, validation, test)
+
+
+def train_pruned(
+    task: Task,
+    config: TrainingConfig,
+    *,
+    states: int | None = None,
+    channels: int | None = None,
+    progress: Progress | None = None,
+    checkpoint: str | Path | None = None,
+) -> TrainedModel:
+    """Train in float, prune, and train the smaller net at `config.precision`, so that the rest takes over.
+
+    Args:
+        states, channels: how many are to stay; None for all.
+        checkpoint: as for `train`; the smaller net has one of its own, `checkpoint_of_pruned`.
+
+    Raises:
+        ConfigError: the precision is float, so that nothing would be trained again, or so many are not there.
+        TrainingError: as for `train`.
+    """
+    if config.precision.is_float:
+        raise ConfigError("a pruned net is trained further at its precision, and this one is float; choose few bits")
+    _check("states", states, config.states)
+    _check("channels", channels, config.channels)
+    start = prune(
+        train_float(task, config, progress=progress, checkpoint=checkpoint), task, states=states, channels=channels
+    )
+    own = None if checkpoint is None else checkpoint_of_pruned(checkpoint)
+    return train_quantised(start, task, config.precision, progress=progress, checkpoint=own)
+
+
+def checkpoint_of_pruned(checkpoint: str | Path) -> Path:
+    """The file that keeps the training of the smaller net, beside that of the whole one."""
+    return Path(checkpoint).with_suffix(f".pruned{Path(checkpoint).suffix}")
+
+
+def _check(name: str, asked: int | None, there: int) -> None:
+    if asked is not None and not 1 <= asked <= there:
+        raise ConfigError(f"pruning to {asked} {name}: this model has {there}; ask for 1 to {there}")
 
 
 def state_strength(network: S4DNetwork, index: int) -> Tensor:

@@ -63,7 +63,7 @@ def test_one_channel_more_would_not_fit(states: int, shape: tuple[int, int], pac
         (["--arrays", 1, "--channels", 40, "--packing", "area"], "at most 10 channels of 4 states in 2 layers fit"),
         (["--packing", "space"], "choose one of time, area"),
         (["--shape", "64"], "write word lines x bit lines"),
-        (["--init", "fine"], "choose one of lin, inv, legs, spread"),
+        (["--init", "fine"], "choose one of lin, inv, legs, spread, real"),
         (["--dt", "0.1"], "write the smallest and the largest step"),
         (["--dt", "0.2,0.1"], "the smaller one first"),
         (["--states", 0], "--states"),

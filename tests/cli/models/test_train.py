@@ -154,6 +154,49 @@ def short_recipe(task, precision, seed):
     return config.model_copy(update={"channels": 4, "states": 1, **stages})
 
 
+def test_a_pruned_net_is_trained_further_also_after_a_stop(tmp_path, monkeypatch):
+    sizes = ("--channels", 6, "--states", 2, "--layers", 1, "--prune-channels", 4, "--prune-states", 1)
+    asked = ("--epochs-quantised", 2, "--precision", "8bit", "--no-null", *sizes)
+    whole, folder = tmp_path / "whole", tmp_path / "cut"
+    for each in (whole, folder):
+        each.mkdir()
+    result = train(whole, *asked, "--json")
+    assert result.exit_code == 0, result.output
+    assert one_value(result.stdout)["size"] == {"channels": 4, "layers": 1, "states": 1}
+    assert sorted(path.name for path in whole.iterdir()) == ["bundle.safetensors", "history.csv", "sequences.npz"]
+    made = KernelBundle.load(whole / "bundle.safetensors")
+    assert made.layers[0].b.shape == (4, 1, 2)
+    epoch = Fit._epoch
+
+    def cut(fit, number):
+        if fit._name == "8bit" and number == 2:
+            raise KeyboardInterrupt
+        return epoch(fit, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Fit, "_epoch", cut)
+        assert train(folder, *asked).exit_code != 0
+    assert (folder / "bundle.pruned.checkpoint").exists()
+    result = train(folder, *asked, "--resume")
+    assert result.exit_code == 0, result.output
+    assert KernelBundle.load(folder / "bundle.safetensors").digest() == made.digest()
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle.safetensors", "history.csv", "sequences.npz"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--prune-channels", 50], "this model has 32; ask for 1 to 32"),
+        (["--prune-states", 2, "--precision", "float"], "this one is float; choose few bits"),
+    ],
+)
+def test_what_cannot_be_pruned_is_named_before_a_training(tmp_path, monkeypatch, more, says):
+    monkeypatch.setattr(Fit, "_epoch", lambda fit, number: pytest.fail("trained"))
+    result = train(tmp_path, "--no-null", *more)
+    assert result.exit_code == 1
+    assert says in " ".join(result.output.split())
+
+
 def test_values_are_trained_shown_and_deployed(tmp_path):
     random = np.random.default_rng(0)
     sequences = random.normal(size=(160, 10))
