@@ -157,11 +157,12 @@ def aged_trial(shared: DriftModel, trial: StudyTrial) -> AgedResult:
     arrays = chip_arrays(model, trial)
     journal: list[str] = []
     judged = model.sequences.first(CALIBRATED, model.tests)
-    result = deploy(model.bundle, arrays, judged, DeploymentChoices(), journal=journal.append)
+    choices = DeploymentChoices(layers=model.layers)
+    result = deploy(model.bundle, arrays, judged, choices, journal=journal.append)
     ended = [array.time for array in arrays]
     with DeployedNetwork(model.bundle, arrays, result.mapping, result.corrections) as network:
         looks = [_look(model, network, result, arrays, ended, time) for time in shared.times]
-    again = deploy(model.bundle, arrays, judged, DeploymentChoices(), resume=journal)
+    again = deploy(model.bundle, arrays, judged, choices, resume=journal)
     cells = next(level.measured for level in result.levels if level.level == "cells")
     figures = (
         *(result.software_accuracy, result.accuracy, cells, result.passed, looks[-1][0]["products"]),
@@ -192,15 +193,15 @@ def _look(
     if len(calibration) < 4:
         calibration = sequences.calibration_inputs[-RECALIBRATING:]
     network.adopt(result.corrections)
-    raw = Remembered(network.runner.raw)
+    raw, dense = Remembered(network.runner.raw), Remembered(network.dense.raw)
 
     def accuracy() -> float:
-        logits = network.run_with(network.corrections, tests, raw)
+        logits = network.run_with(network.corrections, tests, raw, dense)
         return float(np.mean(logits.argmax(axis=1) == labels))
 
-    deployed, before = accuracy(), network.runner.reads
+    deployed, before = accuracy(), network.runner.reads + network.dense.reads
     kept = network.recalibrate(calibration).kept
-    products = network.runner.reads - before
+    products = network.runner.reads + network.dense.reads - before
     recalibrated = accuracy() if kept else deployed
     network.adopt(result.corrections)
     inputs = layer_inputs(model.bundle, calibration[-_JUDGED:])

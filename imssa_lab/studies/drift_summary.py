@@ -80,7 +80,8 @@ def drift_study(shared: DriftModel, results: FloatArray, rows: Mapping[str, Floa
     done, profile = results[through], model.profile
     assert profile is not None and profile.relaxation is not None  # noqa: PT018 - `times_within` has seen to it
     return DriftStudy(
-        name=f"{model.bundle.task}, {model.bundle.precision}, on {profile.name}",
+        name=f"{model.bundle.task}, {model.bundle.precision}, on {profile.name}"
+        + (", with dense layers on arrays" if model.layers == "all" else ""),
         times=np.array(shared.times),
         until=profile.relaxation.valid_until or float("nan"),
         software=float(done[:, 0].mean()) if len(done) else float("nan"),

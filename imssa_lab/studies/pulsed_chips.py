@@ -74,7 +74,8 @@ def chip_arrays(model: StudyModel, trial: StudyTrial) -> list[DigitalTwin]:
         raise ConfigError("a study by pulses needs the profile of its chips")
     profile = with_stuck(model.profile, trial.stuck)
     first = _ARRAYS_A_CHIP * trial.chip
-    return [DigitalTwin(profile, SHAPE, first + index) for index in range(arrays_needed(model.bundle, SHAPE))]
+    needed = arrays_needed(model.bundle, SHAPE, model.layers)
+    return [DigitalTwin(profile, SHAPE, first + index) for index in range(needed)]
 
 
 def deploy_by_pulses(model: StudyModel, trial: StudyTrial) -> Deployment:
@@ -84,7 +85,7 @@ def deploy_by_pulses(model: StudyModel, trial: StudyTrial) -> Deployment:
         ConfigError: the model has no profile.
     """
     arrays = chip_arrays(model, trial)
-    choices = DeploymentChoices(mending=trial.arm == "ours", corrections=trial.arm != "naive")
+    choices = DeploymentChoices(mending=trial.arm == "ours", corrections=trial.arm != "naive", layers=model.layers)
     sequences = model.sequences.first(CALIBRATED, model.tests)
     if model.tests == len(model.sequences.test_labels):  # the control without memory was judged on these
         sequences = replace(sequences, reference=model.sequences.reference)
@@ -113,7 +114,7 @@ def pulsed_trial(models: Sequence[StudyModel], trial: StudyTrial) -> PulsedResul
         result.pulses,
         result.seconds,
         result.reads_a_step[1],
-        *(level.passed for level in result.levels),
+        *(level.passed for level in result.levels if level.level in LEVELS),
         time.process_time() - started,
     )
     right = result.predictions == model.sequences.test_labels[: model.tests]

@@ -272,6 +272,10 @@ def test_stuck_cells_of_a_profile_by_pulses(folder: Path) -> None:
         assert wrong.exit_code == 1
         assert "belong to --healthy-gaussian" in " ".join(wrong.output.split())
         assert not (folder / "study").exists()
+    wrong = imssa(*options, "--healthy-gaussian", "--layers", "all")
+    assert wrong.exit_code == 1
+    assert "--layers all needs chips that are programmed by pulses" in " ".join(wrong.output.split())
+    assert not (folder / "study").exists()
     done = imssa(*options)
     assert done.exit_code == 0, done.output
     assert done.stdout.count("by pulses") == 3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.arrays.layers_option import LayersOption, OnArrays
 from imssa_lab.cli.models.study_drift import drift
 from imssa_lab.cli.models.study_origin import origin
 from imssa_lab.cli.models.trial_runs import run_due
@@ -61,6 +62,7 @@ def stuck(
     ] = None,
     chips: Annotated[int, typer.Option(min=1, help="Number of chips for each point.")] = 3,
     tests: Annotated[int, typer.Option(min=1, help="Number of test sequences.")] = 100,
+    layers: LayersOption = OnArrays.KERNELS,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine, best one per core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
     device: Annotated[
@@ -94,10 +96,14 @@ def stuck(
 
     if not healthy_gaussian and (sigma or device):
         raise ConfigError("--sigma and --device belong to --healthy-gaussian; else the pulses make the errors")
+    if healthy_gaussian and layers is not OnArrays.KERNELS:
+        raise ConfigError("--layers all needs chips that are programmed by pulses; leave out --healthy-gaussian")
     torch_device = None if device is None else _device(device)
     given = Sequences.load(sequences or bundle.parent / "sequences.npz")
     chip_profile = None if healthy_gaussian else TwinProfile.load(profile)
-    model = StudyModel(KernelBundle.load(bundle), given, min(tests, len(given.test_labels)), chip_profile)
+    model = StudyModel(
+        KernelBundle.load(bundle), given, min(tests, len(given.test_labels)), chip_profile, layers.value
+    )
     if not resume:
         new_folder(out)
     elif not (out / STORE).exists():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.arrays.layers_option import LayersOption, OnArrays
 from imssa_lab.cli.models.trial_runs import run_due
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
@@ -46,6 +47,7 @@ def drift(
     ] = None,
     chips: Annotated[int, typer.Option(min=1, help="Number of chips.")] = 3,
     tests: Annotated[int, typer.Option(min=1, help="Number of test sequences.")] = 200,
+    layers: LayersOption = OnArrays.KERNELS,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine, best one per core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler to use instead, as tcp://HOST:8786.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study in --out.")] = False,
@@ -75,7 +77,7 @@ def drift(
     kind = TwinProfile.load(profile)
     times, left_out = times_within(kind, at)
     given = Sequences.load(sequences or bundle.parent / "sequences.npz")
-    model = StudyModel(KernelBundle.load(bundle), given, min(tests, len(given.test_labels)), kind)
+    model = StudyModel(KernelBundle.load(bundle), given, min(tests, len(given.test_labels)), kind, layers.value)
     shared = DriftModel(model, tuple(times))
     if not resume:
         new_folder(out)

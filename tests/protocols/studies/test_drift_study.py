@@ -1,5 +1,6 @@
 """A chip that ages: what a study sees of it, and which times it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,18 @@ def test_a_recalibration_that_helps_is_what_the_second_accuracy_is_of() -> None:
     assert kept == 1.0
     assert recalibrated >= max(deployed, 0.9)
     assert result.figures[4] == 8 * tiny.STEPS  # eight sequences of one bank
+
+
+def test_dense_layers_age_with_the_kernels() -> None:
+    """A recalibration reads their products too, and the kernels twice, as their inputs change with the encoder."""
+    shared = model(aging(2e-6, shift=-10e-6), 86400.0)
+    whole = replace(shared, model=replace(shared.model, layers="all"))
+    alone, both = (aged_trial(each, CHIP) for each in (shared, whole))
+    fitted, judged = 2 * tiny.STEPS, 6 * tiny.STEPS
+    assert alone.figures[4] == fitted + judged
+    assert both.figures[4] == (fitted + 2 * judged) + (fitted + judged)
+    rows = {name: values[None] for name, values in both.rows.items()}
+    assert drift_study(whole, both.figures[None], rows).name.endswith("with dense layers on arrays")
 
 
 def test_one_that_does_not_help_leaves_the_accuracy_as_deployed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,21 @@ def test_stuck_cells_replace_those_of_the_profile_and_nothing_else() -> None:
     assert DigitalTwin(without_lines, (64, 64), 3).cells.faults.stuck.mean() == pytest.approx(0.05, abs=0.01)
 
 
+def test_dense_layers_are_deployed_and_judged_where_they_are_asked_for(
+    model: StudyModel, chips: list[DigitalTwin]
+) -> None:
+    whole, trial = replace(model, layers="all"), StudyTrial(None, None, "ours", 4)
+    result = deploy_by_pulses(whole, trial)
+    assert {tile.layer for tile in result.mapping.tiles} == {"encoder"}
+    assert [level.level for level in result.levels] == ["cells", "mvm", "kernel", "dense", "task"]
+    assert len(chips) == result.mapping.arrays == 2
+    assert deploy_by_pulses(model, trial).mapping.arrays == 1  # null control
+    assert len(pulsed_trial([whole], trial).figures) == len(pulsed_chips.FIGURES)
+    assert whole.digest() != model.digest()
+    with pytest.raises(ConfigError, match="by pulses alone"):
+        replace(whole, profile=None)
+
+
 def test_only_the_naive_arm_goes_uncorrected(model: StudyModel, chips: list[DigitalTwin]) -> None:
     found: dict[Arm, Deployment] = {arm: deploy_by_pulses(model, StudyTrial(None, None, arm, 4)) for arm in ARMS}
     naive, corrected, ours = chips
