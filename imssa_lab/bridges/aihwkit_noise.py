@@ -7,19 +7,8 @@ uS, time in s since programming.
 
 from __future__ import annotations
 
-import numpy as np
-
-from imssa_lab.contract.errors import ConfigError
-from imssa_lab.contract.hal import FloatArray
+from imssa_lab.bridges.profile_tables import ProfileTables, class_of_file, plain, text_of
 from twin.profile import TwinProfile
-
-_TARGETS = 33
-_SCORES = np.linspace(-4.0, 4.0, 81)
-"""Beyond four standard deviations the outermost conductance holds."""
-_AGES = 8
-"""Per decade of time."""
-_LONGEST = 3e9
-"""s, a century, where the source does not say."""
 
 _FILE = '''"""Noise of chips of the profile {name}, for aihwkit: programming, relaxation and white read noise.
 
@@ -116,58 +105,20 @@ def noise_model_source(profile: TwinProfile, class_name: str = "ChipNoiseModel")
     Raises:
         ConfigError: the profile has no law of programming, or the name cannot be that of a class.
     """
-    if profile.programming is None:
-        raise ConfigError(
-            f"profile {profile.name}: it programs its cells by pulses, and aihwkit needs the errors that are left; "
-            "fit them (imssa fit run.h5 --quantity programming) and give that profile"
-        )
-    if not class_name.isidentifier():
-        raise ConfigError(f"class_name {class_name!r} is no name of a class; write for example ChipNoiseModel")
-    targets = np.linspace(profile.window.low, profile.window.high, _TARGETS)
-    programmed = profile.programming.quantiles(targets[:, None], _SCORES)
-    t0, log_ages, relaxed, until = _relaxed(profile, targets)
-    noise = profile.read_noise
-    read_sd = noise.sd_median * (targets / noise.reference) ** noise.exponent
+    tables = ProfileTables.of(profile, "aihwkit")
     return _FILE.format(
-        name=_plain(profile.name),
-        source=_plain(profile.source),
-        class_name=class_name,
-        low=1e6 * targets[0],
-        high=1e6 * targets[-1],
-        until=until,
-        targets=_text(1e6 * targets),
-        scores=_text(_SCORES),
-        programmed=_text(1e6 * programmed),
-        t0=t0,
-        log_ages=_text(log_ages),
-        relaxed=_text(1e6 * relaxed),
-        read_sd=_text(1e6 * read_sd),
-        read_spread=noise.sd_spread,
+        name=plain(profile.name),
+        source=plain(profile.source),
+        class_name=class_of_file(class_name),
+        low=1e6 * tables.targets[0],
+        high=1e6 * tables.targets[-1],
+        until=tables.until,
+        targets=text_of(1e6 * tables.targets),
+        scores=text_of(tables.scores),
+        programmed=text_of(1e6 * tables.programmed),
+        t0=tables.t0,
+        log_ages=text_of(tables.log_ages),
+        relaxed=text_of(1e6 * tables.relaxed),
+        read_sd=text_of(1e6 * tables.read_sd),
+        read_spread=tables.read_spread,
     )
-
-
-def _relaxed(profile: TwinProfile, targets: FloatArray) -> tuple[float, FloatArray, FloatArray, float]:
-    """t0 in s, ln(1 + age/t0), conductances in S (ages, targets, scores) then, and the last age that is known, s."""
-    law = profile.relaxation
-    if law is None:
-        return 1.0, np.zeros(0), np.zeros((0, len(targets), len(_SCORES))), _LONGEST
-    until = law.valid_until if law.valid_until is not None else _LONGEST
-    first = min(law.t0, until) / 10
-    ages = np.concatenate([[0.0], np.geomspace(first, until, max(2, round(_AGES * np.log10(until / first))))])
-    start, score = (part.ravel() for part in np.meshgrid(targets, _SCORES, indexing="ij"))
-    coefficients = law.coefficients(start)
-    shape = (len(targets), len(_SCORES))
-    relaxed = [law.conductance(start, coefficients, score, np.full(start.size, age)).reshape(shape) for age in ages]
-    return law.t0, law.log_time(ages), np.array(relaxed), until
-
-
-def _text(numbers: FloatArray) -> str:
-    """Nested lists with nine digits."""
-    if numbers.ndim > 1:
-        return "[" + ",\n".join(_text(row) for row in numbers) + "]"
-    return "[" + ", ".join(f"{value:.9g}" for value in numbers) + "]"
-
-
-def _plain(text: str) -> str:
-    """The text without what would end a docstring."""
-    return text.replace("\\", "/").replace('"', "'")
