@@ -57,16 +57,26 @@ def _options(command: typing.Any, context: typer.Context) -> str:
 
 
 def profile() -> str:
-    """Every section of a twin profile with the unit and meaning of its fields."""
+    """Every section of a twin profile, those inside others too, with the unit and meaning of its fields."""
     from twin.profile import TwinProfile
 
     seen: list[type[BaseModel]] = []
     parts = [_section("the profile itself", TwinProfile, seen)]
     for name, field in TwinProfile.model_fields.items():
         for model in _models(field.annotation):
-            if model not in seen:
-                parts.append(_section(f"[{name}]", model, seen))
+            parts += _with_inner(name, model, seen)
     return "\n\n".join(parts)
+
+
+def _with_inner(name: str, model: type[BaseModel], seen: list[type[BaseModel]]) -> list[str]:
+    """A section and those inside it; each kind once, under the first name that it has."""
+    if model in seen:
+        return []
+    parts = [_section(f"[{name}]", model, seen)]
+    for inner, field in model.model_fields.items():
+        for kind in _models(field.annotation):
+            parts += _with_inner(f"{name}.{inner}", kind, seen)
+    return parts
 
 
 def _section(title: str, model: type[BaseModel], seen: list[type[BaseModel]]) -> str:

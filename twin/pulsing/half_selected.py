@@ -51,7 +51,9 @@ class HalfSelected(Section):
     same_bit: float = Field(ge=-1, le=1, description="across cells of its bit line")
     neither: float = Field(default=0.0, ge=-1, le=1, description="across all other cells")
     set: CreepTime | None = Field(default=None, description="raising below the threshold; None: nothing below it")
-    reset: CreepTime | None = Field(default=None, description="lowering below the threshold; None: nothing below it")
+    reset: CreepTime | None = Field(
+        default=None, description="lowering below it, by the same keys; None: nothing below it"
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> HalfSelected:
