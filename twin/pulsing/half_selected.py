@@ -35,7 +35,8 @@ class CreepTime(Section):
     def rate(self, voltage: FloatArray, score: FloatArray) -> FloatArray:
         """1/s at these voltages (V, as sizes), for cells with these scores, standard normal; broadcast together."""
         decades = (voltage - self.voltage) / self.v_per_decade
-        return np.asarray(10.0**decades / self.time * np.exp(-self.spread * score))
+        with np.errstate(over="ignore"):  # far above `voltage`: at once
+            return np.asarray(10.0**decades / self.time * np.exp(-self.spread * score))
 
 
 class HalfSelected(Section):

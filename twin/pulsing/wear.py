@@ -28,14 +28,15 @@ class Endurance(Section):
 
     def added(self, voltage: FloatArray, score: FloatArray) -> FloatArray:
         """Wear by one RESET of this voltage (V) of cells with these scores, standard normal; broadcast together."""
-        return np.asarray(10.0 ** ((voltage - self.voltage) / self.v_per_decade - np.log10(self.cycles))) * np.exp(
-            -self.spread * score
-        )
+        decades = (voltage - self.voltage) / self.v_per_decade - np.log10(self.cycles)
+        with np.errstate(over="ignore"):  # far above `voltage`: worn out at once
+            return np.asarray(10.0**decades * np.exp(-self.spread * score))
 
     def closed(self, wear: FloatArray) -> FloatArray:
         """Which part of the window of ln G is closed, same shape."""
-        worn = wear**self.steepness
-        return np.asarray(worn / (1.0 + worn))
+        with np.errstate(over="ignore"):
+            worn = wear**self.steepness
+        return np.asarray(1.0 - 1.0 / (1.0 + worn))
 
     def narrowed(self, aim: FloatArray, wear: FloatArray, *, rises: bool) -> FloatArray:
         """Conductances in S that pulses of worn cells aim at, (n,), where fresh ones would aim at `aim`."""

@@ -156,6 +156,15 @@ def test_a_long_exposure_is_many_short_ones_and_ends_where_a_full_pulse_does() -
     assert twin.cells.conductance[1:, 0] == pytest.approx(limit)
 
 
+def test_a_voltage_far_above_the_creep_s_own_moves_a_cell_all_of_the_way() -> None:
+    made = profile(V2 | {"set": SET | {"v_per_decade": 1e-3}})
+    twin = DigitalTwin(made, SHAPE)
+    start(twin)
+    twin.apply_pulses(at(one((0, 0)), "SET", 1.6))
+    limit = made.set.slope * (GATE - made.set.gate_threshold)
+    assert twin.cells.conductance[0, 1:] == pytest.approx(limit)
+
+
 def test_above_the_threshold_a_half_selected_cell_takes_a_pulse_of_what_it_sees() -> None:
     """V/2 of 2 V are a SET of 1 V: arrays of cells that switch below half of the write voltage cannot be passive."""
     made = profile(V2)

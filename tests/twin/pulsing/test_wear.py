@@ -98,6 +98,14 @@ def test_steepness_makes_the_end_sudden() -> None:
         assert closed == pytest.approx([0.0, 1 / (1 + 2**steepness), 0.5, 2**steepness / (1 + 2**steepness)])
 
 
+def test_a_reset_far_beyond_all_measured_wears_out_at_once() -> None:
+    twin = DigitalTwin(profile(LAW | {"v_per_decade": 1e-3, "steepness": 3.0}), SHAPE)
+    for _ in range(2):
+        pulse(twin, "RESET", 2.0, 4.0)
+        assert (pulse(twin, *SET) == 60e-6).all()
+    assert np.isinf(twin.cells.wear).all()
+
+
 def test_cells_that_last_for_ever_are_to_the_bit_those_without_it() -> None:
     """Null control in both directions; the board's cells, with all that differs and scatters."""
     found = []
