@@ -1,7 +1,9 @@
 """Trainings that are killed, stop early, diverge, are pruned or only rounded; and sweeps over precisions."""
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from imssa_lab.s4d.quantise.pruning import kernel_cells, prune
 from imssa_lab.s4d.tasks import Augmentation, digits_first
 from imssa_lab.s4d.train import bit_sweep
 from imssa_lab.s4d.train.bit_sweep import sweep_bits
-from imssa_lab.s4d.train.epochs import augment
+from imssa_lab.s4d.train.epochs import augment, distance_from
 from imssa_lab.s4d.train.evaluation import accuracy
 from imssa_lab.s4d.train.settings import Stage, TrainingConfig
 from imssa_lab.s4d.train.training import (
@@ -136,6 +138,27 @@ def test_a_model_that_loses_its_state_loses_the_task() -> None:
     model = train_float(TASK, CONFIG.model_copy(update={"full": Stage(epochs=12, rate=8e-3, pole_share=0.2)}))
     assert model.test_accuracy > 0.95
     assert accuracy(without_state(model.network), TASK.test) < 0.7
+
+
+def test_a_net_that_is_taught_follows_the_float_net_and_not_the_labels() -> None:
+    start = train_float(TASK, CONFIG.model_copy(update={"full": Stage(epochs=12, rate=8e-3, pole_share=0.2)}))
+    inputs, classes = TASK.train
+    wrong = replace(TASK, train=(inputs, (classes + 1) % len(TASK.labels)))
+    stage = Stage(epochs=12, rate=3e-2, pole_share=0.2, distillation=1.0)
+    taught = train_quantised(start, wrong, Precision.parse("3bit"), stage=stage)
+    alone = train_quantised(
+        start, wrong, Precision.parse("3bit"), stage=stage.model_copy(update={"distillation": 0.0})
+    )
+    assert taught.test_accuracy > 0.9 > 0.3 > alone.test_accuracy
+    assert start.network.layer(0).c.requires_grad, "the teacher is left as it is"
+
+
+def test_the_distance_from_a_teacher_by_hand() -> None:
+    given, taught = torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 0.0]])
+    p = 1 / (1 + math.exp(-1.0))  # of the teacher's first class at temperature 2
+    assert float(distance_from(taught, given, "classes")) == pytest.approx(4 * (p - (1 - p)) * math.log(p / (1 - p)))
+    assert float(distance_from(given, given, "classes")) == pytest.approx(0.0, abs=1e-6)
+    assert float(distance_from(taught, given, "values")) == pytest.approx(4.0)
 
 
 def test_pruning_drops_what_counts_least_and_training_mends_the_rest() -> None:

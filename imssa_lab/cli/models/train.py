@@ -55,6 +55,9 @@ def train(
             autocompletion=completion.profiles,
         ),
     ] = None,
+    distil: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the loss that follows the float net, such as 0.5.")
+    ] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Channels of the net; by default the recipe's.")] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Layers of the net; by default the recipe's.")] = None,
     states: Annotated[int | None, typer.Option(min=1, help="Complex states of a kernel.")] = None,
@@ -119,6 +122,10 @@ def train(
         around = {"pooling": pooling, "levelling": levelling}
         config = sized(config, numbers, init, dt, arrays, shape, around, packed)
         config = on_device(hardened(with_epochs(config, epochs_float, epochs_quantised), harden), device)
+        if distil is not None:
+            config = config.model_copy(
+                update={"quantised": config.quantised.model_copy(update={"distillation": distil})}
+            )
         with when_stopped(lambda: "to continue: the same command with --resume" if checkpoint.exists() else ""):
             model, sequences, whole = train_model(
                 data, config, bars=bars, null=not no_null, checkpoint=checkpoint, kept=kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from imssa_lab.contract.errors import TrainingError
 from imssa_lab.s4d.model.network import S4DNetwork
+from imssa_lab.s4d.scores import Goal
 from imssa_lab.s4d.tasks import Augmentation, Task
 from imssa_lab.s4d.train.checkpoint import Checkpoint
 from imssa_lab.s4d.train.evaluation import accuracy
@@ -21,6 +23,7 @@ Progress = Callable[[str, int, int], None]
 """Called with (stage, epochs done, epochs) after every epoch."""
 
 _STATE_SEQUENCES = 256
+_TEMPERATURE = 2.0
 
 
 class Epoch(NamedTuple):
@@ -43,6 +46,7 @@ class Fit:
         rng: of order, augmentation and cells' errors, on the processor.
         name: of the stage, for history, progress and checkpoint.
         checkpoint: file to continue from and to write after every epoch; None for no file.
+        teacher: a float net, left as it is, that the loss compares with by `stage.distillation`.
 
     Raises:
         TrainingError: the data do not fit, or there is too little of them.
@@ -57,12 +61,16 @@ class Fit:
         stage: Stage,
         rng: torch.Generator,
         checkpoint: Checkpoint | None = None,
+        teacher: S4DNetwork | None = None,
     ) -> None:
         self._network, self._task, self._config = network, task, config
         self._name, self._stage, self._rng, self._checkpoint = name, stage, rng, checkpoint
         _check(task)
         self._inputs, self._wanted = torch.from_numpy(task.train[0]), scaled_answers(task)
         self._network.to(config.device)
+        self._teacher = None
+        if teacher is not None and stage.distillation > 0:
+            self._teacher = copy.deepcopy(teacher).float().eval().to(config.device)
         poles = network.pole_parameters()
         others = [p for p in network.parameters() if p.requires_grad and all(p is not pole for pole in poles)]
         self._optimiser = torch.optim.AdamW(
@@ -118,10 +126,15 @@ class Fit:
         for batch in torch.randperm(len(self._inputs), generator=self._rng).split(self._config.batch)[
             : self._batches
         ]:
-            inputs = augment(self._inputs[batch], self._task.augmentation, self._stage.shift, self._rng)
-            given = self._network.scaled(inputs.to(self._config.device))
+            varied = augment(self._inputs[batch], self._task.augmentation, self._stage.shift, self._rng)
+            inputs = varied.to(self._config.device)
+            given = self._network.scaled(inputs)
             wanted = self._wanted[batch].to(self._config.device)
             loss = loss_of(given, wanted, self._config.label_smoothing)
+            if self._teacher is not None:
+                with torch.no_grad():
+                    taught = self._teacher.scaled(inputs)
+                loss = torch.lerp(loss, distance_from(taught, given, self._task.goal), self._stage.distillation)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"{self._name}: the loss became {loss.item()} in epoch {epoch} of {self._stage.epochs}; lower "
@@ -215,6 +228,18 @@ def loss_of(given: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
     if wanted.dim() == 1:
         return functional.cross_entropy(given, wanted, label_smoothing=smoothing)
     return functional.mse_loss(given, wanted)
+
+
+def distance_from(taught: Tensor, given: Tensor, goal: Goal) -> Tensor:
+    """How far outputs (n, outputs) are from a teacher's: T^2 KL of softened classes, or mean squared error of values.
+
+    T = 2. Hinton et al., Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
+    """
+    if goal == "values":
+        return functional.mse_loss(given, taught)
+    soft = functional.softmax(taught / _TEMPERATURE, 1)
+    ours = functional.log_softmax(given / _TEMPERATURE, 1)
+    return _TEMPERATURE**2 * functional.kl_div(ours, soft, reduction="batchmean")
 
 
 @contextmanager

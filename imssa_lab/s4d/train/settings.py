@@ -23,6 +23,7 @@ class Stage(BaseModel):
         rate: peak learning rate; pole_share: poles learn at this fraction of it.
         shift: whether sequences are shifted as the task allows; its noise and gain always apply.
         cell_errors: what the kernels' cells do to their weights, None for nothing.
+        distillation: share of the loss that compares with the float net that the training started from, 0 for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class Stage(BaseModel):
     pole_share: float = Field(gt=0)
     shift: bool = True
     cell_errors: CellErrors | None = None
+    distillation: float = Field(default=0.0, ge=0, le=1)
 
 
 class TrainingConfig(BaseModel):

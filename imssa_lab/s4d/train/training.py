@@ -116,7 +116,7 @@ def train_quantised(
     network.set_precision(precision)
     rng = torch.Generator().manual_seed(config.seed + 1)
     keeper = None if checkpoint is None else Checkpoint(checkpoint, task, config)
-    fit = Fit(network, task, config, str(precision), stage or config.quantised, rng, keeper)
+    fit = Fit(network, task, config, str(precision), stage or config.quantised, rng, keeper, start.network)
     return _trained(network, task, config, (*start.history, *fit.run(progress)), start)
 
 

@@ -29,8 +29,10 @@ def train(folder, *more):
 
 
 def test_train_writes_bundle_sequences_and_curve(tmp_path):
-    result = train(tmp_path, "--epochs-quantised", 1, "--precision", "ternary, head=8")
+    result = train(tmp_path, "--epochs-quantised", 1, "--precision", "ternary, head=8", "--distil", 0.5)
     assert result.exit_code == 0, result.output
+    training = json.loads(KernelBundle.load(tmp_path / "bundle.safetensors").provenance["training"])
+    assert (training["full"]["distillation"], training["quantised"]["distillation"]) == (0.0, 0.5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.safetensors", "history.csv", "sequences.npz"]
     assert KernelBundle.load(tmp_path / "bundle.safetensors").precision == "ternary, head=8"
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 1 + 2 + 1
