@@ -11,8 +11,9 @@ from imssa_lab.contract.hal import FloatArray
 from imssa_lab.mapping.blocks import kernel_block
 from imssa_lab.s4d import tolerated_errors as module
 from imssa_lab.s4d.bundle import KernelBundle
-from imssa_lab.s4d.inference import run_network
+from imssa_lab.s4d.inference import dense_inputs, run_network
 from imssa_lab.s4d.layer_kernels import LayerKernels
+from imssa_lab.s4d.output_correction import dense_errors
 from imssa_lab.s4d.tolerated_errors import (
     DENSE_LOSS,
     LOSS,
@@ -106,6 +107,25 @@ def test_errors_of_dense_layers_cost_a_point_and_twice_as_much_costs_more(
         )
         is None
     )
+
+
+def test_dense_products_are_off_by_the_error_of_their_weights_and_the_worst_layer_is_named(
+    bundle: KernelBundle, sequences: FloatArray
+) -> None:
+    seen, layers = dense_inputs(bundle, sequences), bundle.on_arrays("all")
+    products, worst = module._with_dense_errors(layers, seen, 0.2, np.random.default_rng(0))
+    found, rng = [], np.random.default_rng(0)
+    for layer in layers:
+        judging = seen[layer.name][len(sequences) // 2 :]
+        pooled, each = dense_errors(products[layer.name](judging), judging @ layer.weight.T)
+        assert 0.05 < pooled < 0.4
+        rms = np.sqrt((layer.weight**2).mean(axis=1, keepdims=True))
+        spoilt = layer.weight + 0.2 * rms * rng.standard_normal(layer.weight.shape)
+        got, exact = judging @ spoilt.T, products[layer.name](judging)
+        shape = [np.corrcoef(got[..., k].ravel(), exact[..., k].ravel())[0, 1] for k in range(len(spoilt))]
+        assert shape == pytest.approx(np.ones(len(spoilt)))  # but for gain and offset
+        found.append((pooled, float(np.nanmedian(each))))
+    assert worst == pytest.approx(np.max(found, axis=0))
 
 
 def test_dense_layers_of_a_net_that_tolerates_nothing_have_no_bound(
