@@ -35,7 +35,7 @@ def bare_writer(bars: Bars, folder: Path) -> None:
 def bare_suite(bars: Bars, folder: Path) -> None:
     """The whole suite; tests of serial ports skip, each with its reason."""
     chosen = bars.size(["tests"], smoke=["tests/log/test_checksums.py"])
-    done = _python("-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *chosen, stdout=subprocess.PIPE)
+    done = _python("-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", *chosen, stdout=subprocess.PIPE)
     print("\n".join(line for line in done.stdout.splitlines() if line.startswith(("SKIPPED", "FAILED", "ERROR"))))
     passed, *_ = [*map(int, re.findall(r"(\d+) passed", done.stdout)), 0]
     bars.check("the suite without POSIX, exit code", done.returncode, "==", 0, f"{passed} passed")

@@ -33,8 +33,8 @@ class LineDrop(Section):
 
     The voltage that acts is V (1 + through G)/(1 + R G), with R the resistance of the path of a cell without its
     transistor, as `set` and `reset` are of cell and transistor together. Line resistance as a divider in writing is
-    that of Chen, IEEE Trans. Electron Devices 60:1318 (2013); assumed: the current of a pulse is that of the
-    conductance that reads find, though cells bend at voltages of pulses and transistors saturate.
+    that of Chen, IEEE Trans. Electron Devices 60:1318 (2013), from memory; assumed: the current of a pulse is that of
+    the conductance that reads find, though cells bend at voltages of pulses and transistors saturate.
     """
 
     through: float = Field(
