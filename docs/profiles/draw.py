@@ -22,7 +22,7 @@ from twin import DigitalTwin, TwinProfile
 from twin.profile import Timing
 
 HERE = Path(__file__).parent
-NAMES = ("ideal", "supert-a0-easy", "supert-a0", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
+NAMES = ("ideal", "supert-a0-easy", "supert-a0", "supert-a0-wired", "hfox-cmo", "wan-2022", "milo-2021", "pcm-joshi")
 CELLS = (100, 200)
 TIMES = np.geomspace(1.0, 1e6, 19)
 SHADES = (BLUE, GREEN, ORANGE, PURPLE)
