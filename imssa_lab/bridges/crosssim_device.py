@@ -7,7 +7,7 @@ highest one, 1/Rmin.
 
 from __future__ import annotations
 
-from imssa_lab.bridges.profile_tables import ProfileTables, class_of_file, plain, text_of
+from imssa_lab.bridges.profile_tables import filled
 from twin.profile import TwinProfile
 
 _FILE = '''"""Device of chips of the profile {name}, for CrossSim 3: programming, relaxation and white read noise.
@@ -124,23 +124,4 @@ def device_source(profile: TwinProfile, class_name: str = "ChipDevice") -> str:
     Raises:
         ConfigError: the profile has no law of programming, or the name cannot be that of a class.
     """
-    tables = ProfileTables.of(profile, "CrossSim")
-    low, high = 1e6 * tables.targets[0], 1e6 * tables.targets[-1]
-    return _FILE.format(
-        name=plain(profile.name),
-        source=plain(profile.source),
-        class_name=class_of_file(class_name),
-        low=low,
-        high=high,
-        r_min=1e6 / high,
-        r_max=1e6 / low if low > 0 else float("inf"),
-        until=tables.until,
-        targets=text_of(1e6 * tables.targets),
-        scores=text_of(tables.scores),
-        programmed=text_of(1e6 * tables.programmed),
-        t0=tables.t0,
-        log_ages=text_of(tables.log_ages),
-        relaxed=text_of(1e6 * tables.relaxed),
-        read_sd=text_of(1e6 * tables.read_sd),
-        read_spread=tables.read_spread,
-    )
+    return filled(_FILE, profile, "CrossSim", class_name)

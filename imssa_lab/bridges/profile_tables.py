@@ -66,15 +66,37 @@ class ProfileTables(FrozenArrays):
         return cls(targets, _SCORES, programmed, t0, log_ages, relaxed, until, read_sd, noise.sd_spread)
 
 
-def class_of_file(name: str) -> str:
-    """The name of the class that a file has.
+def filled(template: str, profile: TwinProfile, simulator: str, class_name: str) -> str:
+    """A file for a simulator of this name: the template with the tables of a profile, in uS, and the class's name.
+
+    A template names fields as `ProfileTables` does; `low` and `high` are the ends of the window in uS, `r_min` and
+    `r_max` the resistances there in Ohm, inf for none.
 
     Raises:
-        ConfigError: it cannot be one.
+        ConfigError: the profile has no law of programming, or the name cannot be that of a class.
     """
-    if not name.isidentifier():
-        raise ConfigError(f"class_name {name!r} is no name of a class; write for example ChipNoiseModel")
-    return name
+    if not class_name.isidentifier():
+        raise ConfigError(f"class_name {class_name!r} is no name of a class; write for example ChipNoiseModel")
+    tables = ProfileTables.of(profile, simulator)
+    low, high = 1e6 * tables.targets[0], 1e6 * tables.targets[-1]
+    return template.format(
+        name=_plain(profile.name),
+        source=_plain(profile.source),
+        class_name=class_name,
+        low=low,
+        high=high,
+        r_min=1e6 / high,
+        r_max=1e6 / low if low > 0 else float("inf"),
+        until=tables.until,
+        targets=_text_of(1e6 * tables.targets),
+        scores=_text_of(tables.scores),
+        programmed=_text_of(1e6 * tables.programmed),
+        t0=tables.t0,
+        log_ages=_text_of(tables.log_ages),
+        relaxed=_text_of(1e6 * tables.relaxed),
+        read_sd=_text_of(1e6 * tables.read_sd),
+        read_spread=tables.read_spread,
+    )
 
 
 def _relaxed(profile: TwinProfile, targets: FloatArray) -> tuple[float, FloatArray, FloatArray, float]:
@@ -92,13 +114,13 @@ def _relaxed(profile: TwinProfile, targets: FloatArray) -> tuple[float, FloatArr
     return law.t0, law.log_time(ages), np.array(relaxed), until
 
 
-def text_of(numbers: FloatArray) -> str:
+def _text_of(numbers: FloatArray) -> str:
     """Nested lists with nine digits, of numbers of any shape."""
     if numbers.ndim > 1:
-        return "[" + ",\n".join(text_of(row) for row in numbers) + "]"
+        return "[" + ",\n".join(_text_of(row) for row in numbers) + "]"
     return "[" + ", ".join(f"{value:.9g}" for value in numbers) + "]"
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """The text without what would end a docstring."""
     return text.replace("\\", "/").replace('"', "'")
