@@ -28,8 +28,8 @@ ROOMS = (
     "protocols.wrappers",
 )
 
-OF_THE_MACHINE = {"AVAILABLE"}
-"""Depends on what is installed."""
+OF_THE_MACHINE = {"AVAILABLE", "LOCKS", "POSITIONED", "PSEUDO_TERMINALS"}
+"""Depends on what is installed, or on the system."""
 
 
 def modules(room: str) -> Iterator[ModuleType]:

@@ -57,7 +57,7 @@ def test_the_documentation_imports_from_imssa_lab_alone():
 
 @pytest.mark.parametrize("name", imssa_lab.__all__)
 def test_every_public_name_is_there_and_documented(name):
-    value = getattr(imssa_lab, name)
+    value = loaded(name)
     if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
         inherited = [base.__doc__ for base in getattr(value, "__mro__", ())[1:]]
         assert value.__doc__
@@ -65,6 +65,13 @@ def test_every_public_name_is_there_and_documented(name):
         assert not value.__doc__.startswith(f"{name}(")  # what dataclasses write where there is nothing
     else:
         assert name in described_constants(imssa_lab._HOME_OF[name])
+
+
+def loaded(name):
+    """What the name stands for; PyMeasure asks for serial ports where it is loaded."""
+    if name == "PyMeasureArray":
+        pytest.importorskip("serial", reason="this system has no serial ports", exc_type=ImportError)
+    return getattr(imssa_lab, name)
 
 
 def described_constants(home):
@@ -82,7 +89,7 @@ def described_constants(home):
 
 @pytest.mark.parametrize("name", imssa_lab.__all__)
 def test_every_public_name_is_in_the_reference(name):
-    value = getattr(imssa_lab, name)
+    value = loaded(name)
     if inspect.isclass(value) and issubclass(value, imssa_lab.ImssaError):
         assert f"| `{name}` |" in (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     else:

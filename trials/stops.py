@@ -16,18 +16,23 @@ from typing import Self
 
 import numpy as np
 
+from imssa_lab.contract.operating_system import PSEUDO_TERMINALS
 from trials.virtual_kinds import UNHELPFUL, VIRTUAL, WATCHDOG, Virtual
 
+_TERMINAL_CLOSED = "terminal closed"
 CODES = {
     "exception": 1,
     "SIGINT": -signal.SIGINT,  # Python ends so where nobody catches KeyboardInterrupt
     "SIGTERM": 128 + signal.SIGTERM,
     "SIGHUP": 128 + signal.SIGHUP,
-    "terminal closed": 128 + signal.SIGHUP,
+    **({_TERMINAL_CLOSED: 128 + signal.SIGHUP} if PSEUDO_TERMINALS else {}),
     "another thread": None,
     "SIGTERM, work in a thread": 128 + signal.SIGTERM,
 }
-"""The ways to stop a script, and the exit code that it ends with; None where it goes on, without its array."""
+"""The ways to stop a script, and the exit code that it ends with; None where it goes on, without its array.
+
+A terminal is closed only where the system has pseudo-terminals.
+"""
 _PATIENCE = 10.0
 __all__ = ["CODES", "WATCHDOG", "Nursery", "Stops", "grounded", "kills", "stop_once", "stops"]
 
@@ -102,7 +107,7 @@ class Script:
             return float(self._await("stopping").split()[1])
         time.sleep(self._after)
         stopped = time.time()
-        if self._how == "terminal closed":
+        if self._how == _TERMINAL_CLOSED:
             self._hang_up()
         elif self._how != "nothing":
             os.kill(self._pid, getattr(signal, self._how.partition(",")[0]))
@@ -156,15 +161,14 @@ class Nursery:
     @contextmanager
     def script(self, instrument: Virtual, how: str, after: float) -> Iterator[Script]:
         """A script that programs `instrument`; it has come to its end afterwards."""
-        master, slave = os.openpty()
-        ends = [master, slave]
+        ends = list(os.openpty()) if how == _TERMINAL_CLOSED else []
 
         def hang_up() -> None:
             while ends:
                 os.close(ends.pop())
 
         try:
-            terminal = os.ttyname(slave) if how == "terminal closed" else ""
+            terminal = os.ttyname(ends[1]) if ends else ""
             assert self._process.stdin is not None
             self._process.stdin.write(f"{how}|{after}|{terminal}|{instrument.address}\n")
             self._process.stdin.flush()

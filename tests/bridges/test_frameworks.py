@@ -52,6 +52,9 @@ def test_qcodes_stores_products_and_cells_over_their_lines(array, tmp_path):
 
 
 def test_pymeasure_runs_a_procedure_and_writes_its_file(array, tmp_path):
+    pytest.importorskip(
+        "serial", reason="PyMeasure asks for serial ports, and this system has none", exc_type=ImportError
+    )
     pytest.importorskip("pymeasure")
     from pymeasure.experiment import FloatParameter, Procedure, Results, Worker
 

@@ -72,6 +72,13 @@ def tasks(folder: Path) -> dict[str, object]:
     return {}
 
 
+def frameworks(folder: Path) -> dict[str, object]:
+    pytest.importorskip(
+        "serial", reason="PyMeasure asks for serial ports, and this system has none", exc_type=ImportError
+    )
+    return {}
+
+
 def training(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
     """One epoch of each stage: it is the call that is tested here, not what it reaches."""
     whole = recipes.training_recipe

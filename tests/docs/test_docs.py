@@ -28,6 +28,7 @@ BEFORE = {
     "docs/supert_a0.md": prepared.supert,
     "docs/tasks.md": prepared.tasks,
     "docs/training.md": prepared.training,
+    "docs/howto/frameworks.md": prepared.frameworks,
 }
 SHORTER = {"train": ["--epochs-float", "1", "--epochs-quantised", "1"]}
 """Options that a test adds to a command of a page, so that it ends soon; what a model then reaches is no matter."""

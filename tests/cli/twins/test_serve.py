@@ -27,6 +27,7 @@ from imssa_lab.virtual.virtual_supert_a0 import board_profile
 from twin import DigitalTwin
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
+WITH_TERMINALS = pytest.mark.skipif(not PSEUDO_TERMINALS, reason=NO_PSEUDO_TERMINALS)
 _CODE = "import typer; from imssa_lab.cli.twins.serve import serve; typer.run(serve)"
 
 
@@ -137,7 +138,7 @@ def test_three_instruments_around_one_array(start: Start, kinds: tuple[str, ...]
         assert np.median(array.read_conductances()) > 0
 
 
-@pytest.mark.skipif(not PSEUDO_TERMINALS, reason=NO_PSEUDO_TERMINALS)
+@WITH_TERMINALS
 def test_names_of_boards_go_with_them(start: Start, tmp_path: Path) -> None:
     process, address = start("supert-a0", "--link", str(tmp_path / "board"))
     assert address == f"serial+supert-a0:{tmp_path / 'board'}"
@@ -160,7 +161,7 @@ def test_faults_by_name(start: Start) -> None:
         (["toaster"], "there is no 'toaster'"),
         (["supert-a0", "--port", "5025", "--link", "there"], "leave one out"),
         (["supert-a0", "--profile", "ideal"], "has an ADC"),
-        (["supert-a0", "--count", "2"], "by --link"),
+        pytest.param(["supert-a0", "--count", "2"], "by --link", marks=WITH_TERMINALS),
         (["scpi", "--link", "there"], "write --port"),
         (["smu-matrix", "--count", "2"], "three instruments already"),
         (["smu-matrix", "--meter", "2600"], "meters are 2400, 2450"),

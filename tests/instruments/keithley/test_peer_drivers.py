@@ -35,6 +35,9 @@ def served() -> Iterator[Any]:
 
 @pytest.fixture
 def pymeasure() -> Any:
+    pytest.importorskip(
+        "serial", reason="PyMeasure asks for serial ports, and this system has none", exc_type=ImportError
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its imports, not ours
         return pytest.importorskip("pymeasure.instruments.keithley", reason='pip install "imssa-lab[peers]"')
