@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocols.deployment.verification import LevelResult
 
@@ -88,14 +88,10 @@ def judged_remedy(
     made = Remedied(level, remedy, old[level].measured, new[level].measured, gained, kept=False)
     broken = [name for name, each in new.items() if name in old and old[name].passed and not each.passed]
     if broken:
-        return _with(made, False, f"because level {' and level '.join(broken)} failed by it")
+        return replace(made, why=f"because level {' and level '.join(broken)} failed by it")
     if new[level].passed or gained >= LEAST:
-        return _with(made, True, "")
+        return replace(made, kept=True)
     also = [name for name in counting if name in old and name in new and better(old[name], new[name]) >= LEAST]
     if also and gained > -LEAST:
-        return _with(made, True, f"because level {also[0]} is better by it")
-    return _with(made, False, "")
-
-
-def _with(made: Remedied, kept: bool, why: str) -> Remedied:
-    return Remedied(made.level, made.remedy, made.before, made.after, made.better, kept, why)
+        return replace(made, kept=True, why=f"because level {also[0]} is better by it")
+    return made
