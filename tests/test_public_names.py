@@ -12,6 +12,7 @@ import pytest
 import imssa_lab
 from imssa_lab.contract.stub_names import homes_in_stub
 from tests.docs.code_blocks import PAGES, blocks
+from trials.electrodes.serial_ports import skip_without_serial_ports
 
 ROOT = Path(__file__).parents[1]
 OURS = {path.relative_to(ROOT).parts[0] for path in ROOT.glob("[!.]*/**/*.py")}
@@ -70,7 +71,7 @@ def test_every_public_name_is_there_and_documented(name):
 def loaded(name):
     """What the name stands for; PyMeasure asks for serial ports where it is loaded."""
     if name == "PyMeasureArray":
-        pytest.importorskip("serial", reason="this system has no serial ports", exc_type=ImportError)
+        skip_without_serial_ports()
     return getattr(imssa_lab, name)
 
 

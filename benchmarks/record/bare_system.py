@@ -33,8 +33,8 @@ def bare_writer(bars: Bars, folder: Path) -> None:
 
 
 def bare_suite(bars: Bars, folder: Path) -> None:
-    """The whole suite; tests of serial ports skip, each with its reason."""
-    chosen = bars.size(["tests"], smoke=["tests/log/test_checksums.py"])
+    """The whole suite, two processes side by side; tests of serial ports skip, each with its reason."""
+    chosen = bars.size(["-n", "2", "--dist", "loadfile", "tests"], smoke=["tests/log/test_checksums.py"])
     done = _python("-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", *chosen, stdout=subprocess.PIPE)
     print("\n".join(line for line in done.stdout.splitlines() if line.startswith(("SKIPPED", "FAILED", "ERROR"))))
     passed, *_ = [*map(int, re.findall(r"(\d+) passed", done.stdout)), 0]

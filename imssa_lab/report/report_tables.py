@@ -13,7 +13,7 @@ from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
 from imssa_lab.report.inference_words import inference_facts
-from imssa_lab.report.measured.deployment_result import Outcome
+from imssa_lab.report.measured.deployment_result import Outcome, verdict_of
 from imssa_lab.report.measured.held_layers import held_layers
 from imssa_lab.report.measured.programmed import shares
 from imssa_lab.report.page import Cited
@@ -64,7 +64,7 @@ def levels(run: Run, outcome: Outcome) -> Table:
         rows.append(
             [
                 Cited(level["level"]),
-                Cited("passed" if level["passed"] else "FAILED", record),
+                Cited(verdict_of(level), record),
                 Cited(level["requirement"]),
                 Cited(f"{level['measured']:.4g}", record),
                 Cited(f"{level['bound']:.4g}", record),

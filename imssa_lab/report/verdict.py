@@ -8,7 +8,7 @@ import xarray
 
 from imssa_lab.log.run import Run
 from imssa_lab.log.schema import TABLES
-from imssa_lab.report.measured.deployment_result import Outcome
+from imssa_lab.report.measured.deployment_result import Outcome, verdict_of
 from imssa_lab.report.measured.programmed import shares
 from imssa_lab.report.page import Cited
 from protocols.deployment.journal import JOURNAL
@@ -56,14 +56,19 @@ def verdict(run: Run, outcome: Outcome | None, data: xarray.Dataset) -> Verdict:
 
 def _of_levels(outcome: Outcome) -> Verdict:
     levels = outcome.result["levels"]
-    failed = [level["level"] for level in levels if not level["passed"]]
-    if not failed:
+    failed = [level["level"] for level in levels if verdict_of(level) == "FAILED"]
+    undecided = [level["level"] for level in levels if verdict_of(level) == "not decidable"]
+    if not failed and not undecided:
         words = (
             f"All {len(levels)} levels passed: what runs on the arrays is the trained model, within the bounds below."
         )
         return Verdict("good", "Verified.", Cited(words, outcome.record))
-    words = f"{len(failed)} of {len(levels)} levels failed: {', '.join(failed)}."
-    return Verdict("bad", "Not verified.", Cited(words, outcome.record))
+    found = [
+        f"{len(names)} of {len(levels)} levels {what}: {', '.join(names)}"
+        for names, what in ((failed, "failed"), (undecided, "not decidable"))
+        if names
+    ]
+    return Verdict("bad", "Not verified.", Cited("; ".join(found) + ".", outcome.record))
 
 
 def _last(run: Run) -> int | None:

@@ -215,12 +215,13 @@ class Loop:
             self._measure_kernels()
 
     def for_task(self, judge: Judge, mending: bool) -> _Task:
-        """The level of the task and what the arrays say; programs again where it fails.
+        """The level of the task and what the arrays say; programs again where it fails and the task can tell.
 
         A remedy that moves cells at random would pass a task by luck in the end, so there is no other.
         """
         self._judge, self.task = judge, judge()
-        if mending and not self.task[0].passed and "program again" not in self._done:
+        level = self.task[0]
+        if mending and level.decidable and not level.passed and "program again" not in self._done:
             self._apply("task", "program again", self._program_again)
         return self.task
 

@@ -98,6 +98,8 @@ class LevelResult:
         measured: the figure that is judged; bound: what it is judged by; passed: the verdict.
         requirement: the comparison in words.
         figures: everything else worth keeping, by name.
+        decidable: False where the test itself cannot tell a good array from a bad one; then it does not pass either,
+            and pulses would change nothing.
     """
 
     level: str
@@ -106,10 +108,15 @@ class LevelResult:
     passed: bool
     requirement: str
     figures: Dictionary[str, float] = field(default_factory=dict)
+    decidable: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words: "passed", "FAILED" or "not decidable"."""
+        return ("passed" if self.passed else "FAILED") if self.decidable else "not decidable"
 
     def __str__(self) -> str:
-        verdict = "passed" if self.passed else "FAILED"
-        return f"{self.level}: {verdict}, {self.requirement}: {self.measured:.4g} (bound {self.bound:.4g})"
+        return f"{self.level}: {self.verdict}, {self.requirement}: {self.measured:.4g} (bound {self.bound:.4g})"
 
 
 def reread(arrays: Sequence[CrossbarArray], targets: Sequence[FloatArray], averages: int = 8) -> list[FloatArray]:
@@ -304,11 +311,11 @@ def judge_task(
     if found.units > 1:
         return replace(level, figures=figures)
     words = (
-        "not decidable: all test sequences come from one independent recording, so no interval can be given; deploy "
-        "with sequences of more. Share of the variance lost against software, at most"
+        "all test sequences come from one independent recording, so no interval can be given; deploy with sequences "
+        "of more. Share of the variance lost against software, at most"
     )
     figures = {name: value for name, value in figures.items() if np.isfinite(value)}
-    return replace(level, passed=False, requirement=words, figures=figures)
+    return replace(level, passed=False, requirement=words, figures=figures, decidable=False)
 
 
 def verify_task(
@@ -330,7 +337,7 @@ def verify_task(
         lowest: lower ends of the 95 % intervals of the first two, which must lie above the null control; None for the
             scores themselves.
     """
-    loss, score = software - on_array, _SCORES[goal]
+    loss, score, decidable = software - on_array, _SCORES[goal], True
     figures = {"on_array": on_array, "software": software}
     passed = loss <= bounds.task_loss + _ROUNDING
     words = f"{score} lost against software, at most"
@@ -344,10 +351,10 @@ def verify_task(
             f"{surely:.3f}), at most"
         )
         if at_best <= null_control:
-            passed = False
+            passed = decidable = False
             words = (
                 f"this task needs no memory: it decides nothing (software {_AT_LEAST[goal].format(at_best)}, the "
                 f"null control {null_control:.3f}); choose another task. {score.capitalize()} lost against software, "
                 "at most"
             )
-    return LevelResult("task", loss, bounds.task_loss, passed, words, figures)
+    return LevelResult("task", loss, bounds.task_loss, passed, words, figures, decidable)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.errors import LimitError
+from trials.electrodes.serial_ports import skip_without_serial_ports
 from twin import DigitalTwin
 
 TARGET = np.full((4, 3), 60e-6)
@@ -52,9 +53,7 @@ def test_qcodes_stores_products_and_cells_over_their_lines(array, tmp_path):
 
 
 def test_pymeasure_runs_a_procedure_and_writes_its_file(array, tmp_path):
-    pytest.importorskip(
-        "serial", reason="PyMeasure asks for serial ports, and this system has none", exc_type=ImportError
-    )
+    skip_without_serial_ports()
     pytest.importorskip("pymeasure")
     from pymeasure.experiment import FloatParameter, Procedure, Results, Worker
 

@@ -97,12 +97,13 @@ def test_the_same_chips_give_the_same_result(model):
     assert (folder / "one" / "result.json").read_bytes() == (folder / "two" / "result.json").read_bytes()
 
 
-def test_a_failed_level_exits_with_3_and_is_reported(model):
-    folder = model(null=1.0)  # nothing is better than this control, so the task level fails
+def test_a_level_that_cannot_be_decided_exits_with_3_and_is_reported(model):
+    folder = model(null=1.0)  # nothing is better than this control, so the task decides nothing
     result = deploy(folder)
     assert result.exit_code == 3
     assert "NOT verified" in result.stdout
-    assert "levels failed: task" in (folder / "run" / "report.html").read_text()
+    assert "not decidable: this task needs no memory" in " ".join(result.stdout.replace("│", " ").split())
+    assert "levels not decidable: task" in (folder / "run" / "report.html").read_text()
 
 
 def test_a_folder_in_use_is_refused_and_left_alone(model):

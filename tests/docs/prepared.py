@@ -13,6 +13,7 @@ from imssa_lab.s4d.train import recipes
 from protocols.deployment.sequences import Sequences
 from tests.docs.code_blocks import blocks
 from trials import tiny
+from trials.electrodes.serial_ports import skip_without_serial_ports
 
 
 def log_format(folder: Path) -> dict[str, object]:
@@ -73,9 +74,7 @@ def tasks(folder: Path) -> dict[str, object]:
 
 
 def frameworks(folder: Path) -> dict[str, object]:
-    pytest.importorskip(
-        "serial", reason="PyMeasure asks for serial ports, and this system has none", exc_type=ImportError
-    )
+    skip_without_serial_ports()
     return {}
 
 

@@ -85,6 +85,15 @@ def test_programming_again_is_tried_where_enough_cells_that_move_are_out(
     assert made.tried == []  # nothing was changed by it here
 
 
+def test_a_task_that_decides_nothing_costs_no_pulses() -> None:
+    programmed = Programmed()
+    made = loop(programmed)
+    off(programmed, made, 9, 6e-6)
+    level = LevelResult("task", 0.0, 0.02, False, "no memory", decidable=False)
+    made.for_task(lambda: (level, np.zeros(2, dtype=np.int64)), True)
+    assert programmed.refreshed == 0
+
+
 def test_nothing_is_programmed_again_once_the_budget_is_spent() -> None:
     programmed = Programmed()
     made = loop(programmed)

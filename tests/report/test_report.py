@@ -73,7 +73,7 @@ def test_a_failed_level_is_named_in_the_verdict(deployed, tmp_path, monkeypatch)
 
     def failing(run):
         outcome = real(run)
-        outcome.result["levels"][2]["passed"] = False
+        outcome.result["levels"][2] |= {"passed": False, "verdict": "FAILED"}
         return outcome
 
     monkeypatch.setattr(measured, "outcome_of", failing)

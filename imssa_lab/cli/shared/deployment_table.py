@@ -46,6 +46,7 @@ def result_text(deployment: Deployment, bundle_digest: str, reference: Mapping[s
             {
                 "level": level.level,
                 "passed": level.passed,
+                "verdict": level.verdict,
                 "requirement": level.requirement,
                 "measured": level.measured,
                 "bound": level.bound,
@@ -156,8 +157,8 @@ def _table(
         table.add_row(f"{what}, predicted from known faults", deployment.shown(deployment.predicted_accuracy))
     table.add_section()
     for level in deployment.levels:
-        verdict = "[green]passed[/green]" if level.passed else "[bold red]FAILED[/bold red]"
-        words = f"{verdict}: {level.requirement} {level.bound:g}; is {level.measured:.4g}"
+        colour = "green" if level.passed else "bold red"
+        words = f"[{colour}]{level.verdict}[/]: {level.requirement} {level.bound:g}; is {level.measured:.4g}"
         table.add_row(f"level {level.level}", words)
     table.add_section()
     for each in _classes(deployment):

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -168,3 +169,8 @@ def _packed(values: FloatArray | BoolArray) -> str:
 
 def _unpacked(text: str, shape: list[int]) -> FloatArray:
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<f8").reshape(shape).copy()
+
+
+def verdict_of(level: Mapping[str, Any]) -> str:
+    """The verdict of a level in words; older runs noted only whether it passed."""
+    return str(level.get("verdict", "passed" if level["passed"] else "FAILED"))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trials.electrodes.serial_ports import skip_without_serial_ports
 from trials.electrodes.smu_bench import SmuBench, one_cell
 
 TERMINATED = {"visa_library": "@py", "read_termination": "\n", "write_termination": "\n"}
@@ -35,9 +36,7 @@ def served() -> Iterator[Any]:
 
 @pytest.fixture
 def pymeasure() -> Any:
-    pytest.importorskip(
-        "serial", reason="PyMeasure asks for serial ports, and this system has none", exc_type=ImportError
-    )
+    skip_without_serial_ports()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its imports, not ours
         return pytest.importorskip("pymeasure.instruments.keithley", reason='pip install "imssa-lab[peers]"')

@@ -60,7 +60,7 @@ def test_kernels_that_lost_their_state_fail() -> None:
 def test_a_single_recording_is_not_decidable() -> None:
     task = deployed(judged({"null": 0.5}, np.zeros((40, 1), dtype=int))).levels[-1]
     assert not task.passed
-    assert task.requirement.startswith("not decidable: all test sequences come from one independent recording")
+    assert str(task).startswith("task: not decidable, all test sequences come from one independent recording")
     assert all(np.isfinite(value) for value in task.figures.values())
 
 

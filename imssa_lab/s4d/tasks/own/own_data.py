@@ -14,12 +14,11 @@ from imssa_lab.contract.errors import ConfigError, DataError
 from imssa_lab.s4d.tasks.own.own_values import forecast_of, regression_of
 from imssa_lab.s4d.tasks.own.splitting import (
     LICENCE,
-    NULL,
     Fill,
     checked_groups,
     checked_rows,
     divided,
-    made_splits,
+    task_of_rows,
 )
 from imssa_lab.s4d.tasks.own.text_sequences import Found, read_csv_folder, read_ts
 from imssa_lab.s4d.tasks.task import Task
@@ -69,20 +68,17 @@ def task_of(
     which = divided(name, numbers, split, group_numbers, np.random.default_rng(seed))
     if missing := sorted(set(classes.tolist()) - set(classes[numbers[which == "train"]].tolist())):
         raise DataError(f"{name}: class {missing[0]} is not in the training split; it cannot be learnt")
-    (train, validation, test), made = made_splits(
-        name, rows, numbers.astype(np.int64), which, standardise=standardise, fill=fill
-    )
-    return Task(
+    return task_of_rows(
         name,
-        train,
-        validation,
-        test,
+        rows,
+        numbers.astype(np.int64),
+        which,
         tuple(str(label) for label in classes),
-        made,
-        licence,
-        null_control=NULL,
-        test_units=None if group_numbers is None else group_numbers[which == "test"][:, None],
-        unit="sequences" if groups is None else unit,
+        group_numbers,
+        unit=unit,
+        licence=licence,
+        standardise=standardise,
+        fill=fill,
     )
 
 

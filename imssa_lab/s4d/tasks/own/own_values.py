@@ -16,7 +16,8 @@ from imssa_lab.s4d.tasks.own.splitting import (
     checked_groups,
     checked_rows,
     divided,
-    made_splits,
+    scale_of,
+    task_of_rows,
 )
 from imssa_lab.s4d.tasks.task import Task
 
@@ -59,18 +60,17 @@ def regression_of(
     group_numbers = None if groups is None else checked_groups(name, groups, len(rows))
     alike = np.zeros(len(rows), dtype=np.intp)  # no classes to keep in proportion
     which = divided(name, alike, split, group_numbers, np.random.default_rng(seed))
-    (train, validation, test), made = made_splits(name, rows, wanted, which, standardise=standardise, fill=fill)
-    return Task(
+    return task_of_rows(
         name,
-        train,
-        validation,
-        test,
+        rows,
+        wanted,
+        which,
         called,
-        made,
-        licence,
-        null_control=NULL,
-        test_units=None if group_numbers is None else group_numbers[which == "test"][:, None],
-        unit="sequences" if groups is None else unit,
+        group_numbers,
+        unit=unit,
+        licence=licence,
+        standardise=standardise,
+        fill=fill,
     )
 
 
@@ -109,10 +109,10 @@ def forecast_of(
     chosen = list(range(inputs)) if targets is None else list(targets)
     if not chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(range(inputs)):
         raise DataError(f"{name}: targets {chosen}; different inputs of 0 to {inputs - 1}")
-    seen = np.concatenate([row[: int(_ENDS[0] * len(row))] for row in rows])
-    mean, scale = (seen.mean(axis=0), seen.std(axis=0)) if standardise else (np.zeros(inputs), np.ones(inputs))
-    if (constant := np.flatnonzero(scale == 0)).size:
-        raise DataError(f"{name}: inputs {constant.tolist()} never change in the training part; leave them out")
+    scaled = rows
+    if standardise:
+        mean, deviation = scale_of(name, [row[: int(_ENDS[0] * len(row))] for row in rows])
+        scaled = [(row - mean) / deviation for row in rows]
     reach = window + horizon
     splits, units = [], np.zeros((0, 2), dtype=np.int64)
     for part, begin, end in zip(SPLITS, (0.0, *_ENDS), _ENDS, strict=False):
@@ -124,9 +124,7 @@ def forecast_of(
                 f"{name}: series {short[0]} has {len(rows[short[0]])} steps: too few for a window of {window} and "
                 f"{horizon} more in its part for {part}; give longer series or a shorter window"
             )
-        windows = [
-            ((row - mean) / scale)[starts[:, None] + np.arange(window)] for row, starts in zip(rows, cut, strict=True)
-        ]
+        windows = [row[starts[:, None] + np.arange(window)] for row, starts in zip(scaled, cut, strict=True)]
         ahead = [row[starts + reach - 1][:, chosen] for row, starts in zip(rows, cut, strict=True)]
         splits.append((np.concatenate(windows).astype(np.float32), np.concatenate(ahead)))
         stretches = [np.stack([starts, starts + reach - 1], axis=1) // reach for starts in cut]

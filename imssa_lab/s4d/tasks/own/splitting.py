@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from imssa_lab.contract.errors import DataError
 from imssa_lab.s4d.scores import Wanted
-from imssa_lab.s4d.tasks.task import NullControl, Split
+from imssa_lab.s4d.tasks.task import NullControl, Split, Task
 
 LICENCE = "your own data"
 NULL = NullControl("the same net with C frozen at zero, trained on its own")
@@ -53,19 +53,25 @@ def divided(
     return which
 
 
-def made_splits(
+def task_of_rows(
     name: str,
     rows: Sequence[NDArray[np.float64]],
     wanted: Wanted,
     which: NDArray[np.str_],
+    outputs: tuple[str, ...],
+    groups: NDArray[np.int64] | None,
     *,
+    unit: str,
+    licence: str,
     standardise: bool,
     fill: Fill,
-) -> tuple[list[Split], str]:
-    """Train, validation and test, and in words how they were made.
+) -> Task:
+    """The task, its sequences of one length and scaled.
 
     Args:
         rows: n of (steps, inputs); wanted: (n,) or (n, values), what is right for each; which: (n,), its split.
+        outputs: names of the classes or values; groups: (n,), what is independent, in words `unit`; None: every
+            sequence.
 
     Raises:
         DataError: no such way to fill up, or an input that never changes in the training split.
@@ -80,7 +86,19 @@ def made_splits(
     if any(len(row) < steps for row in rows):
         place = "" if fill == "end" else " at their start"
         made = f"{made}, shorter ones filled up to {steps} with zeros{place}"
-    return splits, made
+    train, validation, test = splits
+    return Task(
+        name,
+        train,
+        validation,
+        test,
+        outputs,
+        made,
+        licence,
+        null_control=NULL,
+        test_units=None if groups is None else groups[which == "test"][:, None],
+        unit="sequences" if groups is None else unit,
+    )
 
 
 def _sequence(name: str, number: int, values: ArrayLike) -> NDArray[np.float64]:
@@ -129,6 +147,19 @@ def _drawn(numbers: NDArray[np.intp], groups: NDArray[np.int64] | None, rng: np.
     return which
 
 
+def scale_of(name: str, training: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of every input, (inputs,) each, over all steps of the training part.
+
+    Raises:
+        DataError: an input that never changes in it.
+    """
+    seen = np.concatenate(training)
+    mean, deviation = seen.mean(axis=0), seen.std(axis=0)
+    if (constant := np.flatnonzero(deviation == 0)).size:
+        raise DataError(f"{name}: inputs {constant.tolist()} never change in the training part; leave them out")
+    return mean, deviation
+
+
 def _padded(
     rows: Sequence[NDArray[np.float64]], wanted: Wanted, chosen: NDArray[np.intp], steps: int, fill: Fill
 ) -> Split:
@@ -145,10 +176,7 @@ def _scaled(
     name: str, rows: Sequence[NDArray[np.float64]], which: NDArray[np.str_], splits: Sequence[Split], fill: Fill
 ) -> list[Split]:
     """Standardised by the steps of the training split that there are; what was filled up stays zero."""
-    seen = np.concatenate([row for row, part in zip(rows, which, strict=True) if part == "train"])
-    mean, deviation = seen.mean(axis=0), seen.std(axis=0)
-    if (constant := np.flatnonzero(deviation == 0)).size:
-        raise DataError(f"{name}: inputs {constant.tolist()} never change in the training split; leave them out")
+    mean, deviation = scale_of(name, [row for row, part in zip(rows, which, strict=True) if part == "train"])
     found = []
     for part, (inputs, wanted) in zip(SPLITS, splits, strict=True):
         lengths = np.array([len(row) for row, own in zip(rows, which, strict=True) if own == part])
