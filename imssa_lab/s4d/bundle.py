@@ -28,7 +28,8 @@ FORMAT = "imssa_lab kernel bundle"
 FORMAT_VERSION = 4
 _READ = (2, 3, FORMAT_VERSION)
 """Version 2 has blocks of batch norm, ReLU and mix in one direction alone, 3 others too, 4 values, pooling by the
-last step and converters of increments; a bundle is written as the first version that has what it needs."""
+last step, converters of increments and ranges of single states; a bundle is written as the first version that has
+what it needs."""
 
 Pooling = Literal["mean", "max", "last"]
 """What the head sees of all steps: their mean, the largest value of each feature, or the last step."""
@@ -233,7 +234,9 @@ class KernelBundle(FrozenArrays):
 
     def _since_4(self) -> bool:
         """Whether anything in it needs format version 4."""
-        converted = any(layer.increment_bits is not None for layer in self.layers)
+        converted = any(
+            layer.increment_bits is not None or layer.each_state_range is not None for layer in self.layers
+        )
         return self.pooling == "last" or self.goal != "classes" or converted
 
     def _bytes(self) -> bytes:

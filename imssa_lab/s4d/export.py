@@ -115,12 +115,13 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         c=_array(c),
         d=_array(d),
         input_range=1.0,
-        state_range=_or_one(_array(layer.state_converter.full_scale)[:, 0, 0] / STATE_HEADROOM),
+        state_range=_or_one(_array(layer.state_converter.full_scale).max(axis=(1, 2)) / STATE_HEADROOM),
         increment_range=np.ones(len(d)),
         output_range=_or_one(_array(layer.output_converter.full_scale)),
         activation_range=_scale(network.relu_converters[index]),
         state_bits=_bits(layer.state_converter.bits),
         output_bits=_bits(layer.output_converter.bits),
+        each_state_range=_each_state_range(layer, network.precision.form == "delta"),
         increment_bits=_bits(layer.increment_converter.bits),
         column_range=_column_range(layer),
         form=network.precision.form,
@@ -131,6 +132,13 @@ def _layer(network: S4DNetwork, index: int) -> LayerKernels:
         **_norm(network, index),
         **mix,
     )
+
+
+def _each_state_range(layer: S4DLayer, delta: bool) -> FloatArray | None:
+    """Largest |x| of every state, (K, N), where accumulators are rounded; one that never moved takes one."""
+    if layer.state_converter.bits == "float" or not delta:
+        return None
+    return _or_one(_array(layer.state_converter.full_scale)[..., 0] / STATE_HEADROOM)
 
 
 def _column_range(layer: S4DLayer) -> FloatArray | None:

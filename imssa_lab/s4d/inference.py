@@ -61,7 +61,8 @@ def _recurrence(layer: LayerKernels, inputs: FloatArray) -> Iterator[tuple[Float
     """State before and after each step, (n, K, N, 2), and the output, (n, K)."""
     m = layer.transition
     x = np.zeros((len(inputs), *layer.b.shape))
-    full_scale = STATE_HEADROOM * layer.state_range[:, None, None]
+    ranges = layer.state_range[:, None] if layer.each_state_range is None else layer.each_state_range
+    full_scale = STATE_HEADROOM * ranges[..., None]
     for u in np.moveaxis(inputs, 1, 0):
         seen = quantise(x, full_scale, layer.state_bits)
         y = (layer.c * seen).sum(axis=(-2, -1)) + layer.d * u

@@ -47,6 +47,8 @@ class LayerKernels(FrozenArrays):
             none.
         state_bits, output_bits: converters that the model was trained for, of the fed-back state (full scale
             STATE_HEADROOM state_range) and of the output (full scale output_range); None for none.
+        each_state_range: (K, N), largest |x| of every state, which takes the place of state_range in that converter;
+            only with state_bits and in the delta form, None for none.
         increment_bits: that of the increments of the delta form, of full scale INCREMENT_HEADROOM column_range;
             column_range: (K, N, 2), largest increment of every column on training data, only with such a converter.
         common_scale: inputs and states have one full scale at the array's inputs, so that a column of cells has one
@@ -86,6 +88,7 @@ class LayerKernels(FrozenArrays):
     layer_norm_eps: float = 1e-5
     increment_bits: int | None = None
     column_range: FloatArray | None = None
+    each_state_range: FloatArray | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,6 +115,11 @@ class LayerKernels(FrozenArrays):
         if self.column_range is not None:
             check_shape("column_range", self.column_range, (kernels, states, 2))
             check_range("layer: column_range", self.column_range)
+        if self.each_state_range is not None:
+            if self.state_bits is None or self.form != "delta":
+                raise BundleError("layer: each_state_range comes with state_bits, and only in the delta form")
+            check_shape("each_state_range", self.each_state_range, (kernels, states))
+            check_range("layer: each_state_range", self.each_state_range)
         for name in ("state_bits", "output_bits", "increment_bits"):
             check_bits(f"layer: {name}", getattr(self, name))
         for name, kinds in (("form", Form), ("activation", Activation), ("gate", Gate), ("layer_norm", NormPlace)):

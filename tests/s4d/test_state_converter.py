@@ -104,6 +104,71 @@ def test_a_bundle_keeps_the_converter_of_increments(tmp_path: Path) -> None:
         Precision.parse("8bit, increment=8, form=direct")
 
 
+def slow_and_fast() -> tuple[S4DLayer, Tensor]:
+    """One channel of a fast state and one that is 20 times slower, with the tied gains of three levels, 4 bits."""
+    rng = torch.Generator().manual_seed(0)
+    layer = S4DLayer(Poles(1, 2, rng), rng)
+    with torch.no_grad():
+        layer.poles.log_dt.zero_()
+        layer.poles.a_re.copy_(torch.tensor([[0.8, 0.02]]).log())
+        layer.poles.a_im.zero_()
+    u = torch.randn(5, 200, 1, generator=rng)
+    layer.set_precision(Precision.parse("float, b=tied, state=4"))
+    layer.calibrate_state(u)
+    return layer, u
+
+
+def test_a_slow_state_is_rounded_in_steps_of_its_own_size() -> None:
+    """Beside a loop of numpy that rounds each state of a kernel by its own largest value."""
+    layer, u = slow_and_fast()
+    with torch.no_grad():
+        transition, b, c, d = (part.double().numpy() for part in layer.matrices())
+        found = copy.deepcopy(layer).double().eval()(u.double()).numpy()
+    x, trace = np.zeros((len(u), 1, 2, 2)), []
+    for now in np.moveaxis(u.double().numpy(), 1, 0):
+        x = np.einsum("hnij,bhnj->bhni", transition, x) + b * now[..., None, None]
+        trace.append(x)
+    peak = np.abs(trace).max(axis=(0, 1, 4))[0]
+    assert peak.max() > 4 * peak.min()
+    full = 1.1 * peak
+    assert layer.state_converter.full_scale[0, :, 0].numpy() == pytest.approx(full, rel=1e-5)
+    step = (full / 7)[:, None]
+    x, exact = np.zeros_like(x), []
+    for number, now in enumerate(np.moveaxis(u.double().numpy(), 1, 0)):
+        seen = step * np.clip(np.round(x / step), -7, 7)
+        assert found[:, number] == pytest.approx((c * seen).sum(axis=(-2, -1)) + d * now, abs=1e-4)
+        x = x + np.einsum("hnij,bhnj->bhni", transition - np.eye(2), seen) + b * now[..., None, None]
+        exact.append(x)
+    error = np.sqrt(np.mean((np.array(exact) - np.array(trace)) ** 2, axis=(0, 1, 2, 4)))
+    spread = np.sqrt(np.mean(np.array(trace) ** 2, axis=(0, 1, 2, 4)))
+    assert (error < 0.3 * spread).all()
+    with torch.no_grad():  # null control: by one step of the channel the slow state is lost
+        layer.state_converter.full_scale.copy_(layer.state_converter.full_scale.amax(1, keepdim=True).expand(1, 2, 1))
+        _, coarse = layer.double().eval().recur(u.double())
+    assert float((coarse - torch.from_numpy(trace[-1]))[:, 0, 1, 0].std()) > 0.5 * float(spread[1])
+
+
+def test_a_bundle_keeps_the_range_of_every_state(tmp_path: Path) -> None:
+    model = quantise(train_float(TASK, CONFIG), TASK, Precision.parse("three-level, state=4"))
+    to_bundle(model, TASK).save(tmp_path / "b.safetensors")
+    bundle = KernelBundle.load(tmp_path / "b.safetensors")
+    x = TASK.test[0].astype(np.float64)
+    with torch.no_grad():
+        network = copy.deepcopy(model.network).double().eval()(torch.from_numpy(x)).numpy()
+    assert run_network(bundle, x) == pytest.approx(network, abs=1e-9)
+    layer = bundle.layers[0]
+    own = layer.each_state_range
+    assert own is not None
+    assert np.array_equal(own.max(axis=1), layer.state_range)
+    one_step = replace(bundle, layers=(replace(layer, each_state_range=None), *bundle.layers[1:]))
+    assert not np.allclose(run_network(one_step, x), network, atol=1e-3), "null control: they are felt"
+    for wrong in ({"form": "direct"}, {"state_bits": None}, {"each_state_range": 0 * own}):
+        with pytest.raises(BundleError, match="each_state_range"):
+            replace(layer, **wrong)
+    with pytest.raises(BundleError, match="each_state_range"):
+        replace(layer, each_state_range=own[:, :1])
+
+
 @pytest.mark.parametrize("words", ["state=8", "increment=8"])
 def test_every_epoch_is_judged_with_the_ranges_of_its_states(words: str) -> None:
     start = train_float(TASK, CONFIG)

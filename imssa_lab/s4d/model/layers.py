@@ -46,7 +46,7 @@ class S4DLayer(nn.Module):
         self.c_quantiser: nn.Module = Exact()
         self.d_quantiser: nn.Module = Exact()
         self._output_quantiser = Ternary((1,))
-        self.state_converter = Converter((channels, 1, 1))
+        self.state_converter = Converter((channels, states, 1))
         self.increment_converter = Converter((channels, states, 2))
         self.output_converter = Converter((channels,))
         self._errors: CellErrors | None = None
@@ -76,15 +76,20 @@ class S4DLayer(nn.Module):
         self._errors, self._rng = errors, rng
 
     def calibrate_state(self, u: Tensor) -> None:
-        """Set full scales for inputs u (n, steps, H): of each channel's state, and of each column's increments."""
+        """Set full scales for inputs u (n, steps, H): of each state, and of each column's increments.
+
+        Slow states may be many times smaller than fast ones of their channel. In the delta form, where states are
+        digital accumulators, each has a full scale of its own; in the others its channel's.
+        """
         transition, b, _, _ = self.matrices()
-        x, peak, change = u.new_zeros(len(u), *b.shape), u.new_zeros(len(b)), torch.zeros_like(b)
+        x, peak, change = u.new_zeros(len(u), *b.shape), torch.zeros_like(b[..., :1]), torch.zeros_like(b)
         for now in u.unbind(1):
             following = torch.einsum("hnij,bhnj->bhni", transition, x) + b * now[..., None, None]
             change = torch.maximum(change, (following - x).detach().abs().amax(0))
             x = following
-            peak = torch.maximum(peak, x.detach().abs().amax((0, 2, 3)))
-        self.state_converter.full_scale.copy_(STATE_HEADROOM * peak[:, None, None])
+            peak = torch.maximum(peak, x.detach().abs().amax((0, 3))[..., None])
+        peak = peak if self._delta else peak.amax(1, keepdim=True).expand_as(peak)
+        self.state_converter.full_scale.copy_(STATE_HEADROOM * peak)
         self.increment_converter.full_scale.copy_(INCREMENT_HEADROOM * change)
 
     def matrices(self) -> Matrices:
