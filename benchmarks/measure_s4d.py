@@ -23,7 +23,7 @@ import torch
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
 from benchmarks.s4d.converters import converters
-from benchmarks.s4d.held_out import SEED as HELD_OUT_SEED
+from benchmarks.s4d.held_out import SEEDS as HELD_OUT_SEEDS
 from benchmarks.s4d.held_out import held_out as leave_one_out
 from benchmarks.s4d.imported_models import SEED as IMPORTED_SEED
 from benchmarks.s4d.imported_models import imports
@@ -208,7 +208,7 @@ PARTS = {
         "none",
         "none",
         "none: models in torch",
-        str(HELD_OUT_SEED),
+        ", ".join(map(str, HELD_OUT_SEEDS)),
     ),
     "tasks": Part(
         lambda bars, given: tasks(bars, given.tasks),
