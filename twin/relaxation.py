@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from imssa_lab.contract.hal import FloatArray
@@ -151,6 +152,10 @@ class LogTimeRelaxation(Section):
         default=None, description="S, sd by which cells that do not jump move between neighbouring times"
     )
     jump_memory: float = Field(default=0.0, ge=0, lt=1, description="correlation of a cell's latent across a jump")
+    reach: tuple[float, ...] | None = Field(
+        default=None,
+        description="how far in z a cell without room goes, between neighbouring times; 0: anywhere",
+    )
     knee: float = Field(
         default=0.1, gt=0, le=1, description="share of G0 below which a fall becomes exponential, never reaching 0 S"
     )
@@ -183,6 +188,10 @@ class LogTimeRelaxation(Section):
     def _check_jumps(self) -> None:
         if (self.jumps is None) != (self.wander is None):
             raise ValueError("relaxation: jumps and wander belong together")
+        if self.reach is not None and (self.jumps is None or len(self.reach) != len(self.times) - 1):
+            raise ValueError("relaxation: reach belongs to jumps, with one value between neighbouring times")
+        if self.reach is not None and min(self.reach) < 0:
+            raise ValueError("relaxation: reach cannot be negative; 0 is anywhere")
         if self.jumps is None or self.wander is None:
             return
         if self.correlation:
@@ -238,14 +247,22 @@ class LogTimeRelaxation(Section):
         """Jumps, and variance of wandering in S^2, both by unit of log-time, of cells left at `start`; all (n,)."""
         assert self.jumps is not None, "only of a law with jumps"
         assert self.wander is not None, "belongs to jumps"
-        nodes = self.log_time(np.asarray(self.times))
-        length, between = np.diff(nodes), np.clip(np.searchsorted(nodes, s, side="right") - 1, 0, nodes.size - 2)
+        length, between = np.diff(self.log_time(np.asarray(self.times))), self._between(s)
         jumps, spread = np.empty(s.size), np.empty(s.size)
         for i in np.unique(between):
             here = between == i
             jumps[here] = np.interp(start[here], self.levels, self.jumps[i]) / length[i]
             spread[here] = np.interp(start[here], self.levels, self.wander[i]) ** 2 / length[i]
         return jumps, spread
+
+    def reach_at(self, s: FloatArray) -> FloatArray | None:
+        """`reach` at log-times s, (n,); None where the law has none."""
+        return None if self.reach is None else np.asarray(self.reach)[self._between(s)]
+
+    def _between(self, s: FloatArray) -> NDArray[np.intp]:
+        """The interval between two of the times in which log-times s lie, (n,); the outermost go on."""
+        nodes = self.log_time(np.asarray(self.times))
+        return np.clip(np.searchsorted(nodes, s, side="right") - 1, 0, nodes.size - 2)
 
     def _log_times(self) -> FloatArray:
         """Nodes of log-time: zero, the times, and one beyond any age."""

@@ -122,6 +122,13 @@ class RelaxingCells:
                 self._start[moving], self._coefficients[:, :, moving], self._z[moving], age
             )
 
+    def resume(self, scores: FloatArray, time: float) -> None:
+        """All cells are at `time` (s) with these normal scores, (rows, cols), whatever they were before."""
+        self._z = scores.ravel().copy()
+        age = time - self._since
+        of_jumps = isinstance(self._law, LogTimeRelaxation) and self._law.jumps is not None
+        self._forgotten = self._law.log_time(age) if of_jumps else self._law.decorrelation(age)
+
     def steady(self, times: FloatArray) -> int:
         """Bring the cells to the first of the reads at `times` (s, rising); how many of them see that state."""
         if not self.due(times[:1]):
@@ -155,7 +162,8 @@ class RelaxingCells:
             strides += first + strides * STRIDE <= since  # a quotient that was rounded down
             now = np.minimum(first + strides * STRIDE, goal)
             jumps, spread = law.rates(self._start[cells], 0.5 * (since + now))
-            stride = Stride(jumps * (now - since), np.sqrt(spread * (now - since)), law.jump_memory)
+            reach = law.reach_at(0.5 * (since + now))
+            stride = Stride(jumps * (now - since), np.sqrt(spread * (now - since)), law.jump_memory, reach)
             before, after = (divisible(law.at(self._coefficients[:, :, cells], s)) for s in (since, now))
             self._z[cells] = stride.moved(self._z[cells], before, after, self._rng)
             self._forgotten[cells] = now

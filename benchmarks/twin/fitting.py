@@ -13,6 +13,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from benchmarks.bars import Bars
+from benchmarks.twin import step_floor
 from imssa_lab.contract.hal import FloatArray
 from twin import DigitalTwin, TwinProfile
 from twin.fitting.fit_outcome import Outcome
@@ -70,24 +71,38 @@ def tech_b(bars: Bars) -> None:
     bars.check(
         "techB model chosen by held-out likelihood is the tailed one", float(crossed.chosen == "tailed"), "==", 1
     )
-    steps(bars, single)
+    steps(bars, single, table)
     print(f"     techB fit with both models, both halves and bootstrap: {seconds:.0f} s of processor time")
     on_twin(bars, table, single.sections["relaxation"], single.levels_passed)
 
 
-def steps(bars: Bars, outcome: Outcome) -> None:
-    """How single cells of the unused half move between neighbouring times; two halves of the data reach 99 %."""
+def steps(bars: Bars, outcome: Outcome, table: Table) -> None:
+    """How single cells of the unused half move between neighbouring times; two halves of the data reach 99 %.
+
+    Beside each figure: what the fitted cells themselves say of the unused ones, and how often chance alone misses.
+    """
     count = sum(len(one.p) for one in outcome.steps)
     note = f"{len(outcome.steps)} intervals, the last is no continuation and left out"
     bars.check(
         f"techB, steps of unused cells: bands of {count} with KS p > 0.01", outcome.steps_passed, ">=", 0.8, note
     )
-    for what, most in (("robust", 0.2), ("kurtosis", 1 / 3), ("far", 0.15)):
-        name = {"robust": "robust sd", "kurtosis": "kurtosis", "far": "99.9 % quantile"}[what]
-        for one in outcome.steps:
+    floors = [step_floor.of(table, one.times) for one in outcome.steps]
+    for i, (what, (name, most)) in enumerate(step_floor.BARS.items()):
+        for one, floor in zip(outcome.steps, floors, strict=True):
             measured, law = getattr(one, what)
             between = f"{one.times[0]:g} to {one.times[1]:g} s"
-            bars.check(f"techB, steps, {between}: {name} off the data's", abs(law / measured - 1), "<=", most)
+            bars.check(
+                f"techB, steps, {between}: {name} off the data's",
+                abs(law / measured - 1),
+                "<=",
+                most,
+                f"the fitted cells themselves {floor.halves[i]:.2f}; another half of the data misses in "
+                f"{floor.half_misses[i]:.0%} of halvings, a perfect law in {floor.law_misses[i]:.0%}",
+            )
+    chances = [float(np.prod([getattr(floor, name) for floor in floors])) for name in ("half_holds", "law_holds")]
+    print(
+        f"     all of these hold together: another half of the data {chances[0]:.0%}, a perfect law {chances[1]:.0%}"
+    )
 
 
 def on_twin(bars: Bars, table: Table, section: dict[str, object], analytic: float) -> None:

@@ -98,12 +98,13 @@ def looks(law, start, times, cells=20000, seed=1):
         yield state.scores.ravel(), state.conductance.ravel()
 
 
-@pytest.mark.parametrize("start", [5e-6, 45e-6])
-def test_cells_that_jump_have_the_marginals_of_their_law_at_every_time(start):
+@pytest.mark.parametrize(("start", "change"), [(5e-6, {}), (45e-6, {}), (45e-6, {"reach": (0.0, 0.7)})])
+def test_cells_that_jump_have_the_marginals_of_their_law_at_every_time(start, change):
     """Whatever the looks before it: jumps, wandering, and room that the later law has leave the score normal."""
-    for score, _ in looks(JUMPING, start, [0.003, 0.07, 1.0, 1e3], cells=4000):
+    law = JUMPING | change
+    for score, _ in looks(law, start, [0.003, 0.07, 1.0, 1e3], cells=4000):
         assert stats.kstest(score, "norm").pvalue > 1e-3
-    together, parted = (after(JUMPING, start, waits, 4000, seed) for waits, seed in (([30.0], 1), ([3.0, 27.0], 2)))
+    together, parted = (after(law, start, waits, 4000, seed) for waits, seed in (([30.0], 1), ([3.0, 27.0], 2)))
     assert stats.ks_2samp(together, parted).pvalue > 0.01
 
 
@@ -116,6 +117,30 @@ def test_most_cells_stand_still_and_a_few_jump():
     assert (
         np.mean(np.abs(gaussian - early) < 3 * 0.1e-6) < 0.5 * still
     )  # null control: a process that moves all a bit
+
+
+def test_cells_without_room_go_no_further_than_their_reach():
+    """Without jumps and wandering: of those that go anywhere, the furthest step is one from core to tail."""
+    still = JUMPING | {"jumps": ((0.0,) * 3,) * 2, "wander": ((0.0,) * 3,) * 2}
+    furthest = []
+    for reach in (0.0, 0.5):
+        # less than a stride, so that each cell goes once
+        (early, _), (late, _) = looks(still | {"reach": (reach,) * 2}, 45e-6, [0.01, 0.0145], cells=4000)
+        moved = np.abs(late - early)
+        furthest.append(moved.max())
+        assert stats.kstest(late, "norm").pvalue > 1e-3
+    assert furthest[0] > 2.0
+    assert furthest[1] < 0.5
+
+
+def test_a_reach_of_nowhere_in_particular_is_the_law_without_one():
+    """Null control: two ways to say anywhere have the same law, though not the same bits."""
+    one, other = (
+        [score for score, _ in looks(JUMPING | change, 45e-6, [0.01, 1.0], cells=4000)]
+        for change in ({}, {"reach": (0.0, 0.0)})
+    )
+    steps = [late - early for early, late in (one, other)]
+    assert stats.ks_2samp(*steps).pvalue > 0.01
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.8])
@@ -135,6 +160,8 @@ def test_a_cell_that_jumps_remembers_where_it_was_as_far_as_the_law_says(memory)
         ({"jumps": ((0.5,) * 3,)}, "jumps needs 2 rows"),
         ({"wander": ((0.5,) * 2,) * 2}, "wander needs 2 rows"),
         ({"jumps": ((-0.5,) * 3,) * 2}, "cannot be negative"),
+        ({"reach": (0.5,)}, "reach belongs to jumps, with one value"),
+        ({"reach": (0.5, -0.5)}, "reach cannot be negative"),
         ({"core": ((0.0, 1e-6, 1e-6), (0.5e-6,) * 3, (0.7e-6,) * 3)}, "core above zero"),
     ],
 )

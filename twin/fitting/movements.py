@@ -14,7 +14,16 @@ from imssa_lab.contract.hal import BoolArray, FloatArray
 from twin.fitting.fit_outcome import Outcome, Parameter, Remark
 from twin.fitting.tables.measured_tables import Table
 from twin.fitting.tailed_law import LevelLaw
-from twin.fitting.trajectories import LEAST, Steps, fit_staying, gain_of_jumps, judge_steps, memory_of, steps_between
+from twin.fitting.trajectories import (
+    LEAST,
+    Steps,
+    fit_staying,
+    gain_of_jumps,
+    judge_steps,
+    memory_of,
+    reach_of,
+    steps_between,
+)
 from twin.relaxation import LogTimeRelaxation
 
 _FEW = 20
@@ -74,9 +83,7 @@ def fit_movements(
     if followed and enough:
         jumps = _jumps(intervals, cells.laws[0].knots, outcome, rng)
         if jumps is not None:
-            tried = [(one.fitted, one.ends) for one in followed]
-            memory = memory_of(tried, lambda memory: make(jumps | {"jump_memory": memory}), rng)
-            fields = jumps | {"jump_memory": memory}
+            fields = _remembered(intervals, jumps, make, outcome, rng)
     law = make(fields)
     if enough:
         _judge(followed, law, outcome, rng)
@@ -149,6 +156,33 @@ def _jumps(
         return None
     outcome.facts |= facts
     return {"jumps": tuple(row[0] for row in rows), "wander": tuple(row[1] for row in rows)}
+
+
+def _remembered(
+    intervals: list[_Interval | None],
+    jumps: dict[str, Any],
+    make: Callable[[dict[str, Any]], LogTimeRelaxation],
+    outcome: Outcome,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Fields of a law with jumps, with their memory and, where steps are too large without, the reach of cells."""
+    tried = [(one.fitted, one.ends) for one in intervals if one is not None]
+
+    def with_memory(fields: dict[str, Any]) -> dict[str, Any]:
+        return fields | {"jump_memory": memory_of(tried, lambda memory: make(fields | {"jump_memory": memory}), rng)}
+
+    def within(reach: float) -> LogTimeRelaxation:
+        return make(fields | {"reach": (reach,) * len(intervals)})
+
+    fields, reaches = with_memory(jumps), list[float]()
+    for one in intervals:
+        if one is None:
+            reaches.append(reaches[-1] if reaches else 0.0)
+            continue
+        reaches.append(reach_of(one.fitted, one.ends, within, rng))
+        if reaches[-1]:
+            outcome.facts[f"cells without room, {one}"] = f"go {reaches[-1]:g} in normal scores, at most"
+    return with_memory(jumps | {"reach": tuple(reaches)}) if any(reaches) else fields
 
 
 def _judge(intervals: list[_Interval], law: LogTimeRelaxation, outcome: Outcome, rng: np.random.Generator) -> None:

@@ -33,6 +33,9 @@ _FEWEST = 0.05  # of the cells of a band, that stay: below, nothing can be said 
 _ITERATIONS = 300
 _SIMULATED = 4  # cells by the law for each measured one, so that chance is mostly that of the data
 _MEMORIES, _MOST_MEMORY = (0.0, 0.6), 0.95
+_REACHES, _FAR = (0.0, 2.0, 1.0, 0.5), (0.9, 0.99, 0.999)
+_RESAMPLED, _CLEARLY = 100, 6.0
+"""A reach is taken if it betters the squared distance by more than chance does in one of seventy intervals."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,57 @@ def memory_of(
     shown = []
     for memory in _MEMORIES:
         law = make(memory)
-        found = []
-        for steps, ends in intervals:
-            early, late = (cells.scores.ravel() for cells in _waits(law, steps.start, ends, rng))
-            found.append(np.corrcoef(early, late)[0, 1])
+        found = [
+            np.corrcoef(steps.early_score, _later(law, steps, ends, 1, rng).scores.ravel())[0, 1]
+            for steps, ends in intervals
+        ]
         shown.append(np.mean(found))
     slope = (shown[1] - shown[0]) / (_MEMORIES[1] - _MEMORIES[0])
     return float(f"{np.clip((measured - shown[0]) / slope, 0.0, _MOST_MEMORY):.3g}")
+
+
+def reach_of(
+    steps: Steps, ends: tuple[float, float], make: Callable[[float], LogTimeRelaxation], rng: np.random.Generator
+) -> float:
+    """How far cells go that lose their place, in normal scores, so that large steps are as large as measured ones.
+
+    Compared are the correlation of scores and the far quantiles of the steps, each in standard errors over cells.
+    Anywhere (0) unless a band does clearly better.
+
+    Args:
+        ends: the two times, s. make: the law for a reach.
+    """
+    early = fallen(steps.start, steps.early, 1.0)
+    measured = fallen(steps.start, steps.late, 1.0) - early
+    shown = _shown(measured, steps.early_score, steps.late_score)
+    whose = rng.integers(0, measured.size, (_RESAMPLED, measured.size))
+    again = [_shown(measured[some], steps.early_score[some], steps.late_score[some]) for some in whose]
+    error = np.std(again, axis=0) * np.sqrt(1.0 + 1.0 / _SIMULATED)
+    off = []
+    for reach in _REACHES:
+        later = _later(make(reach), steps, ends, _SIMULATED, rng)
+        drawn = later.conductance.ravel() - np.tile(early, _SIMULATED)
+        found = _shown(drawn, np.tile(steps.early_score, _SIMULATED), later.scores.ravel())
+        off.append(float(np.sum(((found - shown) / error) ** 2)))
+    best = int(np.argmin(off))
+    return _REACHES[best] if off[0] - off[best] > _CLEARLY else _REACHES[0]
+
+
+def _shown(step: FloatArray, early: FloatArray, late: FloatArray) -> FloatArray:
+    """Correlation of the scores, and ln of the far quantiles of the steps."""
+    return np.array([np.corrcoef(early, late)[0, 1], *np.log(np.quantile(np.abs(step), _FAR))])
+
+
+def _later(
+    law: LogTimeRelaxation, steps: Steps, ends: tuple[float, float], times: int, rng: np.random.Generator
+) -> RelaxingCells:
+    """The measured cells, each so many times, from where they were found at the first time to the second, s."""
+    start = np.tile(steps.start, times)[np.newaxis]
+    cells = RelaxingCells(law, np.zeros_like(start), rng)
+    cells.notice(start, np.zeros(start.shape, dtype=np.bool_), 0.0)
+    cells.resume(np.tile(steps.early_score, times)[np.newaxis], ends[0])
+    cells.advance(ends[1])
+    return cells
 
 
 def gain_of_jumps(steps: Steps, staying: Staying, late: LevelLaw) -> float:

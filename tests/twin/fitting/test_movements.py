@@ -6,7 +6,8 @@ import pytest
 from tests.twin.fitting.conftest import table
 from twin.fitting.fit_outcome import Outcome
 from twin.fitting.relaxation_fit import fit_relaxation
-from twin.relaxation import LogTimeRelaxation
+from twin.fitting.trajectories import Steps, reach_of
+from twin.relaxation import LogTimeRelaxation, displacement
 from twin.relaxing_cells import RelaxingCells
 
 CELLS, TIMES = 2400, (0.1, 1.0, 10.0)
@@ -51,6 +52,27 @@ def test_cells_that_jump_are_found_to_jump_as_often_and_as_far_as_they_do() -> N
     assert "process: +0.4" in outcome.facts["movement of single cells"]
     assert outcome.steps_passed > 0.8
     assert not [one for one in outcome.remarks if "steps of single cells" in one.what]
+
+
+def test_how_far_cells_go_that_lose_their_place_is_found() -> None:
+    """Cells of a law whose tail widens a lot: near by, or, as a null control, anywhere."""
+    tail = {"down": ((1e-6,) * 2, (6e-6,) * 2, (14e-6,) * 2), "down_share": ((0.2,) * 2, (0.3,) * 2, (0.3,) * 2)}
+    law, ends = LAW | tail | JUMPS, (1.0, 10.0)
+
+    def make(reach: float) -> LogTimeRelaxation:
+        return LogTimeRelaxation.model_validate(law | {"reach": (reach, reach)})
+
+    for truth, found in ((0.5, (0.5, 1.0)), (0.0, (0.0,))):
+        rng = np.random.default_rng(1)
+        start = np.full(1500, 50e-6)
+        state = RelaxingCells(make(truth), np.zeros((1, start.size)), rng)
+        state.notice(start[np.newaxis], np.zeros((1, start.size), dtype=bool), 0.0)
+        looks = []
+        for time in ends:
+            state.advance(time)
+            looks.append((displacement(start, state.conductance.ravel(), 1.0), state.scores.ravel()))
+        (early, z), (late, later) = looks
+        assert reach_of(Steps(start, early, late, z, later), ends, make, rng) in found
 
 
 def test_cells_that_all_move_a_little_are_not_said_to_jump() -> None:
