@@ -155,10 +155,9 @@ class DigitalTwin(CrossbarArray):
         return None if self._wired is None else self._wired.view(self.conducting)
 
     def _read_mvm(self, voltages: FloatArray) -> Readout:
-        period = self.profile.timing.mvm
         if self._compiled is not None:
             return self._read_compiled(self._compiled, voltages)
-        inputs, start = self.profile.inputs, self._clock
+        inputs, start, period = self.profile.inputs, self._clock, self.profile.timing.mvm
         driven = pulse_trains(voltages, inputs)
         parts = [self._products(driven[part], times) for part, times in self._steady(len(driven), period)]
         left = self._sag.left(start, len(driven), period, self._clock)
@@ -170,13 +169,13 @@ class DigitalTwin(CrossbarArray):
         return self._converters.convert(current)
 
     def _read_compiled(self, reads: CompiledReads, voltages: FloatArray) -> Readout:
-        readout, products = reads.outputs(len(voltages)), len(voltages) * reads.pulses
+        vectors = len(voltages)
+        products, readout = vectors * reads.pulses, reads.room(vectors, self._info.cols)
         if self._relaxing is None:
-            whole = slice(0, products)
-            self._clock = reads.read(self.conducting, voltages, whole, self._clock, readout)
+            self._clock = reads.read(self.conducting, voltages, 0, products, self._clock, readout)
         else:
             for part, times in self._steady(products, self.profile.timing.mvm):
-                reads.read(self.conducting, voltages, part, float(times[0]), readout)
+                reads.read(self.conducting, voltages, part.start, part.stop, float(times[0]), readout)
         return reads.told(readout)
 
     def _read_loop(
@@ -264,7 +263,7 @@ class DigitalTwin(CrossbarArray):
 
     def _read_cells_compiled(self, reads: CompiledReads, mask: BoolArray, averages: int) -> Readout:
         cells, period = int(np.count_nonzero(mask)), self.profile.timing.cell_read
-        readout = reads.cell_outputs(averages)
+        readout = reads.room(averages, *mask.shape)
         for part, times in self._steady(averages, period * cells):
             for number, clock in enumerate(times, start=part.start):
                 cells_now = self.conducting, self.cells.cubic, self._info.read_voltage

@@ -120,6 +120,12 @@ class AdcRanges(_Frozen):
         """`scale` (A per code) and `offset` (A) as arrays, (ranges,), read-only; None where all offsets are 0."""
         return frozen(np.array(self.scale)), frozen(np.array(self.offset)) if any(self.offset) else None
 
+    @cached_property
+    def conversion(self) -> tuple[int, int, FloatArray, FloatArray]:
+        """`codes`, and `by_range` with no entries, (0,), for offsets that are all 0: read at every product."""
+        scale, offset = self.by_range
+        return *self.codes, scale, frozen(np.zeros(0)) if offset is None else offset
+
     def common_step(self, parts: int = 1) -> tuple[float, tuple[int, ...]] | None:
         """The largest step, A, of which all scales, cut into `parts`, are whole multiples; and these multiples.
 
@@ -202,6 +208,11 @@ class ArrayInfo(_Frozen):
     def shape(self) -> tuple[int, int]:
         """(rows, cols)."""
         return self.rows, self.cols
+
+    @cached_property
+    def word_lines(self) -> tuple[int, float, bool]:
+        """How many, the read limit in V, and whether they take both signs: read at every product."""
+        return self.rows, self.limits.read_voltage, self.input_signed
 
     @property
     def whole_step(self) -> float | None:

@@ -168,12 +168,13 @@ class CrossbarArray(ABC):
             LimitError: wrong shape, not finite, above the read limit, negative on an unsigned input.
         """
         given = arguments.voltages(self._info, voltages)
-        batch = given if given.ndim == 2 else given.reshape(1, -1)
+        single = given.ndim == 1
+        batch = given.reshape(1, -1) if single else given
         with self._call():
             current = incoming.current(self._info, "read_mvm", self._read_mvm(batch), (len(batch), self._info.cols))
         if self._calibration is not None and not raw:
             current = self._calibration.apply(current)
-        return current if given.ndim == 2 else current[0]
+        return current[0] if single else current
 
     def read_loop(self, loop: ClosedLoop, inputs: FloatArray, states: Sequence[FloatArray]) -> LoopRun | None:
         """Run some steps of a closed loop in one call; None if the array cannot: use `read_mvm` step by step.

@@ -7,7 +7,8 @@ Loading numba takes a quarter of a second, and its first loop as much again: bot
 so that a command that reads nothing needs neither.
 
 `compiled` is for what Python calls. `inner` and `inlined` are for what only compiled loops call: they count no
-references to arrays, which takes longer than a loop over 64 columns, and so cannot make arrays. All keep every IEEE
+references to arrays, which takes longer than a loop over 64 columns, and so cannot make arrays or return views of
+them; `views` is for what does that for compiled loops: inlined, most of the counting cancels out. All keep every IEEE
 operation as it stands but `exact_sums`, where the compiler may contract and reorder sums whose every step is exact.
 """
 
@@ -87,6 +88,7 @@ if AVAILABLE and not TYPE_CHECKING:
         return compiles
 
     compiled = _compiles(_nrt=True)
+    views = _compiles(_nrt=True, forceinline=True)
     inner = _compiles(_nrt=False)
     inlined = _compiles(_nrt=False, forceinline=True)
     exact_sums = _compiles(_nrt=False, fastmath={"contract", "reassoc"})
@@ -96,7 +98,7 @@ else:
         """Without numba the loops stay Python; only tests call them then."""
         return function
 
-    inner = inlined = exact_sums = compiled
+    views = inner = inlined = exact_sums = compiled
 
 
 def _say_what_it_costs(error: Exception) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled
+from imssa_lab.contract.jit import views
 from twin.fast.aligned import aligned
 
 _PARTS = 17
@@ -63,7 +63,7 @@ class ChipMemory:
         return self.whole[begin : begin + rows * cols].reshape(rows, cols)
 
 
-@compiled
+@views
 def part_of(whole: FloatArray, places: NDArray[np.intp], number: int) -> FloatArray:
     """`ChipMemory.part`, compiled: (rows, cols), of `whole` (size,) and `places` (parts, 3)."""
     begin, rows, cols = places[number, 0], places[number, 1], places[number, 2]

@@ -25,9 +25,10 @@ from twin.fast import compiled_loop, compiled_reads
 from twin.fast.chip_digits import digits_of
 from twin.fast.chip_memory import ChipMemory
 from twin.fast.compiled_digits import room_for
-from twin.fast.compiled_sums import ANALOG, CONTINUOUS, SERIAL, UNARY, Lasting
+from twin.fast.compiled_sums import ANALOG, CONTINUOUS, SERIAL, UNARY
 from twin.fast.coverage import NOT_OF_READS, Claims, any_value, fields, not_covered, optional, section
 from twin.fast.exact_products import SteppedProduct
+from twin.fluctuators import IntArray, Refreshes
 from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph
 from twin.periphery.columns import ColumnAmplifiers, Columns, ReadRate, Sag
 from twin.periphery.converter import Adc, Converters
@@ -59,10 +60,11 @@ CLAIMS: Claims = {
 """What the compiled reads compute, field by field."""
 Room = tuple[NDArray[Any], NDArray[np.uint8]]
 """For codes and their ranges; for currents in A and none."""
+_WhatLasts = tuple[FloatArray, FloatArray, FloatArray, IntArray, FloatArray, IntArray, FloatArray]
+"""A `Lasting` as compiled loops are handed it."""
 _CODINGS = {"analog": ANALOG, "bit-serial": SERIAL, "unary": UNARY}
 _PRODUCTS_AT_ONCE = 512
 """Their noise is drawn ahead; it should fit the processor's cache."""
-_FEW = 32
 _log = logging.getLogger(__name__)
 _said: set[str] = set()
 
@@ -105,6 +107,7 @@ class CompiledReads:
     def __init__(self, parts: ReadParts) -> None:
         profile, adc, inputs = parts.profile, parts.profile.adc, parts.profile.inputs
         self._parts, self._noise, self._inputs = parts, parts.noise, inputs
+        self._stream, self._states, self._sag = parts.noise.stream, parts.noise.states, parts.sag
         self._lasts = bool(parts.noise.cell.size)
         stepped = SteppedProduct.suits(profile.limits.read_voltage, inputs.pulse_step)
         self._coding = _CODINGS[inputs.coding] if stepped else CONTINUOUS
@@ -115,10 +118,12 @@ class CompiledReads:
         self._kind = np.int16 if adc is not None and adc.top < 2**15 and parts.sums is None else np.int32
         self._memory, self._followed = self._laid_out(), -1
         self._known, self._moment = self._memory.part(at.KNOWN), self._memory.part(at.MOMENT)[0]
-        self._handed_over = self._memory.whole, self._memory.places
+        self._whole, self._places = self._memory.whole, self._memory.places
         self._all, self._nothing = np.ones(parts.noise.shape), np.zeros((0, self._cols))
         none, no_cells = np.zeros(0), np.zeros(0, dtype=np.intp)
-        self._quiet = tuple(Lasting(self._nothing, none, none, no_cells, none, no_cells, none))
+        self._what_lasts: _WhatLasts = (self._nothing, none, none, no_cells, none, no_cells, none)
+        self._planned: Refreshes | None = None
+        self._most = _PRODUCTS_AT_ONCE if self._period <= self._states.long_gap else 1
 
     def _laid_out(self) -> ChipMemory:
         """Memory with all that stays: word lines, columns and converters."""
@@ -151,7 +156,7 @@ class CompiledReads:
             at.WHITE: (rows, cols),
             at.SHOT: (shot, cols),
             at.THERMAL: (1, cols if shot else 0),
-            at.MOMENT: (1, 3),
+            at.MOMENT: (1, 4),
             at.ROOM: (1, room_for(max(self.pulses, compiled_reads.AT_ONCE), rows, cols)),
         }
         memory = ChipMemory(shapes)
@@ -178,14 +183,11 @@ class CompiledReads:
             )
         return None
 
-    def outputs(self, vectors: int) -> Room:
-        """Room for what so many vectors say."""
-        return self._room((vectors, self._cols))
-
-    def _room(self, shape: tuple[int, ...]) -> Room:
+    def room(self, *shape: int) -> Room:
+        """Room for what reads of this shape say, (..., cols)."""
         if self._gives_codes:
-            return np.empty(shape, dtype=self._kind), np.empty(shape, dtype=np.uint8)
-        return np.empty(shape), np.empty((*shape[:-1], 0), dtype=np.uint8)
+            return np.empty(shape, self._kind), np.empty(shape, np.uint8)
+        return np.empty(shape), np.empty((*shape[:-1], 0), np.uint8)
 
     def told(self, readout: Room) -> Readout:
         """The same as the contract has it."""
@@ -193,41 +195,41 @@ class CompiledReads:
         return Readout(frozen(values), frozen(ranges)) if self._gives_codes else Readout(frozen(values))
 
     def read(
-        self, conductance: FloatArray, voltages: FloatArray, products: slice, clock: float, readout: Room
+        self, conductance: FloatArray, voltages: FloatArray, first: int, last: int, clock: float, readout: Room
     ) -> float:
         """Some of the products of vectors (n, rows) in V, written to `readout`; device time after them, s.
 
         Args:
-            conductance: of the cells, S. products: of all n * pulses; clock: device time before them, s.
+            conductance: of the cells, S. first, last: of all n * pulses, up to but without the last.
+            clock: device time before them, s.
         """
-        sag, moment = self._parts.sag, self._moment
+        sag, moment = self._sag, self._moment
         moment[0], moment[1] = clock, sag.lost_at(clock)
-        most = _PRODUCTS_AT_ONCE if self._period <= self._noise.states.long_gap else 1
-        first, last = products.start, products.stop
         while first < last:
-            n = min(most, last - first)
-            drawn = self._noise.stream.ahead(n * self._cols)
-            added = self._nothing
-            if self._has_beside:
-                vectors = slice(first // self.pulses, -(-(first + n) // self.pulses))
-                skipped = first - vectors.start * self.pulses
-                added = self._parts.beside(pulse_trains(voltages[vectors], self._inputs)[skipped : skipped + n])
+            n = min(self._most, last - first)
+            numbers, start = self._stream.ahead(n * self._cols)
+            added = self._beside(voltages, first, n) if self._has_beside else self._nothing
             if self._followed != self._noise.followed:
                 self._look_at(conductance)
-            self._bring_to(moment.item(0), n)
-            while not compiled_reads.read(
-                conductance, voltages, *drawn, added, first, n, *self._handed_over, self._lasting(moment), *readout
-            ):
-                self._look_at(conductance)
-            self._taken(moment)
+            planned = not self._lasts or self._jumped(moment.item(0), n)
+            products = conductance, voltages, numbers, start, added, first, n, planned, self._whole, self._places
+            while lacking := compiled_reads.read(*products, *self._lasting(), *readout):
+                if lacking == compiled_reads.TABLES:
+                    self._look_at(conductance)
+                else:
+                    self._states.plan_until(moment.item(3))
+            if self._lasts:
+                self._states.next, self._states.now = int(moment.item(2)), moment.item(3)
             first += n
         clock = moment.item(0)
         sag.keep(moment.item(1), clock)
         return clock
 
-    def cell_outputs(self, averages: int) -> Room:
-        """Room for so many reads of all cells."""
-        return self._room((averages, *self._noise.shape))
+    def _beside(self, voltages: FloatArray, first: int, n: int) -> FloatArray:
+        """What `n` products of `voltages` (n, rows) in V carry beside the sums, A, (n, cols), from `first` on."""
+        vectors = slice(first // self.pulses, -(-(first + n) // self.pulses))
+        skipped = first - vectors.start * self.pulses
+        return self._parts.beside(pulse_trains(voltages[vectors], self._inputs)[skipped : skipped + n])
 
     def sagged(self, mask: BoolArray, cells: int, clock: float, period: float) -> FloatArray:
         """What is left of the readings of single cells, (rows, cols), from a device time (s) on.
@@ -269,7 +271,9 @@ class CompiledReads:
         drawn = noise.stream.take(*conductance.shape)
         slow = noise.slow if self._lasts else self._nothing
         values, ranges = readout[0][number], readout[1][number]
-        compiled_reads.read_cells(cells, share, variance, slow, drawn, left, volt, *self._handed_over, values, ranges)
+        compiled_reads.read_cells(
+            cells, share, variance, slow, drawn, left, volt, self._whole, self._places, values, ranges
+        )
 
     def run(
         self,
@@ -284,7 +288,7 @@ class CompiledReads:
 
         None where a product carries what is not in the tables, or fluctuators are not followed one by one.
         """
-        if self._has_beside or (self._lasts and self._period > self._noise.states.long_gap):
+        if self._has_beside or (self._lasts and self._period > self._states.long_gap):
             return None
         self._look_at(conductance)
         n, steps = inputs.shape[:2]
@@ -299,7 +303,7 @@ class CompiledReads:
         state = np.concatenate([np.pad(x, ((0, 0), (0, 0), (1, 0))).reshape(n, -1) for x in states], axis=1)
         reads, vectors = steps * len(loop.banks) * passes, len(loop.spreads) * n
         outputs, voltages = np.empty((steps, n, loop.kernels)), np.empty((reads, vectors, conductance.shape[0]))
-        values, ranges = self._room((reads, vectors, self._cols))
+        values, ranges = self.room(reads, vectors, self._cols)
         times = np.add.accumulate(np.append(clock, np.full(reads * vectors * self.pulses, self._period)))
         given = np.ascontiguousarray(inputs.swapaxes(0, 1))
         by_step = len(loop.banks) * passes
@@ -316,11 +320,12 @@ class CompiledReads:
                 state,
                 tuple(wiring),
                 drawn,
-                *self._handed_over,
-                self._lasting(moment),
+                self._whole,
+                self._places,
+                self._lasting(),
                 (outputs[now], voltages[then], values[then], ranges[then]),
             )
-            self._taken(moment)
+            self._states.next = int(moment[2])
         sag.keep(float(moment[1]), float(moment[0]))
         for written in (outputs, state, voltages):
             frozen(written)
@@ -334,33 +339,30 @@ class CompiledReads:
 
     def _bring_to(self, clock: float, products: int) -> None:
         """Have what lasts ready for so many products from a device time (s) on."""
-        if not self._lasts:
-            return
-        states = self._noise.states
-        if clock - states.now > states.long_gap:
-            self._noise.advance(clock)
-            if products == 1:
-                return  # a plan is drawn when it is needed, as by numpy
-        last = clock
-        if products <= _FEW:
-            for _ in range(products - 1):
-                last += self._period
-        else:
+        if self._lasts and not self._jumped(clock, products):
             last = float(np.add.accumulate(np.append(clock, np.full(products - 1, self._period)))[-1])
-        states.plan_until(last)
-        states.now = last
+            self._states.plan_until(last)
+            self._states.now = last
 
-    def _lasting(self, moment: FloatArray) -> tuple[object, ...]:
-        """What lasts, as it is and as it is planned; the next refresh goes to `moment`."""
-        if not self._lasts:
-            return self._quiet
-        noise, states = self._noise, self._noise.states
-        moment[2] = states.next
-        return (noise.slow, states.level, noise.amplitude, noise.cell, *states.planned)
+    def _jumped(self, clock: float, products: int) -> bool:
+        """Bring what lasts over a long gap to a device time (s); whether so many products need no plan after it.
 
-    def _taken(self, moment: FloatArray) -> None:
+        A plan is drawn when it is needed, as by numpy.
+        """
+        if clock - self._states.now <= self._states.long_gap:
+            return False
+        self._noise.advance(clock)
+        return products == 1
+
+    def _lasting(self) -> _WhatLasts:
+        """What lasts, as it is and as it is planned; the next refresh goes to the moment."""
         if self._lasts:
-            self._noise.states.next = int(moment[2])
+            states = self._states
+            self._moment[2] = states.next
+            if self._planned is not states.planned:
+                self._planned, noise = states.planned, self._noise
+                self._what_lasts = (noise.slow, states.level, noise.amplitude, noise.cell, *states.planned)
+        return self._what_lasts
 
     def _look_at(self, conductance: FloatArray) -> None:
         """Make the tables for these conductances, S, unless they are made for them."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled, inlined, inner
+from imssa_lab.contract.jit import inlined, inner, views
 from twin.fast.chip_memory import COLUMNS, FAULTS, MISSING, NUMBERS, UNITS, part_of
 from twin.periphery.converter import BEND
 
@@ -44,7 +44,7 @@ class Digits(NamedTuple):
     units: FloatArray
 
 
-@compiled
+@views
 def digits_in(whole: FloatArray, places: Any, ranges: int) -> Digits:
     """Columns and converters in the memory of a chip: `whole` (size,) and `places` (parts, 3) of a `ChipMemory`.
 
@@ -69,7 +69,8 @@ class Sums(NamedTuple):
     Attributes:
         products: of both slices, (n, cols or 2 cols); lasting, variance, shot: (n, cols) each, see `Tables`.
         amperes, codes, marks, step, inverse: of a group of products, (GROUP * cols,).
-        driven, numbers, on: word lines that are driven, what they count, and those on in one pulse, (rows,).
+        driven, numbers: word lines that are driven, and what they count, (rows,).
+        on: word lines that are driven in each product, and in the last place how many these are, (n, rows + 1).
         weights: of word lines, by their number, in the four kinds of sums, (4, rows).
         block: the same in many vectors at a time, (4, n * rows).
     """
@@ -95,13 +96,13 @@ def room_for(n: int, rows: int, cols: int) -> int:
     return 5 * (n + GROUP) * cols + 4 * (1 + n) * rows
 
 
-@compiled
+@views
 def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
     """Room for `n` products of shape (rows, cols) at a time, of slices `width` wide, in memory for n or more."""
     columns = whole[: 5 * GROUP * cols].reshape((5, GROUP * cols))
     sums = whole[5 * GROUP * cols :]
     others = sums[n * width : n * (width + 3 * cols)].reshape((3, n, cols))
-    lines = np.empty((3, rows), np.int64)
+    lines = np.empty((2, rows), np.int64)
     weights = sums[n * (width + 3 * cols) :]
     return Sums(
         sums[: n * width].reshape((n, width)),
@@ -115,7 +116,7 @@ def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
         columns[4],
         lines[0],
         lines[1],
-        lines[2],
+        np.empty((n, rows + 1), np.int64),
         weights[: 4 * rows].reshape((4, rows)),
         weights[4 * rows : 4 * (1 + n) * rows].reshape((4, n * rows)),
     )

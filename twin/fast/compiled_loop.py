@@ -171,7 +171,8 @@ def run(
 
     Args:
         inputs: (steps, n, kernels). state: [u, x], (n, entries), changed. wired: a `Wiring`.
-        drawn: standard normal, (products, cols). whole, places, lasting: as `compiled_reads.read` has them.
+        drawn: standard normal, (products, cols). whole, places: of a `ChipMemory`. lasting: a `Lasting` as a plain
+            tuple, which is handed over faster.
         written: outputs (steps, n, kernels), and voltages, values and ranges (reads, averages * n, ...).
     """
     banks, begins, lines, numbers, kernels, spreads, calibration, scale, passes, step = wired

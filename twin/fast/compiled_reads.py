@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled, inlined, inner
+from imssa_lab.contract.jit import compiled, inlined, inner, views
 from twin.fast.chip_memory import CELL_RANGES, KNOWN, MOMENT, RANGES, ROOM, SAG, WEIGHTS, part_of
 from twin.fast.compiled_digits import GROUP, Digits, Sums, arrive, digitise, digits_in, room
 from twin.fast.compiled_sums import ANALOG, BY_HAND, CONTINUOUS, Lasting, Tables, sum_block, sum_vector, tables_in
 
 AT_ONCE = 128
+TABLES, PLAN = 1, 2
+"""What a read can lack: tables of the conductances as they are, refreshes planned up to its last product."""
 
 
 @inner
@@ -59,7 +61,8 @@ def read_block(
         added: what else a product carries, A, (products, cols); (0, cols) for nothing.
         gathered: tables that hold the rows of `lines` alone. pulse_weights: what pulses count, (pulses,).
         sag: drain and what heals in a period, and the period, s. moment: device time, s, the share that is lost,
-            and the refresh that comes next; changed. library: see `by_library`.
+            the refresh that comes next, and the time of the last product, which `read` writes; changed.
+        library: see `by_library`.
         values, ranges: written: codes (n, cols) of products with a converter, else currents in A with (n, 0).
     """
     pulses, last, k = tables.pulses, first + len(drawn), first
@@ -185,23 +188,38 @@ def read(
     added: FloatArray,
     first: int,
     count: int,
+    planned: bool,
     whole: FloatArray,
     places: Any,
-    lasting: Any,
+    slow: FloatArray,
+    level: FloatArray,
+    amplitude: FloatArray,
+    cell: Any,
+    when: FloatArray,
+    which: Any,
+    value: FloatArray,
     values: Any,
     ranges: Any,
-) -> bool:
-    """`read_block` for all word lines, as it is called. False, before anything: cells moved.
+) -> int:
+    """`read_block` for all word lines, as it is called. What is lacking, before anything: `TABLES`, `PLAN`, or 0.
 
     Args:
         conductance: of the cells, S, (rows, cols).
         numbers: standard normal, (size,); from `start` on they are for `count` products from `first` on.
-        whole, places: of a `ChipMemory`. lasting: a `Lasting` as a plain tuple, which is handed over much faster. The
-            rest as there.
+        planned: whether it is known that no more refreshes need be planned.
+        whole, places: of a `ChipMemory`. slow to value: a `Lasting`; tuples take much longer to be handed over.
+            The rest as there.
     """
     if not same(conductance, part_of(whole, places, KNOWN)):
-        return False
-    tables, noise = tables_in(whole, places), as_lasting(lasting)
+        return TABLES
+    tables, noise = tables_in(whole, places), Lasting(slow, level, amplitude, cell, when, which, value)
+    sag, moment = part_of(whole, places, SAG)[0], part_of(whole, places, MOMENT)[0]
+    last = moment[0]
+    for _ in range(count - 1):
+        last += sag[2]
+    moment[3] = last
+    if not (planned or (len(when) and when[-1] > last)):
+        return PLAN
     rows, cols = conductance.shape
     drawn = numbers[start : start + count * cols].reshape((count, cols))
     library = by_library(tables, len(volts))
@@ -216,8 +234,8 @@ def read(
         noise,
         digits_in(whole, places, RANGES),
         part_of(whole, places, WEIGHTS)[0],
-        part_of(whole, places, SAG)[0],
-        part_of(whole, places, MOMENT)[0],
+        sag,
+        moment,
         room(
             part_of(whole, places, ROOM)[0], AT_ONCE if library else tables.pulses, rows, cols, tables.slices.shape[1]
         ),
@@ -225,10 +243,10 @@ def read(
         values,
         ranges,
     )
-    return True
+    return 0
 
 
-@compiled
+@views
 def as_lasting(parts: Any) -> Lasting:
     """A plain tuple by names."""
     slow, level, amplitude, cell, when, which, value = parts

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imssa_lab.contract.hal import FloatArray
-from imssa_lab.contract.jit import compiled, exact_sums, inlined
+from imssa_lab.contract.jit import compiled, exact_sums, inlined, views
 from twin.fast.chip_memory import NUMBERS, SHARES, SHOT, SLICES, THERMAL, WHITE, part_of
 from twin.fast.compiled_digits import Sums
 from twin.fast.exact_products import MAGNITUDE_GRID, SIEMENS_GRID, SQUARE_GRID, VOLT_GRID
@@ -45,7 +45,7 @@ class Tables(NamedTuple):
     thermal: FloatArray
 
 
-@compiled
+@views
 def tables_in(whole: FloatArray, places: Any) -> Tables:
     """The tables of a chip in its memory: `whole` (size,) and `places` (parts, 3) of a `ChipMemory`."""
     numbers = part_of(whole, places, NUMBERS)[0]
@@ -120,16 +120,16 @@ def is_on(coding: int, number: int, pulse: int) -> bool:
 
 
 @inlined
-def refresh(lasting: Lasting, at: int) -> tuple[int, float]:
-    """Let one planned refresh happen: which cell, and by how much its conductance changes, S."""
+def refresh(lasting: Lasting, at: int) -> tuple[int, int, float]:
+    """Let one planned refresh happen: of the cell in which row and column, and how its conductance changes, S."""
     which = lasting.which[at]
     cell, size, shift = lasting.cell[which], lasting.amplitude[which], _SHIFT * SIEMENS_GRID
     after = (size * lasting.value[at] + shift) - shift
     change = after - ((size * lasting.level[which] + shift) - shift)
     lasting.level[which] = lasting.value[at]
-    cols = lasting.slow.shape[1]
-    lasting.slow[cell // cols, cell % cols] += change
-    return cell, change
+    row, col = cell // lasting.slow.shape[1], cell % lasting.slow.shape[1]
+    lasting.slow[row, col] += change
+    return row, col, change
 
 
 @inlined
@@ -142,12 +142,12 @@ def refresh_until(lasting: Lasting, at: int, clock: float) -> int:
 
 
 @exact_sums
-def add_rows(sums: FloatArray, table: FloatArray, rows: Any, weights: FloatArray, count: int) -> None:
-    """Sum of `count` rows of a table (n, width), each times its weight (n,), written to `sums`.
+def add_rows(sums: FloatArray, table: FloatArray, rows: Any, weights: FloatArray) -> None:
+    """Sum of some rows of a table (n, width), each times its weight (n,), written to `sums`: see `Sums.on`.
 
     Eight at once: memory is slow.
     """
-    k, width = 0, table.shape[1]
+    k, count, width = 0, rows[-1], table.shape[1]
     for j in range(width):
         sums[j] = 0.0
     while k + 8 <= count:
@@ -189,7 +189,7 @@ def sum_vector(
     Args:
         volts: V, (rows,). lines: word lines that may be driven. clock: of the first of these products; period: s.
     """
-    lasts, planned, cols = len(lasting.level) > 0, len(lasting.when), lasting.slow.shape[1]
+    lasts, planned = len(lasting.level) > 0, len(lasting.when)
     next_refresh = refresh_until(lasting, next_refresh, clock)
     n, count, pulsed = high - low, 0, tables.coding == SERIAL or tables.coding == UNARY
     driven, numbers, weights = sums.driven, sums.numbers, sums.weights
@@ -201,25 +201,27 @@ def sum_vector(
                 numbers[row] = int(np.rint(abs(volts[row]) / tables.step))
             weights[0, row], weights[1, row], weights[2, row], weights[3, row] = weigh(tables, row, volts[row])
             count += 1
-    on, many = driven, count
     for q in range(n):
-        if pulsed:
-            on, many = sums.on, 0
-            for e in range(count):
-                on[many] = driven[e]
-                many += is_on(tables.coding, numbers[driven[e]], low + q)
-        add_rows(sums.products[q], tables.slices, on, weights[0], many)
-        if lasts:
-            add_rows(sums.lasting[q], lasting.slow, on, weights[1], many)
-        add_rows(sums.variance[q], tables.white, on, weights[2], many)
-        if len(tables.shot):
-            add_rows(sums.shot[q], tables.shot, on, weights[3], many)
+        on, many = sums.on[q], 0
+        for e in range(count):
+            on[many] = driven[e]
+            many += not pulsed or is_on(tables.coding, numbers[driven[e]], low + q)
+        on[-1] = many
+    for q in range(n):  # table by table: the processor's fastest cache holds one
+        add_rows(sums.products[q], tables.slices, sums.on[q], weights[0])
+    if lasts:
+        for q in range(n):
+            add_rows(sums.lasting[q], lasting.slow, sums.on[q], weights[1])
+    for q in range(n):
+        add_rows(sums.variance[q], tables.white, sums.on[q], weights[2])
+    if len(tables.shot):
+        for q in range(n):
+            add_rows(sums.shot[q], tables.shot, sums.on[q], weights[3])
     for q in range(1, n):
         clock += period
         while next_refresh < planned and lasting.when[next_refresh] <= clock:
-            cell, change = refresh(lasting, next_refresh)
+            row, col, change = refresh(lasting, next_refresh)
             next_refresh += 1
-            row, col = cell // cols, cell % cols
             if volts[row] != 0.0:
                 for later in range(q, n):
                     if is_on(tables.coding, numbers[row], low + later):
@@ -261,9 +263,8 @@ def sum_block(
         for k in range(1, n):
             clock += period
             while next_refresh < len(lasting.when) and lasting.when[next_refresh] <= clock:
-                cell, change = refresh(lasting, next_refresh)
+                row, col, change = refresh(lasting, next_refresh)
                 next_refresh += 1
-                row, col = cell // lasting.slow.shape[1], cell % lasting.slow.shape[1]
                 for later in range(k, n):
                     sums.lasting[later, col] += seen[later, row] * change
     return next_refresh

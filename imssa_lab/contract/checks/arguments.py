@@ -22,17 +22,19 @@ def voltages(info: ArrayInfo, values: object) -> FloatArray:
     Raises:
         LimitError: wrong container or shape, not finite, beyond the read limit, negative on an unsigned input.
     """
-    name, rows, limit = info.name, info.rows, info.limits.read_voltage
+    rows, limit, signed = info.word_lines
     given: FloatArray = (
         values.copy()  # as `floats` would, without its words: a product of one vector takes microseconds
         if type(values) is np.ndarray and values.dtype.char == "d"
-        else containers.floats(values, f"{name}: voltages", ("row",), "V", (limit, -limit))
+        else containers.floats(values, f"{info.name}: voltages", ("row",), "V", (limit, -limit))
     )
-    if given.ndim not in (1, 2) or given.shape[-1] != rows or given.size == 0:
-        raise LimitError(f"{name}: voltages must have shape ({rows},) or (n, {rows}), got {given.shape}")
+    shape = given.shape
+    if len(shape) not in (1, 2) or shape[-1] != rows or shape[0] == 0:
+        raise LimitError(f"{info.name}: voltages must have shape ({rows},) or (n, {rows}), got {shape}")
     low, high = given.item(given.argmin()), given.item(given.argmax())  # NaN where there is one
-    if -limit <= low and high <= limit and (info.input_signed or low >= 0):
+    if -limit <= low and high <= limit and (signed or low >= 0):
         return given
+    name = info.name
     peak = max(-low, high)
     if not math.isfinite(peak):
         raise LimitError(f"{name}: voltages hold NaN or infinity; drive an idle word line with 0 V")

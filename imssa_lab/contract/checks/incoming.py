@@ -18,7 +18,6 @@ from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.errors import InvalidReading
 from imssa_lab.contract.programming_report import ProgrammingReport
 
-_NONE: FloatArray = np.zeros(0)
 LARGEST_CURRENT = 1e3
 """A; no bit line carries a kiloampere."""
 _SENTINELS = {9.9e37: "overflow", -9.9e37: "overflow, negative", 9.91e37: "not a number"}
@@ -59,11 +58,11 @@ def current(
     Codes are checked and multiplied in one pass: a product of one vector takes microseconds.
     """
     adc = info.adc
-    if adc is not None and type(got) is Readout and type(got.values) is np.ndarray and got.values.shape == shape:
+    if adc is not None and type(got) is Readout and got.ranges is not None:
         values, ranges = got.values, got.ranges
-        if ranges is not None and _is_usual(values, ranges):
-            made, (scale, offset) = np.empty(shape), adc.by_range
-            if _convert(values, ranges, *adc.codes, scale, _NONE if offset is None else offset, made):
+        if type(values) is np.ndarray and values.shape == shape and _is_usual(values, ranges):
+            made = np.empty(shape)
+            if _convert(values, ranges, *adc.conversion, made):
                 return made
     return readout(info, call, got, shape, mask).current(adc)
 
