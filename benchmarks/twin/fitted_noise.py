@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.bars import Bars
+from benchmarks.twin import fitted_telegraph
 from benchmarks.twin.fitting import DATA
 from imssa_lab.contract.hal import FloatArray
 from twin.fitting.fit_outcome import Outcome
@@ -13,7 +14,7 @@ from twin.fitting.read_noise import fit_read_noise
 from twin.fitting.tables.measured_tables import Reading, Table, read_table
 from twin.noise import CellNoise, ReadNoise
 
-_STEP, _CELLS = 0.01, 20
+_CELLS = 20
 _OF_FLICKER = 1.648278
 """Adjacent differences, halved, of a spectrum 1/f: gamma + ln pi - Ci(pi)."""
 
@@ -31,6 +32,7 @@ def measure(bars: Bars) -> None:
         ("a third white and interference", 0.33, 0.5e-6),
     ):
         synthetic(bars, what, share, hum, repeats)
+    fitted_telegraph.measure(bars)
     if bars.smoke:
         bars.left_out("the measured trace")
     elif not DATA.is_dir():
@@ -39,6 +41,7 @@ def measure(bars: Bars) -> None:
         how = Reading(columns={"cell": "a", "time": "t", "conductance": "g"}, names=("a", "t", "R", "g", "I", "Vs"))
         table = read_table(DATA / "ni_rram" / "ret1.csv", how)
         outcome = fit_read_noise(table, np.random.default_rng(0))
+        print(f"     ni_rram trace: telegraph noise in {outcome.facts['cells with telegraph noise']}")
         loudest = float(short_and_slow(table["conductance"][np.newaxis])[0].max())
         bars.check("ni_rram trace: loudest of 4,096 twin cells over it", _loudest(outcome) / loudest, "<=", 2.0)
 
@@ -78,14 +81,7 @@ def _loudest(outcome: Outcome) -> float:
 def _set(share: float, hum: float, readings: int, seed: int) -> tuple[Table, FloatArray]:
     rng = np.random.default_rng(seed)
     short = 0.35e-6 * np.exp(0.4 * rng.standard_normal(_CELLS))
-    n = 8 * readings  # a piece of a longer process: a measured cell has a past
-    f = np.fft.rfftfreq(n)[1:]
-    values = np.empty((_CELLS, readings))
-    for i, one in enumerate(short):
-        power = one**2 * (2 * share + (1 - share) / _OF_FLICKER / f)
-        lines = np.sqrt(power * n / 4) * (rng.standard_normal(f.size) + 1j * rng.standard_normal(f.size))
-        values[i] = 50e-6 + np.fft.irfft(np.concatenate([[0], lines]), n)[:readings]
+    parts = [(one**2 * share, one**2 * (1 - share) / _OF_FLICKER) for one in short]
+    values = 50e-6 + np.stack([fitted_telegraph.trace(*part, readings, rng) for part in parts])
     values += hum * np.sin(2 * np.pi * 0.237 * np.arange(readings))
-    cell, time = np.repeat(np.arange(_CELLS), readings), np.tile(_STEP * np.arange(readings), _CELLS)
-    columns = {"cell": cell.astype(np.float64), "time": time, "conductance": values.ravel()}
-    return Table(columns, np.arange(1, values.size + 1, dtype=np.int64), "synthetic"), short
+    return fitted_telegraph.as_table(values), short

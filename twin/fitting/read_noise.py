@@ -23,7 +23,9 @@ from twin.fitting.noise.population import (
     section_of,
 )
 from twin.fitting.noise.spectra import Spectra, full_model, without_lines
+from twin.fitting.noise.telegraph import Switching, joined, switching_of
 from twin.fitting.noise.traces import SHOWN, Trace, allan_deviation, fit_traces
+from twin.fitting.noise.traps import Trapped
 from twin.fitting.tables.measured_tables import Table, mostly_positive
 
 READINGS_NEEDED = 100
@@ -35,16 +37,18 @@ _HALVES, _FOLDS = 40, 4
 
 @dataclass(frozen=True)
 class _Cells(FrozenArrays):
-    """Cells with traces of one length: their addresses, readings (cells, n), spectra and parts."""
+    """Cells with traces of one length: addresses, readings (cells, n) less telegraph noise, spectra and parts."""
 
     cell: FloatArray
     values: FloatArray
     spectra: Spectra
     traces: list[Trace]
+    levels: Switching
 
     def take(self, chosen: BoolArray) -> _Cells:
         at = np.flatnonzero(chosen)
-        return _Cells(self.cell[at], self.values[at], self.spectra.take(at), [self.traces[i] for i in at])
+        some = [self.traces[i] for i in at]
+        return _Cells(self.cell[at], self.values[at], self.spectra.take(at), some, self.levels.take(at))
 
 
 def fit_read_noise(table: Table, rng: np.random.Generator, *, interval: float | None = None) -> Outcome:
@@ -69,8 +73,13 @@ def fit_read_noise(table: Table, rng: np.random.Generator, *, interval: float | 
     readings = max(group.values.shape[1] for group in groups)
     section, white = section_of(population, mixture, step if timed else None, readings)
     outcome.sections["read_noise"] = section
-    checked(section, table.source)
     _judge(groups, cells, train, step if timed else None, outcome, table.source, rng)
+    means = np.concatenate([group.values.mean(axis=1) for group in groups])
+    trapped = Trapped(cells, means, train, joined([group.levels for group in groups]))
+    telegraph = trapped.fit(population.reference, step if timed else None, outcome)
+    if telegraph is not None:
+        section["telegraph"] = telegraph
+    checked(section, table.source)
     _report(population, mixture, white, groups, step, timed, outcome)
     outcome.facts["cells fitted"] = str(int(train.sum()))
     return outcome
@@ -117,8 +126,11 @@ def _traces(table: Table, interval: float | None, outcome: Outcome) -> tuple[lis
     groups = []
     for found in by_length.values():
         values = np.stack([trace for _, trace in found])
+        levels = switching_of(values)
+        if "time" in table or interval is not None:  # else a profile cannot hold them, and they stay in the noise
+            values = values - levels.offset
         spectra, traces = fit_traces(values)
-        groups.append(_Cells(np.array([cell for cell, _ in found]), values, spectra, traces))
+        groups.append(_Cells(np.array([cell for cell, _ in found]), values, spectra, traces, levels))
     return groups, float(np.median(steps))
 
 
@@ -266,7 +278,6 @@ def _report(
     if not timed:
         outcome.undetermined.append("time constants of the 1/f part: readings have no times; give --read-interval")
     outcome.undetermined.append("drift: it is in this report, a profile has no drift of a cell at rest")
-    outcome.undetermined.append("telegraph noise: jumps are named above where there are, dwell times are not fitted")
     shares = [trace.white**2 / trace.short**2 for trace in traces]
     outcome.facts |= {
         "cells": str(len(traces)),
