@@ -20,6 +20,8 @@ from twin.fast import compiled_noise
 
 IntArray = NDArray[np.intp]
 _BLOCK = 2048
+_PARTS = 1024
+"""Of the sum of all rates, for the compiled plan."""
 
 
 class Changes(NamedTuple):
@@ -66,11 +68,14 @@ class Fluctuators:
     def __init__(self, rates: FloatArray, occupancy: FloatArray, rng: np.random.Generator) -> None:
         self._rates, self.occupancy, self._stream = rates, occupancy, rng
         self._compiled = jit.AVAILABLE
+        two_states = np.flatnonzero(~np.isnan(occupancy))
+        self._gaussian = int(two_states[0]) if two_states.size else occupancy.size
         self._distinct, self._kinds, counts = np.unique(rates, return_inverse=True, return_counts=True)
         self._members = np.argsort(self._kinds, kind="stable")  # of one rate after those of the other
         self._begins = np.concatenate([[0], np.cumsum(counts)])
         self._up_to = np.cumsum(counts * self._distinct)
         self._total = float(self._up_to[-1]) if rates.size else 0.0
+        self._begins_in = self._up_to.searchsorted(self._total / _PARTS * np.arange(_PARTS), side="right")
         # Beyond this gap it is cheaper to ask every fluctuator whether it was refreshed.
         self.long_gap = 0.25 * rates.size / self._total if self._total else np.inf
         self.now, self.next = 0.0, 0
@@ -170,14 +175,15 @@ class Fluctuators:
 
     def _planned_compiled(self, start: float) -> Refreshes:
         made = Refreshes(np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.intp), np.empty(_BLOCK))
-        rates = (self._distinct, self._up_to)
-        compiled_noise.plan(self._rng, start, rates, self._members, self._begins, self.occupancy, *made)
+        rates = (self._distinct, self._up_to, self._begins_in)
+        kinds = rates, self._members, self._begins
+        compiled_noise.plan(self._rng, start, *kinds, self.occupancy, self._gaussian, *made)
         return made
 
     def _draw(self, which: IntArray, stream: np.random.Generator) -> FloatArray:
         if self._compiled:
             levels = np.empty(which.size)
-            compiled_noise.draw_levels(stream, which, self.occupancy, levels)
+            compiled_noise.draw_levels(stream, which, self.occupancy, self._gaussian, levels)
             return levels
         occupancy = self.occupancy[which]
         gaussian = np.isnan(occupancy)

@@ -51,6 +51,7 @@ def _deployed(
 
 def board(bars: Bars, bench: Bench, task: str) -> None:
     """One task on the measured board: every chip with every model, naive programming of the first one beside it."""
+    _deployed(Bench(1, 1, None), task, 0, 1, BOARD)  # loads what is compiled, which is no time of a deployment
     found = [
         _deployed(bench, task, seed, chip, BOARD) for seed in range(bench.seeds) for chip in range(1, bench.chips + 1)
     ]

@@ -123,6 +123,7 @@ class CompiledReads:
         none, no_cells = np.zeros(0), np.zeros(0, dtype=np.intp)
         self._what_lasts: _WhatLasts = (self._nothing, none, none, no_cells, none, no_cells, none)
         self._planned: Refreshes | None = None
+        self._with_amplitudes = -1
         self._most = _PRODUCTS_AT_ONCE if self._period <= self._states.long_gap else 1
 
     def _laid_out(self) -> ChipMemory:
@@ -192,7 +193,7 @@ class CompiledReads:
     def told(self, readout: Room) -> Readout:
         """The same as the contract has it."""
         values, ranges = readout
-        return Readout(frozen(values), frozen(ranges)) if self._gives_codes else Readout(frozen(values))
+        return Readout.of_own(values, ranges if self._gives_codes else None)
 
     def read(
         self, conductance: FloatArray, voltages: FloatArray, first: int, last: int, clock: float, readout: Room
@@ -203,7 +204,7 @@ class CompiledReads:
             conductance: of the cells, S. first, last: of all n * pulses, up to but without the last.
             clock: device time before them, s.
         """
-        sag, moment = self._sag, self._moment
+        sag, moment, states = self._sag, self._moment, self._states
         moment[0], moment[1] = clock, sag.lost_at(clock)
         while first < last:
             n = min(self._most, last - first)
@@ -211,17 +212,17 @@ class CompiledReads:
             added = self._beside(voltages, first, n) if self._has_beside else self._nothing
             if self._followed != self._noise.followed:
                 self._look_at(conductance)
-            planned = not self._lasts or self._jumped(moment.item(0), n)
+            planned = not self._lasts or (clock - states.now > states.long_gap and self._jumped(clock, n))
             products = conductance, voltages, numbers, start, added, first, n, planned, self._whole, self._places
             while lacking := compiled_reads.read(*products, *self._lasting(), *readout):
                 if lacking == compiled_reads.TABLES:
                     self._look_at(conductance)
                 else:
-                    self._states.plan_until(moment.item(3))
+                    states.plan_until(moment.item(3))
             if self._lasts:
-                self._states.next, self._states.now = int(moment.item(2)), moment.item(3)
+                states.next, states.now = int(moment.item(2)), moment.item(3)
             first += n
-        clock = moment.item(0)
+            clock = moment.item(0)
         sag.keep(moment.item(1), clock)
         return clock
 
@@ -339,7 +340,10 @@ class CompiledReads:
 
     def _bring_to(self, clock: float, products: int) -> None:
         """Have what lasts ready for so many products from a device time (s) on."""
-        if self._lasts and not self._jumped(clock, products):
+        if not self._lasts:
+            return
+        jumped = clock - self._states.now > self._states.long_gap and self._jumped(clock, products)
+        if not jumped:
             last = float(np.add.accumulate(np.append(clock, np.full(products - 1, self._period)))[-1])
             self._states.plan_until(last)
             self._states.now = last
@@ -349,8 +353,6 @@ class CompiledReads:
 
         A plan is drawn when it is needed, as by numpy.
         """
-        if clock - self._states.now <= self._states.long_gap:
-            return False
         self._noise.advance(clock)
         return products == 1
 
@@ -359,9 +361,10 @@ class CompiledReads:
         if self._lasts:
             states = self._states
             self._moment[2] = states.next
-            if self._planned is not states.planned:
-                self._planned, noise = states.planned, self._noise
-                self._what_lasts = (noise.slow, states.level, noise.amplitude, noise.cell, *states.planned)
+            if self._planned is not states.planned or self._with_amplitudes != self._noise.followed:
+                self._planned, self._with_amplitudes, noise = states.planned, self._noise.followed, self._noise
+                amplitude, cell = noise.amplitude.take(self._planned.which), noise.cell.take(self._planned.which)
+                self._what_lasts = (noise.slow, states.level, amplitude, cell, *self._planned)
         return self._what_lasts
 
     def _look_at(self, conductance: FloatArray) -> None:

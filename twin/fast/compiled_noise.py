@@ -25,17 +25,23 @@ def draw(stream: Any, drawn: FloatArray) -> None:
 
 
 @compiled
-def draw_levels(stream: Any, which: Any, occupancy: FloatArray, levels: FloatArray) -> None:
-    """Stationary levels of these fluctuators (n,), written; `occupancy` (f,) is NaN for a Gaussian one."""
+def draw_levels(stream: Any, which: Any, occupancy: FloatArray, gaussian: int, levels: FloatArray) -> None:
+    """Stationary levels of these fluctuators (n,), written.
+
+    Args:
+        occupancy: NaN for a Gaussian one, (f,); gaussian: so many from the first on are, and are not looked up.
+    """
     two_states = False
     for e in range(len(which)):
         levels[e] = stream.standard_normal()
-        two_states |= not np.isnan(occupancy[which[e]])
+        two_states = two_states or (which[e] >= gaussian and not np.isnan(occupancy[which[e]]))
     if two_states:
         for e in range(len(which)):
-            lot, chance = stream.random(), occupancy[which[e]]
-            if not np.isnan(chance):
-                levels[e] = (1.0 if lot < chance else 0.0) - chance
+            lot = stream.random()
+            if which[e] >= gaussian:
+                chance = occupancy[which[e]]
+                if not np.isnan(chance):
+                    levels[e] = (1.0 if lot < chance else 0.0) - chance
 
 
 @compiled
@@ -46,6 +52,7 @@ def plan(
     members: Any,
     begins: Any,
     occupancy: FloatArray,
+    gaussian: int,
     when: FloatArray,
     which: Any,
     value: FloatArray,
@@ -53,26 +60,26 @@ def plan(
     """The next refreshes after `start` (s), as many as `when` has: their times, fluctuators and levels, written.
 
     Args:
-        rates: 1/s, ascending (kinds,), and those of all fluctuators up to a kind added up, (kinds,).
+        rates: 1/s, ascending (kinds,); those of all fluctuators up to a kind added up, (kinds,); and for equal parts
+            of their sum the kind that the part begins in, (parts,): to look from there on is faster than to halve.
         members: fluctuators, sorted by kind; begins: first of each kind among them, and the end, (kinds + 1,).
+        occupancy, gaussian: as for `draw_levels`.
     """
-    distinct, up_to = rates
+    distinct, up_to, begins_in = rates
     kinds, total = len(distinct), up_to[-1]
+    part = len(begins_in) / total
     for e in range(len(when)):
         gap = stream.standard_exponential() / total
         when[e] = gap + (start if e == 0 else when[e - 1])
     for e in range(len(when)):
         lot = stream.random() * total
-        low, high = 0, kinds
-        while low < high:
-            middle = (low + high) // 2
-            if up_to[middle] <= lot:
-                low = middle + 1
-            else:
-                high = middle
-        kind = min(low, kinds - 1)
+        kind = begins_in[min(int(lot * part), len(begins_in) - 1)]
+        while kind > 0 and up_to[kind - 1] > lot:  # rounded across the edge of a part
+            kind -= 1
+        while kind < kinds - 1 and up_to[kind] <= lot:
+            kind += 1
         which[e] = members[max(begins[kind + 1] - 1 - int((up_to[kind] - lot) / distinct[kind]), begins[kind])]
-    draw_levels(stream, which, occupancy, value)
+    draw_levels(stream, which, occupancy, gaussian, value)
 
 
 @compiled

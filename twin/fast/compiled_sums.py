@@ -83,7 +83,9 @@ class Lasting(NamedTuple):
     """Noise that lasts, as it is and as it is planned, see `twin.fluctuators`; all empty without.
 
     Attributes:
-        slow: S, (rows, cols). level, amplitude, cell: of the fluctuators. when, which, value: refreshes to come.
+        slow: S, (rows, cols). level: of the fluctuators, (f,).
+        when, which, value: planned refreshes, and of the fluctuator of each its amplitude, S, and its cell: to look
+            these up one by one, all over the memory, takes longer than to make the sums right; all (refreshes,).
     """
 
     slow: FloatArray
@@ -123,7 +125,7 @@ def is_on(coding: int, number: int, pulse: int) -> bool:
 def refresh(lasting: Lasting, at: int) -> tuple[int, int, float]:
     """Let one planned refresh happen: of the cell in which row and column, and how its conductance changes, S."""
     which = lasting.which[at]
-    cell, size, shift = lasting.cell[which], lasting.amplitude[which], _SHIFT * SIEMENS_GRID
+    cell, size, shift = lasting.cell[at], lasting.amplitude[at], _SHIFT * SIEMENS_GRID
     after = (size * lasting.value[at] + shift) - shift
     change = after - ((size * lasting.level[which] + shift) - shift)
     lasting.level[which] = lasting.value[at]
