@@ -18,6 +18,7 @@ from imssa_lab.contract.closed_loop import ClosedLoop, LoopRun
 from imssa_lab.contract.errors import InvalidReading
 from imssa_lab.contract.programming_report import ProgrammingReport
 
+_NONE: FloatArray = np.zeros(0)
 LARGEST_CURRENT = 1e3
 """A; no bit line carries a kiloampere."""
 _SENTINELS = {9.9e37: "overflow", -9.9e37: "overflow, negative", 9.91e37: "not a number"}
@@ -61,8 +62,8 @@ def current(
     if adc is not None and type(got) is Readout and got.ranges is not None:
         values, ranges = got.values, got.ranges
         if type(values) is np.ndarray and values.shape == shape and _is_usual(values, ranges):
-            made = np.empty(shape)
-            if _convert(values, ranges, *adc.conversion, made):
+            made, (scale, offset) = np.empty(shape), adc.by_range
+            if _convert(values, ranges, *adc.codes, scale, _NONE if offset is None else offset, made):
                 return made
     return readout(info, call, got, shape, mask).current(adc)
 
