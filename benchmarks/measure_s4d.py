@@ -23,6 +23,8 @@ import torch
 from benchmarks.bars import Bars
 from benchmarks.parts import Part, measure
 from benchmarks.s4d.converters import converters
+from benchmarks.s4d.hardened_nets import BOARD, CHIPS, hardening
+from benchmarks.s4d.hardened_nets import SEED as HARDENED_SEED
 from benchmarks.s4d.held_out import SEEDS as HELD_OUT_SEEDS
 from benchmarks.s4d.held_out import held_out as leave_one_out
 from benchmarks.s4d.imported_models import SEED as IMPORTED_SEED
@@ -202,6 +204,13 @@ PARTS = {
         "none",
         "none: the recurrence in torch",
         ", ".join(map(str, NEW_SEEDS)),
+    ),
+    "hardening": Part(
+        lambda bars, given: hardening(bars),
+        BOARD,
+        "pulses",
+        "twin in process",
+        f"{HARDENED_SEED}; chips {', '.join(map(str, CHIPS))}",
     ),
     "held-out": Part(
         lambda bars, given: leave_one_out(bars, given.tasks),

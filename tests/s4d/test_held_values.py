@@ -88,6 +88,8 @@ def test_cells_err_on_what_they_hold(form: str, pole_at_rest: float) -> None:
     given: list[torch.Tensor] = []
 
     class Noted:
+        by_column = False
+
         def apply(self, weights: torch.Tensor, dims: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
             given.append(weights.detach())
             return weights
@@ -100,6 +102,34 @@ def test_cells_err_on_what_they_hold(form: str, pole_at_rest: float) -> None:
     transition, b, c, _ = layer.matrices()
     assert given[0].numpy() == pytest.approx((transition - pole_at_rest * torch.eye(2)).detach().numpy(), abs=1e-7)
     assert [part.shape for part in given[1:]] == [b.shape, c.shape]
+
+
+def test_errors_by_column_meet_the_columns_of_the_array() -> None:
+    """As mapping scales them: W[u, x] = b U / X beside M - 1, and c X beside d U, with 1.1 of the largest state."""
+    given: list[torch.Tensor] = []
+
+    class Noted:
+        by_column = True
+
+        def apply(self, weights: torch.Tensor, dims: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+            assert dims == (weights.dim() - 1,)
+            given.append(weights.detach())
+            return weights
+
+    layer = S4DLayer(Architecture(inputs=1, classes=2, channels=3, states=2).poles(rng()), rng())
+    u = 2 * torch.randn(4, 50, 3, generator=rng())
+    layer.eval().calibrate_state(u)
+    layer.set_cell_errors(Noted(), rng())  # type: ignore[arg-type]
+    exact = layer(u)
+    assert layer.train()(u).detach().numpy() == pytest.approx(exact.detach().numpy(), abs=1e-5)
+    with torch.no_grad():
+        transition, b, c, d = layer.matrices()
+        states = torch.stack([layer.recur(u[:, :end])[1] for end in range(1, 51)])
+        share = u.abs().max() / (1.1 * states.abs().amax((0, 1, 3, 4)))
+        columns = torch.cat([(b * share[:, None, None])[..., None], transition - torch.eye(2)], -1)
+        outputs = torch.cat([c.flatten(1), (d * share)[:, None]], 1)
+    assert given[0].numpy() == pytest.approx(columns.numpy(), abs=1e-5)
+    assert given[1].numpy() == pytest.approx(outputs.numpy(), abs=1e-5)
 
 
 def test_a_bias_starts_evenly_about_zero() -> None:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, deploy_files, written
+from imssa_lab.cli.models.hardening import hardened
 from imssa_lab.cli.models.sizes import sized
-from imssa_lab.cli.models.train import exported, hardened, settings, train_model
+from imssa_lab.cli.models.train import exported, settings, train_model
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import takes_json
 from imssa_lab.cli.shared.session import new_folder, stages

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from imssa_lab.contract.errors import ConfigError
+
 if TYPE_CHECKING:
     from imssa_lab.s4d.quantise.cell_errors import CellErrors
+    from imssa_lab.s4d.train.settings import TrainingConfig
 
 SHAPE = (64, 64)
 LEVELS = 9
@@ -14,6 +17,8 @@ WAIT = 60.0
 """Seconds between programming and reading, in which cells relax."""
 _ASTRAY = 0.15
 """A cell that ends further from its target than this fraction of the window does not follow: it counts as stuck."""
+KERNEL_ERRORS = 0.3
+"""Weight of the kernels' errors in the loss of a net that is hardened against a profile."""
 _SEED = 2_000_003
 """Of a chip that no deployment's seeds come near."""
 
@@ -56,4 +61,35 @@ def measured_errors(profile: str) -> CellErrors:
         window=(window.low, window.high),
         stuck_on=float(np.mean(stuck & high)),
         stuck_off=float(np.mean(stuck & ~high)),
+        by_column=True,
     )
+
+
+def hardened(config: TrainingConfig, against: str | None) -> TrainingConfig:
+    """The same settings with other errors of cells in the quantised training.
+
+    Against a profile, what the errors do to the kernels is part of the loss. Stuck cells are left out: a deployment
+    works around them, and nets that were trained with them lost more accuracy than they won on chips.
+
+    Args:
+        against: name of a preset or path of a TOML file, of which a twin is measured; or the sd of a weight's error
+            as a fraction of the largest weight; None leaves what the recipe says.
+
+    Raises:
+        ConfigError: no such profile, or a fraction that is not between 0 and 1.
+    """
+    from imssa_lab.s4d.quantise.cell_errors import CellErrors
+
+    if against is None:
+        return config
+    try:
+        fraction = float(against)
+    except ValueError:
+        errors = measured_errors(against).model_copy(update={"stuck_on": 0.0, "stuck_off": 0.0})
+        changes: dict[str, object] = {"kernel_errors": KERNEL_ERRORS}
+    else:
+        if not 0 < fraction < 1:
+            raise ConfigError(f"--harden {against}: a fraction of the largest weight is between 0 and 1, such as 0.1")
+        errors, changes = CellErrors.relative(fraction), {}
+    stage = config.quantised.model_copy(update={"cell_errors": errors, **changes})
+    return config.model_copy(update={"quantised": stage})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.models.bundles import counted, training
-from imssa_lab.cli.models.hardening import measured_errors
+from imssa_lab.cli.models.hardening import hardened
 from imssa_lab.cli.models.shown_scores import measure, needs_no_memory, numbers, with_interval
 from imssa_lab.cli.models.sizes import read_shape, sized
 from imssa_lab.cli.shared import completion
@@ -267,31 +267,6 @@ def on_device(config: TrainingConfig, name: str) -> TrainingConfig:
     from imssa_lab.s4d.train.device import chosen_device
 
     return config.model_copy(update={"device": chosen_device(name)})
-
-
-def hardened(config: TrainingConfig, against: str | None) -> TrainingConfig:
-    """The same settings with other errors of cells in the quantised training.
-
-    Args:
-        against: name of a preset or path of a TOML file, of which a twin is measured; or the sd of a weight's error
-            as a fraction of the largest weight; None leaves what the recipe says.
-
-    Raises:
-        ConfigError: no such profile, or a fraction that is not between 0 and 1.
-    """
-    from imssa_lab.s4d.quantise.cell_errors import CellErrors
-
-    if against is None:
-        return config
-    try:
-        fraction = float(against)
-    except ValueError:
-        errors = measured_errors(against)
-    else:
-        if not 0 < fraction < 1:
-            raise ConfigError(f"--harden {against}: a fraction of the largest weight is between 0 and 1, such as 0.1")
-        errors = CellErrors.relative(fraction)
-    return config.model_copy(update={"quantised": config.quantised.model_copy(update={"cell_errors": errors})})
 
 
 def train_model(

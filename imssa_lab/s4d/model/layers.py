@@ -12,7 +12,7 @@ from imssa_lab.s4d.model.poles import Poles
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
 from imssa_lab.s4d.quantise.pole_forms import PoleForm, exact, pole_form
 from imssa_lab.s4d.quantise.precision import Precision
-from imssa_lab.s4d.quantise.quantisers import Converter, Exact, Ternary, straight_through, weight_quantiser
+from imssa_lab.s4d.quantise.quantisers import TINY, Converter, Exact, Ternary, straight_through, weight_quantiser
 
 CHUNK = 16384
 """Longer sequences are convolved piece by piece, so that memory grows with the piece and not with the sequence."""
@@ -50,6 +50,9 @@ class S4DLayer(nn.Module):
         self.increment_converter = Converter((channels, states, 2))
         self.output_converter = Converter((channels,))
         self._errors: CellErrors | None = None
+        self._input_share = torch.ones(channels)
+        self._judged = False
+        self._error: Tensor | None = None
         self._rng = rng
         self._form: PoleForm = exact
         self._delta = True
@@ -71,12 +74,24 @@ class S4DLayer(nn.Module):
         self.state_converter.bits, self.output_converter.bits = precision.state, precision.output
         self.increment_converter.bits = precision.increment
 
-    def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator) -> None:
-        """In training, put errors of programmed cells on the weights, drawn from `rng`; None for none."""
-        self._errors, self._rng = errors, rng
+    def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator, judged: bool = False) -> None:
+        """In training, put errors of programmed cells on the weights, drawn from `rng`; None for none.
+
+        `judged`: keep what they do to the outputs, for `error_by_cells`.
+        """
+        self._errors, self._rng, self._judged = errors, rng, judged and errors is not None
+
+    def error_by_cells(self) -> Tensor:
+        """Mean over the kernels of the NRMSE that errors of cells gave the last outputs in training, ().
+
+        Without their mean, as a deployment corrects offsets. Asked for once.
+        """
+        assert self._error is not None
+        error, self._error = self._error, None
+        return error
 
     def calibrate_state(self, u: Tensor) -> None:
-        """Set full scales for inputs u (n, steps, H): of each state, and of each column's increments.
+        """Set full scales for inputs u (n, steps, H): of states, of columns' increments, and of u and x on arrays.
 
         Slow states may be many times smaller than fast ones of their channel. In the delta form, where states are
         digital accumulators, each has a full scale of its own; in the others its channel's.
@@ -88,8 +103,9 @@ class S4DLayer(nn.Module):
             change = torch.maximum(change, (following - x).detach().abs().amax(0))
             x = following
             peak = torch.maximum(peak, x.detach().abs().amax((0, 3))[..., None])
-        peak = peak if self._delta else peak.amax(1, keepdim=True).expand_as(peak)
-        self.state_converter.full_scale.copy_(STATE_HEADROOM * peak)
+        largest = peak.amax(1, keepdim=True)
+        self.state_converter.full_scale.copy_(STATE_HEADROOM * (peak if self._delta else largest.expand_as(peak)))
+        self._input_share = u.detach().abs().amax() / (STATE_HEADROOM * largest[:, 0, 0]).clamp_min(TINY)
         self.increment_converter.full_scale.copy_(INCREMENT_HEADROOM * change)
 
     def matrices(self) -> Matrices:
@@ -120,10 +136,12 @@ class S4DLayer(nn.Module):
         rounded = (self.state_converter.bits, self.increment_converter.bits) != ("float", "float")
         if rounded and not self.training:
             return self.recur(u)[0]
-        matrices = self.matrices()
+        exact = matrices = self.matrices()
         if self.training and self._errors is not None:
-            matrices = self._in_cells(self._errors, *matrices)
+            matrices = self._in_cells(self._errors, *exact)
         outputs = _convolved(u, matrices)
+        if self.training and self._judged:
+            self._error = _nrmse(outputs, _convolved(u, exact))
         if rounded:
             with torch.no_grad():
                 held, _ = self._recurrence(u, matrices, None)
@@ -131,15 +149,23 @@ class S4DLayer(nn.Module):
         return self._converted(outputs)
 
     def _in_cells(self, errors: CellErrors, transition: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Matrices:
-        """The matrices as cells with errors hold them: by column with three levels, else by kind of weight."""
+        """The matrices as cells with errors hold them, by column or by kind of weight."""
         origin = torch.eye(2, device=b.device) if self._delta else torch.zeros(2, 2, device=b.device)
-        if self._tied_b and self._tied_d:
-            columns = errors.apply(torch.cat([b[..., None], transition - origin], -1), (3,), self._rng)
-            outputs = errors.apply(torch.cat([c.flatten(1), d[:, None]], 1), (1,), self._rng)
+        if self._three_levels or errors.by_column:
+            share = torch.ones_like(d) if self._three_levels else self._input_share
+            gains = (share[:, None, None] * b)[..., None]
+            columns = errors.apply(torch.cat([gains, transition - origin], -1), (3,), self._rng)
+            outputs = errors.apply(torch.cat([c.flatten(1), (share * d)[:, None]], 1), (1,), self._rng)
             held = stabilised(origin + columns[..., 1:], self.poles.r_max)
-            return held, columns[..., 0], outputs[:, :-1].unflatten(1, c.shape[1:]), outputs[:, -1]
+            c = outputs[:, :-1].unflatten(1, c.shape[1:])
+            return held, columns[..., 0] / share[:, None, None], c, outputs[:, -1] / share
         held = stabilised(origin + errors.apply(transition - origin, (1, 2, 3), self._rng), self.poles.r_max)
         return held, errors.apply(b, (1, 2), self._rng), errors.apply(c, (1, 2), self._rng), d
+
+    @property
+    def _three_levels(self) -> bool:
+        """Whether inputs and states have one full scale on arrays."""
+        return self._tied_b and self._tied_d
 
     def step(self, u: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step of the recurrence: u (n, H), state (n, H, N, 2) or None for zero -> output (n, H), next state."""
@@ -174,6 +200,16 @@ class S4DLayer(nn.Module):
     def _converted(self, outputs: Tensor) -> Tensor:
         converted: Tensor = self.output_converter(outputs)
         return converted
+
+
+def _nrmse(outputs: Tensor, exact: Tensor) -> Tensor:
+    """Of outputs (n, steps, H), without their mean, the mean over H, ()."""
+    squared, variance = (outputs - exact).var((0, 1)), exact.var((0, 1))
+    return torch.sqrt(squared.clamp_min(_TINY_VARIANCE) / variance.clamp_min(_TINY_VARIANCE)).mean()
+
+
+_TINY_VARIANCE = 1e-9
+"""A root has no gradient at zero."""
 
 
 def _convolved(u: Tensor, matrices: Matrices) -> Tensor:

@@ -157,10 +157,17 @@ class S4DNetwork(nn.Module):
             assert isinstance(converter, Converter)
             converter.bits = precision.input
 
-    def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator) -> None:
-        """In training, put errors of programmed cells on the kernels' weights, drawn from `rng`; None for none."""
+    def set_cell_errors(self, errors: CellErrors | None, rng: torch.Generator, judged: bool = False) -> None:
+        """In training, put errors of programmed cells on the kernels' weights, drawn from `rng`; None for none.
+
+        `judged`: keep what they do to the kernels, for `error_by_cells`.
+        """
         for index in range(len(self.kernels)):
-            self.layer(index).set_cell_errors(errors, rng)
+            self.layer(index).set_cell_errors(errors, rng, judged)
+
+    def error_by_cells(self) -> Tensor:
+        """Mean NRMSE of all kernels by the errors of cells in the last pass of training, ()."""
+        return torch.stack([self.layer(index).error_by_cells() for index in range(len(self.kernels))]).mean()
 
     @torch.no_grad()
     def calibrate_states(self, inputs: Tensor) -> None:

@@ -17,6 +17,9 @@ class CellErrors(BaseModel):
         conductance: levels at which `sigma` is given, S, ascending; sigma: sd there, S, linear in between.
         window: lowest and highest conductance that weights use, S.
         stuck_on, stuck_off: fractions of cells stuck at the top and the bottom.
+        by_column: kernels' weights share a scale as on arrays, those of one state's input gain and pole, and all that
+            the output adds up, and that scale is trained with them; else each kind of weight has a fixed one for
+            its kernel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,6 +29,7 @@ class CellErrors(BaseModel):
     window: tuple[float, float]
     stuck_on: float = Field(default=0.0, ge=0, le=1)
     stuck_off: float = Field(default=0.0, ge=0, le=1)
+    by_column: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> CellErrors:
@@ -53,9 +57,9 @@ class CellErrors(BaseModel):
             dims: axes over which weights share one scale, that of the largest.
             rng: of the processor, wherever the weights are.
         """
-        exact = weights.detach()
-        peak = exact.abs().amax(dims, keepdim=True)
-        share = exact / peak.clamp_min(1e-12)
+        peak = weights.abs().amax(dims, keepdim=True)
+        peak = peak if self.by_column else peak.detach()
+        share = weights.detach() / peak.detach().clamp_min(1e-12)
         held = self._cell(share.clamp_min(0.0), rng) - self._cell((-share).clamp_min(0.0), rng)
         return weights + (held - share) * peak
 

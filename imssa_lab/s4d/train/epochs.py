@@ -95,7 +95,7 @@ class Fit:
             TrainingError: the loss became NaN or infinite; the message names the epoch and what is kept.
         """
         self._resume()
-        self._network.set_cell_errors(self._stage.cell_errors, self._rng)
+        self._network.set_cell_errors(self._stage.cell_errors, self._rng, self._judges_kernels)
         with one_thread():
             self._calibrate_states()
             for epoch in range(len(self._history) + 1, self._stage.epochs + 1):
@@ -114,8 +114,9 @@ class Fit:
         return tuple(self._history)
 
     def _calibrate_states(self) -> None:
-        """Full scales of states and increments, if these have a converter, for the weights as they are."""
-        if self._network.precision.rounds_recurrence:
+        """Full scales of states and increments for the weights as they are, where converters or errors need them."""
+        errors = self._stage.cell_errors
+        if self._network.precision.rounds_recurrence or (errors is not None and errors.by_column):
             self._network.eval()
             self._network.calibrate_states(self._inputs[:_STATE_SEQUENCES].to(self._config.device))
 
@@ -135,6 +136,8 @@ class Fit:
                 with torch.no_grad():
                     taught = self._teacher.scaled(inputs)
                 loss = torch.lerp(loss, distance_from(taught, given, self._task.goal), self._stage.distillation)
+            if self._judges_kernels:
+                loss = loss + self._stage.kernel_errors * self._network.error_by_cells()
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"{self._name}: the loss became {loss.item()} in epoch {epoch} of {self._stage.epochs}; lower "
@@ -147,6 +150,10 @@ class Fit:
             self._schedule.step()
             total += loss.item()
         return total / self._batches
+
+    @property
+    def _judges_kernels(self) -> bool:
+        return self._stage.kernel_errors > 0 and self._stage.cell_errors is not None
 
     def _kept(self, epoch: int) -> str:
         if self._checkpoint is None or epoch == 1:

@@ -23,6 +23,8 @@ class Stage(BaseModel):
         rate: peak learning rate; pole_share: poles learn at this fraction of it.
         shift: whether sequences are shifted as the task allows; its noise and gain always apply.
         cell_errors: what the kernels' cells do to their weights, None for nothing.
+        kernel_errors: weight in the loss of what cells' errors do to the kernels: the NRMSE of their outputs by the
+            errors of this step, mean of all kernels; 0 for none.
         distillation: share of the loss that compares with the float net that the training started from, 0 for none.
     """
 
@@ -33,6 +35,7 @@ class Stage(BaseModel):
     pole_share: float = Field(gt=0)
     shift: bool = True
     cell_errors: CellErrors | None = None
+    kernel_errors: float = Field(default=0.0, ge=0)
     distillation: float = Field(default=0.0, ge=0, le=1)
 
 

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
-from imssa_lab.cli.models.train import hardened, read_options
+from imssa_lab.cli.models.hardening import hardened, measured_errors
+from imssa_lab.cli.models.train import read_options
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.s4d.bundle import KernelBundle
 from imssa_lab.s4d.quantise.cell_errors import CellErrors
@@ -96,7 +97,7 @@ def test_mistakes_are_named(tmp_path, arguments, says):
 
 def test_hardening_takes_what_a_twin_of_the_profile_was_measured_to_do():
     config = training_recipe("fsdd-order", Precision.parse("ternary"), 0)
-    easy, board = (hardened(config, name).quantised.cell_errors for name in ("supert-a0-easy", "supert-a0"))
+    easy, board = (measured_errors(name) for name in ("supert-a0-easy", "supert-a0"))
     chip = TwinProfile.load("supert-a0-easy")
     assert easy.window == (chip.window.low, chip.window.high)
     accepted = chip.recipe.tolerance_in / 3**0.5
@@ -104,7 +105,11 @@ def test_hardening_takes_what_a_twin_of_the_profile_was_measured_to_do():
     assert easy.sigma[0] < 0.5 * easy.sigma[4], "a cell at the bottom stays there"
     assert board.stuck_on + board.stuck_off > 5 * (easy.stuck_on + easy.stuck_off)
     assert easy.stuck_on + easy.stuck_off < 0.02 < board.stuck_on + board.stuck_off < 0.12
-    ideal = hardened(config, "ideal").quantised.cell_errors
+    stage = hardened(config, "supert-a0").quantised
+    assert stage.cell_errors == board.model_copy(update={"stuck_on": 0.0, "stuck_off": 0.0}), "deployments avoid them"
+    assert stage.cell_errors.by_column
+    assert stage.kernel_errors > 0
+    ideal = measured_errors("ideal")
     assert max(ideal.sigma) < 1e-9
     assert ideal.stuck_on == ideal.stuck_off == 0.0
     assert hardened(config, None) == config
