@@ -30,6 +30,8 @@ from benchmarks.s4d.held_out import held_out as leave_one_out
 from benchmarks.s4d.imported_models import SEED as IMPORTED_SEED
 from benchmarks.s4d.imported_models import imports
 from benchmarks.s4d.interval_coverage import coverage
+from benchmarks.s4d.settings_search import SEEDS as SEARCHED_SEEDS
+from benchmarks.s4d.settings_search import settings
 from benchmarks.s4d.three_level_nets import FLOORS as THREE_LEVELS
 from benchmarks.s4d.three_level_nets import SEEDS as NEW_SEEDS
 from benchmarks.s4d.three_level_nets import three_levels
@@ -218,6 +220,13 @@ PARTS = {
         "none",
         "none: models in torch",
         ", ".join(map(str, HELD_OUT_SEEDS)),
+    ),
+    "settings": Part(
+        lambda bars, given: settings(bars, given.tasks),
+        "none",
+        "none",
+        "none: models in torch",
+        ", ".join(map(str, SEARCHED_SEEDS)),
     ),
     "tasks": Part(
         lambda bars, given: tasks(bars, given.tasks),
