@@ -63,6 +63,7 @@ Room = tuple[NDArray[Any], NDArray[np.uint8]]
 _WhatLasts = tuple[FloatArray, FloatArray, FloatArray, IntArray, FloatArray, IntArray, FloatArray]
 """A `Lasting` as compiled loops are handed it."""
 _CODINGS = {"analog": ANALOG, "bit-serial": SERIAL, "unary": UNARY}
+_RANGES = np.dtype(np.uint8)
 _PRODUCTS_AT_ONCE = 512
 """Their noise is drawn ahead; it should fit the processor's cache."""
 _log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class CompiledReads:
         self._cols, self._period = parts.noise.shape[1], profile.timing.mvm
         self.pulses = len(inputs.weights)
         self._gives_codes = adc is not None and (self.pulses == 1 or parts.sums is not None)
-        self._kind = np.int16 if adc is not None and adc.top < 2**15 and parts.sums is None else np.int32
+        self._kind = np.dtype(np.int16 if adc is not None and adc.top < 2**15 and parts.sums is None else np.int32)
         self._memory, self._followed = self._laid_out(), -1
         self._known, self._moment = self._memory.part(at.KNOWN), self._memory.part(at.MOMENT)[0]
         self._whole, self._places = self._memory.whole, self._memory.places
@@ -187,8 +188,8 @@ class CompiledReads:
     def room(self, *shape: int) -> Room:
         """Room for what reads of this shape say, (..., cols)."""
         if self._gives_codes:
-            return np.empty(shape, self._kind), np.empty(shape, np.uint8)
-        return np.empty(shape), np.empty((*shape[:-1], 0), np.uint8)
+            return np.empty(shape, self._kind), np.empty(shape, _RANGES)
+        return np.empty(shape), np.empty((*shape[:-1], 0), _RANGES)
 
     def told(self, readout: Room) -> Readout:
         """The same as the contract has it."""

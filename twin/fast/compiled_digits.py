@@ -102,7 +102,7 @@ def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
     columns = whole[: 5 * GROUP * cols].reshape((5, GROUP * cols))
     sums = whole[5 * GROUP * cols :]
     others = sums[n * width : n * (width + 3 * cols)].reshape((3, n, cols))
-    lines = np.empty((2, rows), np.int64)
+    lines = np.empty((2, rows), np.uint32)  # without a sign no index is asked whether it counts from the end
     weights = sums[n * (width + 3 * cols) :]
     return Sums(
         sums[: n * width].reshape((n, width)),
@@ -116,7 +116,7 @@ def room(whole: FloatArray, n: int, rows: int, cols: int, width: int) -> Sums:
         columns[4],
         lines[0],
         lines[1],
-        np.empty((n, rows + 1), np.int64),
+        np.empty((n, rows + 1), np.uint32),
         weights[: 4 * rows].reshape((4, rows)),
         weights[4 * rows : 4 * (1 + n) * rows].reshape((4, n * rows)),
     )
