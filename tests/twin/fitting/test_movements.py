@@ -6,6 +6,8 @@ import pytest
 from tests.twin.fitting.conftest import table
 from twin.fitting.fit_outcome import Outcome
 from twin.fitting.relaxation_fit import fit_relaxation
+from twin.fitting.session.noise_removal import ReadingNoise, take_out_of_relaxation
+from twin.fitting.tables.measured_tables import Table
 from twin.fitting.trajectories import Steps, reach_of
 from twin.relaxation import LogTimeRelaxation, displacement
 from twin.relaxing_cells import RelaxingCells
@@ -23,8 +25,8 @@ LAW = {
 JUMPS = {"jumps": ((0.6,) * 2, (0.3,) * 2), "wander": ((0.15e-6,) * 2, (0.25e-6,) * 2), "jump_memory": 0.4}
 
 
-def fitted(movement: dict[str, object]) -> Outcome:
-    """The fit to cells that relax by the law with this movement."""
+def looked_at(movement: dict[str, object]) -> Table:
+    """Cells that relax by the law with this movement."""
     rng = np.random.default_rng(3)
     start = rng.uniform(20e-6, 80e-6, CELLS)
     state = RelaxingCells(LogTimeRelaxation.model_validate(LAW | movement), np.zeros((1, CELLS)), rng)
@@ -33,13 +35,29 @@ def fitted(movement: dict[str, object]) -> Outcome:
     for time in TIMES:
         state.advance(time)
         looks.append(state.conductance.ravel())
-    data = table(
+    return table(
         cell=np.tile(np.arange(CELLS), 3),
         time=np.repeat(TIMES, CELLS),
         conductance=np.concatenate(looks),
         initial=np.tile(start, 3),
     )
-    return fit_relaxation(data, np.random.default_rng(0), model="gaussian")
+
+
+def fitted(movement: dict[str, object]) -> Outcome:
+    """The fit to them."""
+    return fit_relaxation(looked_at(movement), np.random.default_rng(0), model="gaussian")
+
+
+def test_jumps_give_way_where_the_noise_of_readings_is_taken_out() -> None:
+    """As in the fit of a whole session, whose profile has to be one."""
+    outcome, seen = fitted(JUMPS), looked_at(JUMPS)
+    rng = np.random.default_rng(7)
+    noise = ReadingNoise(rng.uniform(20e-6, 80e-6, 4000), 0.1e-6 * rng.standard_normal(4000))
+    take_out_of_relaxation(noise, seen, outcome)
+    law = LogTimeRelaxation.model_validate(outcome.sections["relaxation"])
+    assert law.jumps is None
+    assert len(law.correlation) == len(TIMES) - 1
+    assert any(text.startswith("jumps of single cells") for text in outcome.undetermined)
 
 
 def test_cells_that_jump_are_found_to_jump_as_often_and_as_far_as_they_do() -> None:

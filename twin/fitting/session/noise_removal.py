@@ -18,6 +18,7 @@ _LEAST = 0.02
 """Share of a core or a tail that is left at least: below it the readings cannot tell it from nothing."""
 _KNOWN = 0.5
 """Share of the variance that must be the cells' own for their correlation to be estimated."""
+_OF_JUMPS = ("jumps", "wander", "jump_memory", "reach")
 _CORE, _TAIL = (0.1587, 0.8413), (0.02, 0.98)
 
 
@@ -58,7 +59,11 @@ def take_out_of_programming(noise: ReadingNoise, table: Table, outcome: Outcome,
 
 
 def take_out_of_relaxation(noise: ReadingNoise, table: Table, outcome: Outcome) -> None:
-    """Change `relaxation` in the outcome: readings at both ends of every change."""
+    """Change `relaxation` in the outcome: readings at both ends of every change.
+
+    Cells move by correlations then: a law of jumps was fitted to steps that carry the noise of two readings, and
+    takes some of it for jumps.
+    """
     section = outcome.sections["relaxation"]
     levels, times = np.asarray(section["levels"]), np.asarray(section["times"])
     for index, time in enumerate(times):
@@ -68,6 +73,12 @@ def take_out_of_relaxation(noise: ReadingNoise, table: Table, outcome: Outcome) 
             seen = _by_level(table["initial"][at], change, levels, ends)
             _scale(section, names, _own_share(seen, noise.span(levels, ends)), row=index)
     if len(times) > 1:
+        jumps = [section.pop(name) for name in _OF_JUMPS if name in section]
+        if jumps:
+            outcome.undetermined.append(
+                "jumps of single cells: readings at these times were likelier with jumps, but their noise cannot be "
+                "taken out of these, so that cells of the profile move by correlations; steps were judged with jumps"
+            )
         section["correlation"] = [
             _correlation(noise, table, float(first), float(second)) for first, second in pairwise(times)
         ]
