@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.bars import Bars
+from benchmarks.s4d.shortened import shortened
 from benchmarks.s4d.three_level_nets import SEEDS
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task, load_task
 from imssa_lab.s4d.train.recipes import training_recipe
-from imssa_lab.s4d.train.settings import TrainingConfig
 from imssa_lab.s4d.train.training import TrainedModel, train, train_float, train_quantised
 from imssa_lab.s4d.train.training import quantise as quantise_model
 
@@ -55,7 +55,7 @@ def trained_for(task: Task, name: str, seed: int, epochs: int | None = None) -> 
     torch.set_num_threads(1)
     rounded = Precision.parse(DIRECT)
     unrounded = rounded.model_copy(update={"state": "float"})
-    start = train_float(task, _shortened(training_recipe(name, rounded, seed), epochs))
+    start = train_float(task, shortened(training_recipe(name, rounded, seed), epochs))
     alone = train_quantised(start, task, unrounded)
     found = {
         "without the converter": alone.test_accuracy,
@@ -102,7 +102,7 @@ class Rounded:
         Its best epoch by validation counts, as recipes with such a converter say.
         """
         precision = self.model.precision.model_copy(update={"increment": bits})
-        config = _shortened(training_recipe(self.name, precision, self.model.config.seed), self.epochs)
+        config = shortened(training_recipe(self.name, precision, self.model.config.seed), self.epochs)
         assert self.model.start is not None
         trained = train_quantised(replace(self.model.start, config=config), self.task, precision)
         return 100 * (self.model.test_accuracy - trained.test_accuracy)
@@ -112,7 +112,7 @@ def losses(task: Task, name: str, precision: str, seed: int, epochs: int | None 
     """Points of test accuracy that each converter costs one net by rounding alone."""
     torch.set_num_threads(1)
     words = Precision.parse(precision)
-    model = train(task, _shortened(training_recipe(name, words, seed), epochs))
+    model = train(task, shortened(training_recipe(name, words, seed), epochs))
     found = {}
     for part, widths in (("state", STATE_BITS), ("increment", INCREMENT_BITS)):
         for bits in widths:
@@ -121,10 +121,3 @@ def losses(task: Task, name: str, precision: str, seed: int, epochs: int | None 
     lost = ", ".join(f"{what} {each:.2f}" for what, each in found.items())
     print(f"      {name} {precision} {seed}: {100 * model.test_accuracy:.1f} %, lost {lost}", flush=True)
     return Rounded(task, name, model, found, epochs)
-
-
-def _shortened(config: TrainingConfig, epochs: int | None) -> TrainingConfig:
-    if epochs is None:
-        return config
-    stages = {part: getattr(config, part).model_copy(update={"epochs": epochs}) for part in ("full", "quantised")}
-    return config.model_copy(update=stages)

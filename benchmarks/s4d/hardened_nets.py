@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from benchmarks.bars import Bars
+from benchmarks.s4d.shortened import shortened
 from imssa_lab.cli.models.hardening import hardened
 from imssa_lab.mapping import arrays_needed
 from imssa_lab.s4d.export import to_bundle
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task, load_task
 from imssa_lab.s4d.train.recipes import training_recipe
-from imssa_lab.s4d.train.settings import Stage
 from imssa_lab.s4d.train.training import TrainedModel, train_float, train_quantised
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import deploy
@@ -66,12 +66,11 @@ def judge(bars: Bars, net: Net, chips: tuple[int, ...], epochs: int | None) -> N
     torch.set_num_threads(1)
     task = load_task(net.task, SEED, **net.options)
     precision = Precision.parse("ternary")
-    config = training_recipe(net.task, precision, SEED).model_copy(update=dict(net.size))
-    start = train_float(task, config.model_copy(update={"full": _shortened(config.full, epochs)}))
+    config = shortened(training_recipe(net.task, precision, SEED).model_copy(update=dict(net.size)), epochs)
+    start = train_float(task, config)
     without = config.quantised.model_copy(update={"cell_errors": None})
     plain, hard = (
-        train_quantised(start, task, precision, stage=_shortened(stage, epochs))
-        for stage in (without, hardened(config, BOARD).quantised)
+        train_quantised(start, task, precision, stage=stage) for stage in (without, hardened(config, BOARD).quantised)
     )
     before, after = (medians(model, task, chips) for model in (plain, hard))
     lower = [100 * (1 - ours / theirs) for ours, theirs in zip(after, before, strict=True)]
@@ -105,10 +104,6 @@ def medians(model: TrainedModel, task: Task, chips: tuple[int, ...]) -> list[flo
             flush=True,
         )
     return found
-
-
-def _shortened(stage: Stage, epochs: int | None) -> Stage:
-    return stage if epochs is None else stage.model_copy(update={"epochs": epochs})
 
 
 def _words(values: list[float]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bars import Bars
+from benchmarks.s4d.shortened import shortened
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import Task, load_task
 from imssa_lab.s4d.train.baselines import KINDS, train_baseline
@@ -73,9 +74,7 @@ def config_for(name: str, seed: int, epochs: int | None = None) -> TrainingConfi
     """The task's recipe in float, with the head and the inputs that speakers differ least for."""
     config = training_recipe(name, Precision(), seed)
     config = config.model_copy(update={"pooling": "max", "levelling": "sequence"})
-    if epochs is None:
-        return config
-    return config.model_copy(update={"full": config.full.model_copy(update={"epochs": epochs})})
+    return shortened(config, epochs)
 
 
 def trained(task: Task, config: TrainingConfig) -> dict[str, float]:

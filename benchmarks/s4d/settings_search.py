@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bars import Bars
+from benchmarks.s4d.shortened import shortened
 from imssa_lab.s4d.quantise.precision import Precision
 from imssa_lab.s4d.tasks import load_task
 from imssa_lab.s4d.train.recipes import training_recipe
@@ -51,12 +52,7 @@ def judge(
     found: dict[str, list[float]] = {}
     for seed in seeds:
         task = load_task(name, seed, **(options or {}))
-        config = training_recipe(name, precision, seed)
-        if epochs is not None:
-            shorter = {
-                part: getattr(config, part).model_copy(update={"epochs": epochs}) for part in ("full", "quantised")
-            }
-            config = config.model_copy(update=shorter)
+        config = shortened(training_recipe(name, precision, seed), epochs)
         start = train_float(task, config)
         for what, stage in neighbours(config.quantised, factors).items():
             model = train_quantised(start, task, precision, stage=stage)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.bars import Bars
+from benchmarks.s4d.shortened import shortened
 from imssa_lab.mapping import map_bundle, needs
 from imssa_lab.s4d.export import to_bundle
 from imssa_lab.s4d.inference import layer_inputs
@@ -52,13 +53,7 @@ def figures(name: str, seed: int, epochs: int | None = None, **options: object) 
     """Of one net with one seed: accuracies as fractions, magnitudes, arrays, seconds of the processor."""
     torch.set_num_threads(1)
     task = load_task(name, seed, **options)
-    config = training_recipe(name, Precision.parse("three-level"), seed)
-    if epochs is not None:
-        config = config.model_copy(
-            update={
-                part: getattr(config, part).model_copy(update={"epochs": epochs}) for part in ("full", "quantised")
-            }
-        )
+    config = shortened(training_recipe(name, Precision.parse("three-level"), seed), epochs)
     started = time.process_time()
     model = train(task, config)
     seconds = time.process_time() - started
