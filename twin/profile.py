@@ -64,9 +64,10 @@ class Recipe(Section):
 
 
 class FittedTo(Section):
-    """How many cells, or bit lines, the sections of a profile were fitted to: how well it can be known at all.
+    """How many cells, or bit lines, the sections of a profile were fitted to, and what its laws do not describe.
 
-    A law fitted to n cells is about as uncertain as the distribution of n cells; `imssa twin-check` allows for that.
+    A law fitted to n cells is about as uncertain as the distribution of n cells; and no law describes a chip exactly.
+    `imssa twin-check` allows for both.
     """
 
     read_noise: int | None = Field(default=None, gt=0, description="cells")
@@ -75,6 +76,11 @@ class FittedTo(Section):
     measured_pulses: int | None = Field(default=None, gt=0, description="cells")
     nonlinearity: int | None = Field(default=None, gt=0, description="bit lines")
     columns: int | None = Field(default=None, gt=0, description="bit lines")
+    misfit: dict[str, float] = Field(
+        default={},
+        description="1, by statistic of `imssa twin-check`: KS distance, beyond chance, between the session that was "
+        "fitted and twins of this profile",
+    )
 
 
 class TwinProfile(CellSections):

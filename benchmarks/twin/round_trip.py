@@ -38,6 +38,8 @@ def measure(bars: Bars) -> None:
         agreed += len(again.statistics) - len(again.apart)
         for one in again.apart:
             blamed[one.name] = blamed.get(one.name, 0) + 1
+        missing = [what for what, other in seen.items() if not finds(other, what, usual=again.apart)]
+        print(f"   chip {seed}: {again.verdict}, not found: {', '.join(missing) or 'none'}", flush=True)
         for what, other in seen.items():
             found[what] += finds(other, what, usual=again.apart)
     for what, times in sorted(blamed.items(), key=lambda pair: -pair[1]):

@@ -15,6 +15,7 @@ from imssa_lab.log import Run
 from twin.digital_twin import DigitalTwin
 from twin.fitting.checking.session_answers import calls_of, recorded, repeated
 from twin.fitting.checking.session_statistics import ASPECTS, SessionStatistics
+from twin.fitting.checking.share_test import share_chance
 from twin.profile import TwinProfile
 
 _FEWEST = 20
@@ -28,6 +29,10 @@ _LAWS = {
     "I-V": ("nonlinearity",),
 }
 """Sections of a profile that decide what a twin shows of an aspect."""
+MOST_MISFIT = 0.15
+"""KS distance by which a fit may miss its own session and still be held to describe it."""
+_MEAN_CHANCE = 0.8687
+"""Mean of Kolmogorov's distribution: sqrt(pi / 2) ln 2."""
 _DECIDABLE, _ENOUGH = 2, 50
 """Aspects of a session that must have been compared, and values of at least one statistic, for a verdict."""
 
@@ -40,7 +45,9 @@ class Statistic:
         chip, twin: its median over the cells, bit lines or calls, or a share of them, in SI. unit: of both.
         samples: values on each side. distance: KS statistic between the two, of shares their difference. p: chance
             of a larger one.
-        aspect: what of the session it belongs to.
+        aspect: what of the session it belongs to. share: whether it is a share of the values.
+        misfit: distance, beyond chance, by which the fit missed the session that it was made from; p is that of a
+            distance larger by this.
     """
 
     name: str
@@ -51,6 +58,8 @@ class Statistic:
     distance: float
     p: float
     aspect: str = ""
+    misfit: float = 0.0
+    share: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,8 @@ def compare_twin(
     """Ask twins of `profile` for what the run asked its arrays, one twin per array and seed, and compare.
 
     Twins are programmed by the session's own programmers, as far as the record names them, and wait between calls
-    as long as the chip did. They are other chips of the same kind, so single cells do not agree; distributions must.
+    as long as the chip did. They are other chips of the same kind, so single cells do not agree; distributions must,
+    but for chance and for what the profile itself says that its laws miss, at most `MOST_MISFIT`.
     `progress` is called with the sessions, of chips and of twins, that are done and that there are.
 
     Raises:
@@ -122,7 +132,7 @@ def compare_twin(
         elif values.size < _FEWEST:
             left_out.append(f"{label}: {values.size} values, {_FEWEST} are needed")
         else:
-            found.append(_compared(name, values, np.concatenate(twin[name]), _fitted_to(name, profile)))
+            found.append(_compared(name, values, np.concatenate(twin[name]), profile))
     if not found:
         raise LogError(f"{run.path}: too few programmings, reads or products to compare; record a longer session")
     there = {name.split("|")[0] for name in chip}
@@ -166,28 +176,50 @@ def _fitted_to(name: str, profile: TwinProfile) -> int | None:
     return min((count for count in counts if count is not None), default=None)
 
 
-def _compared(name: str, chip: FloatArray, twin: FloatArray, fitted_to: int | None) -> Statistic:
+def _compared(name: str, chip: FloatArray, twin: FloatArray, profile: TwinProfile) -> Statistic:
     aspect, label, unit = name.split("|")
     if unit == "share":
-        counts = np.array([[side.sum(), side.size - side.sum()] for side in (chip, twin)], dtype=np.int64)
-        shares = [float(side.mean()) for side in (chip, twin)]
-        p = float(stats.fisher_exact(counts).pvalue)
-        return Statistic(
-            label, shares[0], shares[1], "1", min(chip.size, twin.size), abs(shares[0] - shares[1]), p, aspect
-        )
-    test = stats.ks_2samp(chip, twin)
+        counts = [int(side.sum()) for side in (chip, twin)]
+        shares = float(chip.mean()), float(twin.mean())
+        p = share_chance(counts[0], chip.size, counts[1], twin.size)
+        apart = abs(shares[0] - shares[1])
+        return Statistic(label, *shares, "1", min(chip.size, twin.size), apart, p, aspect, share=True)
+    test, fitted_to = stats.ks_2samp(chip, twin), _fitted_to(name, profile)
     distance = float(test.statistic)
-    p = float(test.pvalue) if fitted_to is None else fitted_chance(distance, chip.size, twin.size, fitted_to)
+    misfit = 0.0 if profile.fitted_to is None else min(profile.fitted_to.misfit.get(label, 0.0), MOST_MISFIT)
+    if fitted_to is None and not misfit:
+        p = float(test.pvalue)
+    else:
+        p = fitted_chance(max(distance - misfit, 0.0), chip.size, twin.size, fitted_to)
     middles = float(np.median(chip)), float(np.median(twin))
-    return Statistic(label, *middles, unit, min(chip.size, twin.size), distance, p, aspect)
+    return Statistic(label, *middles, unit, min(chip.size, twin.size), distance, p, aspect, misfit)
 
 
-def fitted_chance(distance: float, chip: int, twin: int, fitted_to: int) -> float:
+def misfit_of(statistics: list[Statistic], twins: int) -> dict[str, float]:
+    """By how much twins of a fit miss the session that was fitted, by statistic: KS distances beyond chance.
+
+    Only where they miss it significantly, by a two-sample test of each. A second session of the same chip is then no
+    further from the twins than by this and the chance of both sessions: distances between distributions obey the
+    triangle inequality. Shares have none.
+
+    Args:
+        statistics: of that session. twins: how many times as many values they have as the chip.
+    """
+    found = {}
+    for one in statistics:
+        chance = _MEAN_CHANCE * np.sqrt((1.0 + 1.0 / twins) / one.samples)
+        if not one.share and fitted_chance(one.distance, one.samples, twins * one.samples, None) < _CHANCE:
+            found[one.name] = float(f"{np.sqrt(one.distance**2 - chance**2):.3g}")
+    return found
+
+
+def fitted_chance(distance: float, chip: int, twin: int, fitted_to: int | None) -> float:
     """Chance of a larger KS distance between so many values of a chip and of twins of a law fitted to others.
 
     The distribution of an efficient fit to n values varies no more than that of n values themselves (the bound of
     Cramer and Rao), so that the fit counts as a third sample; Kolmogorov's law by Stephens' approximation (J. R.
     Statist. Soc. B 32:115, 1970). Values of the chip that was fitted vary less: the test is on the safe side.
     """
-    root = float(np.sqrt(1.0 / (1.0 / chip + 1.0 / twin + 1.0 / fitted_to)))
+    third = 0.0 if fitted_to is None else 1.0 / fitted_to
+    root = float(np.sqrt(1.0 / (1.0 / chip + 1.0 / twin + third)))
     return float(stats.kstwobign.sf(distance * (root + 0.12 + 0.11 / root)))

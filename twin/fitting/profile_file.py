@@ -23,6 +23,8 @@ def fitted_profile(base: TwinProfile, sections: Mapping[str, Any], name: str, so
     draft = base.model_dump(exclude_none=True) | known | {"name": name, "source": source}
     # how well a section is known goes with it: what is fitted anew is not as well known as what it replaces
     before = {} if base.fitted_to is None else base.fitted_to.model_dump(exclude_none=True)
+    if known:
+        before.pop("misfit", None)  # that of another profile
     counts = {key: count for key, count in before.items() if key not in known} | dict(known.get("fitted_to", {}))
     draft["fitted_to"] = counts or None
     if "window" in known:  # where the data lie, beside where the base profile does
@@ -52,10 +54,14 @@ def write_profile(path: Path, profile: TwinProfile, comment: str) -> None:
 def _table(values: Mapping[str, Any], prefix: str) -> str:
     plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    lines = [f"{key} = {_value(value)}\n" for key, value in plain.items()]
+    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in plain.items()]
     head = f"\n[{prefix}]\n" if prefix and plain else ""
     inside = "".join(_table(value, f"{prefix}.{key}" if prefix else key) for key, value in tables.items())
     return head + "".join(lines) + inside
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").isalnum() else json.dumps(key)
 
 
 def _value(value: Any) -> str:

@@ -81,7 +81,11 @@ def twin_check(
             "twin and chip agree; record a characterisation (imssa characterise)"
         )
         raise typer.Exit(NOT_DECIDABLE)
-    console().print(f"twin and chip agree in all {compared} statistics within chance")
+    allowed = sum(one.misfit > 0 for one in found.statistics)
+    beyond = f" and, in {allowed} of them, what the fit itself missed of its session" if allowed else ""
+    console().print(
+        f"twin and chip agree in all {compared} statistics within chance (1 %, Holm's correction){beyond}"
+    )
 
 
 def _print(statistics: list[Statistic], apart: list[Statistic], title: str) -> None:
@@ -89,7 +93,7 @@ def _print(statistics: list[Statistic], apart: list[Statistic], title: str) -> N
     from rich.text import Text
 
     table = Table(title=title)
-    for name in ("statistic", "chip", "twin", "values", "distance", "p", "verdict"):
+    for name in ("statistic", "chip", "twin", "values", "distance", "misfit of the fit", "p", "verdict"):
         table.add_column(name)
     for one in statistics:
         factor = 1e6 if one.unit in _MICRO else 1.0
@@ -100,6 +104,7 @@ def _print(statistics: list[Statistic], apart: list[Statistic], title: str) -> N
             f"{factor * one.twin:.4g} {unit}",
             str(one.samples),
             f"{one.distance:.3f}",
+            f"{one.misfit:.3f}" if one.misfit else "",
             f"{one.p:.2g}",
             "DIFFERS" if one in apart else "agrees",
         )

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
+from scipy.stats import barnard_exact, binom, fisher_exact, ks_2samp
 
 from imssa_lab.contract.hal import ColumnCalibration, PulseKind, Pulses
 from imssa_lab.log import open_run, record
 from twin import DigitalTwin, TwinProfile
-from twin.fitting.comparison import Statistic, compare_twin, fitted_chance, significant_differences
+from twin.fitting.checking.share_test import share_chance
+from twin.fitting.comparison import (
+    MOST_MISFIT,
+    Statistic,
+    compare_twin,
+    fitted_chance,
+    misfit_of,
+    significant_differences,
+)
 
 SHAPE = (5, 11)
 STATISTICS = {
@@ -118,3 +126,88 @@ def test_a_fit_counts_as_a_third_sample() -> None:
     sure = fitted_chance(0.2, 200, 600, 10**9)
     exact = float(ks_2samp(np.arange(200.0), np.repeat(np.arange(200.0), 3) + 40.0).pvalue)
     assert sure == pytest.approx(exact, rel=0.2)
+
+
+def statistic(chip: np.ndarray, twin: np.ndarray, name: str = "one") -> Statistic:
+    distance = float(ks_2samp(chip, twin).statistic)
+    return Statistic(name, 0.0, 0.0, "1", chip.size, distance, 1.0)
+
+
+def test_a_misfit_is_what_lies_beyond_chance() -> None:
+    """Twins of another law miss the chip by the distance of both laws; twins of its own by little but chance."""
+    rng = np.random.default_rng(1)
+    shifted, own = [], []
+    for _ in range(200):
+        chip, twin = rng.standard_normal(500), rng.standard_normal(1500)
+        own.append(misfit_of([statistic(chip, twin)], 3).get("one", 0.0))
+        shifted.append(misfit_of([statistic(chip, twin + 0.3)], 3)["one"])
+    assert np.mean(shifted) == pytest.approx(0.1192, abs=0.015)  # 2 Phi(0.15) - 1
+    assert np.mean(np.array(own) > 0) <= 0.03  # 1 % are significant by chance
+    share = Statistic("share", 0.0, 0.0, "1", 500, 0.5, 1.0, share=True)
+    assert misfit_of([share], 3) == {}
+
+
+def test_a_check_allows_for_the_misfit_that_the_profile_states_and_for_no_more(session: Path) -> None:
+    """The misfit of one statistic is taken off its distance, `MOST_MISFIT` at most; the others stay as they are."""
+    name = "programming error"
+
+    def with_misfit(value: float | None) -> dict[str, Statistic]:
+        fitted = None if value is None else {"misfit": {name: value}}
+        profile = TwinProfile.model_validate(noisy().model_dump(exclude_none=True) | {"fitted_to": fitted})
+        with open_run(session) as run:
+            return {one.name: one for one in compare_twin(run, profile, (6,)).statistics}
+
+    usual, allowed, most, beyond = (with_misfit(value) for value in (None, 0.05, MOST_MISFIT, 0.9))
+    assert usual[name].misfit == 0.0
+    assert allowed[name].distance == usual[name].distance
+    assert allowed[name].p > usual[name].p
+    assert most[name].p > allowed[name].p
+    assert beyond[name] == most[name]
+    assert all(allowed[other] == usual[other] for other in usual if other != name)
+
+
+def test_an_unchanged_chip_stays_within_the_misfit_of_its_fit_and_a_changed_one_does_not() -> None:
+    """Null: a law that is off by 0.1; the second session of the same cells is found as seldom as asked.
+
+    Without the misfit it would be found on most chips. A change of as much again is found.
+    """
+    rng = np.random.default_rng(2)
+    same, without, changed = [], [], []
+    for _ in range(100):
+        cells, twins = rng.standard_normal(1000), rng.standard_normal((2, 3000)) + 0.25
+        first, second = cells + 0.1 * rng.standard_normal((2, 1000))
+        missed = misfit_of([statistic(first, twins[0])], 3)["one"]
+        apart = ks_2samp(second, twins[1]).statistic
+        same.append(fitted_chance(max(apart - missed, 0.0), 1000, 3000, 1000))
+        without.append(fitted_chance(apart, 1000, 3000, 1000))
+        worse = ks_2samp(second - 0.35, twins[1]).statistic
+        changed.append(fitted_chance(max(worse - missed, 0.0), 1000, 3000, 1000))
+    assert np.mean(np.array(same) < 0.01) <= 0.01
+    assert np.mean(np.array(without) < 0.01) > 0.5
+    assert np.mean(np.array(changed) < 0.01 / 29) > 0.9
+
+
+@pytest.mark.parametrize("counts", [(7, 10, 3, 12), (3, 20, 9, 18), (0, 30, 8, 30), (1, 40, 0, 25)])
+def test_shares_are_compared_as_by_another_implementation(counts: tuple[int, int, int, int]) -> None:
+    """`scipy.stats.barnard_exact`, which is slow with thousands of cells; both search the worst share on a grid."""
+    first, of_first, second, of_second = counts
+    table = [[first, second], [of_first - first, of_second - second]]
+    assert share_chance(*counts) == pytest.approx(barnard_exact(table, n=256).pvalue, rel=0.01)
+
+
+def test_five_stuck_cells_of_a_thousand_are_enough() -> None:
+    """Power of the planted change 0 -> 1 % at 1,024 cells: .975; by Fisher's test, which needs six, .942."""
+    level = 0.01 / 29
+    assert share_chance(5, 1024, 0, 3072) < level < share_chance(4, 1024, 0, 3072)
+    assert fisher_exact([[5, 0], [1019, 3072]]).pvalue > level
+    assert binom.sf(4, 1024, 0.01) > 0.97
+    assert share_chance(0, 64, 0, 192) == 1.0
+    assert share_chance(64, 64, 192, 192) == 1.0
+
+
+def test_shares_of_one_law_differ_no_more_often_than_asked() -> None:
+    rng = np.random.default_rng(3)
+    for share in (0.05, 0.3):
+        counts = zip(rng.binomial(40, share, 200), rng.binomial(60, share, 200), strict=True)
+        chances = np.array([share_chance(int(one), 40, int(other), 60) for one, other in counts])
+        assert np.mean(chances < 0.05) <= 0.085  # 0.05, and 2.3 standard errors of 200

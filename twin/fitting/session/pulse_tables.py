@@ -36,9 +36,11 @@ from twin.measured_pulses import MeasuredPulses, PulseRanks, PulseTable
 
 CELLS_NEEDED = 40
 _ROUNDS, _LAST, _DAMPED, _HEAVIEST = 14, 5, 0.7, 0.5
+_TOLD = 0.25
+"""Share of the variance from cycle to cycle, beyond the noise of the readings, from which it is that of the cells."""
 _SHAKEN = 0.4
 """Damping of jitter and of the other scatter, which both answer to what is seen of both."""
-_NEAR, _FURTHEST, _NEIGHBOURS = 1.5, 3.0, 5
+_NEAR, _FURTHEST, _NEIGHBOURS = 1.5, 3.0, 9
 _JUDGES = 4096
 """Simulated cells among which unused ones are looked for."""
 _MIDDLE, _WIDEST = (0.1587, 0.8413), 1.5
@@ -180,7 +182,10 @@ def _fitted(
         np.sqrt(np.maximum(part**2 - scatter_of(one.values) ** 2, 0.0))
         for part, one in zip(scatter, still, strict=True)
     ]
-    most = [np.minimum(part, 1.5 * np.median(mine)) for part, mine in zip(scatter, own, strict=True)]
+    most = [
+        np.where(_told(part, mine), np.minimum(part, 1.5 * np.median(mine)), 0.0)
+        for part, mine in zip(scatter, own, strict=True)
+    ]
     kept: list[tuple[list[FloatArray], list[FloatArray], list[float], list[float], _Way]] = []
     rounds, simulate = (_ROUNDS // 2 + 1, SIMULATED // 2) if rough else (_ROUNDS, SIMULATED)
     for turn in range(rounds):
@@ -209,6 +214,15 @@ def _fitted(
     spread, jitter = ([float(np.mean(part)) for part in zip(*of, strict=True)] for of in (spreads, felts))
     way = _Way(float(np.mean([one.share for one in ways])), float(np.mean([one.spread for one in ways])))
     return _law(sweeps, tables, cycles, spread, jitter, joint, fixed, way)
+
+
+def _told(scatter: FloatArray, own: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """At which strengths, (k,), the readings tell scatter of the cells from their own noise, which is most of it.
+
+    Where they do not, the small errors of a law of noise would become scatter of all cells, of the quiet ones too.
+    """
+    share = (own / np.maximum(scatter, LEAST)) ** 2
+    return np.asarray(median_filter(share, _NEIGHBOURS, mode="nearest") >= _TOLD)
 
 
 def _in_order(table: FloatArray, rising: bool) -> FloatArray:

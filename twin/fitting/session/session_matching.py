@@ -8,6 +8,7 @@ is free of all that; a twin that is asked the same is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from twin.profile import TwinProfile
 _ROUNDS, _DAMPED, _TWINS, _BINS = 10, 0.6, 3, 6
 _LEAST, _KNOWN = 1e-10, 0.5
 _LOOKS, _REPEATED = 4, 3
-_QUANTILES = (0.02, 0.1587, 0.5, 0.8413, 0.98)
+_RANKS = (0.0, 0.05, 0.3, 0.7, 0.95, 1.0)
+"""Ranks of cells between which means are matched: a quantile would jump with the steps of the converter."""
 _LAST_ROUNDS = 4
 """Rounds whose mean is taken: each carries the chance of its twins."""
 
@@ -148,7 +150,7 @@ def _corrected(
     middles: FloatArray,
     levels: FloatArray,
 ) -> dict[str, FloatArray]:
-    """Parameters of one time at every level, nearer to those with the wanted quantiles (bins, 5)."""
+    """Parameters of one time at every level, nearer to those with the wanted means between ranks (bins, 5)."""
 
     def at(values: FloatArray) -> FloatArray:
         return np.asarray(np.interp(levels, middles, values))
@@ -156,7 +158,7 @@ def _corrected(
     moved = {"shift": tables["shift"][row] + _DAMPED * at(wanted[:, 2] - found[:, 2])}
     for name, low, high in (("core", 1, 3), ("down", 0, 1), ("up", 3, 4)):
         if name in tables:
-            part = 0.25 if name == "core" else 1.0  # a core is half of what lies between its two quantiles
+            part = 0.25 if name == "core" else 1.0  # a core is about half of what lies between its two means
             lacks = part * ((wanted[:, high] - wanted[:, low]) ** 2 - (found[:, high] - found[:, low]) ** 2)
             moved[name] = np.sqrt(np.maximum(tables[name][row] ** 2 + _DAMPED * at(lacks), _LEAST**2))
     return moved
@@ -279,12 +281,20 @@ def _noise_law(seen: list[FloatArray], levels: list[FloatArray], there: BoolArra
 
 
 def _by_level(start: FloatArray, change: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Quantiles of changes (k, ...) in bins of their level, (k, bins, 5), and the levels of the bins, (bins,)."""
+    """Means between ranks of changes (k, ...) in bins of their level, (k, bins, 5), and the bins' levels, (bins,)."""
     there = np.isfinite(start) & np.isfinite(change).all(axis=0)
     level, moved = start[there], change[:, there]
     parts = np.array_split(np.argsort(level, kind="stable"), _BINS)
-    found = np.stack([np.quantile(moved[:, part], _QUANTILES, axis=1).T for part in parts], axis=1)
+    found = np.stack([_means_between_ranks(moved[:, part]) for part in parts], axis=1)
     return found, np.array([np.median(level[part]) for part in parts])
+
+
+def _means_between_ranks(values: FloatArray) -> FloatArray:
+    """Means of the sorted values (k, n) between `_RANKS`, (k, 5)."""
+    ordered = np.sort(values, axis=1)
+    ends = np.round(np.array(_RANKS) * values.shape[1]).astype(int)
+    found = [ordered[:, low : max(high, low + 1)].mean(axis=1) for low, high in pairwise(ends)]
+    return np.stack(found, axis=1)
 
 
 def _with(kind: TwinProfile, **sections: Any) -> TwinProfile:

@@ -18,8 +18,8 @@ SIMULATED = 1024
 LEAST = 1e-9
 _MOST, _MEAN_OF_MOST = 0.8, 0.5586
 """Share of the cells that scatter least, and the mean of as large a share of abs(n), n standard normal."""
-_STEEP = 0.9
-"""Share of a cell's sweep that is not as steep as where the strength that it feels is seen best."""
+_STEEP = 0.5
+"""Share of the readings that are not as steep as where the strength that a cell feels is seen."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,18 @@ def scatter_of(values: FloatArray) -> FloatArray:
 
 
 def felt_of(sweeps: Sweeps) -> float:
-    """V, scatter from cycle to cycle over the slope of the cells' own sweeps, where these are steepest."""
+    """V, scatter from cycle to cycle over the slope of the cells' own sweeps, of the steeper half of all readings.
+
+    Steep in S per V, where the strength that a cell feels shows beside the noise of the readings, and by the mean of
+    the smaller ratios: it varies much less from session to session than a median of the few steepest.
+    """
     if sweeps.values.shape[1] < 2 or sweeps.strengths.size < 2:
         return 0.0
-    logs = np.log(np.maximum(sweeps.values, LEAST))
-    slope = np.abs(np.gradient(logs.mean(axis=1), sweeps.strengths, axis=0))
-    steps = np.abs(np.diff(logs, axis=1)).mean(axis=1) / (np.sqrt(2) * np.sqrt(2 / np.pi))
+    slope = np.abs(np.gradient(sweeps.values.mean(axis=1), sweeps.strengths, axis=0))
+    steps = np.abs(np.diff(sweeps.values, axis=1)).mean(axis=1) / np.sqrt(2)
     steep = slope >= np.quantile(slope, _STEEP)
-    return float(np.median(steps[steep]) / max(float(np.median(slope[steep])), LEAST))
+    ratios = np.sort(steps[steep] / np.maximum(slope[steep], LEAST))
+    return float(ratios[: max(int(_MOST * ratios.size), 1)].mean() / _MEAN_OF_MOST)
 
 
 def heaviness_of(values: FloatArray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 from imssa_lab.contract.errors import DataError, LogError
 from imssa_lab.contract.hal import ArrayInfo
 from imssa_lab.log import open_run
+from twin.fitting.comparison import Comparison, compare_twin, misfit_of
 from twin.fitting.fit_outcome import Outcome, Remark
+from twin.fitting.profile_file import fitted_profile
 from twin.fitting.quantities import FitChoices, fit_quantity
 from twin.fitting.session.column_table import fit_column_table
 from twin.fitting.session.noise_removal import ReadingNoise, take_out_of_programming, take_out_of_relaxation
@@ -34,6 +36,7 @@ from twin.profile import Recipe, TwinProfile
 TABLES = ("noise", "stuck", "pulses", "relaxation", "programming", "iv", "columns")
 """Tables of a session in the order in which they are fitted: noise is taken out of what follows it."""
 SETTINGS, RUN = "characterisation.json", "run.h5"
+_TWINS, _WORTH_SAYING = 3, 0.05
 Progress = Callable[[str, int, int], None]
 
 
@@ -44,12 +47,14 @@ class SessionFit:
     Attributes:
         outcomes: by table. base: what they change, periphery and recipe as recorded.
         missing: why a table was left out. counted: cells or bit lines that sections were fitted to.
+        own: twins of the fitted profile against the session itself; None where it has no run file.
     """
 
     outcomes: dict[str, Outcome]
     base: TwinProfile
     missing: dict[str, str]
     counted: dict[str, int]
+    own: Comparison | None = None
 
     @property
     def sections(self) -> dict[str, Any]:
@@ -57,7 +62,9 @@ class SessionFit:
         found: dict[str, Any] = {}
         for outcome in self.outcomes.values():
             found |= {name: value for name, value in outcome.sections.items() if name != "window"}
-        fitted = {name: count for name, count in self.counted.items() if name in found}
+        fitted: dict[str, Any] = {name: count for name, count in self.counted.items() if name in found}
+        if self.own is not None:
+            fitted["misfit"] = misfit_of(self.own.statistics, _TWINS)
         return found | ({"fitted_to": fitted} if fitted else {})
 
     def together(self) -> Outcome:
@@ -72,6 +79,8 @@ class SessionFit:
             whole.undetermined += [f"{name}: {text}" for text in one.undetermined]
             whole.facts |= {f"{name}, {key}": value for key, value in one.facts.items()}
         whole.undetermined += [f"{name}: {why}" for name, why in self.missing.items()]
+        if self.own is not None:
+            whole.facts["twins against this session"] = _in_words(self.own)
         return whole
 
 
@@ -129,7 +138,26 @@ def fit_session(
     progress("fit", len(there), len(there))
     if not found:
         raise DataError(f"{folder}: no table could be fitted: {'; '.join(missing.values())}")
-    return SessionFit(found, kept, missing, _counted(found, next((info.cols for info in _arrays(folder)), None)))
+    fit = SessionFit(found, kept, missing, _counted(found, next((info.cols for info in _arrays(folder)), None)))
+    return replace(fit, own=_against_itself(folder, fit, rng))
+
+
+def _against_itself(folder: Path, fit: SessionFit, rng: np.random.Generator) -> Comparison | None:
+    """Twins of the fitted profile in the session that it was fitted to: what the laws of a twin do not describe."""
+    first = int(rng.integers(2**31))
+    profile = fitted_profile(fit.base, fit.sections, "fitted", "this session")
+    try:
+        with open_run(folder / RUN) as run:
+            return compare_twin(run, profile, tuple(range(first, first + _TWINS)))
+    except LogError:  # without a whole run file nothing can be repeated, and the check allows for no misfit
+        return None
+
+
+def _in_words(own: Comparison) -> str:
+    missed = {name: value for name, value in misfit_of(own.statistics, _TWINS).items() if value >= _WORTH_SAYING}
+    largest = sorted(missed.items(), key=lambda pair: -pair[1])
+    text = ", ".join(f"{name} {value:.2f}" for name, value in largest)
+    return f"{len(own.statistics)} statistics; KS distance beyond chance {_WORTH_SAYING:g} or more: {text or 'none'}"
 
 
 def _matched(outcome: Outcome, folder: Path, table: Table, kind: TwinProfile, rng: np.random.Generator) -> None:
