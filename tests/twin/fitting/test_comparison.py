@@ -140,8 +140,8 @@ def test_a_misfit_is_what_lies_beyond_chance() -> None:
     for _ in range(200):
         chip, twin = rng.standard_normal(500), rng.standard_normal(1500)
         own.append(misfit_of([statistic(chip, twin)], 3).get("one", 0.0))
-        shifted.append(misfit_of([statistic(chip, twin + 0.3)], 3)["one"])
-    assert np.mean(shifted) == pytest.approx(0.1192, abs=0.015)  # 2 Phi(0.15) - 1
+        shifted.append(misfit_of([statistic(chip, twin + 0.5)], 3)["one"])
+    assert np.mean(shifted) == pytest.approx(0.1974, abs=0.015)  # 2 Phi(0.25) - 1
     assert np.mean(np.array(own) > 0) <= 0.03  # 1 % are significant by chance
     share = Statistic("share", 0.0, 0.0, "1", 500, 0.5, 1.0, share=True)
     assert misfit_of([share], 3) == {}
