@@ -19,13 +19,15 @@ from pydantic.fields import FieldInfo
 
 LISTING = Path(__file__).with_name("defaults.txt")
 ROOMS = (
+    "drivers",
     "imssa_lab.contract",
     "imssa_lab.log",
     "imssa_lab.mapping",
     "imssa_lab.s4d.quantise",
     "imssa_lab.s4d.model",
-    "protocols.programmers",
-    "protocols.wrappers",
+    "imssa_lab.virtual",
+    "protocols",
+    "twin",
 )
 
 OF_THE_MACHINE = {"AVAILABLE", "LOCKS", "POSITIONED", "PSEUDO_TERMINALS"}
@@ -45,7 +47,8 @@ def is_plain(value: object) -> bool:
     if isinstance(value, tuple | frozenset):
         return all(map(is_plain, value))
     if isinstance(value, dict):
-        return all(map(is_plain, value)) and all(map(is_plain, value.values()))
+        explains = any(isinstance(one, str) and " " in one for one in value.values())  # wording is no figure
+        return not explains and all(map(is_plain, value)) and all(map(is_plain, value.values()))
     return value is None or isinstance(value, bool | int | float | str)
 
 
@@ -86,7 +89,7 @@ def of_class(name: str, kind: type) -> Iterator[tuple[str, str]]:
         call = member.__func__ if isinstance(member, classmethod | staticmethod) else member
         if inspect.isfunction(call) and (not key.startswith("_") or key in ("__init__", "__call__")):
             yield from of_call(f"{name}.{key}", call)
-        elif key.isupper() and is_plain(member):
+        elif not key.startswith("_") and is_plain(member):
             yield f"{name}.{key}", written(member)
 
 
