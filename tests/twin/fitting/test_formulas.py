@@ -332,3 +332,13 @@ def test_a_current_is_one_beyond_three_times_the_noise_over_the_highest_voltage(
     words = [remark.what for remark in fit_current_voltage(data, np.random.default_rng(0)).remarks]
     assert any("no current beyond the noise" in word for word in words) == (not carries)
     assert any("against the voltage" in word for word in words) == against
+
+
+def test_a_cell_that_reads_exactly_zero_is_not_against_the_voltage() -> None:
+    """Rounded data have such cells: no current, and no noise either."""
+    volts = np.linspace(-0.25, 0.2, 31)
+    g = np.append(np.linspace(20e-6, 60e-6, 12), 0.0)
+    data = table(cell=np.repeat(np.arange(13), 31), voltage=np.tile(volts, 13), current=(g[:, None] * volts).ravel())
+    words = [remark.what for remark in fit_current_voltage(data, np.random.default_rng(0)).remarks]
+    assert any(word.startswith("1 cells carry no current beyond the noise") for word in words)
+    assert not any("against the voltage" in word for word in words)
