@@ -1,5 +1,6 @@
 """What the values of the contract say and refuse, against figures worked out by hand."""
 
+import math
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from imssa_lab.contract import array_types, closed_loop
-from imssa_lab.contract.array_types import PulseKind, Pulses
+from imssa_lab.contract.array_types import AdcRanges, PulseKind, Pulses
 from imssa_lab.contract.closed_loop import ClosedLoop, LoopBank
 from imssa_lab.contract.errors import LimitError
 from imssa_lab.contract.hal import CrossbarArray
@@ -155,3 +156,27 @@ def test_both_bit_lines_of_a_pair_lie_within_the_array(first: int, fits: bool) -
     else:
         with pytest.raises(LimitError, match="outside the array of 4x6"):
             loop.check("x", (4, 6), 0.2)
+
+
+@pytest.mark.parametrize(
+    ("scales", "parts", "multiples"),
+    [
+        ((1e-9,), 1, (1,)),
+        ((2e-9, 3e-9), 1, (2, 3)),
+        ((3.5e-9, 17.5e-9, 0.7e-9), 255, (5, 25, 1)),
+        ((1e-9, 65 / 64 * 1e-9), 1, (64, 65)),
+        ((1e-9, 9 / 8 * 1e-9, 10 / 9 * 1e-9), 1, None),  # the common denominator is 72
+        ((1e-9, 66 / 65 * 1e-9), 1, None),
+        ((1e-9, 2e-9 * (1 + 5e-10)), 1, (1, 2)),
+        ((1e-9, 2e-9 * (1 + 2e-9)), 1, None),
+        ((-1e-9, -2e-9), 1, None),
+    ],
+)
+def test_ranges_of_a_converter_have_the_step_of_which_all_are_whole_multiples(
+    scales: tuple[float, ...], parts: int, multiples: tuple[int, ...] | None
+) -> None:
+    found = AdcRanges(bits=8, scale=scales, offset=(0.0,) * len(scales)).common_step(parts)
+    assert (None if found is None else found[1]) == multiples
+    if found is not None and multiples is not None:
+        assert [found[0] * parts * one for one in multiples] == pytest.approx(scales, rel=1e-9)
+        assert (math.frexp(found[0])[0] * 2**40).is_integer()  # small multiples of it are exact
