@@ -1,5 +1,6 @@
 """The mutation run itself: a bug that a test sees is killed, others survive, and the sample is that of its seed."""
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -83,3 +84,34 @@ def test_stars_that_unpack_are_no_operators(tree: Path) -> None:
     done = run(tree, "--list")
     assert done.returncode == 0, done.stderr
     assert "**" not in "".join(line.partition("->")[2] for line in done.stdout.splitlines() if "max(" in line)
+
+
+def test_every_compiler_of_loops_is_known_and_loops_are_compiled_again_with_what_they_use(tmp_path: Path) -> None:
+    from benchmarks.mutants.chosen_tests import compiled_with
+    from benchmarks.mutants.unseen_code import COMPILERS
+
+    made = re.findall(
+        r"^ +(\w+) = _compiles\(", (ROOT / "imssa_lab" / "contract" / "jit.py").read_text(), re.MULTILINE
+    )
+    assert {"compiled", "inner"} <= set(made) <= COMPILERS
+    for name, text in {
+        "figures": "K = 3\n",
+        "types": "Array = list\n",
+        "sums": "from tiny.figures import K\n\n@jit.compiled\ndef once(x):\n    return x + K\n",
+        "loops": "from tiny.sums import once\nfrom tiny.types import Array\n\n"
+        "@inner\ndef loop(x: Array):\n    return once(x)\n",
+        "plain": "from tiny.figures import K\n\ndef other():\n    return K\n",
+    }.items():
+        (tmp_path / "tiny").mkdir(exist_ok=True)
+        (tmp_path / "tiny" / f"{name}.py").write_text(text)
+    with_it = {
+        name: {one.stem for one in compiled_with(tmp_path, tmp_path / "tiny" / f"{name}.py")}
+        for name in ("figures", "types", "sums", "loops", "plain")
+    }
+    assert with_it == {
+        "figures": {"sums", "loops"},
+        "types": set(),
+        "sums": {"sums", "loops"},
+        "loops": {"loops"},
+        "plain": set(),
+    }

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.mutants.line_map import LineMap
 from benchmarks.mutants.mutations import Mutant
+from benchmarks.mutants.unseen_code import COMPILERS, last_name
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -50,36 +51,40 @@ def in_order(tests: Iterable[str], known: LineMap, limit_s: float) -> tuple[list
     return taken, len(quickest) - len(taken)
 
 
-def reaches_compiled_code(tree: Path, path: Path) -> bool:
-    """Whether a file defines loops that numba compiles, or a name that such a loop of another file mentions.
+def compiled_with(tree: Path, path: Path) -> set[Path]:
+    """The files whose compiled loops hold code of `path`: itself, and those that mention a name of such a file.
 
     numba's cache on disk looks at the time stamp of the loop's own file and would miss a change elsewhere.
     """
-    if _compiled(path):
-        return True
-    module = path.relative_to(tree).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
-    for other in _source_files(tree):
-        loops = _compiled(other)
-        if not loops:
-            continue
-        names = {
-            one.asname or one.name
-            for node in ast.walk(_parsed(other))
-            if isinstance(node, ast.ImportFrom) and node.module == module
-            for one in node.names
-        }
-        if any(_mentions(loop, names) for loop in loops):
-            return True
-    return False
+    found, asked = {path}, set[Path]()
+    while found - asked:
+        one = min(found - asked)
+        asked.add(one)
+        module = one.relative_to(tree).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        found |= {other for other in _source_files(tree) if other not in found and _loops_mention(other, module)}
+    return {one for one in found if _compiled(one)}
 
 
+def _loops_mention(path: Path, module: str) -> bool:
+    """Whether a compiled loop of this file uses a name that the file imports from `module`, not only as a type."""
+    loops = _compiled(path)
+    names = {
+        one.asname or one.name
+        for node in (ast.walk(_parsed(path)) if loops else ())
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for one in node.names
+    }
+    return any(_mentions(statement, names) for loop in loops for statement in loop.body)
+
+
+@cache
 def _compiled(path: Path) -> list[_Function]:
     return [node for node in ast.walk(_parsed(path)) if isinstance(node, _Function) and is_compiled(node)]
 
 
 def is_compiled(function: _Function) -> bool:
     """Whether a function is compiled by numba."""
-    return any(isinstance(one, ast.Name) and one.id in ("compiled", "njit") for one in function.decorator_list)
+    return any(last_name(one) in COMPILERS for one in function.decorator_list)
 
 
 class ChosenTests:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.mutants.chosen_tests import ChosenTests, in_order, reaches_compiled_code, tests_of
+from benchmarks.mutants.chosen_tests import ChosenTests, compiled_with, in_order, tests_of
 from benchmarks.mutants.line_map import LineMap
 from benchmarks.mutants.mutations import Mutant
 from benchmarks.mutants.trial_process import TIMED_OUT, in_child, run_pytest
@@ -92,10 +92,8 @@ def failing(tests: list[str], tree: Path, folder: Path) -> list[str]:
 
 def _meet(mutant: Mutant, tree: Path, folder: Path, planned: Round) -> Outcome:
     place = tree / mutant.path
-    compiled = reaches_compiled_code(tree, place)
-    caches = folder / ("caches_of_mutant" if compiled else "caches")
-    if compiled:
-        shutil.rmtree(caches, ignore_errors=True)
+    compiled = compiled_with(tree, place)
+    caches = _without_loops(folder, compiled) if compiled else folder / "caches"
     note = folder / "killer.txt"
     for old in (note, note.with_suffix(".now")):
         old.unlink(missing_ok=True)
@@ -123,6 +121,17 @@ def _meet(mutant: Mutant, tree: Path, folder: Path, planned: Round) -> Outcome:
         return Outcome(SURVIVED, "", *count)
     failed = _text(note).splitlines() or [f"pytest ended with {status}"]
     return Outcome(KILLED, failed[0], *count)
+
+
+def _without_loops(folder: Path, files: set[Path]) -> Path:
+    """A copy of numba's cache without the loops of these files, which are compiled again."""
+    caches = folder / "caches_of_mutant"
+    shutil.rmtree(caches, ignore_errors=True)
+    if (folder / "caches").is_dir():
+        # numba calls the files of its cache by the source file, a dot, and the function
+        names = shutil.ignore_patterns(*(f"{one.stem}.*" for one in files))
+        shutil.copytree(folder / "caches", caches, ignore=names)
+    return caches
 
 
 def _text(path: Path) -> str:

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 
 Span = tuple[tuple[int, int], tuple[int, int]]
 
+COMPILERS = {"compiled", "views", "inner", "inlined", "exact_sums", "njit"}
+"""Decorators that compile a function with numba: those of `imssa_lab.contract.jit`, and numba's own."""
+
 # Without these a function answers the same, only later.
-_SPEED = {"cache", "lru_cache", "compiled", "njit", "overload", "final", "override"}
+_SPEED = {*COMPILERS, "cache", "lru_cache", "overload", "final", "override"}
 _WORDS = {"warn", "warning", "info", "debug", "error", "exception", "log"}
 
 
@@ -31,12 +34,12 @@ def _unseen(tree: ast.Module) -> Iterator[ast.expr | ast.stmt]:
                 yield from (one.annotation for one in every if one.annotation is not None)
                 if node.returns is not None:
                     yield node.returns
-                yield from (one for one in node.decorator_list if _last_name(one) in _SPEED)
+                yield from (one for one in node.decorator_list if last_name(one) in _SPEED)
             case ast.AnnAssign():
                 yield node.annotation
-            case ast.Assign() if any(_last_name(one) == "__all__" for one in node.targets):
+            case ast.Assign() if any(last_name(one) == "__all__" for one in node.targets):
                 yield node
-            case ast.Assign() if isinstance(node.value, ast.Call) and _last_name(node.value.func) in (
+            case ast.Assign() if isinstance(node.value, ast.Call) and last_name(node.value.func) in (
                 "TypeVar",
                 "ParamSpec",
                 "NewType",
@@ -49,11 +52,11 @@ def _unseen(tree: ast.Module) -> Iterator[ast.expr | ast.stmt]:
             case ast.JoinedStr():  # plural endings and the like; factors of a unit, of which few digits are shown
                 yield from (one for one in ast.walk(node) if isinstance(one, ast.IfExp) and _is_text(one.body))
                 yield from (one for one in ast.walk(node) if isinstance(one, ast.Constant) and _is_large(one.value))
-            case ast.If() if _last_name(node.test) == "TYPE_CHECKING":
+            case ast.If() if last_name(node.test) == "TYPE_CHECKING":
                 yield from node.body
             case ast.Raise():
                 yield from _formatted(node)
-            case ast.Call() if _last_name(node.func) in _WORDS:
+            case ast.Call() if last_name(node.func) in _WORDS:
                 yield from _formatted(node)
             case ast.Assign() if isinstance(node.value, ast.BinOp) and _is_union_of_types(node.value):
                 yield node
@@ -93,9 +96,10 @@ def _is_union_of_types(node: ast.BinOp) -> bool:
     )
 
 
-def _last_name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
+    """The last part of a dotted name, also of a call; empty where there is none."""
     if isinstance(node, ast.Call):
-        return _last_name(node.func)
+        return last_name(node.func)
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""

@@ -115,6 +115,19 @@ def test_the_only_user_goes_on_even_after_other_threads_have_ended() -> None:
     assert array.read_mvm(READ).shape == (4,)
 
 
+def test_a_thread_that_missed_a_stop_is_refused_once_after_another_has_rearmed() -> None:
+    array = Held()
+    array.may_end.set()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(array.read_mvm, READ).result()
+        array.make_safe()
+        array.rearm()
+        assert array.read_mvm(READ).shape == (4,)
+        with pytest.raises(ArrayStopped, match="rearmed since by another"):
+            pool.submit(array.read_mvm, READ).result()
+        assert pool.submit(array.read_mvm, READ).result().shape == (4,)
+
+
 def test_a_stop_is_of_one_array() -> None:
     stopped, other = Held(), Held()
     for array in (stopped, other):
