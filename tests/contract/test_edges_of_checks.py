@@ -102,6 +102,23 @@ def test_what_converters_usually_give_is_judged_by_one_compiled_loop(
     assert seen == ([(-8, 7, 2)] if compiled else [])
 
 
+@pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
+@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("code", [-9, -8, 0, 7, 8])
+@pytest.mark.parametrize("index", [0, 2, 3])
+def test_both_compiled_loops_know_which_codes_and_ranges_exist(everywhere: bool, code: int, index: int) -> None:
+    """In one place or in all: where every value is wrong, none contradicts the others."""
+    codes, ranges = np.zeros((3, 4), np.int16), np.ones((3, 4), np.uint8)
+    chosen = slice(None) if everywhere else slice(5, 6)
+    codes.flat[chosen], ranges.flat[chosen] = code, index
+    scale, made = np.array(ADC.scale), np.empty((3, 4))
+    exists = -8 <= code <= 7 and index <= 2
+    assert incoming._all_exist(codes, ranges, -8, 7, 2) == exists
+    assert incoming._convert(codes, ranges, -8, 7, scale, np.empty(0), made) == exists
+    if exists:
+        assert made.tobytes() == (scale[ranges] * codes).tobytes()
+
+
 def test_amperes_pass_up_to_a_kiloampere_and_outside_the_mask_whatever_they_are() -> None:
     chip = info()
     values = np.zeros((2, *SHAPE))
