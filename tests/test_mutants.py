@@ -1,5 +1,6 @@
 """The mutation run itself: a bug that a test sees is killed, others survive, and the sample is that of its seed."""
 
+import json
 import re
 import subprocess
 import sys
@@ -86,14 +87,19 @@ def test_stars_that_unpack_are_no_operators(tree: Path) -> None:
     assert "**" not in "".join(line.partition("->")[2] for line in done.stdout.splitlines() if "max(" in line)
 
 
-def test_every_compiler_of_loops_is_known_and_loops_are_compiled_again_with_what_they_use(tmp_path: Path) -> None:
-    from benchmarks.mutants.chosen_tests import compiled_with
-    from benchmarks.mutants.unseen_code import COMPILERS
+COMPILED_WITH = """
+import json, sys
+from pathlib import Path
+from benchmarks.mutants.chosen_tests import compiled_with
+from benchmarks.mutants.unseen_code import COMPILERS
 
-    made = re.findall(
-        r"^ +(\w+) = _compiles\(", (ROOT / "imssa_lab" / "contract" / "jit.py").read_text(), re.MULTILINE
-    )
-    assert {"compiled", "inner"} <= set(made) <= COMPILERS
+tree = Path(sys.argv[1])
+files = {one.stem: sorted(each.stem for each in compiled_with(tree, one)) for one in (tree / "tiny").glob("*.py")}
+print(json.dumps([sorted(COMPILERS), files]))
+"""
+
+
+def test_every_compiler_of_loops_is_known_and_loops_are_compiled_again_with_what_they_use(tmp_path: Path) -> None:
     for name, text in {
         "figures": "K = 3\n",
         "types": "Array = list\n",
@@ -104,14 +110,15 @@ def test_every_compiler_of_loops_is_known_and_loops_are_compiled_again_with_what
     }.items():
         (tmp_path / "tiny").mkdir(exist_ok=True)
         (tmp_path / "tiny" / f"{name}.py").write_text(text)
-    with_it = {
-        name: {one.stem for one in compiled_with(tmp_path, tmp_path / "tiny" / f"{name}.py")}
-        for name in ("figures", "types", "sums", "loops", "plain")
-    }
-    assert with_it == {
-        "figures": {"sums", "loops"},
-        "types": set(),
-        "sums": {"sums", "loops"},
-        "loops": {"loops"},
-        "plain": set(),
+    command = [sys.executable, "-c", COMPILED_WITH, str(tmp_path)]
+    known, found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    compilers = (ROOT / "imssa_lab" / "contract" / "jit.py").read_text()
+    made = re.findall(r"^ +(\w+) = _compiles\(", compilers, re.MULTILINE)
+    assert {"compiled", "inner"} <= set(made) <= set(known)
+    assert found == {
+        "figures": ["loops", "sums"],
+        "types": [],
+        "sums": ["loops", "sums"],
+        "loops": ["loops"],
+        "plain": [],
     }
