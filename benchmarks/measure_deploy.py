@@ -119,6 +119,13 @@ PARTS = {
     "board-demo": _board("digits-first"),
     "board-order": _board("fsdd-order"),
     "board-t10": _board("fsdd-t10"),
+    "board-driver": Part(
+        lambda bars, given: measured_board.through_the_driver(bars, _bench(bars, given), "fsdd-order"),
+        "supert-a0",
+        "pulses",
+        "driver of the superT A0, virtual board",
+        "model 0, chip 1",
+    ),
     "dense": Part(
         lambda bars, given: dense_layers.dense(bars, _bench(bars, given)),
         *_MEASURED,

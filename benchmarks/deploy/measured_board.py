@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,10 @@ import numpy as np
 from benchmarks.bars import Bars
 from benchmarks.deploy.deployed_tasks import Bench
 from benchmarks.deploy.trained_bundles import trained
+from imssa_lab.cli.shared.virtual_instruments import virtual_arrays
+from imssa_lab.contract.hal import CrossbarArray
 from imssa_lab.mapping import arrays_needed
+from imssa_lab.station.addresses import open_arrays
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.deployment import Deployment, deploy
 from twin import DigitalTwin, TwinProfile
@@ -41,11 +46,18 @@ class Timed:
 def _deployed(
     bench: Bench, task: str, seed: int, chip: int, profile: str | TwinProfile, *, mending: bool = True
 ) -> Timed:
+    count = arrays_needed(trained(task, "ternary", seed, bench.folder)[0], (64, 64))
+    arrays = [DigitalTwin(profile, seed=1000 * chip + index) for index in range(count)]
+    return _deployed_on(arrays, bench, task, seed, mending=mending)
+
+
+def _deployed_on(
+    arrays: Sequence[CrossbarArray], bench: Bench, task: str, seed: int, *, mending: bool = True, tests: int = _TESTS
+) -> Timed:
     bundle, sequences = trained(task, "ternary", seed, bench.folder)
-    arrays = [DigitalTwin(profile, seed=1000 * chip + index) for index in range(arrays_needed(bundle, (64, 64)))]
     started = time.process_time()
     choices = DeploymentChoices(mending=mending)
-    result = deploy(bundle, arrays, sequences.first(_CALIBRATION, _TESTS), choices)
+    result = deploy(bundle, arrays, sequences.first(_CALIBRATION, tests), choices)
     return Timed(result, time.process_time() - started)
 
 
@@ -81,6 +93,23 @@ def board(bars: Bars, bench: Bench, task: str) -> None:
         shares = [part.share for part in classes if part.name == name]
         null = [part.null_share for part in classes if part.name == name]
         print(f"     cells, {name}: worst {min(shares):.4f}, never programmed {max(null):.2f}", flush=True)
+
+
+def through_the_driver(bars: Bars, bench: Bench, task: str) -> None:
+    """One model on one board behind the driver of the superT A0, on a pseudo-terminal; its wall time too."""
+    seed, chip = 0, 1
+    count = arrays_needed(trained(task, "ternary", seed, bench.folder)[0], (64, 64))
+    with virtual_arrays("supert-a0", 1000 * chip, count) as address, ExitStack() as stack:
+        arrays = open_arrays(address, count)
+        for array in arrays:
+            stack.callback(array.close)
+        began = time.monotonic()
+        found = _deployed_on(arrays, bench, task, seed, tests=bars.size(_TESTS, smoke=4))
+        took = time.monotonic() - began
+    note = f"{found.result.pulses} pulses, {found.result.seconds / 3600:.2f} h of device time, {took:.0f} s of wall"
+    bars.check(f"{task}, ternary, through the driver: points lost", found.lost, "<=", LOSS[task], note)
+    failed = ", ".join(str(level) for level in found.result.levels if not level.passed) or "no level failed"
+    bars.check("verified", float(found.result.passed), "==", 1.0, failed)
 
 
 def fitted(bars: Bars, bench: Bench) -> None:
