@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -12,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / "build" / "peers"
+_PROGRAMS = "Scripts" if os.name == "nt" else "bin"
 _TORCH = "torch==2.13.0"  # named, since a torch without a version brings gigabytes of CUDA on Linux
 
 
@@ -33,7 +35,7 @@ PEERS = {
     "aihwkit": Peer(
         "peer_products",
         (
-            (_TORCH, "numpy", "setuptools", "wheel", "scikit-build", "cmake", "ninja", "pybind11"),
+            (_TORCH, "numpy", "setuptools", "wheel", "scikit-build", "cmake", "ninja", "pybind11", "mypy"),
             # compiled against this torch, for which there is no wheel: needs a C++ compiler and OpenBLAS
             ("--no-build-isolation", "--no-binary", "aihwkit", "aihwkit==1.2.0"),
         ),
@@ -55,7 +57,7 @@ PEERS = {
 
 def python_of(peer: str, folder: Path) -> Path | None:
     """The interpreter of a peer's environment; None where there is no environment."""
-    found = folder / peer / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    found = folder / peer / _PROGRAMS / ("python.exe" if os.name == "nt" else "python")
     return found if found.exists() else None
 
 
@@ -65,10 +67,17 @@ def install(peer: str, folder: Path) -> None:
     Raises:
         subprocess.CalledProcessError: pip could not install the packages; its own message is on the terminal.
     """
-    venv.create(folder / peer, with_pip=True)
-    python = python_of(peer, folder)
-    for packages in PEERS[peer].packages:
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+    place = folder / peer
+    venv.create(place, with_pip=True)
+    # aihwkit is built by programs of the environment
+    tools = os.environ | {"PATH": os.pathsep.join([str(place / _PROGRAMS), os.environ["PATH"]])}
+    try:
+        for packages in PEERS[peer].packages:
+            command = [str(python_of(peer, folder)), "-m", "pip", "install", "--quiet", *packages]
+            subprocess.run(command, check=True, env=tools)
+    except BaseException:
+        shutil.rmtree(place)  # half an environment would pass for a whole one
+        raise
 
 
 def times(peer: str, folder: Path, request: dict[str, object]) -> dict[str, float] | None:
