@@ -48,7 +48,7 @@ PEERS = {
     ),
     "badcrossbar": Peer(
         "peer_wires",
-        # its plots need cairo, which is not needed here
+        # its plots need cairo, which is not needed here: it warns that it cannot plot
         (("--no-deps", "badcrossbar==1.1.0"), ("numpy", "scipy", "sigfig", "pathvalidate", "setuptools")),
         "wires of 1 ohm a segment, by a sparse solver",
     ),
@@ -93,11 +93,8 @@ def times(peer: str, folder: Path, request: dict[str, object]) -> dict[str, floa
     if python is None:
         return None
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    # badcrossbar warns that it cannot plot
     command = [
         str(python),
-        "-W",
-        "ignore::ImportWarning",
         "-m",
         f"benchmarks.peers.{PEERS[peer].module}",
         json.dumps(request),
