@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pyvisa
+from pyvisa.constants import StatusCode
 
 from drivers.links import Exchange, Link
 from drivers.visa_stream import open_visa
@@ -142,6 +143,39 @@ class TestOpening:
     def test_what_is_no_use_is_a_config_error(self, resource: str) -> None:
         with pytest.raises(ConfigError, match=r"nonsense|TCPIP|serial"):
             open_visa(resource, TIMEOUT)
+
+    @pytest.mark.parametrize("backend", ["/no/such/library.so", "@nonsense"])
+    def test_a_library_that_is_not_there_is_a_config_error_with_its_name(self, backend: str) -> None:
+        with pytest.raises(ConfigError, match=f"backend '{backend}'"):
+            open_visa("TCPIP::127.0.0.1::9::SOCKET", TIMEOUT, backend)
+
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [
+            (StatusCode.error_timeout, LinkTimeout),
+            (StatusCode.error_connection_lost, LinkLost),
+            (StatusCode.error_resource_busy, LinkError),
+        ],
+    )
+    def test_what_the_library_cannot_open_is_a_link_error_of_its_kind(
+        self, monkeypatch: pytest.MonkeyPatch, code: StatusCode, kind: type[LinkError]
+    ) -> None:
+        def refuse(*_: Any, **given: Any) -> None:
+            assert given == {"open_timeout": int(TIMEOUT * 1e3)}
+            raise pyvisa.errors.VisaIOError(code)
+
+        monkeypatch.setattr(pyvisa.ResourceManager, "open_resource", refuse)
+        with pytest.raises(LinkError, match="GPIB0::1::INSTR") as caught:
+            open_visa("GPIB0::1::INSTR", TIMEOUT)
+        assert type(caught.value) is kind
+
+    def test_what_pyvisa_py_refuses_by_a_bare_exception_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: Any, **__: Any) -> None:
+            raise Exception("could not connect")
+
+        monkeypatch.setattr(pyvisa.ResourceManager, "open_resource", refuse)
+        with pytest.raises(LinkLost, match=r"could not connect.*check address and power"):
+            open_visa("TCPIP::127.0.0.1::9::SOCKET", TIMEOUT)
 
 
 class TestAnswers:
