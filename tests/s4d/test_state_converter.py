@@ -191,3 +191,8 @@ def test_a_net_that_trained_with_few_bits_is_better_than_one_that_was_rounded(wo
     trained = train_quantised(start, TASK, precision, stage=Stage(epochs=8, rate=8e-3, pole_share=0.2)).test_accuracy
     assert start.test_accuracy > 0.95
     assert trained > rounded + gain
+
+
+def test_the_recurrence_is_rounded_where_the_state_or_what_the_cells_give_is() -> None:
+    words = {"float": False, "4bit": False, "4bit, state=8": True, "4bit, form=delta, increment=8": True}
+    assert {text: Precision.parse(text).rounds_recurrence for text in words} == words
