@@ -164,9 +164,9 @@ def test_a_bad_wire_ends_in_an_error_or_the_right_value(kind, monkeypatch):
                         try:
                             read = array.read_conductances(averages=2)
                             assert np.median(np.abs(read - exact)) < 3e-6
-                        except LinkError:
+                        except (LinkError, InstrumentError):  # where half a command arrives, the shield complains
                             trouble += 1
-            except LinkError:
+            except (LinkError, InstrumentError):
                 trouble += 1
     assert trouble or kind in ("drip", "twice")
 
