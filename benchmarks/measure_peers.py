@@ -52,11 +52,11 @@ def _ours(name: str, vectors: list[int], sequences: list[int], steps: int, repea
     twin, found = DigitalTwin(profile, seed=0), {}
     for n in vectors:
         drive = np.random.default_rng(0).uniform(0.0, 0.2, (n, 64))
-        found[f"{n} vectors"] = seconds(lambda v=drive: twin.read_mvm(v), repeats)  # type: ignore[misc]
+        found[f"batch {n}"] = seconds(lambda v=drive: twin.read_mvm(v), repeats)  # type: ignore[misc]
     mapping, looped = one_bank(profile)
     for n in sequences:
         inputs = np.random.default_rng(0).uniform(-0.5, 0.5, (n, steps, 3))
-        found[f"closed loop of {n}"] = best([looped], mapping, inputs, min(repeats, 3))
+        found[f"closed loop, batch {n}"] = best([looped], mapping, inputs, min(repeats, 3))
     target = np.random.default_rng(0).uniform(2e-6, 100e-6, (64, 64))
     fresh = [DigitalTwin(profile, seed=seed) for seed in range(100, 110)]
     found["programmed by pulses"] = min(

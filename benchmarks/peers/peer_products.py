@@ -29,9 +29,9 @@ def measured(peer: str, vectors: list[int], sequences: list[int], steps: int, re
         for name, product in products.items():
             for n in vectors:
                 drive = torch.rand(n, SIZE)
-                found[f"{name}, {n} vectors"] = seconds(lambda p=product, v=drive: p(v), repeats)  # type: ignore[misc]
+                found[f"{name}, batch {n}"] = seconds(lambda p=product, v=drive: p(v), repeats)  # type: ignore[misc]
             for n in sequences:
-                found[f"{name}, closed loop of {n}"] = seconds(
+                found[f"{name}, closed loop, batch {n}"] = seconds(
                     lambda p=product, m=n: _closed_loop(p, m, steps),  # type: ignore[misc]
                     min(repeats, 3),
                 )
