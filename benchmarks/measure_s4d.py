@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import get_args
 
 import torch
@@ -73,7 +72,6 @@ def tasks(bars: Bars, only: Sequence[str] | None) -> None:
     if bars.smoke:
         bars.left_out("trainings on speech data")
         return
-    os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
     os.environ["OMP_NUM_THREADS"] = "1"
     jobs: list[tuple[str, int, str | None]] = [(task, seed, None) for task, seed in itertools.product(tasks, SEEDS)]
     jobs += [("small", seed, None) for seed in SEEDS if "fsdd-order" in tasks]

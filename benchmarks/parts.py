@@ -7,8 +7,12 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.bars import Bars
+
+_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Speech data and measurements, which are looked for here unless IMSSA_DATA says where."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ def measure(
     for name in chosen:
         part = parts[name]
         print(f"   {name}: profile {part.profile}; cells {part.cells}; array {part.array}; seeds {part.seeds}")
+    if _DATA.is_dir():
+        os.environ.setdefault("IMSSA_DATA", str(_DATA))
     for name in chosen:
         print(f"-- {name}", flush=True)
         parts[name].run(bars, given)

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.bars import Bars
 from benchmarks.deploy.deployed_tasks import Bench
-from benchmarks.deploy.trained_bundles import DATA, trained
+from benchmarks.deploy.trained_bundles import trained
 from imssa_lab.studies.pulsed_chips import pulsed_trial
 from imssa_lab.studies.study_model import StudyModel
 from imssa_lab.studies.trials import ARM_WORDS, ARMS, StudyTrial
@@ -35,8 +35,6 @@ def origin(bars: Bars, chips: int) -> None:
         place = Path(folder)
         if bars.smoke:
             os.environ["IMSSA_DATA"] = str(write_tones(place, (0, 5, 10)))
-        elif DATA.is_dir():
-            os.environ.setdefault("IMSSA_DATA", str(DATA))
         given = bars.size(["--chips", str(chips), "--workers", "2"], smoke=_SMALLEST)
         began, used = time.monotonic(), _processor()
         told = _asked(["study", "origin", *given, "--stuck", "0.05", "--out", str(place / "study"), "--json"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from trials.untrained import untrained_bundle, varied_sequences
 if TYPE_CHECKING:
     from imssa_lab.s4d.train.settings import TrainingConfig
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUNDLES = Path(tempfile.gettempdir()) / "imssa-measure-deploy"
 """Where bundles are kept unless another folder is named."""
 
@@ -46,8 +44,6 @@ def with_labels(task: str, seed: int, sequences: Sequences, folder: Path | None)
     from imssa_lab.cli.models.train import training_sequences
     from imssa_lab.s4d.tasks import load_task
 
-    if DATA.is_dir():
-        os.environ.setdefault("IMSSA_DATA", str(DATA))
     inputs, labels = training_sequences(load_task(task, seed))
     return replace(sequences, training_inputs=inputs, training_labels=labels)
 
@@ -59,8 +55,6 @@ def with_tolerated_errors(bundle: KernelBundle, task: str, seed: int, folder: Pa
     from imssa_lab.s4d.tasks import load_task
     from imssa_lab.s4d.tolerated_errors import tolerated_errors
 
-    if DATA.is_dir():
-        os.environ.setdefault("IMSSA_DATA", str(DATA))
     inputs, wanted = load_task(task, seed).validation
     return replace(bundle, tolerated_errors=tolerated_errors(bundle, inputs.astype(np.float64), wanted))
 
@@ -97,8 +91,6 @@ def _train(task: str, precision: str, seed: int, place: Path, channels: int | No
     from imssa_lab.cli.models.train import exported, settings, train_model
     from imssa_lab.cli.shared.session import stages
 
-    if DATA.is_dir():
-        os.environ.setdefault("IMSSA_DATA", str(DATA))
     place.mkdir(parents=True, exist_ok=True)
     with stages() as told:
         data, config = settings(task, seed, precision, [], bars=told)

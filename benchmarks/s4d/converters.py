@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -38,7 +36,6 @@ def converters(bars: Bars, only: Sequence[str] | None) -> None:
         small.lost_when_trained(8)
         trained_for(task, "digits-first", SEEDS[0], epochs=1)
         return
-    os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[3] / "shared" / "data"))
     for name in TASKS:
         if only is None or name in only:
             for precision in PRECISIONS:

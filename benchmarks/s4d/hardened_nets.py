@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,7 +54,6 @@ _SMALLEST = Net(
 
 def hardening(bars: Bars) -> None:
     """Every net with and without, from one float training, on every chip."""
-    os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[3] / "shared" / "data"))
     for net in bars.size(NETS, smoke=(_SMALLEST,)):
         judge(bars, net, bars.size(CHIPS, smoke=CHIPS[:1]), bars.size(None, smoke=1))
 

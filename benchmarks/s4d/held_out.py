@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import torch
 
@@ -32,7 +30,6 @@ def held_out(bars: Bars, only: Sequence[str] | None) -> None:
         task = load_task("digits-first", SEEDS[0], pairs_train=128, pairs_validation=32, pairs_test=32)
         trained(task, config_for("digits-first", SEEDS[0], epochs=1))
         return
-    os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[3] / "shared" / "data"))
     for name in TASKS:
         if only is None or name in only:
             one_task(bars, name)

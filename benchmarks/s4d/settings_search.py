@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -32,7 +30,6 @@ def settings(bars: Bars, only: Sequence[str] | None) -> None:
         options = {"pairs_train": 128, "pairs_validation": 32, "pairs_test": 32}
         judge(bars, "digits-first", SEEDS[:1], {"rate": (2.0,)}, 1, options)
         return
-    os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[3] / "shared" / "data"))
     for name in TASKS:
         if only is None or name in only:
             judge(bars, name, SEEDS, FACTORS)

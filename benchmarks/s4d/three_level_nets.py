@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,7 +35,6 @@ def three_levels(bars: Bars, only: Sequence[str] | None) -> None:
     if bars.smoke:
         smallest(bars)
         return
-    os.environ.setdefault("IMSSA_DATA", str(Path(__file__).resolve().parents[3] / "shared" / "data"))
     for task in FLOORS:
         if only is None or task in only:
             judge(bars, task, [figures(task, seed) for seed in SEEDS])

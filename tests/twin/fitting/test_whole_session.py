@@ -1,6 +1,7 @@
 """A characterisation becomes one profile: every table is read, on a chip of other physics than the twin's."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,15 @@ def test_what_the_fit_misses_of_its_session_is_in_the_profile_and_in_the_report(
     for name, value in profile.fitted_to.misfit.items():
         assert 0.0 < value < 1.0
         assert (f"{name} {value:.2f}" in told) == (value >= 0.05)
+
+
+def test_without_a_run_file_the_report_says_that_no_misfit_is_known(session: Path, tmp_path: Path) -> None:
+    for name in ("characterisation.json", "columns.csv"):
+        shutil.copy(session / name, tmp_path / name)
+    run(tmp_path, "--out", tmp_path / "profile", "--name", "chip1")
+    told = json.loads((tmp_path / "profile" / "report.json").read_text())["facts"]["twins against this session"]
+    assert told.startswith("not compared, so that `imssa twin-check` allows for no misfit: ")
+    assert "run.h5" in told
 
 
 def test_jitter_is_known_well_from_one_session() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,19 @@ class SessionFit:
     Attributes:
         outcomes: by table. base: what they change, periphery and recipe as recorded.
         missing: why a table was left out. counted: cells or bit lines that sections were fitted to.
-        own: twins of the fitted profile against the session itself; None where it has no run file.
+        own: twins of the fitted profile against the session itself; in words why there are none.
     """
 
     outcomes: dict[str, Outcome]
     base: TwinProfile
     missing: dict[str, str]
     counted: dict[str, int]
-    own: Comparison | None = None
+    own: Comparison | str = ""
+
+    @cached_property
+    def misfit(self) -> dict[str, float]:
+        """What twins of the fitted profile miss of the session itself, by statistic, see `misfit_of`."""
+        return misfit_of(self.own.statistics, _TWINS) if isinstance(self.own, Comparison) else {}
 
     @property
     def sections(self) -> dict[str, Any]:
@@ -63,8 +69,8 @@ class SessionFit:
         for outcome in self.outcomes.values():
             found |= {name: value for name, value in outcome.sections.items() if name != "window"}
         fitted: dict[str, Any] = {name: count for name, count in self.counted.items() if name in found}
-        if self.own is not None:
-            fitted["misfit"] = misfit_of(self.own.statistics, _TWINS)
+        if self.misfit:
+            fitted["misfit"] = self.misfit
         return found | ({"fitted_to": fitted} if fitted else {})
 
     def together(self) -> Outcome:
@@ -79,9 +85,16 @@ class SessionFit:
             whole.undetermined += [f"{name}: {text}" for text in one.undetermined]
             whole.facts |= {f"{name}, {key}": value for key, value in one.facts.items()}
         whole.undetermined += [f"{name}: {why}" for name, why in self.missing.items()]
-        if self.own is not None:
-            whole.facts["twins against this session"] = _in_words(self.own)
+        whole.facts["twins against this session"] = self._against_itself()
         return whole
+
+    def _against_itself(self) -> str:
+        if isinstance(self.own, str):
+            return f"not compared, so that `imssa twin-check` allows for no misfit: {self.own}"
+        largest = sorted(self.misfit.items(), key=lambda pair: -pair[1])
+        text = ", ".join(f"{name} {value:.2f}" for name, value in largest if value >= _WORTH_SAYING)
+        beyond = f"KS distance beyond chance {_WORTH_SAYING:g} or more"
+        return f"{len(self.own.statistics)} statistics; {beyond}: {text or 'none'}"
 
 
 def is_session(path: Path) -> bool:
@@ -142,22 +155,15 @@ def fit_session(
     return replace(fit, own=_against_itself(folder, fit, rng))
 
 
-def _against_itself(folder: Path, fit: SessionFit, rng: np.random.Generator) -> Comparison | None:
+def _against_itself(folder: Path, fit: SessionFit, rng: np.random.Generator) -> Comparison | str:
     """Twins of the fitted profile in the session that it was fitted to: what the laws of a twin do not describe."""
     first = int(rng.integers(2**31))
     profile = fitted_profile(fit.base, fit.sections, "fitted", "this session")
     try:
         with open_run(folder / RUN) as run:
             return compare_twin(run, profile, tuple(range(first, first + _TWINS)))
-    except LogError:  # without a whole run file nothing can be repeated, and the check allows for no misfit
-        return None
-
-
-def _in_words(own: Comparison) -> str:
-    missed = {name: value for name, value in misfit_of(own.statistics, _TWINS).items() if value >= _WORTH_SAYING}
-    largest = sorted(missed.items(), key=lambda pair: -pair[1])
-    text = ", ".join(f"{name} {value:.2f}" for name, value in largest)
-    return f"{len(own.statistics)} statistics; KS distance beyond chance {_WORTH_SAYING:g} or more: {text or 'none'}"
+    except LogError as error:  # without a whole run file nothing can be repeated
+        return str(error)
 
 
 def _matched(outcome: Outcome, folder: Path, table: Table, kind: TwinProfile, rng: np.random.Generator) -> None:
