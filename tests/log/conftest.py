@@ -27,8 +27,9 @@ from imssa_lab.log import record
 PULSE = PulseLimits(voltage_max=3.0, gate_max=3.0, width_min=1e-9, width_max=1e-3)
 
 
-def chip_info(shape: tuple[int, int], name: str = "chip", bits: int | None = 14) -> ArrayInfo:
-    adc = None if bits is None else AdcRanges(bits=bits, scale=(1e-8, 1.3e-7), offset=(2e-9, -3e-9))
+def chip_info(shape: tuple[int, int], name: str = "chip", bits: int | None = 14, coarser: float = 1.0) -> ArrayInfo:
+    scale = (1e-8 * coarser, 1.3e-7 * coarser)
+    adc = None if bits is None else AdcRanges(bits=bits, scale=scale, offset=(2e-9, -3e-9))
     return ArrayInfo(
         name=name,
         serial="7",
@@ -46,8 +47,10 @@ def chip_info(shape: tuple[int, int], name: str = "chip", bits: int | None = 14)
 
 
 class Chip(CrossbarArray):
-    def __init__(self, seed: int = 1, shape: tuple[int, int] = (5, 4), bits: int | None = 14) -> None:
-        super().__init__(chip_info(shape, f"chip {seed}", bits))
+    def __init__(
+        self, seed: int = 1, shape: tuple[int, int] = (5, 4), bits: int | None = 14, coarser: float = 1.0
+    ) -> None:
+        super().__init__(chip_info(shape, f"chip {seed}", bits, coarser))
         self.random = np.random.default_rng(seed)
         self.cells = self.random.uniform(2e-5, 1e-4, shape)
         self.now = 0.125 * seed

@@ -45,7 +45,9 @@ def test_fletcher32_of_chunks_that_are_written_over(overwrite: Any) -> None:
     for _ in range(200):
         lengths = random.integers(0, 40, count)
         numbers[0], numbers[1] = random.integers(0, size - 40, count), lengths
-        overwrite(chunks, numbers, np.frombuffer(random.bytes(int(lengths.sum())), dtype=np.uint8))
+        before = chunks.copy()
+        changed = overwrite(chunks, numbers, np.frombuffer(random.bytes(int(lengths.sum())), dtype=np.uint8))
+        assert changed == sum(1 << i for i in range(count) if not np.array_equal(chunks[i], before[i]))
         for chunk in chunks:
             assert int.from_bytes(chunk[size:].tobytes(), "little") == fletcher(chunk[:size].tobytes())
 

@@ -23,11 +23,11 @@ ALL = ["read_mvm", "read_conductances", "pulses", "program", "waits", "events", 
 
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
-    """A run on two chips, and what its calls gave."""
+    """A run on two chips, of which one has larger steps of its converter, and what its calls gave."""
     seen: dict[str, Any] = {}
     mask = np.zeros((5, 4), dtype=np.bool_)
     mask[1:3] = True
-    with record(tmp_path / "run.h5", [Chip(1), Chip(2)], {}) as (one, two):
+    with record(tmp_path / "run.h5", [Chip(1), Chip(2, coarser=1.5)], {}) as (one, two):
         seen["products"] = one.read_mvm(np.linspace(-0.2, 0.2, 15).reshape(3, 5))
         seen["mean"] = two.read_conductances(mask, averages=3)
         seen["report"] = one.program_conductances(np.full((5, 4), 4e-5))

@@ -17,6 +17,7 @@ from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.care.verify import verify
 from imssa_lab.log.file.nexus import Overview, stored_overview
 from imssa_lab.log.read import overview as pictures
+from imssa_lab.log.schema import TABLES
 from imssa_lab.log.write import run_log
 from tests.log.conftest import Chip
 from trials.record.nexus_rules import nexus_faults, punx, punx_errors
@@ -196,6 +197,20 @@ def test_xarray_reads_the_pictures_with_their_axes(made: Path) -> None:
         assert data["conductance"].attrs["units"] == "S"
     with xarray.open_dataset(made, group="entry/current_0", engine="h5netcdf") as data:
         assert data["current"].dims == ("col", "time")
+
+
+def test_every_plot_names_its_axes(made: Path) -> None:
+    """A viewer that knows NeXus alone has them from nowhere else."""
+    found = {}
+    with h5py.File(made, "r") as file:
+        for path, group in [(path, file[path]) for path in ("entry/conductance", "entry/current_0", *TABLES)]:
+            if group.attrs.get("NX_class") == b"NXdata" and "byte" not in group:
+                found[path] = [name.decode() for name in group.attrs["axes"]]
+                lengths = tuple(len(group[name]) for name in found[path])
+                assert lengths == group[group.attrs["signal"]].shape, path
+    assert found["entry/conductance"] == ["array", "row", "col"]
+    assert found["entry/current_0"] == ["col", "time"]
+    assert found["read_conductances"][1:] == ["row", "col"]
 
 
 @pytest.mark.parametrize(

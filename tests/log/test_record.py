@@ -181,7 +181,7 @@ def test_repair_takes_back_what_a_kill_cut_off_when_pulses_were_marked_as_done(t
             run.column("pulses", name), {"device_time": [0.25, np.nan], "done": [1, 0]}[name]
         )
     result = repair(path)
-    assert result.taken_back
+    assert result.taken_back == [f"/pulses/{name}, rows {chunk.first} to {chunk.stop - 1}"]
     assert result.verification.good  # type: ignore[union-attr]
     torn[chunk.byte_offset] ^= 1
     torn[chunk.byte_offset + 8] ^= 1

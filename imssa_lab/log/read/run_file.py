@@ -120,7 +120,8 @@ class RunFile:
         """Rows of one dataset as numpy; None for all that belong to whole records.
 
         Raises:
-            LogError: the stored bytes are damaged or cut off; the dataset and the first bad row are named.
+            LogError: the stored bytes are damaged or cut off; the dataset and the first bad row are named. Or there
+                is no row of that number (yet).
         """
         if self._lacks(table):
             column = TABLES[table][name]
@@ -129,6 +130,11 @@ class RunFile:
             held = self._hold(table, name, rows)
             if held is not None:
                 return held[rows]
+            # datasets of a running log grow by steps: what lies behind the records is no record
+            if rows >= (there := self.rows(table, name)):
+                raise LogError(
+                    f"{self.path}: /{table}/{name} has {there} rows, numbered from 0; row {rows} was asked"
+                )
         chosen = slice(0, self.rows(table, name)) if rows is None else rows
         if any(column.behind == name for column in TABLES[table].values()):
             return self._voltages(chosen)

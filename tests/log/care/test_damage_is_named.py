@@ -1,6 +1,10 @@
 """Damage in what HDF5 keeps for itself: a LogError in every verb, no repair that calls it whole; a file cut off."""
 
+import importlib
+import inspect
 import os
+import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +14,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import imssa_lab.log
 from imssa_lab.cli.runs.log import log as app
 from imssa_lab.contract.errors import LogError
-from imssa_lab.log import Recorded, RunLog, open_run
+from imssa_lab.contract.hal import Pulses
+from imssa_lab.log import Recorded, RunLog, open_run, record
 from imssa_lab.log.care.catalogue import catalogue
 from imssa_lab.log.care.compare import differences, statistics
 from imssa_lab.log.care.repair import repair
 from imssa_lab.log.read.exported_files import export
 from imssa_lab.log.read.follower import in_words
+from imssa_lab.log.read.run_file import RunFile
 from imssa_lab.log.schema import TABLES
 from tests.log.conftest import Chip
 
@@ -115,3 +122,34 @@ def test_a_file_cut_off_after_the_last_call_is_noticed_when_it_is_closed(tmp_pat
 def test_a_mistake_of_the_caller_is_no_damage(finished: Any) -> None:
     with open_run(finished[0]) as run, pytest.raises(LogError, match="no table 'nothing'"):
         run.table("nothing")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_row_that_is_not_there_is_no_damage_and_no_value_either(tmp_path: Path, running: bool) -> None:
+    """The datasets of a running log grow by steps, and hold nothing behind the last record."""
+    path = tmp_path / "run.h5"
+    with record(path, [Chip()], {}) as (array,):
+        array.read_mvm(np.full((2, 5), 0.1))
+        array.apply_pulses(Pulses.on(np.ones((5, 4), dtype=np.bool_), "RESET", 1.2, 2.0, 2e-7))
+        if not running:
+            array.log.close()
+        with open_run(path) as run:
+            for table in ("read_mvm", "pulses"):
+                for name in TABLES[table]:
+                    rows = run.rows(table, name)
+                    run.column(table, name, rows - 1)
+                    for row in (rows, rows + 1):
+                        with pytest.raises(LogError, match=f"/{table}/{name} has {rows} rows.*row {row} was asked"):
+                            run.column(table, name, row)
+
+
+def test_what_names_damage_has_its_own_name_and_words_still() -> None:
+    """For `help`, for the documentation and for tracebacks."""
+    for one in pkgutil.walk_packages(imssa_lab.log.__path__, "imssa_lab.log."):
+        module = importlib.import_module(one.name)
+        for name in re.findall(r"^@damage_named\ndef (\w+)", inspect.getsource(module), re.MULTILINE):
+            function = getattr(module, name)
+            assert (function.__name__, function.__module__, bool(function.__doc__)) == (name, one.name, True)
+    for name, member in vars(RunFile).items():
+        if not name.startswith("_") and name != "path":
+            assert member.__doc__, name

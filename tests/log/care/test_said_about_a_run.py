@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.errors import LinkTimeout, LogError
+from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.care.compare import statistics
 from imssa_lab.log.file.file_state import marks_of
@@ -43,6 +44,20 @@ def test_a_run_keeps_what_its_computer_knew_of_itself(path: Path) -> None:
         assert "environment" in file.attrs
     with open_run(path) as run:
         assert run.environment
+
+
+def test_pulses_are_known_to_be_complete_when_the_instrument_has_answered(tmp_path: Path) -> None:
+    """A cell may have seen those of a call that failed."""
+    chip, pulses = Chip(), Pulses.on(np.ones((5, 4), dtype=np.bool_), "RESET", 1.2, 2.0, 2e-7)
+    with record(tmp_path / "run.h5", [chip], {}) as (array,):
+        array.apply_pulses(pulses)
+        chip.fail.append(LinkTimeout("no answer within 2 s"))
+        with pytest.raises(LinkTimeout):
+            array.apply_pulses(pulses)
+    with open_run(tmp_path / "run.h5") as run:
+        assert run.column("pulses", "done").tolist() == [1, 0]
+        np.testing.assert_array_equal(run.column("pulses", "device_time"), [chip.now, np.nan])
+        assert run.summary()["pulses not known to be complete"] == "1"
 
 
 def test_the_wall_time_of_a_run_is_from_its_first_to_its_last_record(path: Path) -> None:

@@ -18,6 +18,8 @@ from imssa_lab.log.care.publish import publish
 from imssa_lab.log.care.repair import repair
 from imssa_lab.log.care.snapshot import pack, snapshot
 from imssa_lab.log.care.verify import verify
+from imssa_lab.log.file.attributes import text_attribute
+from imssa_lab.log.file.header import sha256
 from tests.log.conftest import Chip, session
 
 
@@ -196,3 +198,7 @@ def test_what_is_published_says_neither_who_nor_where(tmp_path: Path) -> None:
         assert public.closed_cleanly
         assert session(*public.arrays()) == seen
     assert verify(to).good
+    with h5py.File(path, "r") as whole, h5py.File(to, "r") as copy:
+        for place, name in (("/", "provenance"), ("arrays/0", "info")):
+            assert set(copy[place].attrs) == set(whole[place].attrs)
+            assert text_attribute(copy[place], f"{name}_sha256") == sha256(text_attribute(copy[place], name) or "")

@@ -3,15 +3,19 @@
 import logging
 import math
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.contract.operating_system import LOCKS
-from imssa_lab.log import open_run, record
+from imssa_lab.contract.errors import LogError
+from imssa_lab.contract.operating_system import LOCKS, lock, unlock
+from imssa_lab.log import Recorded, RunLog, open_run, record
+from imssa_lab.log.file import held_file
 from imssa_lab.log.file.chunks import mended_rows, without_unfinished
 from imssa_lab.log.file.file_state import hold
 from imssa_lab.log.read.run_file import RunFile
@@ -150,6 +154,31 @@ def test_a_file_that_is_written_is_locked_for_readers_too_but_not_against_them(
     fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(other)
     assert path.read_bytes() == b"5234"
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_closing_waits_for_another_program_to_let_the_file_go_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    if not LOCKS:
+        pytest.skip("no locks on this system")
+    path = tmp_path / "run.h5"
+    log = RunLog.create(path, [Chip()], {})
+    Recorded(Chip(), log).wait(2.5)
+    reader = os.open(path, os.O_RDONLY)
+    lock(reader, shared=True)
+    if patient:
+        with ThreadPoolExecutor() as beside:
+            beside.submit(lambda: (time.sleep(0.1), unlock(reader)))
+            log.close()
+    else:
+        monkeypatch.setattr(held_file, "_PATIENCE", 0.1)
+        with pytest.raises(LogError, match="another program holds the file; close that and `imssa log repair`"):
+            log.close()
+    os.close(reader)
+    with open_run(path) as run:
+        assert run.closed_cleanly == patient
+        assert run.column("waits", "seconds").tolist() == [2.5]
 
 
 def test_a_folder_without_locks_is_named_and_the_file_written_all_the_same(

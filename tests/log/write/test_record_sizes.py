@@ -8,7 +8,7 @@ import pytest
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.log import record
-from imssa_lab.log.write.record_sizes import EMPTY
+from imssa_lab.log.write.record_sizes import EMPTY, RecordSizes
 from protocols.wrappers.session_counts import Tally
 from twin import DigitalTwin
 
@@ -51,6 +51,15 @@ def test_the_file_is_as_large_as_was_said(session, profile: str, tmp_path: Path)
     found = (tmp_path / "run.h5").stat().st_size - empty
     assert EMPTY + tally.counts.log_bytes == pytest.approx(found + empty, rel=0.25)
     assert tally.counts.log_bytes == pytest.approx(found, rel=0.35, abs=400_000)
+
+
+@pytest.mark.parametrize("profile", ["supert-a0-easy", "supert-a0"])
+def test_the_least_size_of_products_is_that_of_one_call_that_drives_nothing(profile: str) -> None:
+    sizes = RecordSizes(DigitalTwin(profile, (64, 64), 1).info)
+    for vectors in (2_000, 20_000):
+        driven = np.random.default_rng(0).uniform(0.0, 0.2, (vectors, 64))
+        assert sizes.least_of_products(vectors) == pytest.approx(sizes.products(np.zeros((vectors, 64))), rel=0.05)
+        assert 0 < sizes.least_of_products(vectors) < sizes.products(driven)
 
 
 def test_a_script_may_say_what_its_log_takes(tmp_path: Path) -> None:
