@@ -1,12 +1,22 @@
 """What a 2400 and a 2450 remember, by the tables of their manuals: limits, what *RST brings, the words that exist."""
 
+from functools import cache
+
+import numpy as np
 import pytest
 
 from drivers.keithley.dialects import DIALECTS
 from trials.electrodes.smu_bench import SmuBench
 
 # command, MIN, MAX, DEF
+NUMBERS_OF_BOTH = """
+SOUR:VOLT -210 210 0
+SOUR:CURR -1.05 1.05 0
+SENS:RES:RANG 0 2.1e8 2.1e5
+"""
 NUMBERS_2400 = """
+SENS:CURR:PROT -1.05 1.05 1.05e-4
+SENS:VOLT:PROT -210 210 21
 SOUR:DEL 0 9999.999 1e-3
 ARM:COUN 1 2500 1
 TRIG:COUN 1 2500 1
@@ -27,6 +37,8 @@ SENS:VOLT:NPLC 0.01 10 1
 SENS:RES:NPLC 0.01 10 1
 """
 NUMBERS_2450 = """
+SOUR:VOLT:ILIM -1.05 1.05 1.05e-4
+SOUR:CURR:VLIM -210 210 21
 SENS:CURR:NPLC 0.01 10 1
 SENS:VOLT:NPLC 0.01 10 1
 SENS:RES:NPLC 0.01 10 1
@@ -47,6 +59,10 @@ def test_status_bits_are_those_of_the_manuals() -> None:
 
 
 # command, what *RST brings, other words
+WORDS_OF_BOTH = """
+SOUR:FUNC VOLT CURR
+ROUT:TERM FRON REAR
+"""
 WORDS_2400 = """
 SOUR:VOLT:MODE FIX LIST SWE
 SOUR:CURR:MODE FIX LIST SWE
@@ -72,6 +88,10 @@ OUTP:CURR:SMOD NORM HIMP ZERO GUAR
 OUTP:VOLT:SMOD NORM HIMP ZERO GUAR
 """
 # command, what *RST brings
+FLAGS_OF_BOTH = (
+    "SYST:LFR:AUTO 1, DISP:ENAB 1, OUTP 0, SOUR:VOLT:RANG:AUTO 1, SOUR:CURR:RANG:AUTO 1, SENS:CURR:RANG:AUTO 1, "
+    "SENS:VOLT:RANG:AUTO 1, SENS:RES:RANG:AUTO 1, "
+)
 FLAGS_2400 = "SYST:RSEN 0, SOUR:DEL:AUTO 1, SOUR:CLE:AUTO 0, SENS:FUNC:CONC 1, SENS:AVER 0, SYST:AZER 1"
 FLAGS_2450 = (
     "SENS:CURR:AZER 1, SENS:VOLT:RSEN 0, SENS:RES:AVER 0, SOUR:VOLT:DEL:AUTO 1, SOUR:CURR:READ:BACK 1, "
@@ -80,12 +100,19 @@ FLAGS_2450 = (
 
 
 def lines(table: str) -> list[list[str]]:
-    return [line.split() for line in table.strip().splitlines()]
+    return [line.split() for line in table.splitlines() if line]
+
+
+@cache
+def bench(model: str) -> SmuBench:
+    return SmuBench((model, model, "707A"))
 
 
 class Meter:
+    """One for all tests of a model, as `*RST` leaves it."""
+
     def __init__(self, model: str) -> None:
-        self._meter = SmuBench((model, model, "707A")).source
+        self._meter = bench(model).source
         self("*RST;*CLS")
 
     def __call__(self, message: str) -> str:
@@ -95,10 +122,13 @@ class Meter:
         return int(self(":SYST:ERR?").split(",")[0])
 
 
-BOTH_NUMBERS = [("2400", *row) for row in lines(NUMBERS_2400)] + [("2450", *row) for row in lines(NUMBERS_2450)]
-BOTH_WORDS = [("2400", row) for row in lines(WORDS_2400)] + [("2450", row) for row in lines(WORDS_2450)]
-BOTH_FLAGS = [(model, *entry.split()) for model, table in (("2400", FLAGS_2400), ("2450", FLAGS_2450))
-              for entry in table.split(", ")]  # fmt: skip
+MODELS = {
+    "2400": (NUMBERS_OF_BOTH + NUMBERS_2400, WORDS_OF_BOTH + WORDS_2400, FLAGS_OF_BOTH + FLAGS_2400),
+    "2450": (NUMBERS_OF_BOTH + NUMBERS_2450, WORDS_OF_BOTH + WORDS_2450, FLAGS_OF_BOTH + FLAGS_2450),
+}
+BOTH_NUMBERS = [(model, *row) for model, (numbers, _, _) in MODELS.items() for row in lines(numbers)]
+BOTH_WORDS = [(model, row) for model, (_, words, _) in MODELS.items() for row in lines(words)]
+BOTH_FLAGS = [(model, *each.split()) for model, (_, _, flags) in MODELS.items() for each in flags.split(", ")]
 
 
 @pytest.mark.parametrize(("model", "command", "low", "high", "usual"), BOTH_NUMBERS)
@@ -158,3 +188,59 @@ def test_a_switch_is_on_or_off(model: str, command: str, usual: str) -> None:
     meter(f":{command} {1 - int(usual)}")
     meter("*RST")
     assert meter(f":{command}?") == usual
+
+
+@pytest.mark.parametrize("model", ["2400", "2450"])
+@pytest.mark.parametrize(
+    ("command", "asked", "range_"),
+    [
+        ("SOUR:VOLT:RANG", "0.2", 0.2),
+        ("SOUR:VOLT:RANG", "5", 20),
+        ("SOUR:VOLT:RANG", "21", 20),
+        ("SOUR:VOLT:RANG", "21.01", 200),
+        ("SOUR:VOLT:RANG", "-1.5", 2),
+        ("SENS:VOLT:RANG", "0.3", 2),
+        ("SENS:VOLT:RANG", "MAX", 200),
+        ("SENS:CURR:RANG", "2e-5", 1e-4),
+        ("SENS:CURR:RANG", "0.02", 0.1),
+        ("SOUR:CURR:RANG", "0", 1e-6),
+        ("SOUR:CURR:RANG", "-0.03", 0.1),
+    ],
+)
+def test_a_range_is_the_smallest_that_holds_the_value_with_a_twentieth_above(
+    model: str, command: str, asked: str, range_: float
+) -> None:
+    meter = Meter(model)
+    meter(f":{command} {asked}")
+    assert float(meter(f":{command}?")) == pytest.approx(range_)
+    assert (meter(f":{command}:AUTO?"), meter.error()) == ("0", 0)
+    most = "210" if "VOLT" in command else "1.05"
+    assert [float(meter(f":{command}? {word}")) for word in ("MIN", "MAX")] == [-float(most), float(most)]
+    for beyond in (f"{most}1", f"-{most}1"):
+        meter(f":{command} {beyond}")
+        assert meter.error() == -222
+    assert float(meter(f":{command}?")) == pytest.approx(range_)
+    meter("*RST")
+    assert meter(f":{command}:AUTO?") == "1"
+
+
+# command of a 2450, the least and the most that it takes in the place of {}
+COUNTS_2450 = [
+    ("TRAC:MAKE 'mine', {}", 10, 11_000_020),
+    ("TRAC:POIN {}, 'defbuffer1'", 10, 11_000_020),
+    ("SOUR:SWE:VOLT:LIN 0, 0.1, {}, 0", 2, 1_000_000),
+    ("SOUR:SWE:VOLT:LIN 0, 0.1, 2, 0, {}", 1, 268_435_455),
+    ("SOUR:SWE:VOLT:LIST {}, 0", 1, 1),
+    ("SOUR:SWE:VOLT:LIST 1, 0, {}", 1, 268_435_455),
+]
+
+
+@pytest.mark.parametrize(("command", "low", "high"), COUNTS_2450)
+def test_counts_of_a_2450_have_the_limits_of_the_manual(
+    command: str, low: int, high: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(np, "tile", lambda levels, count: levels)  # a sweep repeated so often takes gigabytes
+    meter = Meter("2450")
+    for count, error in ((low, 0), (high, 0), (low - 1, -222), (high + 1, -222), ("MIN", 0), ("MAX", 0)):
+        meter(f":{command.format(count)}")
+        assert meter.error() == error, count

@@ -135,6 +135,53 @@ def test_a_7001_by_its_short_forms() -> None:
     assert answers(bench.matrix, "SYST:ERR?").startswith("-222")
 
 
+@pytest.mark.parametrize("command", ["CLOS", "OPEN", "CLOS?", "OPEN?"])
+def test_a_7001_refuses_by_number_what_is_no_channel_and_what_it_has_not(command: str) -> None:
+    bench = SmuBench(("2400", "2400", "7001"))
+    answers(bench.matrix, ":CLOS (@2!4!10)")
+    written_wrong = ["1!1!1", "@1!1!1", "(@1!1)", "(@a!b!c)", "(@)"]
+    not_there = [f"(@1!1!1, {point})" for point in ("0!1!1", "3!1!1", "1!0!1", "1!5!1", "1!1!0", "1!1!11")]
+    for points in (*written_wrong, *not_there):
+        assert answers(bench.matrix, f":{command} {points}") == ""
+        code = int(answers(bench.matrix, "SYST:ERR?").split(",")[0])
+        assert (points, code) == (points, -170 if points in written_wrong else -222)
+    assert bench.wiring.closed == {(3, 19)}
+
+
+def test_a_707a_says_where_its_pointer_is_and_once_that_something_was_wrong() -> None:
+    matrix = SmuBench().matrix
+    assert answers(matrix, "U0X") == "707A 0000"
+    assert answers(matrix, "E7XU0X") == "707A 0007"
+    for wrong in ("CA1", "QX", "E101X", "P101X", "CI1X", "CA73X", "U9X"):
+        assert answers(matrix, "U1X") == "707A 000000000", wrong
+        answers(matrix, wrong)
+        assert answers(matrix, "U1X") == "707A 100000000", wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("bogus(1)", -285, "near `bogus(1)'"),
+        ('channel.open("allslots") nonsense at the end', -285, "near `nonsense a'"),
+        *(
+            (f'channel.close("{name}")', 1121, f"channel {name} ")
+            for name in ("7A01", "0A01", "1I01", "1A13", "1A00")
+        ),
+    ],
+)
+def test_a_707b_queues_what_it_did_not_understand_with_its_place(line: str, code: int, words: str) -> None:
+    bench = SmuBench(("2400", "2400", "707B"))
+    answers(bench.matrix, 'channel.close("6H12")')
+    kept = set() if "allslots" in line else bench.wiring.closed
+    answers(bench.matrix, line)
+    assert bench.wiring.closed == kept
+    assert answers(bench.matrix, "print(errorqueue.count)") == "1.00000e+00"
+    number, text, *_ = answers(bench.matrix, "print(errorqueue.next())").split("\t")
+    assert int(float(number)) == code
+    assert words in text
+    assert answers(bench.matrix, "print(errorqueue.next())").startswith("0.00000e+00\tQueue Is Empty")
+
+
 def test_a_707a_does_nothing_before_an_x_and_nothing_to_its_relays_by_another_pointer() -> None:
     bench = SmuBench()
     answers(bench.matrix, "E0XCA1,B2")
