@@ -22,7 +22,7 @@ import numpy as np
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.operating_system import open_file, read_at
 from imssa_lab.log.care.verify import Verification, verify
-from imssa_lab.log.file.attributes import text_attribute
+from imssa_lab.log.file.attributes import set_text, text_attribute
 from imssa_lab.log.file.checksum import intact
 from imssa_lab.log.file.file_state import HDF5_ERRORS
 from imssa_lab.log.file.header import REPAIRED_BYTES, create_tables, dtypes_of, sha256
@@ -159,7 +159,7 @@ def copy_records(
             if not run.closed_cleanly:
                 count = sum(mine["call"] for table, mine in rows.items() if "seq" in TABLES[table])
                 text = f"{datetime.now(UTC).isoformat(timespec='seconds')}: copy of a run under way, {count} records"
-                _set(copy, "repaired", text, REPAIRED_BYTES)
+                set_text(copy, "repaired", text, REPAIRED_BYTES)
     finally:
         os.close(handle)
 
@@ -170,17 +170,12 @@ def _copy_attributes(source: h5py.Group, target: h5py.Group, edit: Callable[[str
     for name in source.attrs:
         if name in _EDITED:
             edited[name] = edit(name, text_attribute(source, name) or "")
-            _set(target, name, edited[name])
+            set_text(target, name, edited[name])
         elif name.removesuffix("_sha256") not in _EDITED:
             target.attrs.create(name, source.attrs[name], dtype=source.attrs.get_id(name).dtype)
     for name, text in edited.items():
         if f"{name}_sha256" in source.attrs:
-            _set(target, f"{name}_sha256", sha256(text))
-
-
-def _set(target: h5py.Group, name: str, text: str, size: int | None = None) -> None:
-    data = text.encode()
-    target.attrs.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", size or max(len(data), 1))))
+            set_text(target, f"{name}_sha256", sha256(text))
 
 
 def _whole_rows(run: Run) -> Rows:

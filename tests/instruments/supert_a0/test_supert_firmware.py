@@ -109,6 +109,25 @@ class TestFirmware:
         whole = [reply for at in range(len(stream)) for reply in firmware.receive(stream[at : at + 1])]
         assert whole == [wire.PATTERN, b"0", bytes(4)]
 
+    def test_a_port_passes_on_whole_commands_and_knows_of_a_part_until_it_is_dropped(
+        self, firmware: SuperTBoard
+    ) -> None:
+        """A wire with faults damages them one by one."""
+        commands = [b"103\0", wire.WriteChain.of(2, b"\0,\x01\0,0\0").encode(), b"207\0"]
+        stream = b"".join(commands)
+        assert firmware.transfers(stream) == commands
+        given = []
+        for at in range(len(stream)):
+            given += firmware.transfers(stream[at : at + 1])
+            assert firmware.unfinished == (b"".join(given) != stream[: at + 1])
+        assert given == commands
+        for take in (firmware.transfers, firmware.receive):
+            assert take(b"20") == []
+            assert firmware.unfinished
+            firmware.forget()
+            assert not firmware.unfinished
+        assert firmware.receive(b"103\0") == [wire.PATTERN]
+
 
 def test_a_board_keeps_its_cells_when_it_is_restarted(firmware: SuperTBoard) -> None:
     cells = powered(firmware).benches[0].cells.conductance.copy()
