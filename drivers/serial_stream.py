@@ -134,8 +134,9 @@ class _TimedSerialStream:
     def send(self, data: bytes, deadline: Deadline) -> None:
         import serial
 
-        self._opened.write_timeout = self._left(deadline, f"{len(data)} bytes waited")
+        left = self._left(deadline, f"{len(data)} bytes waited")
         try:
+            self._opened.write_timeout = left  # sets up the port, which may be gone
             self._opened.write(data)
         except serial.SerialTimeoutException as error:
             raise LinkTimeout(
@@ -145,8 +146,9 @@ class _TimedSerialStream:
             raise self._lost(error) from error
 
     def receive(self, limit: int, deadline: Deadline) -> bytes:
-        self._opened.timeout = self._left(deadline, "no byte came")
+        left = self._left(deadline, "no byte came")
         try:
+            self._opened.timeout = left
             data: bytes = self._opened.read(1)
             more = min(limit - 1, self._opened.in_waiting) if data else 0
             data += self._opened.read(more) if more else b""

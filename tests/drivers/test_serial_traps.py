@@ -62,6 +62,21 @@ def test_s2_the_instrument_vanishes(pty: Any) -> None:
     assert link.closed
 
 
+@pytest.mark.parametrize("files", [True, False])
+@pytest.mark.parametrize("act", ["send", "receive"])
+def test_s2_an_instrument_that_has_vanished_is_lost_at_every_step(
+    pty: Any, monkeypatch: pytest.MonkeyPatch, files: bool, act: str
+) -> None:
+    """Also where a port is no file, as on Windows."""
+    monkeypatch.setattr("drivers.serial_stream._PORTS_ARE_FILES", files)
+    peer = pty(echo)
+    stream = open_serial(peer.port)
+    peer.hang_up()
+    with pytest.raises(LinkLost, match="check cable and power"):
+        stream.send(b"there?\n", Deadline(TIMEOUT)) if act == "send" else stream.receive(10, Deadline(TIMEOUT))
+    stream.close()
+
+
 def test_s2_a_full_buffer(pty: Any) -> None:
     deaf = pty(echo, reads=False)
     plain = serial.Serial(deaf.port)

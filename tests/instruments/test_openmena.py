@@ -109,6 +109,15 @@ def test_the_virtual_board_prints_what_the_firmware_prints():
     assert said_by(board, b"IPLE: 0\n") != b""
 
 
+def test_opening_puts_lines_to_rest_that_somebody_left_driven(monkeypatch):
+    board, heard = virtual_board(), []
+    said_by(board, b"SETVOLTAGES: 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.9\n")
+    execute = board.receive
+    monkeypatch.setattr(board, "receive", lambda data: (heard.append(data), execute(data))[1])
+    with TcpPort(board) as port, open_openmena(port.resource, ADDRESS):
+        assert wire.at_rest() in b"".join(heard)
+
+
 def test_a_pulse_moves_its_cell_alone_and_in_its_direction():
     board = virtual_board()
     with TcpPort(board) as port, OpenMenaArray(open_serial(port.resource), CELLS, board.bench.wait) as array:

@@ -5,6 +5,7 @@ import inspect
 import os
 import pkgutil
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from imssa_lab.log import Recorded, RunLog, open_run, record
 from imssa_lab.log.care.catalogue import catalogue
 from imssa_lab.log.care.compare import differences, statistics
 from imssa_lab.log.care.repair import repair
+from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.read.exported_files import export
 from imssa_lab.log.read.follower import in_words
 from imssa_lab.log.read.run_file import RunFile
@@ -153,3 +155,22 @@ def test_what_names_damage_has_its_own_name_and_words_still() -> None:
     for name, member in vars(RunFile).items():
         if not name.startswith("_") and name != "path":
             assert member.__doc__, name
+
+
+def test_a_run_that_was_cut_off_has_its_length_in_spite_of_damage_further_back(tmp_path: Path) -> None:
+    path, cut = tmp_path / "run.h5", tmp_path / "cut.h5"
+    with record(path, [Chip()], {}) as (array,):
+        with open_run(path) as run:
+            rows = run.file["waits/seq"].chunks[0]
+        for _ in range(rows + 1):
+            array.wait(0.25)
+        shutil.copy(path, cut)
+    with open_run(cut) as run, cut.open("r+b") as raw:
+        chunk = next(scan(run.file["waits/seq"], raw.fileno()))
+        raw.seek(chunk.byte_offset)
+        raw.write(b"damage")
+    with open_run(cut) as run:
+        assert run.records("waits") == rows + 1
+        assert run.column("waits", "seconds").tolist() == [0.25] * (rows + 1)
+        with pytest.raises(LogError, match="/waits/seq, row 0: damaged"):
+            run.column("waits", "seq")

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imssa_lab.contract.errors import ConfigError, LinkTimeout, ReplayMismatch
+from imssa_lab.contract.errors import ConfigError, LinkTimeout, LogError, ReplayMismatch
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.contract.programming_report import CellOutcome, ProgrammingReport
 from imssa_lab.log import RunLog, open_run, record
 from imssa_lab.log.care.compare import differences, statistics
+from imssa_lab.log.file.chunks import scan
 from imssa_lab.log.replay import divergence, replayed_wire
 from imssa_lab.log.replay.replayed_wire import ReplayedWire
 from tests.log.conftest import Chip, session
@@ -70,6 +71,32 @@ def test_a_wire_is_replayed_in_whatever_pieces_it_is_asked_for(
         assert wire.receive(10) == b""
         with pytest.raises(ReplayMismatch, match=f"link {link}: the record ends here"):
             wire.send(b"?")
+
+
+def test_a_wire_is_replayed_up_to_a_megabyte_before_what_is_damaged(tmp_path: Path) -> None:
+    answers = [bytes([number]) * (1 << 17) for number in range(20)]
+    with RunLog.create(tmp_path / "run.h5", [Chip()], {}) as log:
+        link = log.wire("usb")
+        for answer in answers:
+            link.sent(b"?", time.time())
+            link.received(answer, time.time())
+    with open_run(tmp_path / "run.h5") as run, (tmp_path / "run.h5").open("r+b") as raw:
+        damaged = next(chunk for chunk in scan(run.file["wire/data"], raw.fileno()) if chunk.first >= 3 << 19)
+        raw.seek(damaged.byte_offset + damaged.size // 2)
+        raw.write(b"damage")
+    given = 0
+    with open_run(tmp_path / "run.h5") as run:
+        wire = ReplayedWire(run, 0)
+
+        def go_on(answer: bytes) -> int:
+            wire.send(b"?")
+            assert wire.receive(len(answer)) == answer
+            return 1 + len(answer)
+
+        while given < damaged.first - (1 << 20):
+            given += go_on(answers.pop(0))
+        with pytest.raises(LogError, match=r"wire/data.*damaged"):
+            any(go_on(answer) < 0 for answer in answers)
 
 
 def test_the_first_other_byte_and_a_word_out_of_turn_are_named(wired: Path, talk: list[tuple[int, bytes]]) -> None:
