@@ -85,6 +85,10 @@ class TestLanguage:
             ("OUTP ON;:READ:CELL? 1", -170),
             ("OUTP ON;:READ:COND? 1,#13abc", -168),
             ("OUTP ON;:READ:COND? 1,abc", -104),
+            ("OUTP ON;:READ:COND? 1,#211" + "\1" * 11, -168),  # a cell too few
+            ("OUTP ON;:READ:COND:AT? 0.1,1,#213" + "\1" * 13, -168),
+            ("OUTP ON;:READ:COND? 1,#212" + "\1" * 11 + "\2", -168),
+            ("OUTP ON;:READ:COND:AT? 9,1,#212" + "\1" * 12, -222),
             ("OUTP ON;:READ:MVM? 1,#14abcd", -168),
             ("OUTP ON;:READ:MVM? 0,#0", -222),
             ("OUTP ON;:PULS:CELL:SET (@1!1),9,1,1e-5", -222),
