@@ -1,7 +1,8 @@
-"""Models small enough for tests, made without training; tests of serial ports skip where no program can play one."""
+"""What all tests share: small models, pictures of reports that nobody looks at, serial ports that a program plays."""
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.operating_system import NO_PSEUDO_TERMINALS, PSEUDO_TERMINALS
 from imssa_lab.s4d.bundle import KernelBundle
 from trials.untrained import untrained_bundle, varied_sequences
+
+UNDRAWN = ("cli", "docs")
+"""Folders whose tests run whole commands; they leave reports, whose pictures take longer than all else."""
 
 
 def pytest_configure() -> None:
@@ -24,6 +28,15 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def bundle() -> KernelBundle:
     return untrained_bundle()
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of reports are composed, but not drawn, unless a test is marked `pictures`."""
+    inside = request.path.relative_to(Path(__file__).parent).parts[0]
+    if inside in UNDRAWN and "pictures" not in request.keywords:
+        empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3"/>'
+        monkeypatch.setattr("imssa_lab.report.svg.svg_for_pages", lambda figure: empty)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from imssa_lab.report.plots.style import BLUE, INK, PAPER, PURPLE, SKY, dress
@@ -34,5 +35,6 @@ def svg_for_pages(figure: Figure) -> str:
 def _svg(figure: Figure) -> str:
     buffer = BytesIO()
     with rc_context({"svg.hashsalt": "imssa_lab"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        # the bytes of `figure.savefig`, which draws a figure with a layout twice
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue().decode()

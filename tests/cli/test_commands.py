@@ -1,4 +1,6 @@
+import base64
 import json
+import re
 import subprocess
 import sys
 
@@ -68,6 +70,7 @@ def test_errors_are_one_message_on_stderr_and_exit_code_1(tmp_path):
     assert imssa("log", "show", tmp_path / "no.h5").exit_code == 1
 
 
+@pytest.mark.pictures
 def test_deploy_leaves_log_result_and_report_and_replays(model):
     folder = model()
     result = deploy(folder)
@@ -75,6 +78,9 @@ def test_deploy_leaves_log_result_and_report_and_replays(model):
     assert "deployment verified" in result.stdout
     left = sorted(path.name for path in (folder / "run").iterdir())
     assert left == ["corrections", "report.html", "result.json", "run.h5"]
+    drawn = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", (folder / "run" / "report.html").read_text())
+    assert len(drawn) > 10
+    assert all(b"<path" in base64.b64decode(picture) for picture in drawn)
     facts = json.loads((folder / "run" / "result.json").read_text())
     assert facts["passed"] is True
     assert facts["accuracy"]["null_control"] == 0.5

@@ -192,6 +192,7 @@ def test_a_failed_level_is_an_answer_too(here: Path) -> None:
     assert one_value(asked.stdout)["passed"] is False
 
 
+@pytest.mark.pictures
 def test_the_demo(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = Sequences.load(here / "sequences.npz")
     recipe, sizes = training_recipe("digits-first", Precision(), 0), []

@@ -50,7 +50,7 @@ def writer(tmp_path):
 
 def test_without_a_notebook_it_prints_lines_until_the_run_has_ended(writer, capsys, monkeypatch):
     monkeypatch.setattr(watched_run, "_LINES_APART", 0.0)
-    process, path = writer(6)
+    process, path = writer(15)  # three seconds: a busy machine looks once a second
     watch_run(path, period=0.1)
     assert process.wait(timeout=20) == 0
     lines = capsys.readouterr().out.splitlines()
