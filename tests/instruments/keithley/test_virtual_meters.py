@@ -256,3 +256,40 @@ def test_a_buffer_of_a_2450_holds_ten_readings_and_more() -> None:
     assert answers(meter, ":SYST:ERR?;:TRAC:POIN? 'mine'") == '0,"No error;0;0 0";10'
     answers(meter, ":TRAC:MAKE 'small', 9")
     assert answers(meter, ":SYST:ERR?").startswith("-222")
+
+
+def test_the_fields_of_a_reading_of_a_2450() -> None:
+    """2450-901-01: status of a reading, 8 front; of the source, 8 read back, 64 four wires, 128 output on."""
+    meter = on_one_cell(("2450", "2450", "707A")).source
+    names = "READ,FORM,SOUR,SOURFORM,SOURSTAT,SOURUNIT,STAT,REL,UNIT".split(",")
+
+    def fields() -> dict[str, str]:
+        return dict(zip(names, answers(meter, f':READ? "defbuffer1",{",".join(names)}').split(","), strict=True))
+
+    answers(meter, ":SOUR:VOLT 0.1;:OUTP ON")
+    found = fields()
+    assert float(found["READ"]) == pytest.approx(0.1 * 50e-6, rel=0.05)
+    assert float(found["SOUR"]) == pytest.approx(0.1)
+    assert (found["FORM"], found["SOURFORM"]) == (f"{found['READ']} A", f"{found['SOUR']} V")
+    assert (found["UNIT"], found["SOURUNIT"]) == ("Amp DC", "Volt DC")
+    assert [found[name] for name in ("SOURSTAT", "STAT", "REL")] == ["136", "8", "0.000000"]
+    answers(meter, ":SENS:CURR:RSEN ON;:SOUR:VOLT:READ:BACK OFF")
+    found = fields()
+    assert [found[name] for name in ("SOURSTAT", "STAT")] == ["192", "8"]
+    assert float(found["REL"]) > 0
+    answers(meter, ":OUTP OFF;:ROUT:TERM REAR;:SENS:FUNC 'VOLT';:OUTP ON")
+    found = fields()
+    assert [found[name] for name in ("SOURSTAT", "STAT", "UNIT")] == ["128", "0", "Volt DC"]
+    answers(meter, ":OUTP OFF;:SENS:FUNC 'RES';:SOUR:FUNC CURR;:OUTP ON")
+    found = fields()
+    assert [found[name] for name in ("UNIT", "SOURUNIT")] == ["Ohm", "Amp DC"]
+
+
+def test_of_a_list_each_level_above_the_read_voltage_is_a_pulse_and_the_others_are_reads() -> None:
+    bench = on_one_cell()
+    levels = [0.1, 0.1, 1.5, 0.1, 0.1, 0.1, -1.5, 1.25, 0.1, 0.1]
+    listed = ",".join(map(str, levels))
+    answers(bench.source, f":FORM:ELEM VOLT;:OUTP ON;:SOUR:VOLT:MODE LIST;:SOUR:LIST:VOLT {listed};:TRIG:COUN 10")
+    assert [float(each) for each in answers(bench.source, ":READ?").split(",")] == levels
+    seen = [(entry.what, float(np.nanmax(entry.voltage))) for entry in bench.entries("SET", "RESET")]
+    assert seen == [("SET", 1.5), ("RESET", 1.5), ("SET", 1.25)]

@@ -9,6 +9,7 @@ from drivers.supert_a0 import reading as reading_module
 from drivers.supert_a0 import supert_array as array_module
 from drivers.supert_a0 import wire
 from drivers.supert_a0.convert import dac_code
+from imssa_lab.virtual.supert_a0.dac_outputs import CHANNELS
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard
 from tests.instruments.supert_a0.supert_boards import powered
 
@@ -33,8 +34,9 @@ class TestFirmware:
         assert firmware.receive(b"*IDN?\0") == []
         assert firmware.receive(b"103\0") == [wire.PATTERN]
 
-    def test_c_a_single_read(self, firmware: SuperTBoard) -> None:
-        (reply,) = powered(firmware).receive(wire.ReadCell(0, 3, 5).encode())
+    @pytest.mark.parametrize("array", [0, 1, 2])
+    def test_c_a_single_read(self, firmware: SuperTBoard, array: int) -> None:
+        (reply,) = powered(firmware).receive(wire.ReadCell(array, 3, 5).encode())
         code, gain = wire.unpack(np.frombuffer(reply, "<u2"))
         assert 0 <= code[0] <= 1023
         assert gain[0] == 4  # a fresh cell: below 3.5 uA
@@ -76,11 +78,38 @@ class TestFirmware:
         firmware.receive(b"214,1887711744\0")
         assert firmware.dac.codes[2] == 33904
 
+    @pytest.mark.parametrize(
+        ("span", "bottom", "top"), [(0, 0, 5), (1, 0, 10), (2, -5, 5), (3, -10, 10), (4, -2.5, 2.5)]
+    )
+    def test_spans_of_the_dac_are_those_of_its_data_sheet(
+        self, firmware: SuperTBoard, span: int, bottom: float, top: float
+    ) -> None:
+        """LTC2668; the board's buffers add 78 mV to all outputs but the last two."""
+        firmware.receive(b"304,%d\0" % span)
+        firmware.receive(b"214,%d\0" % int.from_bytes((14 << 20 | 9).to_bytes(4, "big"), "little"))  # no such span
+        for channel, name in enumerate(CHANNELS):
+            buffer = 0.078 if channel < 14 else 0.0
+            for code, volts in ((0, bottom), (65535, top)):
+                word = 3 << 20 | channel << 16 | code
+                firmware.receive(b"214,%d\0" % int.from_bytes(word.to_bytes(4, "big"), "little"))
+                assert firmware.volts(name) == pytest.approx(volts + buffer)
+
     def test_j_two_halves_of_port_k(self, firmware: SuperTBoard) -> None:
         firmware.receive(b"204,5\0")
         assert firmware.receive(b"202,K\0") == [(5).to_bytes(4, "little")]
         firmware.receive(b"205,5\0")
         assert firmware.receive(b"202,K\0") == [(0x50).to_bytes(4, "little")]
+
+    def test_what_is_an_input_is_not_driven_whatever_is_written(self, firmware: SuperTBoard) -> None:
+        """The port's inputs by the firmware's table: the converters' words, ADC_DONE and what others drive."""
+        driven = dict.fromkeys("CFJK", 0xFFFF)
+        driven |= {"A": 0xFF00, "B": 0xFEA0, "D": 0xFFDB, "E": 0xFFCF, "G": 0x3FFD, "H": 0xFFF8}
+        for port, levels in driven.items():
+            firmware.receive(f"201,{port},65535\0".encode())
+            assert firmware.receive(f"202,{port}\0".encode()) == [levels.to_bytes(4, "little")], port
+            for pin in range(16):
+                firmware.receive(f"231,{port},{pin}\0".encode())
+            assert firmware.receive(f"202,{port}\0".encode()) == [levels.to_bytes(4, "little")], port
 
     def test_l_columns_stay_enabled_until_a_cell_is_read(self, firmware: SuperTBoard) -> None:
         product = wire.Products.of(0, [2**64 - 1])
@@ -94,7 +123,19 @@ class TestFirmware:
         firmware.receive(wire.ReadCell(0, 0, 7).encode())
         assert enabled() == 1
 
-    @pytest.mark.parametrize("command", [b"401,3,0,0,1\0", b"401,0,64,0,1\0", b"401,0\0", b"211,Z,1\0"])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            b"401,3,0,0,1\0",
+            b"401,0,64,0,1\0",
+            b"401,0,0,64,1\0",
+            b"401,0\0",
+            b"211,Z,1\0",
+            b"202,I\0",
+            b"404,0,64,0,1,9,9\0",
+        ]
+        + [b"%d,A,%d\0" % (number, pin) for number in (211, 212, 213, 230, 231) for pin in (-1, 16)],
+    )
     def test_undefined_is_no_answer_until_restarted(self, firmware: SuperTBoard, command: bytes) -> None:
         assert powered(firmware).receive(command) == []
         assert firmware.receive(b"103\0") == []
