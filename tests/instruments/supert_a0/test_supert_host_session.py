@@ -101,6 +101,14 @@ class TestWhatAReadSees:
         assert word >> 10 == gain
         assert word & 1023 == pytest.approx(min(ideal, 1023), abs=1)
 
+    @pytest.mark.parametrize("gain", [0, 2])
+    def test_products_keep_a_fixed_gain_unless_they_are_told_to_choose(self, host: Host, gain: int) -> None:
+        host.read_setup(0.2, gain=gain)
+        host.load([3], range(64))
+        for mode, gains in ((0, {gain}), (1, {gain}), (2, {3, 4}), (3, {3, 4})):  # of cells below 18 uA
+            words = np.frombuffer(host.say(f"403,0,1,{mode},0", (1 << 3).to_bytes(8, "big"))[:128], "<u2")
+            assert {int(word) >> 10 for word in words} == gains, mode
+
     def test_one_chain_alone_serves_half_of_the_columns(self, host: Host) -> None:
         host.read_setup(0.2)
         host.say("303,1,120", bytes(120))
@@ -260,6 +268,21 @@ class TestCommands:
         left = ("READ_BIT", "AGC_INTERNAL_EN", "ARRAY_EN0", "NFORCE_SAFE0", "CONNECT_TIA", "CONNECT_COLUMN_T")
         assert all(board.pin(name) for name in left)
         assert not board.journal.grounded
+
+    def test_a_look_at_the_converters_by_themselves_lets_go_of_the_columns(
+        self, host: Host, board: SuperTBoard
+    ) -> None:
+        host.read_setup(0.2)
+        host.say("401,0,1,1,1")
+        assert board.pin("CONNECT_TIA")
+        host.say("412,3")
+        high = (
+            "ADC_SEL_EXTERNAL",
+            "DPE_EXT_OVERRIDE_EN",
+            *(f"{name}{n}" for name in ("ARRAY_EN", "NFORCE_SAFE") for n in range(3)),
+        )
+        assert [name for name in high if not board.pin(name)] == []
+        assert [name for name in ("CONNECT_TIA", "CONNECT_COLUMN_T", "DPE_EXT_SH") if board.pin(name)] == []
 
     def test_a_pulse_loads_the_column_register(self, host: Host) -> None:
         host.read_setup(0.2)
