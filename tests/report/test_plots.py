@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -8,6 +9,9 @@ from matplotlib.figure import Figure
 from imssa_lab.contract.errors import LogError
 from imssa_lab.report import measured, plots
 from imssa_lab.report.measured.programmed import of_arrays
+from imssa_lab.report.study_figure import stuck_figure
+from imssa_lab.studies.trials import ARMS, StudyPoint
+from trials import tiny
 
 OF_PROGRAMMED = (
     "conductance_maps",
@@ -212,3 +216,17 @@ def test_accuracy_bars_carry_their_intervals():
     axis = plots.accuracy_bars([("on arrays", 0.9), ("null control", 0.5)], 100).axes[0]
     assert [bar.get_height() for bar in axis.patches] == [90.0, 50.0]
     assert "100 test sequences" in axis.get_title()
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "shown"),
+    [("shd", 2, True), ("shd", 3, False), ("digits-first", 2, False), ("shd-like", 2, False), ("SHD", 2, False)],
+)
+def test_the_published_accuracies_stand_beside_the_task_that_they_are_of_alone(task, classes, shown):
+    labels, head = tuple(map(str, range(classes))), np.zeros((classes, tiny.CHANNELS))
+    bundle = replace(tiny.bundle(), task=task, labels=labels, head_weight=head, head_bias=np.zeros(classes))
+    points = [StudyPoint(0.0, 1e-6, arm, (0.98, 0.98), (0.97, 0.96)) for arm in ARMS]
+    figure = stuck_figure(points, bundle)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert any("published" in text for text in words) is shown
+    assert figure.axes[0].get_title() == f"{task}, {bundle.precision}"
