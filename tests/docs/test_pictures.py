@@ -42,6 +42,7 @@ def test_no_picture_is_missing_or_left_over():
     }
 
 
+@pytest.mark.pictures
 def test_curves_are_drawn_from_the_profile_alone(tmp_path):
     """The quickest of them; boards take minutes."""
     drawing()["draw"](TwinProfile.load("ideal"), tmp_path)
