@@ -133,6 +133,17 @@ def test_an_error_is_reported_by_its_number(bench: SmuBench) -> None:
         pulse(array)  # the queue is empty again
 
 
+def test_an_error_queue_that_is_damaged_behind_its_first_entry_is_no_error_queue() -> None:
+    bench = SmuBench()
+    array = bench.connect()
+    entries = iter([b'-113,"Undefined header"', b"nonsense"])
+    bench.source._tree.add("SYSTem:ERRor[:NEXT]?", lambda: next(entries, b'0,"No error"'))
+    with pytest.raises(LinkCorrupt, match="'nonsense' is no entry of an error queue"):
+        array._smu.ask(":SOUR:FUNC?")
+    assert array._smu.ask(":SOUR:FUNC?") == "VOLT"
+    array.close()
+
+
 def test_a_query_that_fails_is_silent_and_the_queue_says_why(bench: SmuBench) -> None:
     """The rest of a message after an invalid command is ignored, a query in it too: no answer comes."""
     with bench.connect() as array:
