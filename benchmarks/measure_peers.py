@@ -53,7 +53,7 @@ def products(bars: Bars, given: argparse.Namespace, peer: str) -> None:
 
 def _ours(name: str, vectors: list[int], sequences: list[int], steps: int, repeats: int) -> dict[str, float]:
     """Seconds of the same works on a twin, under the names that peers have for them."""
-    profile = without_wires() if name == "supert-a0-easy" else TwinProfile.load(name)
+    profile = _profile(name)
     twin, found = DigitalTwin(profile, seed=0), {}
     for n in vectors:
         drive = np.random.default_rng(0).uniform(0.0, 0.2, (n, 64))
@@ -65,9 +65,13 @@ def _ours(name: str, vectors: list[int], sequences: list[int], steps: int, repea
     return found
 
 
+def _profile(name: str) -> TwinProfile:
+    return without_wires() if name == "supert-a0-easy" else TwinProfile.load(name)
+
+
 def _programmed(name: str, boards: int) -> float:
     """Seconds of write-verify of 64x64 cells by the profile's own recipe, the least of some fresh twins."""
-    profile = without_wires() if name == "supert-a0-easy" else TwinProfile.load(name)
+    profile = _profile(name)
     target = np.random.default_rng(0).uniform(2e-6, 100e-6, (64, 64))
     least = float("inf")
     for seed in range(boards):
