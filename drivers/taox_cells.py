@@ -15,14 +15,19 @@ WINDOW = Window(low=2e-6, high=150e-6)
 RECIPE = WriteVerify(
     tolerance_in=4e-6,
     tolerance_out=10e-6,
-    set_voltage=(1.0, 3.0, 1.0),
-    set_gate=(0.4, 1.4, 0.05),
+    set_voltage=(1.0, 3.0, 0.25),
+    set_gate=(0.5, 1.4, 0.05),
     set_width=10e-6,
-    reset_voltage=(0.5, 2.5, 0.05),
+    reset_voltage=(0.3, 2.2, 0.05),
     reset_gate=(5.0, 5.5, 0.5),
     reset_width=1e-3,
-    max_steps=300,
+    max_steps=400,
+    patience=60,
+    returns=3,
+    whole_every=5,
+    step_back=3,
 )
+"""That of the board as measured, the profile `supert-a0`; a test compares both."""
 
 
 def limits(shortest: float, highest_gate: float = 5.5) -> Limits:

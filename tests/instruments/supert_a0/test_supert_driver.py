@@ -11,14 +11,16 @@ from drivers.supert_a0.controller import Board
 from drivers.supert_a0.convert import adc_code, dac_code, dac_voltage, pack
 from drivers.supert_a0.reading import SHIFTS, Reading, two_step
 from drivers.supert_a0.supert_array import SuperTArray
+from drivers.taox_cells import RECIPE
 from imssa_lab.contract.errors import ConfigError, LinkCorrupt
 from imssa_lab.contract.hal import Pulses
 from imssa_lab.virtual.server import PtyPort
 from imssa_lab.virtual.virtual_supert_a0 import SuperTBoard, board_profile
 from imssa_lab.virtual.wire_faults import Flip
+from protocols.programmers.hysteretic import WriteVerify
 from tests.instruments.supert_a0.supert_boards import EVERY
 from trials.electrodes.supert_chaos import hidden_flip
-from twin import DigitalTwin
+from twin import DigitalTwin, TwinProfile
 
 OFFSET = 0.078
 STEP = 20 / 65535
@@ -163,3 +165,8 @@ def test_exactly_the_flips_that_the_documentation_lists_pass_a_reading(gain: int
         else:
             with pytest.raises(LinkCorrupt):
                 wire.unpack(word)
+
+
+def test_the_recipe_of_the_cells_is_that_of_the_board_as_measured() -> None:
+    """What was found out on the twin about pulses and time is of use only if the driver does the same."""
+    assert WriteVerify.model_validate(TwinProfile.load("supert-a0").recipe.model_dump()) == RECIPE
