@@ -31,8 +31,6 @@ def address(request):
     if request.param == "twin":
         yield "twin:supert-a0?seed=1&shape=16x16"
         return
-    # the board's clock is real time, in which noise that lasts goes on: a twin that waits as long as a record says
-    # compares a little differently with the record of its replay, and script 03 prints that
     more = ["--shape", "16x16"] if request.param == "scpi" else ["--profile", "supert-a0-easy"]
     command = [sys.executable, "-u", "-c", IMSSA, "serve", request.param, *more]
     board = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -49,9 +47,13 @@ def test_there_are_six_short_scripts():
         assert "--array" in path.read_text()
 
 
-def arguments(script):
+def arguments(script, address):
     """What a script gets beside --array and --out, so that it ends soon also on a board that really waits."""
+    # The log of a replay holds a programming as one call, without its pulses: how long cells relaxed since theirs is
+    # not in it. So the twin that script 03 compares a board of real time with is of the board's own profile, which
+    # does not relax.
     return {
+        "03": ["--base", "supert-a0-easy"] if "supert-a0:" in address else [],
         "02": ["--only", "iv,columns"],
         "04": ["--bundle", "../model/bundle.safetensors", "--sequences", "../model/sequences.npz", "--vectors", "16"],
         "05": ["--hours", "0.0003", "--readings", "3"],
@@ -73,7 +75,7 @@ def test_a_script_runs_and_its_log_replays(script, address, model, tmp_path):
     shutil.copytree(model / "model", tmp_path / "model")
     folder = tmp_path / "night"
     folder.mkdir()
-    options = arguments(script)
+    options = arguments(script, address)
     said = run(script, "--array", address, "--out", "one", *options, folder=folder)
     with open_run(folder / "one" / "run.h5") as log:
         assert log.closed_cleanly

@@ -13,12 +13,10 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import Result
-from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from imssa_lab.cli import app
 from imssa_lab.cli.shared.verdicts import verdicts
-from imssa_lab.contract.array_types import FloatArray
 from imssa_lab.contract.errors import ConfigError, DeploymentError, WrongInstrument
 from imssa_lab.log import open_run
 from imssa_lab.log.replay import repeated
@@ -37,18 +35,10 @@ def imssa(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def decided_sequences() -> tuple[FloatArray, FloatArray, NDArray[np.intp]]:
-    """Those of `tiny`, of test inputs the half that is decided most clearly: noise of an array flips none of them."""
-    calibration, test, labels = tiny.sequences()
-    values = np.sort(run_network(tiny.bundle(), test), axis=1)
-    clear = np.sort(np.argsort(values[:, -1] - values[:, -2])[len(test) // 2 :])
-    return calibration, test[clear], labels[clear]
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     tiny.bundle().save(tmp_path / "bundle.safetensors")
-    Sequences(*decided_sequences(), {"null": 0.5}).save(tmp_path / "sequences.npz")
+    Sequences(*tiny.decided_sequences(), {"null": 0.5}).save(tmp_path / "sequences.npz")
     return tmp_path
 
 
@@ -92,7 +82,7 @@ def test_through_the_serial_driver_and_checked_again_after_drift(
         before = chips.wear(chip).pulses
     kept = kept_corrections(folder / "run")
     (as_deployed,) = [path.read_bytes() for path in kept]
-    _, test, _ = decided_sequences()
+    _, test, _ = tiny.decided_sequences()
     with open_deployment(folder / "run") as deployed:  # the board again, by what the run says
         agreed = np.mean(deployed(test).argmax(axis=1) == np.array(facts(folder)["predictions"]))
         assert agreed >= 0.9  # all but those that noise decides
@@ -158,7 +148,7 @@ def test_known_stuck_cells_are_planned_around(folder: Path, monkeypatch: pytest.
 def test_a_twin_that_is_opened_again_is_as_the_run_left_it_and_corrections_add_up(folder: Path) -> None:
     run, address = folder / "run", "twin:ideal?shape=16x16&seed={index}"
     assert deploy(folder, address).exit_code == 0
-    _, test, _ = decided_sequences()
+    _, test, _ = tiny.decided_sequences()
     exact = run_network(tiny.bundle(), test)
     with open_deployment(run) as deployed:
         assert deployed(test) == pytest.approx(exact, abs=0.05)
@@ -202,7 +192,7 @@ def test_dense_layers_from_the_command_line(folder: Path) -> None:
     assert found["arrays"] == 2
     assert [level["level"] for level in found["levels"]] == ["cells", "mvm", "kernel", "dense", "task"]  # type: ignore[attr-defined]
     assert len(found["dense_nrmse"]["encoder"]) == tiny.CHANNELS  # type: ignore[call-overload, index]
-    _, test, _ = decided_sequences()
+    _, test, _ = tiny.decided_sequences()
     with open_deployment(run) as deployed:
         assert deployed.dense.layers == ["encoder"]
         assert deployed(test) == pytest.approx(run_network(tiny.bundle(), test), abs=0.05)
@@ -220,7 +210,7 @@ def test_a_twin_that_is_kept_gets_no_pulse_again(folder: Path, monkeypatch: pyte
     assert deploy(folder, f"twin:ideal?shape=16x16&seed={{index}}&state={state}").exit_code == 0
     again: list[int] = []
     monkeypatch.setattr(repeated, "repeat", lambda run, index, array: again.append(index))
-    _, test, _ = decided_sequences()
+    _, test, _ = tiny.decided_sequences()
     with open_deployment(folder / "run") as deployed:
         assert deployed(test) == pytest.approx(run_network(tiny.bundle(), test), abs=0.05)
     assert again == []

@@ -34,7 +34,7 @@ def deployed(folder: Path, address: str, *, labels: bool = True) -> Path:
     own = run_network(tiny.bundle(), inputs).argmax(axis=1)
     tiny.bundle().save(folder / "bundle.safetensors")
     training = (inputs, own) if labels else (None, None)
-    Sequences(*tiny.sequences(), {"null": 0.5}, None, *training).save(folder / "sequences.npz")
+    Sequences(*tiny.decided_sequences(), {"null": 0.5}, None, *training).save(folder / "sequences.npz")
     words = folder / "bundle.safetensors", "--sequences", folder / "sequences.npz", "--array", address
     done = imssa("deploy", *words, "--out", folder / "run")
     assert done.exit_code == 0, done.output
