@@ -10,7 +10,7 @@ from collections.abc import Callable
 from benchmarks.bars import Bars
 from benchmarks.electrodes import chaos
 from benchmarks.electrodes.limits import limits
-from benchmarks.electrodes.planted_bugs import survivors
+from benchmarks.electrodes.planted_bugs import planted, survivors
 from benchmarks.electrodes.restarts import restarts
 from benchmarks.electrodes.stopped_scripts import stopped_scripts
 from benchmarks.parts import Part, measure
@@ -42,12 +42,17 @@ _PLANTED = {
     ),
     "ArC TWO": ("planted_arc_two.toml", ["tests/instruments/test_arc_two.py"], 15),
 }
+_TRIED_IN_SMOKE = "ArC TWO"
+"""Its tests are the quickest; a trial runs them all twice, without a bug and with one."""
 
 
 def _planted(driver: str) -> Callable[[Bars, argparse.Namespace], None]:
     name, tests, least = _PLANTED[driver]
 
     def part(bars: Bars, given: argparse.Namespace) -> None:
+        if bars.smoke and driver != _TRIED_IN_SMOKE:
+            bars.left_out(f"{len(planted(name))} planted bugs, of which each was found once in the code")
+            return
         tried, left = survivors(name, tests, bars.size(None, smoke=1))
         bars.check(f"bugs planted in the driver, {driver}", tried, ">=", bars.size(least, smoke=1))
         bars.check(f"share of them that its tests see, {driver}", 1 - len(left) / tried, ">=", 0.97, "; ".join(left))

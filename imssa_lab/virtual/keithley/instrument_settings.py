@@ -25,13 +25,13 @@ class Settings:
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Set and tell; a value that `changed` refuses is taken back."""
-        before = self._values[name]
+        """Set and tell; a value that `changed` refuses is taken back, with all that followed from it."""
+        before = dict(self._values)
         self._values[name] = value
         try:
             self._changed(name)
         except ScpiError:
-            self._values[name] = before
+            self._values = before
             raise
 
     def put(self, name: str, value: Any) -> None:

@@ -112,6 +112,13 @@ def test_what_a_meter_refuses_and_by_which_number(kinds: str, command: str, numb
     assert int(answers(meter, ":SYST:ERR?").split(",")[0]) == number
 
 
+def test_a_refused_range_changes_nothing_else() -> None:
+    meter = on_one_cell().source
+    assert answers(meter, ":SENS:CURR:RANG:AUTO ON;:SENS:CURR:PROT 1e-6;:SENS:CURR:RANG 1") == ""
+    assert int(answers(meter, ":SYST:ERR?").split(",")[0]) == 822
+    assert answers(meter, ":SENS:CURR:RANG:AUTO?") == "1"
+
+
 def test_a_2450_stops_where_it_is_limited_unless_told_not_to() -> None:
     bench = on_one_cell(("2450", "2400", "707A"))
     answers(bench.source, ":SOUR:VOLT:ILIM 1e-6;:SOUR:LIST:VOLT 0.01,0.2,0.015,0.01;:SOUR:VOLT:READ:BACK OFF")
