@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import signal, stats
 
+from imssa_lab.contract import jit
 from imssa_lab.contract.array_types import FloatArray
 from twin import DigitalTwin, TwinProfile
-from twin.fast.exact_products import ExactProduct, grid_below, on_grid
+from twin.fast import compiled_noise
+from twin.fast.exact_products import MAGNITUDE_GRID, ExactProduct, grid_below, on_grid
 from twin.fluctuators import Fluctuators
 from twin.noise import CellNoise, Electronic, Flicker, ReadNoise, Telegraph, time_constants
 from twin.profile import Timing
@@ -260,6 +262,26 @@ class TestBits:
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
 
+    @pytest.mark.parametrize("available", [True, False], ids=["numba", "numpy"])
+    def test_noise_that_lasts_takes_compiled_loops_only_where_numba_is(
+        self, available: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The bits are the same either way, but the time is not: no loop of one way may run in the other."""
+        if available and not jit.AVAILABLE:
+            pytest.skip("numba is not installed")
+        monkeypatch.setattr(jit, "AVAILABLE", available)
+        loops, used = ("draw_levels", "jump", "move", "plan", "replace"), set()
+        for name in loops:
+            real = getattr(compiled_noise, name)
+            monkeypatch.setattr(
+                compiled_noise, name, lambda *given, name=name, real=real: used.add(name) or real(*given)
+            )
+        noise = CellNoise(QUIET.model_copy(update={"flicker": FLICKER}), (8, 8), *two_streams())
+        noise.follow(np.full((8, 8), 50e-6))
+        noise.advance(1e-3)  # by single events
+        noise.advance(1e3)  # by a jump
+        assert used == (set(loops) if available else set())
+
     def test_sums_of_slices_do_not_depend_on_order_as_others_do(self) -> None:
         """A permutation of the word lines represents any other order of summation."""
         rng = np.random.default_rng(0)
@@ -268,6 +290,20 @@ class TestBits:
         exact = ExactProduct(g, 0.2).of(voltages)
         assert np.array_equal(exact, ExactProduct(g[order], 0.2).of(np.ascontiguousarray(voltages[:, order])))
         assert not np.array_equal(voltages @ g, np.ascontiguousarray(voltages[:, order]) @ g[order])
+
+    @pytest.mark.parametrize("shape", [(1000, 2), (2, 1000)], ids=["tall", "wide"])
+    def test_sums_of_variances_do_not_depend_on_order_either(self, shape: tuple[int, int]) -> None:
+        """White noise and shot noise of outputs, by a permutation of the word lines."""
+        law = QUIET.model_copy(update={"sd_median": 1e-6, "electronic": Electronic(temperature=300.0, bandwidth=1e9)})
+        noise, rng = CellNoise(law, shape, *two_streams(1)), np.random.default_rng(0)
+        g, voltages, sums = rng.uniform(2e-6, 150e-6, shape), rng.uniform(-0.2, 0.2, (20, shape[0])), []
+        for order in (np.arange(shape[0]), rng.permutation(shape[0])):
+            electronic = noise.electronic(g[order])
+            assert electronic is not None
+            assert noise.variance_on_grid(g[order]) == pytest.approx(noise.white_variance(g[order]), rel=1e-4)
+            size = on_grid(np.abs(voltages[:, order]), MAGNITUDE_GRID)
+            sums.append((noise.squares(voltages[:, order]), size @ electronic[1]))
+        assert all(np.array_equal(one, other) for one, other in zip(*sums, strict=True))
 
     def test_product_is_true_to_the_last_bits(self) -> None:
         """Against rational numbers: within 2e-15 of the sum of magnitudes, as good as any order in float64."""

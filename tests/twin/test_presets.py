@@ -219,6 +219,25 @@ class TestProgrammingError:
         assert np.array_equal(one.cells.conductance, two.cells.conductance)
         assert not np.array_equal(one.cells.conductance, other.cells.conductance)
 
+    @pytest.mark.parametrize("tilt", [0.0, 0.5, -0.9, 1.0])
+    def test_errors_that_fill_a_window_have_the_density_of_its_tilt(self, tilt: float) -> None:
+        """(1 + tilt x)/2 over the window's half width, whether drawn or by quantiles."""
+        law = ProgrammingError(law="uniform", g_max=1e-4, sd=(1e-6,), tilt=tilt)
+        target, half = np.full(20_000, 50e-6), 3**0.5 * 1e-6
+        place = (law.draw(target, np.random.default_rng(2)) - target) / half
+        share = (1 + place) / 2 + tilt * (place**2 - 1) / 4  # of the law below each
+        assert stats.kstest(share, "uniform").pvalue > 0.01
+        z = np.linspace(-3.0, 3.0, 7)
+        place = (law.quantiles(target[:7], z) - target[:7]) / half
+        assert (1 + place) / 2 + tilt * (place**2 - 1) / 4 == pytest.approx(stats.norm.cdf(z), abs=1e-9)
+        assert law.mean_at(target[:1])[0] == pytest.approx(half * tilt / 3)
+
+    def test_a_law_by_level_needs_no_tails(self) -> None:
+        law = ProgrammingError(law="by-level", levels=(20e-6, 60e-6), shift=(0.0, 1e-6), core=(1e-6, 3e-6))
+        error = law.draw(np.full(100_000, 40e-6), np.random.default_rng(0)) - 40e-6
+        assert error.mean() == pytest.approx(0.5e-6, abs=4 * 2e-6 / 100_000**0.5)
+        assert error.std() == pytest.approx(2e-6, rel=0.01)
+
     @pytest.mark.parametrize(
         ("section", "message"),
         [

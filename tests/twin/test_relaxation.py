@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from twin import DigitalTwin, TwinProfile
-from twin.relaxation import LogTimeRelaxation, PowerLawDrift, displacement, fallen
+from twin.jumping_cells import Stride
+from twin.relaxation import LogTimeRelaxation, PowerLawDrift, displacement, fallen, normal_scores, placed
 from twin.relaxing_cells import RelaxingCells
 
 LAW = {
@@ -65,6 +66,30 @@ def test_published_mean_and_sd_of_cmo():
     error = 1e6 * (after(CMO, 50e-6, [3600.0], cells=200_000) - 50e-6)
     assert error.mean() == pytest.approx(-0.729, abs=0.01)
     assert error.std() == pytest.approx(0.756, rel=0.01)
+
+
+def test_a_law_starts_from_zero_and_goes_on_beyond_its_last_time():
+    """In log-time all but the shares is linear from zero and goes on as it came, a spread if it grew; shares hold."""
+    law = LogTimeRelaxation.model_validate(LAW | {"core": ((0.4e-6,) * 3, (0.9e-6,) * 3, (0.7e-6,) * 3)})
+    first, middle, last = law.log_time(np.array(law.times))
+    coefficients = law.coefficients(np.array([50e-6]))
+
+    def at(s):
+        return law.at(coefficients, np.array([s]))[:, 0]
+
+    assert at(0.0) == pytest.approx([0, 0, 0, 0.2, 0, 0.1], abs=1e-12)
+    assert at(first / 4) == pytest.approx([0, 0.1e-6, 1e-6, 0.2, 0.75e-6, 0.1], abs=1e-12)
+    assert at((middle + last) / 2) == pytest.approx([-0.7e-6, 0.8e-6, 11.5e-6, 0.35, 3e-6, 0.1])
+    on = 5.0 / (last - middle)  # five e-folds, of the last interval
+    assert at(last + 5.0) == pytest.approx([-1e-6 - 0.6e-6 * on, 0.7e-6, 15e-6 + 7e-6 * on, 0.4, 3e-6, 0.1])
+
+
+@pytest.mark.parametrize("shares", [(1e-9, 1e-9), (0.3, 0.2)], ids=["Gaussian", "tails"])
+def test_scores_are_found_within_twelve_standard_deviations(shares):
+    z = np.linspace(-11.9, 11.9, 15)
+    law = np.array([[0.1e-6], [1e-6], [2e-6], [shares[0]], [1e-6], [shares[1]]]) * np.ones(z.size)
+    assert normal_scores(placed(z, law)[0], law) == pytest.approx(z, abs=1e-6)
+    assert normal_scores(np.array([-1.0, 1.0]), law[:, :2]) == pytest.approx([-12.0, 12.0], abs=1e-6)
 
 
 def test_neighbouring_times_correlate_as_the_law_says():
@@ -141,6 +166,23 @@ def test_a_reach_of_nowhere_in_particular_is_the_law_without_one():
     )
     steps = [late - early for early, late in (one, other)]
     assert stats.ks_2samp(*steps).pvalue > 0.01
+
+
+@pytest.mark.parametrize("first", [7e-3, 12.3e-3, 20e-3, 25e-3])
+def test_cells_that_jump_move_on_from_every_moment_at_which_they_look(first, monkeypatch):
+    """Where log-times are rounded so that a cell at such a moment seems to be before it, it must move on."""
+    law = LogTimeRelaxation.model_validate(JUMPING | {"times": (first, 1.0, 1e4)})
+    strides = []
+
+    def counted(*given):
+        strides.append(given)
+        assert len(strides) < 50, "the cells stand at one moment"
+        return Stride(*given)
+
+    monkeypatch.setattr("twin.relaxing_cells.Stride", counted)
+    *_, (score, _) = looks(law, 45e-6, [1e6], cells=3)
+    assert np.isfinite(score).all()
+    assert len(strides) == np.ceil((law.log_time(1e6) - law.log_time(first)) / 0.5)
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.8])

@@ -13,7 +13,7 @@ from scipy.optimize import brentq, fsolve
 from imssa_lab.contract.errors import ImssaError, LimitError, NotConverged
 from trials.irdrop import IrDropCase, irdrop_cases
 from twin.wires.nodal import CubicCells, LinearCells, solve
-from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, turned
+from twin.wires.wire_resistance import WiredView, Wires, effective_matrix, sensitivity, turned
 
 CASES = irdrop_cases()
 
@@ -316,3 +316,15 @@ def test_a_line_that_lets_nothing_through_is_named() -> None:
     """50 S in the place of 50 uS: beyond what the closed form can hold, and never silently zero or NaN."""
     with pytest.raises(LimitError, match="lets no current through"):
         effective_matrix(np.full((300, 300), 50.0), Wires(r_word=1000, r_bit=1))
+
+
+def test_lines_of_more_and_more_cells_are_finite_until_one_is_named() -> None:
+    """Seen from its far end a line leaves the range of numbers a few cells before it does from its near end."""
+    wires, named = Wires(r_word=1e-3, r_bit=0.0), []
+    for cols in range(170, 190):
+        try:
+            assert np.isfinite(sensitivity(np.full((1, cols), 5e4), wires)).all()
+        except LimitError:
+            named.append(cols)
+    assert 170 < named[0]
+    assert named == list(range(named[0], 190))
