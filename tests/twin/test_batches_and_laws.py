@@ -125,6 +125,8 @@ def test_noise_that_lasts_has_the_same_bits_compiled(period: float, monkeypatch:
         got = in_batches(fast, *sizes)
         assert (got == in_batches(slow, *sizes)).all()
         assert not (got == in_batches(white, *sizes)).all()
+        for array in (fast, slow, white):  # refreshes that are planned are of cells that have changed when they come
+            array.cells.conductance = 0.9 * array.cells.conductance
     assert np.array_equal(fast.read_conductances(averages=3), slow.read_conductances(averages=3))
     assert not np.array_equal(fast.read_conductances(), fast.read_conductances())
 
