@@ -152,13 +152,14 @@ class ProgrammedMapping:
     def look_ahead(self) -> None:
         """Before anything is placed: what the arrays hold, and which of their cells do not come down."""
         for index, array in enumerate(self._arrays[: self.mapping.arrays]):
-            if self.spent:
-                return
+            before = self._account.pulses
             try:
                 found = survey(array, self._tolerance)
             except DeploymentError:
                 if not self.spent:
                     raise
+                self.surveyed += (sent := self._account.pulses - before)
+                self._sent += sent
                 return
             state = self.states[index]
             new = found.stuck & ~state.stuck

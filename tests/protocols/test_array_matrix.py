@@ -40,6 +40,31 @@ def test_the_measured_board_is_programmed_around_its_faults() -> None:
     assert rms(first.check().calibrated) > 0.2  # null control: where the first programming found its faults
 
 
+def test_the_partner_of_a_stuck_cell_keeps_the_difference_of_the_pair_and_others_are_left_alone() -> None:
+    """On an array without a spare line, beside the same one without faults."""
+    stuck = np.zeros((7, 10), dtype=bool)
+    stuck[2, 4] = stuck[5, 1] = True
+    held = []
+    for at in (stuck, ~stuck & False):
+        with DigitalTwin("ideal", (7, 10), seed=0) as array:
+            array.cells.stick(at, 70e-6)
+            matrix = put_matrix(WEIGHTS, array)
+            assert matrix.check().calibrated.max() < 1e-9
+            held.append(array.cells.conductance.copy())
+    moved = held[0] != held[1]
+    assert np.argwhere(moved).tolist() == [[2, 4], [2, 5], [5, 0], [5, 1]]
+    assert (held[0][stuck] == 70e-6).all()
+
+
+def test_a_matrix_says_its_shape_array_and_programming() -> None:
+    with DigitalTwin("ideal", (9, 12), seed=0) as array:
+        matrix = put_matrix(WEIGHTS, array)
+        for words in (repr(matrix), matrix._repr_html_()):
+            assert "5 x 7" in words
+            assert array.info.name in words
+            assert str(matrix.report) in words
+
+
 def test_inputs_in_another_order_give_other_products() -> None:
     with DigitalTwin("ideal", (8, 10), seed=0) as array:
         matrix = put_matrix(WEIGHTS, array)

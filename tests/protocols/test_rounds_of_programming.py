@@ -16,18 +16,20 @@ from imssa_lab.contract.hal import (
     PulseKind,
     Pulses,
 )
-from imssa_lab.mapping import map_bundle
+from imssa_lab.mapping import Reach, map_bundle
 from imssa_lab.s4d.inference import layer_inputs
 from protocols.deployment.choices import DeploymentChoices
 from protocols.deployment.fault_errors import error_by_faults
 from protocols.deployment.journal import ArrayState, Standing, read_journal
 from protocols.deployment.mapping_programmer import ProgrammedMapping
+from protocols.deployment.mending.kernels_around_faults import _split
 from protocols.deployment.mending.taking_back import copied
 from protocols.deployment.predict import Predictor, reachable
 from protocols.deployment.verification import Bounds
 from protocols.wrappers.budget import Account, Budget
 from protocols.wrappers.metered import Metered
 from trials import tiny
+from trials.untrained import untrained_bundle, varied_sequences
 from twin import DigitalTwin
 
 SHAPE, TOLERANCE = (16, 24), 5e-6
@@ -277,6 +279,20 @@ def test_cells_that_the_budget_refused_from_the_start_were_not_asked() -> None:
     assert bench.run.asked > 0
 
 
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_a_budget_that_ends_while_the_arrays_are_looked_at_counts_what_was_sent(rounds: int) -> None:
+    """Five cells are high; each would get three pulses."""
+    bench, account = Bench(), Account(Budget(pulses=5 * rounds + 4))
+    bench.run._arrays, bench.run._account = [Metered(bench.array, account)], account
+    bench.array.cells.conductance[0, :5] = 120e-6
+    bench.run.look_ahead()
+    assert bench.run.spent
+    assert bench.run.surveyed == account.pulses == 5 * rounds
+    assert not bench.run.states[0].stuck.any()  # so few pulses show nothing
+    bench.run.give_up_lines(0, np.zeros(SHAPE[1], dtype=bool), np.zeros(SHAPE))  # an entry of the journal
+    assert bench.notes[-1]["pulses"] == 5 * rounds
+
+
 def test_only_the_kernels_that_are_named_are_arranged_for_their_outputs() -> None:
     bench = Bench(harmed(Bench()))
     kernel, other = bench.run.mapping.kernels[:2]
@@ -332,3 +348,21 @@ def test_a_kernel_is_arranged_where_faults_add_more_than_a_tenth_to_its_nrmse(ti
     # the partner goes to the end of the window: the difference of the pair is the weight less the error
     state = harmed(Bench(), window.high - (weight - error) * window.span)
     assert Bench(state).run.plan_around() == changes
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_a_kernel_that_is_split_has_each_of_its_states_in_one_of_two_parts(states: int) -> None:
+    """Its place does not answer; two free ones do."""
+    bundle, shape, size = untrained_bundle(channels=2, states=states, layers=1), (70, 14), 2 * states + 1
+    window = Bench().array.info.window
+    mapping = map_bundle(bundle, shape, window, 1)
+    stuck = np.zeros(shape, dtype=bool)
+    stuck[:size] = True
+    reach = Reach.whole(shape, window).with_stuck(stuck, np.full(shape, window.low))
+    info = DigitalTwin("ideal", shape).info
+    predictor = Predictor(bundle, info, layer_inputs(bundle, varied_sequences(5)[:4]))
+    found, count = _split(mapping, predictor, mapping.kernels[:1], np.array([1.0]), [reach])
+    assert count == 1
+    parts = [kernel.block.states for kernel in found.kernels if kernel.channel == mapping.kernels[0].channel]
+    assert len(parts) == 2
+    assert sorted(state for part in parts for state in part) == list(range(states))

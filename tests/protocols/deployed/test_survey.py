@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from protocols.deployment.survey import survey
+from imssa_lab.contract.hal import CellOutcome
+from protocols.deployment.survey import survey, unfinished_report
 from twin import DigitalTwin, TwinProfile
 
 TOLERANCE = 10e-6
@@ -34,3 +35,17 @@ def test_a_fresh_chip_gets_no_pulse() -> None:
     found = survey(twin, TOLERANCE)
     assert (found.pulses, found.stuck.any()) == (0, False)
     assert (twin.cells.conductance == before).all()
+
+
+def test_a_run_that_the_budget_ended_is_reported_as_its_cells_are_read() -> None:
+    """Either side of the tolerance, 5 uS; cells that were not asked for are not selected, whatever they hold."""
+    twin = DigitalTwin("ideal", (1, 5))
+    twin.cells.conductance[:] = np.array([[44.9, 45.1, 54.9, 55.1, 50.0]]) * 1e-6
+    mask = np.array([[True, True, True, True, False]])
+    wanted, pulses = np.full((1, 5), 50e-6), np.array([[7, 0, 1, 2, 0]])
+    twin.wait(3.0)
+    report = unfinished_report(twin, wanted, mask, pulses, 1.0, 5e-6)
+    reached, budget = CellOutcome.REACHED, CellOutcome.BUDGET
+    assert report.outcome.tolist() == [[budget, reached, reached, budget, CellOutcome.NOT_SELECTED]]
+    assert np.array_equal(report.pulses, pulses)
+    assert report.seconds == twin.time - 1.0
