@@ -13,7 +13,7 @@ from protocols.deployment.deployment import deploy
 from protocols.deployment.sequences import Sequences
 from protocols.programmers import PROGRAMMERS, make_programmer, recipe_of
 from protocols.wrappers.counting_array import CountingArray
-from protocols.wrappers.dry_run_report import DryRun
+from protocols.wrappers.dry_run_report import DryRun, duration
 from protocols.wrappers.recipe_override import RecipeOverride
 from protocols.wrappers.session_counts import Counts, are_near
 from trials import tiny
@@ -101,6 +101,14 @@ def test_a_deployment_is_counted_and_nothing_is_asked() -> None:
     assert dry.expected.cells == np.isfinite(outcome.targets[0]).sum()
     assert dry.expected.products > counted.product_reads > 0
     assert counted.product_reads == outcome.product_reads
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (119.9, "119.9 s"), (120, "2.0 min"), (7199, "120.0 min"), (7200, "2.0 h"), (90_000, "25.0 h")],
+)
+def test_a_time_is_said_in_the_largest_unit_of_which_it_is_two_or_more(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
 
 
 def test_without_durations_the_time_is_not_made_up() -> None:
