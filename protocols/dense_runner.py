@@ -8,12 +8,11 @@ from functools import partial
 import numpy as np
 
 from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE
-from imssa_lab.contract.errors import DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.mapping import Mapping, PlacedTile
 from imssa_lab.s4d.inference import Product
 from imssa_lab.s4d.output_correction import corrected_outputs
-from protocols.recurrence import read_signed
+from protocols.recurrence import check_arrays, check_reads, read_signed
 
 
 class DenseRunner:
@@ -33,16 +32,16 @@ class DenseRunner:
         reads: products asked for so far, in vectors: `averages` a tile and vector of inputs.
 
     Raises:
-        DeploymentError: fewer arrays than the mapping uses.
+        DeploymentError: fewer arrays than the mapping uses. ConfigError: more averages than vectors.
     """
 
     def __init__(
         self, arrays: Sequence[CrossbarArray], mapping: Mapping, vectors: int | None = None, averages: int = 1
     ) -> None:
-        if len(arrays) < mapping.arrays:
-            raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
+        check_arrays(arrays, mapping)
+        check_reads(vectors, averages)
         self._arrays, self._window = arrays, mapping.window
-        self._at_once = max(1, (vectors or VECTORS_AT_ONCE) // averages)
+        self._at_once = max(1, (VECTORS_AT_ONCE if vectors is None else vectors) // averages)
         self._averages = averages
         self._tiles: dict[str, list[PlacedTile]] = {}
         for tile in mapping.tiles:

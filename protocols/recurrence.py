@@ -14,10 +14,31 @@ from numpy.typing import NDArray
 
 from imssa_lab.contract.checks.frozen_arrays import FrozenArrays
 from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop, LoopBank
-from imssa_lab.contract.errors import DeploymentError
+from imssa_lab.contract.errors import ConfigError, DeploymentError
 from imssa_lab.contract.hal import CrossbarArray, FloatArray
 from imssa_lab.mapping import Mapping, PlacedKernel
 from imssa_lab.s4d.output_correction import corrected_outputs, output_correction
+
+
+def check_reads(vectors: int | None, averages: int) -> None:
+    """Refuse reads that no runner can make: `vectors` is the most that go into one read, None for any number.
+
+    Raises:
+        ConfigError: fewer than one, or more reads to be averaged than vectors in a read.
+    """
+    if averages < 1 or (vectors is not None and vectors < averages):
+        most = "any number of vectors a read" if vectors is None else f"{vectors} vectors a read"
+        raise ConfigError(f"averages must be 1 or more, and no more than go into one read; got {averages} and {most}")
+
+
+def check_arrays(arrays: Sequence[CrossbarArray], mapping: Mapping) -> None:
+    """Refuse fewer arrays than `mapping` uses.
+
+    Raises:
+        DeploymentError: there are fewer.
+    """
+    if len(arrays) < mapping.arrays:
+        raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
 
 
 def read_signed(array: CrossbarArray, voltages: FloatArray) -> FloatArray:
@@ -147,7 +168,8 @@ class KernelRunner:
     Args:
         arrays: as many as the mapping uses, programmed.
         mapping: the places of the kernels.
-        vectors: most sequences that run in lockstep, where an instrument takes no more vectors a read; None: all.
+        vectors: most vectors a read, where an instrument takes no more: so many sequences run in lockstep, or with
+            `averages` so many fewer; None: all.
         averages: reads of which every step takes the mean, against the noise of reads; they are spread over one step
             of the input converter, against its rounding.
 
@@ -157,14 +179,14 @@ class KernelRunner:
         reads: products asked for so far, in vectors: `averages` a sequence, time step and bank.
 
     Raises:
-        DeploymentError: fewer arrays than the mapping uses.
+        DeploymentError: fewer arrays than the mapping uses. ConfigError: more averages than vectors.
     """
 
     def __init__(
         self, arrays: Sequence[CrossbarArray], mapping: Mapping, vectors: int | None = None, averages: int = 1
     ) -> None:
-        if len(arrays) < mapping.arrays:
-            raise DeploymentError(f"the mapping uses {mapping.arrays} arrays, {len(arrays)} given")
+        check_arrays(arrays, mapping)
+        check_reads(vectors, averages)
         self._vectors = vectors
         self._averages = averages
         self.reads = 0
@@ -200,7 +222,7 @@ class KernelRunner:
     def raw(self, layer: int, inputs: FloatArray) -> FloatArray:
         """Outputs as the arrays give them."""
         outputs = np.empty_like(inputs, dtype=np.float64)
-        most = max(self._vectors // self._averages, 1) if self._vectors else len(inputs)
+        most = len(inputs) if self._vectors is None else self._vectors // self._averages
         for start in range(0, len(inputs), most):
             part = inputs[start : start + most]
             outputs[start : start + most] = self.stream(layer, len(part)).steps(part)

@@ -10,7 +10,7 @@ from imssa_lab.mapping import Mapping, Packing
 from imssa_lab.s4d.dense_layer import Layers
 from protocols.dense_runner import DenseRunner
 from protocols.deployment.verification import Bounds
-from protocols.recurrence import KernelRunner
+from protocols.recurrence import KernelRunner, check_reads
 from protocols.wrappers.budget import Budget
 
 
@@ -30,6 +30,9 @@ class DeploymentChoices:
         packing: of the kernels, see `Layout`; None for `fitting_packing` of the arrays that are given. A deployment
             that is resumed keeps its own.
         layers: what arrays compute: the kernels, or dense layers too, on arrays of their own.
+
+    Raises:
+        ConfigError: more averages than vectors.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
@@ -42,6 +45,9 @@ class DeploymentChoices:
     averages: int = 1
     packing: Packing | None = None
     layers: Layers = "kernels"
+
+    def __post_init__(self) -> None:
+        check_reads(self.vectors, self.averages)
 
     def runner(self, arrays: Sequence[CrossbarArray], mapping: Mapping) -> KernelRunner:
         """The kernels of `mapping` in closed loop on `arrays`."""

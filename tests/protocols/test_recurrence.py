@@ -7,11 +7,13 @@ import pytest
 
 from imssa_lab.contract import jit
 from imssa_lab.contract.closed_loop import VECTORS_AT_ONCE, ClosedLoop
-from imssa_lab.contract.errors import LimitError, ReplayMismatch
+from imssa_lab.contract.errors import ConfigError, LimitError, ReplayMismatch
 from imssa_lab.contract.hal import ColumnCalibration, CrossbarArray, FloatArray, Readout
 from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log import open_run, record
 from imssa_lab.mapping import Mapping, map_bundle
+from protocols.dense_runner import DenseRunner
+from protocols.deployment.choices import DeploymentChoices
 from protocols.recurrence import KernelRunner
 from trials.untrained import untrained_bundle
 from twin import DigitalTwin, TwinProfile
@@ -127,6 +129,30 @@ def test_a_loop_outside_the_limits_is_refused() -> None:
     with pytest.raises(LimitError, match="outside the array"):
         small.read_loop(ClosedLoop([bank], np.zeros(1)), np.zeros((1, 1, len(bank.rows))), [])
     assert array.time == 0.0
+
+
+@pytest.mark.parametrize(("vectors", "averages"), [(2, 3), (0, 1), (None, 0)])
+def test_more_averages_than_go_into_one_read_are_refused_before_anything_is_pulsed(
+    vectors: int | None, averages: int
+) -> None:
+    for runner in (KernelRunner, DenseRunner):
+        with pytest.raises(ConfigError, match="no more than go into one read"):
+            runner([chip()], two_banks(), vectors, averages)
+    with pytest.raises(ConfigError, match="no more than go into one read"):
+        DeploymentChoices(vectors=vectors, averages=averages)
+
+
+def test_no_read_takes_more_vectors_than_allowed() -> None:
+    class Watched(Wrapper):
+        def _read_mvm(self, voltages: FloatArray) -> Readout:
+            sizes.add(len(voltages))
+            return super()._read_mvm(voltages)
+
+    inputs = np.random.default_rng(0).uniform(-1, 1, (7, 4, 6))
+    for vectors, averages, most in ((3, 3, {3}), (5, 2, {4, 2}), (None, 2, {14})):
+        sizes: set[int] = set()
+        KernelRunner([Watched(chip())], two_banks(), vectors, averages).raw(0, inputs)
+        assert sizes == most
 
 
 def test_progress_counts_every_vector_and_ends_at_all_of_them():

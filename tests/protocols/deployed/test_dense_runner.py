@@ -104,8 +104,10 @@ def test_reads_are_counted_and_come_in_batches(whole: KernelBundle, sequences: F
     assert sum(watched.sizes) == one.reads == sequences[..., 0].size
     assert many("encoder", sequences) == pytest.approx(got, rel=1e-9, abs=1e-12)
     assert many.reads == 3 * one.reads
-    few = DenseRunner(arrays, mapping, vectors=2, averages=3)  # one vector at a time
+    watched.sizes.clear()
+    few = DenseRunner(arrays, mapping, vectors=3, averages=3)  # one product at a time
     assert few("encoder", sequences[:1]) == pytest.approx(got[:1], rel=1e-9, abs=1e-12)
+    assert set(watched.sizes) == {3}
     many.gain["encoder"], many.offset["encoder"] = np.full(6, 2.0), np.full(6, 0.5)
     assert many("encoder", sequences) == pytest.approx(2 * got + 0.5, rel=1e-9, abs=1e-9)
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport
+from imssa_lab.contract.programming_report import CellOutcome
 from imssa_lab.log import open_run, record
 from imssa_lab.log.write.programming_events import Aim, aim_text, programmer_text, read_aim
 from protocols.characterisation.experiments import Schedule
 from protocols.characterisation.protocol import Characterisation
 from protocols.programmers import Incremental, WriteVerify, recipe_of
 from twin import DigitalTwin, TwinProfile
-from twin.fitting.checking.session_answers import calls_of, repeated
+from twin.fitting.checking.session_answers import Said, calls_of, repeated
+from twin.fitting.checking.session_statistics import SessionStatistics
 from twin.fitting.comparison import Comparison, compare_twin
 from twin.fitting.tables.run_tables import programming_table, relaxation_table
 
@@ -177,3 +179,34 @@ def test_cells_programmed_by_statistics_are_re_read_as_often_as_the_session_did(
         answers = repeated(run, calls_of(run, 0, run.infos[0]), DigitalTwin(profile, (16, 16), 2))
         (report,) = [said.report for said in answers if said.report is not None]
     assert np.std(report.achieved - 50e-6) == pytest.approx(2e-6 / 3, rel=0.15)
+
+
+def test_products_give_every_bit_line_its_gain_its_offset_and_what_is_left() -> None:
+    rng = np.random.default_rng(3)
+    cells, volts = rng.uniform(2e-6, 150e-6, (12, 5)), rng.uniform(-0.2, 0.2, (40, 12))
+    cells[:, 4] = 0.0  # nothing comes of it: no gain to be had
+    gain, offset = np.array([0.8, 0.9, 1.0, 1.1, 1.0]), np.array([0.0, 1e-7, -2e-7, 3e-7, 0.0])
+    noise = 1e-8 * rng.standard_normal((40, 5))
+    answers = [
+        Said("read_conductances", 0.0, values=cells[np.newaxis]),
+        Said("read_mvm", 1.0, values=volts @ cells * gain + offset + noise, volts=volts),
+    ]
+    found = SessionStatistics(148e-6).take(answers)
+    assert found["products|gain of bit lines|1"] == pytest.approx(gain[:4], abs=2e-3)
+    assert found["products|offset of bit lines|A"] == pytest.approx(offset[:4], abs=1e-8)
+    assert found["products|error of products after gain and offset|A"] == pytest.approx(np.full(4, 1e-8), rel=0.4)
+
+
+def test_looks_after_programming_give_steps_from_one_age_to_the_next() -> None:
+    target = np.full((2, 2), 50e-6)
+    ends = np.full((2, 2), CellOutcome.REACHED, dtype=np.uint8)
+    left = ProgrammingReport(target, target, np.ones((2, 2), np.int32), ends, 4e-6, 1.0, 1)
+    moved = {11.0: 1e-6, 12.0: 2e-6, 110.0: 5e-6, 1010.0: 9e-6}  # of ages 1, 2, 100 and 1,000 s
+    answers = [Said("program", 10.0, report=left)]
+    for when, by in moved.items():
+        answers += [Said("read_conductances", when, values=(target + by)[np.newaxis]), Said("waits", when)]
+    found = SessionStatistics(148e-6).take(answers)
+    steps = {name.split("|")[1]: values for name, values in found.items() if "step from" in name}
+    assert list(steps) == ["step from about 1 s to 100 s", "step from about 100 s to 1000 s"]
+    assert steps["step from about 1 s to 100 s"] == pytest.approx(3e-6)  # from the last look at that age
+    assert steps["step from about 100 s to 1000 s"] == pytest.approx(4e-6)
