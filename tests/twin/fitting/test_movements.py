@@ -108,3 +108,14 @@ def test_steps_that_the_law_does_not_have_are_said(monkeypatch: pytest.MonkeyPat
     (said,) = (one.what for one in outcome.remarks if "steps of single cells" in one.what)
     assert outcome.steps_passed < 0.1
     assert f"{outcome.steps_passed:.0%} of the bands" in said
+
+
+def test_before_the_first_interval_that_was_followed_no_cell_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twin.fitting.movements.gain_of_jumps", lambda *_: 1.0)
+    outcome = fit_relaxation(looked_at(JUMPS), np.random.default_rng(0), model="gaussian", broken_at=(1.0,))
+    law = LogTimeRelaxation.model_validate(outcome.sections["relaxation"])
+    assert law.jumps is not None
+    assert law.wander is not None
+    assert set(law.jumps[0]) == set(law.wander[0]) == {0.0}
+    assert min(law.jumps[1]) > 0.1
+    assert any("from 0.1 to 1 s: as asked" in text for text in outcome.undetermined)

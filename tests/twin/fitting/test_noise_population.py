@@ -7,6 +7,7 @@ from imssa_lab.contract.errors import DataError
 from imssa_lab.contract.hal import FloatArray
 from tests.twin.fitting.conftest import table
 from twin.fitting.noise.judgement import short_and_slow
+from twin.fitting.noise.spectra import spectra_of
 from twin.fitting.noise.traces import fit_trace
 from twin.fitting.read_noise import fit_read_noise
 from twin.fitting.tables.measured_tables import Table
@@ -144,3 +145,13 @@ def test_cells_noisier_than_others_are_so_in_white_and_in_flicker() -> None:
         white = np.log(cell.white_variance(np.full((40, 40), 50e-6))).ravel()
         slow = np.log(np.abs(cell.amplitude[:1600]))
         assert np.corrcoef(white, slow)[0, 1] == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("n", [64, 65])
+def test_every_frequency_of_a_spectrum_is_two_numbers(n: int) -> None:
+    """So not the highest of an even record, which has no sine: its power scatters twice as much as the law says."""
+    white = np.random.default_rng(4).standard_normal((4000, n))
+    found = spectra_of(white)
+    assert found.frequency == pytest.approx(np.arange(1, (n + 1) // 2) / n)
+    assert found.full.std(axis=0)[2:] == pytest.approx(2.0, rel=0.12)  # of an exponential law: as its mean
+    assert found.full.mean(axis=0)[2:] == pytest.approx(2.0, rel=0.12)
