@@ -45,7 +45,7 @@ def test_the_partner_of_a_stuck_cell_keeps_the_difference_of_the_pair_and_others
     stuck = np.zeros((7, 10), dtype=bool)
     stuck[2, 4] = stuck[5, 1] = True
     held = []
-    for at in (stuck, ~stuck & False):
+    for at in (stuck, np.zeros_like(stuck)):
         with DigitalTwin("ideal", (7, 10), seed=0) as array:
             array.cells.stick(at, 70e-6)
             matrix = put_matrix(WEIGHTS, array)

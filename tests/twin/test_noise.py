@@ -24,6 +24,7 @@ from twin.profile import Timing
 IDEAL = TwinProfile.load("ideal")
 QUIET = ReadNoise(reference=50e-6, sd_median=0.0, sd_spread=0.0, exponent=0.5)
 FLICKER = Flicker(sd=0.5e-6, spread=0.0, exponent=1.0, fastest=1e-3, resolved=1e-3, slowest=1e4)
+needs_numba = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
 TELEGRAPH = Telegraph(fraction=1.0, depth=0.2, spread=0.0, exponent=1.0, capture=(2.0, 2.0), emission=(0.7, 0.7))
 
 
@@ -262,13 +263,11 @@ class TestBits:
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
 
-    @pytest.mark.parametrize("available", [True, False], ids=["numba", "numpy"])
+    @pytest.mark.parametrize("available", [pytest.param(True, marks=needs_numba), False], ids=["numba", "numpy"])
     def test_noise_that_lasts_takes_compiled_loops_only_where_numba_is(
         self, available: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The bits are the same either way, but the time is not: no loop of one way may run in the other."""
-        if available and not jit.AVAILABLE:
-            pytest.skip("numba is not installed")
         monkeypatch.setattr(jit, "AVAILABLE", available)
         loops, used = ("draw_levels", "jump", "move", "plan", "replace"), set()
         for name in loops:
