@@ -11,6 +11,9 @@ ARRAY  ?= twin
 # One target for every benchmark; its first line is what `make help` prints.
 MEASURES := $(sort $(patsubst benchmarks/measure_%.py,measure-%,$(wildcard benchmarks/measure_*.py)))
 
+# The tests start hundreds of processes; without byte code on disk each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: help env demo test test-bare style types layers check docs smoke mutants clean $(MEASURES)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,5 +64,7 @@ def measure(
         os.environ.setdefault("IMSSA_DATA", str(_DATA))
     for name in chosen:
         print(f"-- {name}", flush=True)
+        start = time.perf_counter()
         parts[name].run(bars, given)
+        print(f"   {name} took {time.perf_counter() - start:.0f} s")
     return bars.exit_code()

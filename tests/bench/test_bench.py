@@ -14,6 +14,8 @@ from trials import tiny
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "bench").glob("[0-9]*.py"))
+BRIEF = '{"cycles": 1, "reads": 4, "reads_at_once": 2, "times": [1.0, 10.0], "sample": 64}'
+"""Schedule of a characterisation with all its experiments."""
 IMSSA = "from imssa_lab.cli import main; main()"
 
 
@@ -54,7 +56,7 @@ def arguments(script, address):
     # does not relax.
     return {
         "03": ["--base", "supert-a0-easy"] if "supert-a0:" in address else [],
-        "02": ["--only", "iv,columns"],
+        "02": ["--schedule", BRIEF] if address.startswith("twin:") else ["--only", "iv,columns"],
         "04": ["--bundle", "../model/bundle.safetensors", "--sequences", "../model/sequences.npz", "--vectors", "16"],
         "05": ["--hours", "0.0003", "--readings", "3"],
     }.get(script, [])

@@ -8,9 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from imssa_lab.contract.array_types import ColumnCalibration, PulseKind, Pulses
+from imssa_lab.contract.array_types import (
+    ColumnCalibration,
+    PulseKind,
+    Pulses,
+)
 from imssa_lab.contract.errors import ConfigError, ImssaError, LinkTimeout, LogError, ReplayMismatch
-from imssa_lab.contract.hal import CrossbarArray
+from imssa_lab.contract.hal import BoolArray, CrossbarArray, FloatArray, ProgrammingReport
+from imssa_lab.contract.wrapper import Wrapper
 from imssa_lab.log import open_replay, open_run, record
 from twin.digital_twin import DigitalTwin
 from twin.profile import TwinProfile
@@ -27,6 +32,50 @@ def test_byte_identical_including_time_and_reports(finished: Finished) -> None:
         (array,) = run.arrays()
         assert session(array) == seen
         assert array.calls_left == 0
+
+
+def programmed(array: CrossbarArray) -> list[Any]:
+    """Programmers of the script before, between and after the chip's own recipe, and a loop within a loop."""
+
+    def twice(inside: CrossbarArray, target: FloatArray, mask: BoolArray) -> ProgrammingReport:
+        inside.program_conductances(target, mask, nudge)
+        return nudge(inside, target, mask)
+
+    seen: list[Any] = []
+    for programmer in (nudge, nudge, None, twice, None, nudge):
+        report = array.program_conductances(np.full(array.info.shape, 6e-5), None, programmer)
+        seen += [report.achieved.tobytes(), report.pulses.tobytes(), report.reads, array.time]
+    return [*seen, array.read_conductances().tobytes()]
+
+
+@pytest.mark.parametrize("script", [session, programmed])
+def test_a_replay_is_recorded_and_that_record_replays(
+    script: Callable[[CrossbarArray], list[Any]], tmp_path: Path
+) -> None:
+    """The recorder runs a script's programmer itself, call by call: nobody asks the replay for the whole loop."""
+    first, second = tmp_path / "first.h5", tmp_path / "second.h5"
+    with record(first, [Chip()], {}) as (array,), array:
+        seen = script(array)
+    with open_run(first) as run:
+        (replayed,) = run.arrays()
+        with record(second, [replayed], {}) as (array,), array:
+            assert script(array) == seen
+            assert replayed.calls_left == 0
+    with open_run(second) as run:
+        (bare,) = run.arrays()
+        (tolerant,) = run.arrays(tolerant=True)
+        assert script(bare) == script(Wrapper(tolerant)) == seen
+        assert bare.calls_left == tolerant.calls_left == 0
+
+
+def test_a_loop_that_is_not_done_is_left(tmp_path: Path) -> None:
+    with record(tmp_path / "run.h5", [Chip()], {}) as (array,), array:
+        array.program_conductances(np.full((5, 4), 6e-5), None, nudge)
+    with open_run(tmp_path / "run.h5") as run:
+        (replayed,) = run.arrays()
+        calls = replayed.calls_left
+        replayed.read_conductances()
+        assert replayed.calls_left == calls - 1 > 0
 
 
 def test_recording_changes_nothing(finished: Finished) -> None:

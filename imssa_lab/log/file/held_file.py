@@ -18,7 +18,7 @@ from imssa_lab.log.schema import LIBVER
 
 # HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
 RESERVE = 1 << 22
-_PATIENCE = 5.0  # s that closing waits for another program to let the file go
+_PATIENCE = 60.0  # s that closing waits for other programs to let the file go: one that draws pictures needs some
 _SPACE_EVERY = 1 << 20  # bytes written between two looks at the free space
 
 

@@ -73,12 +73,29 @@ class Replayed(CrossbarArray):
     @property
     def calls_left(self) -> int:
         """How many of them have not been asked for yet."""
-        return len(self._entries) - self._next
+        return len(self._entries) - self._after_answered_loops()
+
+    def _after_answered_loops(self) -> int:
+        """The place of the next record that must be asked for.
+
+        A wrapper, such as the recorder of a replay, runs a given programmer itself and asks for its calls one by
+        one. With the last of them the programming as a whole is answered, whose record nobody asks for.
+        """
+        place = self._next
+        while place < len(self._entries) and self._is_given_loop(self._entries[place]):
+            place += 1
+        return place
+
+    def _is_given_loop(self, entry: _Entry) -> bool:
+        given = entry.table == "program" and entry.failure is None
+        return given and not self._run.column("program", "default", entry.row)
 
     # ---- the record against the request
 
     def _upcoming(self, table: str, asked: Mapping[str, Any]) -> _Entry:
         """The next record, which must be of this kind and not one of a failed call."""
+        if table != "program":
+            self._next = self._after_answered_loops()
         if self._tolerant:
             self._look_ahead(table, asked)
         if self._next == len(self._entries):
@@ -200,6 +217,7 @@ class Replayed(CrossbarArray):
         name, wanted = self._info.name, "the script programs by the chip's own recipe"
         if not self.calls_left:
             raise ReplayMismatch(f"{name}: the log ends after {len(self._entries)} calls, {wanted}")
+        self._next = self._after_answered_loops()
         upcoming = self._entries[self._next]
         found = [
             number

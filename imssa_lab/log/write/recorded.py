@@ -66,7 +66,10 @@ class Recorded(Wrapper):
         loop = self._default_programmer() if programmer is None else programmer
         first = self._log.next_seq
         self._log.event(AIM, aim_text(Aim(self._index, target, programmer_text(loop))))
+        calls_from = self._log.next_seq
         report = super()._program(loop, target, mask)
+        if self._log.next_seq == calls_from:  # a replay answers the chip's own recipe as a whole
+            self._clock = self._array.time
         names = ("achieved", "pulses", "outcome", "tolerance", "seconds", "reads")
         self._append(
             "program",
