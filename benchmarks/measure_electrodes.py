@@ -42,19 +42,17 @@ _PLANTED = {
     ),
     "ArC TWO": ("planted_arc_two.toml", ["tests/instruments/test_arc_two.py"], 15),
 }
-_TRIED_IN_SMOKE = "ArC TWO"
-"""Its tests are the quickest; a trial runs them all twice, without a bug and with one."""
 
 
 def _planted(driver: str) -> Callable[[Bars, argparse.Namespace], None]:
     name, tests, least = _PLANTED[driver]
 
     def part(bars: Bars, given: argparse.Namespace) -> None:
-        if bars.smoke and driver != _TRIED_IN_SMOKE:
+        if bars.smoke:
             bars.left_out(f"{len(planted(name))} planted bugs, of which each was found once in the code")
             return
-        tried, left = survivors(name, tests, bars.size(None, smoke=1))
-        bars.check(f"bugs planted in the driver, {driver}", tried, ">=", bars.size(least, smoke=1))
+        tried, left = survivors(name, tests)
+        bars.check(f"bugs planted in the driver, {driver}", tried, ">=", least)
         bars.check(f"share of them that its tests see, {driver}", 1 - len(left) / tried, ">=", 0.97, "; ".join(left))
 
     return part

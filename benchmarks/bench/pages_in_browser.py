@@ -79,16 +79,15 @@ def _keep(driver: Chrome, kind: str, address: str, width: int, scheme: str) -> N
 def _pages(home: Path, bars: Bars) -> dict[str, list[str]]:
     """Addresses of pages by kind."""
     _night(home / "night.h5", 1)
+    _imssa(home, "report", "night.h5")
+    if bars.smoke:
+        bars.left_out("pages of deploy, drift, characterise and compare, documentation")
+        return {"report": [(home / "night.html").as_uri()]}
     _night(home / "day.h5", 2)
     tiny.bundle().save(home / "bundle.safetensors")
     Sequences(*tiny.sequences(), {"float": 0.95, "null": 0.5}).save(home / "sequences.npz")
     array = ["--array", "twin:ideal?seed={index}&shape=16x16"]
     _imssa(home, "deploy", "bundle.safetensors", "--sequences", "sequences.npz", "--out", "run", *array)
-    _imssa(home, "report", "night.h5")
-    made = {"report": [home / "run" / "report.html", home / "night.html"]}
-    if bars.smoke:
-        bars.left_out("pages of drift, characterise and compare, documentation")
-        return {kind: [path.as_uri() for path in paths] for kind, paths in made.items()}
     _imssa(home, "characterise", "--array", "twin:supert-a0?seed=1", "--out", "chip")
     _imssa(home, "compare", "night.h5", "day.h5", "--file", "compare.html")
     _imssa(
@@ -104,7 +103,8 @@ def _pages(home: Path, bars: Bars) -> dict[str, list[str]]:
         "--out",
         "aged",
     )
-    made |= {
+    made = {
+        "report": [home / "run" / "report.html", home / "night.html"],
         "drift": [home / "aged" / "report.html"],
         "characterise": [home / "chip" / "report.html"],
         "compare": [home / "compare.html"],

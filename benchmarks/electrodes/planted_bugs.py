@@ -47,13 +47,13 @@ def planted(name: str) -> list[Planted]:
     return bugs
 
 
-def survivors(name: str, tests: list[str], first: int | None = None) -> tuple[int, list[str]]:
-    """How many bugs of a list were tried, the first ones or all, and what those are that no test sees.
+def survivors(name: str, tests: list[str]) -> tuple[int, list[str]]:
+    """How many bugs a list holds, and what those are that no test sees.
 
     Raises:
         ValueError: the text of a bug does not occur exactly once, or the tests fail without any.
     """
-    bugs = planted(name)[:first]
+    bugs = planted(name)
     command = [sys.executable, "-B", "-m", "benchmarks.electrodes.planted_bugs", name]
     workers = [
         subprocess.Popen([*command, str(at), str(len(bugs)), *tests], cwd=_ROOT, stdout=subprocess.PIPE, text=True)

@@ -25,6 +25,12 @@ _FEW_BITS_ERROR, _ORDER_ERROR = 0.02, 0.04
 point in software, ORDER nothing."""
 
 
+_T10_TERNARY = _TERNARY.model_copy(update={"epochs": 60, "cell_errors": CellErrors.relative(_FEW_BITS_ERROR)})
+"""Products of the measured board are 9 to 16 % off. Trained without errors, the net of seed 1 tolerated 7 % and lost
+up to 9.5 points on chips 11 and 12, which judge nothing; trained so it tolerates 14 % and lost none there (errors of
+0.03: 13 %, and a point less in software)."""
+
+
 def training_recipe(task: str, precision: Precision, seed: int) -> TrainingConfig:
     """Settings for a task by its name; one without a recipe of its own gets two layers of 32 channels."""
     ternary = precision.a == "ternary"
@@ -34,10 +40,11 @@ def training_recipe(task: str, precision: Precision, seed: int) -> TrainingConfi
         error = _ORDER_ERROR if task == "fsdd-order" else _FEW_BITS_ERROR
         epochs = _T10_EPOCHS if task == "fsdd-t10" else _FEW_BITS.epochs
         few_bits = _FEW_BITS.model_copy(update={"epochs": epochs, "cell_errors": CellErrors.relative(error)})
+    on_poles = _TERNARY if task != "fsdd-t10" or precision.three_levels else _T10_TERNARY
     config = TrainingConfig(
         precision=precision,
         full=Stage(epochs=30, rate=5e-3, pole_share=0.2),
-        quantised=_TERNARY if ternary else few_bits,
+        quantised=on_poles if ternary else few_bits,
         seed=seed,
     )
     changes: dict[str, object] = {}
