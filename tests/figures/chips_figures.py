@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from imssa_lab.contract import jit
 from imssa_lab.contract.hal import PulseKind, Pulses
 from twin import DigitalTwin, TwinProfile, preset_names
 
@@ -245,6 +247,12 @@ def of_sections(*names: str) -> dict[str, object]:
     return session(profile(*names))
 
 
+def in_numpy(*names: str) -> dict[str, object]:
+    """Without compiled loops, which are tried elsewhere to give the same bits."""
+    with patch.object(jit, "AVAILABLE", False):
+        return of_sections(*names)
+
+
 def of_preset(name: str) -> dict[str, object]:
     return session(TwinProfile.load(name))
 
@@ -252,5 +260,6 @@ def of_preset(name: str) -> dict[str, object]:
 CASES: dict[str, Callable[[], object]] = {
     **{name: partial(of_sections, name) for name in SECTIONS},
     "together": partial(of_sections, *TOGETHER),
+    **{f"{name} in numpy": partial(in_numpy, name) for name in ("flicker", "telegraph", "faulty converters", "sag")},
     **{f"preset {name}": partial(of_preset, name) for name in preset_names()},
 }

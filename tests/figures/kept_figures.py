@@ -30,14 +30,16 @@ def lines_of(name: str, value: object) -> Iterator[tuple[str, str]]:
     Raises:
         TypeError: a part of the value is neither a number, a word nor made of such: no figure could be kept of it.
     """
-    if value is None or isinstance(value, bool | int | str | np.bool_ | np.integer):
+    if isinstance(value, enum.Enum):
+        yield name, value.name
+    elif value is None or isinstance(value, bool | int | str | np.bool_ | np.integer):
         yield name, repr(value.item() if isinstance(value, np.generic) else value)
     elif isinstance(value, float | np.floating):
         yield name, _written(float(value))
-    elif isinstance(value, enum.Enum):
-        yield name, value.name
     elif isinstance(value, np.ndarray):
         yield name, _of_array(value)
+    elif (numbers := _numbers(value)) is not None:
+        yield name, _of_array(numbers)
     elif isinstance(value, Path):
         yield name, value.name
     else:
@@ -46,6 +48,17 @@ def lines_of(name: str, value: object) -> Iterator[tuple[str, str]]:
             yield name, "empty"
         for key, part in parts:
             yield from lines_of(f"{name}.{key}", part)
+
+
+def _numbers(value: object) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """Of a list of numbers, or of lists of one length of them; None of anything else."""
+    if type(value) not in (list, tuple) or not value:
+        return None
+    try:
+        made = np.array(value)
+    except ValueError:
+        return None
+    return made if made.dtype.kind in "biuf" else None
 
 
 def _parts(name: str, value: object) -> Iterator[tuple[str, object]]:
@@ -67,7 +80,9 @@ def _parts(name: str, value: object) -> Iterator[tuple[str, object]]:
 def _of_array(values: np.ndarray[Any, np.dtype[Any]]) -> str:
     head = f"{values.dtype.kind}{list(values.shape)}"
     if values.dtype.kind not in "biufc":
-        return f"{head} {values.tolist()!r}"
+        words, number, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+        told = {str(word): int(count) for word, count in zip(words, counts, strict=True)}
+        return f"{head} {told} slanted {int((number.ravel() * np.arange(1, number.size + 1)).sum())}"
     if values.dtype.kind == "c":
         values = np.stack([values.real, values.imag])
     flat = values.ravel()
@@ -94,20 +109,20 @@ def _written(value: float) -> str:
     return text if not math.isfinite(value) or "." in text or "e" in text else f"{text}."
 
 
-def agree(kept: str, found: str) -> bool:
+def agree(kept: str, found: str, close: float = CLOSE) -> bool:
     """Whether two lines of figures say the same."""
     one, other = kept.split(), found.split()
     if len(one) != len(other):
         return False
     if "slanted" in one and "size" in one:
-        least = CLOSE * _real(one[one.index("size") + 1])
+        least = close * _real(one[one.index("size") + 1])
     else:
         least = NOTHING * max((abs(_real(word)) for word in one if math.isfinite(_real(word))), default=0.0)
-    return all(a == b or _close(_real(a), _real(b), least) for a, b in zip(one, other, strict=True))
+    return all(a == b or _close(_real(a), _real(b), close, least) for a, b in zip(one, other, strict=True))
 
 
-def _close(kept: float, found: float, least: float) -> bool:
-    return abs(kept - found) <= max(CLOSE * max(abs(kept), abs(found)), least)
+def _close(kept: float, found: float, close: float, least: float) -> bool:
+    return abs(kept - found) <= max(close * max(abs(kept), abs(found)), least)
 
 
 def _real(word: str) -> float:

@@ -25,7 +25,7 @@ from twin.relaxation import LogTimeRelaxation, PowerLawDrift, displacement, divi
 from twin.thermal.temperature import Temperature, Warmth
 from twin.wires.line_ends import Lines
 from twin.wires.nodal import CubicCells, solve
-from twin.wires.wire_resistance import Wires, cell_paths, sensitivity
+from twin.wires.wire_resistance import Wires, cell_paths, effective_matrix, sensitivity
 
 SIEMENS = np.geomspace(0.5e-6, 200e-6, 7)
 VOLTS = np.linspace(0.2, 2.2, 6)
@@ -170,6 +170,7 @@ def converters() -> Iterator[tuple[str, object]]:
 def wires() -> Iterator[tuple[str, object]]:
     rng = np.random.default_rng(6)
     cells: FloatArray = rng.uniform(1e-6, 2e-4, (5, 4))
+    cells[2, 1] = cells[0] = 0.0  # open cells; one word line leads nowhere
     drive, bias = rng.uniform(-0.2, 0.2, (2, 5)), rng.uniform(-0.02, 0.02, (2, 4))
     for name, made in {
         "one end": Wires(r_word=5.0, r_bit=3.0, r_in=20.0, r_out=10.0, r_access=1e3),
@@ -177,6 +178,7 @@ def wires() -> Iterator[tuple[str, object]]:
         "far ends": Wires(r_word=(1.0, 2.0, 3.0, 4.0, 5.0), r_bit=3.0, drive="right", sense="top", open_bit=(1,)),
         "opened": Wires(r_word=5.0, r_bit=(3.0, 2.0, 1.0, 4.0), open_word=(-1, 0)),
     }.items():
+        yield f"{name} matrix", effective_matrix(cells, made)
         yield f"{name} paths", [cell_paths((5, 4), made), sensitivity(cells, made)]
         solved = solve(CubicCells(cells, np.full((5, 4), 5.0)), made, drive, bias)
         yield f"{name} currents", [solved.current, solved.word_current, solved.bit_current, solved.far_current]

@@ -194,7 +194,7 @@ class SessionStatistics:
             return
         order = sorted(self._bend, key=abs)
         small, large = (np.mean(self._bend[key], axis=0) for key in (order[len(order) // 2 - 1], order[-1]))
-        sure = small > 0.05 * float(np.median(small))
+        sure = small > 0.05 * max(float(np.median(small)), 0.0)
         ratio = np.where(sure, large / np.where(sure, small, 1.0), np.nan)
         some = np.isfinite(ratio).any(axis=0)
         lines = np.full(some.size, np.nan)

@@ -293,7 +293,8 @@ def _means_between_ranks(values: FloatArray) -> FloatArray:
     """Means of the sorted values (k, n) between `_RANKS`, (k, 5)."""
     ordered = np.sort(values, axis=1)
     ends = np.round(np.array(_RANKS) * values.shape[1]).astype(int)
-    found = [ordered[:, low : max(high, low + 1)].mean(axis=1) for low, high in pairwise(ends)]
+    last = values.shape[1] - 1  # of few cells, the outermost rank begins behind it
+    found = [ordered[:, min(low, last) : max(high, low + 1)].mean(axis=1) for low, high in pairwise(ends)]
     return np.stack(found, axis=1)
 
 
