@@ -116,7 +116,7 @@ CASES: Mapping[str, Callable[[], object]] = {
     "columns": columns,
     **{
         f"noise that {kind}": partial(fitted, partial(traces, kind), "noise", read_interval=None)
-        for kind in ("is white", "hums", "all")
+        for kind in ("hums", "all")
     },
     "tests": lambda: dict(tests()),
 }
