@@ -26,16 +26,18 @@ class RecipeOverride(Wrapper):
         changes: to the write-verify recipe of the array, fields of `WriteVerify`.
 
     Raises:
-        ConfigError: no such programmer, a setting that a recipe has not, an array without a recipe to change,
-            pulses above the limits of the array, or a tolerance wider than its window.
+        ConfigError: no such programmer, a setting that a recipe has not, an array without a recipe to change; what
+            was chosen pulses above the limits of the array, or has a tolerance wider than its window.
     """
 
     def __init__(self, array: CrossbarArray, name: str | None, changes: Mapping[str, Any]) -> None:
         super().__init__(array)
+        chosen = bool(name or changes)
         name = name or array.info.provenance.get(GIVEN_PROGRAMMER, "hysteretic")
         recipe = changed(recipe_of(array), changes)
         self._programmer = make_programmer(name, recipe, {})
-        self._within_limits()
+        if chosen:
+            self._within_limits()
         given = {GIVEN_PROGRAMMER: name, GIVEN_RECIPE: recipe.model_dump_json()}
         self._info = array.info.model_copy(update={"provenance": {**array.info.provenance, **given}})
 

@@ -98,6 +98,19 @@ def test_dry_runs_reach_no_electrode_and_leave_no_file(watched: tuple[str, Journ
     assert {entry.what for entry in journal.entries} >= {"cells", "mvm", "ground"}
 
 
+def test_replays_of_a_characterisation_give_the_same_tables(here: Path) -> None:
+    """Its relaxation and programming run programmers of their own, with the recipe that the log names."""
+    names = ("relaxation", "programming", "iv")
+    address = "twin:supert-a0?seed=3&shape=4x4"
+    for out in ("one", "two", "three"):
+        done = imssa("characterise", "--array", address, "--out", out, "--only", ",".join(names))
+        assert done.exit_code == 0, done.output
+        address = f"replay:{out}/run.h5"
+    for name in names:
+        first, *others = ((here / out / f"{name}.csv").read_bytes() for out in ("one", "two", "three"))
+        assert others == [first, first]
+
+
 def test_a_calibration_is_measured_written_and_logged(address: str, here: Path) -> None:
     done = imssa("calibrate", "--array", address, "--file", "c.json", "--temperature", 25)
     assert done.exit_code == 0, done.output

@@ -55,6 +55,7 @@ def characterise(
     from protocols.chip_record import ChipRecord
     from protocols.wrappers.counted import Counted
     from protocols.wrappers.device_time import DeviceTimeReported
+    from protocols.wrappers.recipe_override import RecipeOverride
 
     require_plots()
     from imssa_lab.report.characterised import write_characterised_page
@@ -63,7 +64,8 @@ def characterise(
     if names is not None and not names:
         raise ConfigError("--only names no experiment; write for example --only stuck,noise")
     with ExitStack() as stack:
-        opened = stack.enter_context(open_array(array))
+        # the recipe goes into the log, for its replay: a replayed array has none of its own
+        opened = RecipeOverride(stack.enter_context(open_array(array)), None, {})
         work = Characterisation(opened, out, only=names)
         plan = work.plan()
         console(stderr=not dry_run).print(str(plan))
