@@ -46,6 +46,11 @@ def make_programmer(name: str, recipe: WriteVerify, settings: Mapping[str, Any] 
         raise ConfigError(f"programmer {name!r} is not known; there are {', '.join(PROGRAMMERS)}{hint}")
     given = dict(settings or {})
     kind = PROGRAMMERS[name]
+    if kind is ResidualPairs and "further" not in given:
+        raise ConfigError(
+            f"programmer {name!r} needs further arrays for the remainders, which only a script can give: "
+            f"make_programmer({name!r}, recipe, {{'further': (array, ...)}})"
+        )
     merged = changed(recipe, given if kind is WriteVerify else given.pop("recipe", {}))
     if kind is WriteVerify:
         return merged

@@ -31,7 +31,7 @@ def programmers(incomplete: str) -> list[str]:
     """Names of the programmers."""
     from protocols.programmers.programmer_names import PROGRAMMERS
 
-    return _beginning(incomplete, list(PROGRAMMERS))
+    return _beginning(incomplete, [name for name in PROGRAMMERS if name != "residual"])  # it needs other arrays
 
 
 def packings(incomplete: str) -> list[str]:

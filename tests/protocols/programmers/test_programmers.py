@@ -317,7 +317,7 @@ def test_programmers_by_name_start_from_the_chip_s_recipe() -> None:
         ("gatestart", {}, "did you mean 'gate-start'"),
         ("gate-start", {"trys": 2}, "trys"),
         ("incremental", {"recipe": {"tolerance_in": -1.0}}, "tolerance_in"),
-        ("residual", {}, "further"),
+        ("residual", {}, "needs further arrays .* only a script can give"),
     ],
 )
 def test_names_and_settings_that_do_not_exist_are_refused(name: str, settings: dict[str, object], words: str) -> None:
