@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from imssa_lab.s4d.bundle import Levelling, Pooling
 from imssa_lab.s4d.model.convolution import convolve, final_state, free_response, impulse_response, stabilised
-from imssa_lab.s4d.model.network import Architecture, S4DNetwork
+from imssa_lab.s4d.model.network import Architecture, Block, S4DNetwork
 from imssa_lab.s4d.model.poles import Initialisation, initial_frequencies, legs_frequencies
 from imssa_lab.s4d.model.pooling import levelled, pooled
 from imssa_lab.s4d.model.streaming import Stream
@@ -83,7 +85,7 @@ def convolutions() -> Iterator[tuple[str, object]]:
     u = torch.randn(2, 7, 2, generator=rng, dtype=torch.float64).requires_grad_()
     out = convolve(u, kernel)
     (out**2).sum().backward()
-    yield "convolved", [own(out), own(u.grad if u.grad is not None else u)]
+    yield "convolved", [own(out), [own(one.grad) for one in (u, kernel) if one.grad is not None]]
     state = final_state(stable, b, u.detach(), torch.zeros(2, 2, 3, 2, dtype=torch.float64))
     yield "state", [own(state), own(free_response(stable, c, state, 4))]
     features = torch.randn(2, 5, 3, generator=rng)
@@ -120,9 +122,32 @@ def nets() -> Iterator[tuple[str, object]]:
     yield "strengths", [own(state_strength(net, 0)), own(channel_strength(net)), kernel_cells(4, 2, 2)]
 
 
+def kinds() -> Iterator[tuple[str, object]]:
+    """Nets of other poles, blocks and ends, each by a forward and a backward pass."""
+    inputs = torch.randn(3, 9, 2, generator=torch.Generator().manual_seed(6))
+    plain = Architecture(inputs=2, classes=3, channels=4, states=2, layers=2)
+    changes: dict[str, dict[str, Any]] = {
+        "norm before": {"block": Block(norm="before", activation="gelu", gate="glu")},
+        "norm after": {"block": Block(norm="after", bidirectional=True)},
+        "spread bilinear": {"initialisation": "spread", "discretisation": "bilinear"},
+        "legs": {"initialisation": "legs", "leak": 0.5, "r_max": 0.9, "dt_range": (0.1, 0.5)},
+        "without memory": {"memory": False, "pooling": "last"},
+        "levelled": {"levelling": "running", "pooling": "max", "goal": "values"},
+    }
+    for name, change in changes.items():
+        net = S4DNetwork(replace(plain, **change), torch.Generator().manual_seed(7))
+        net.train()
+        (net(inputs) ** 2).sum().backward()
+        slopes = [float(one.grad.square().mean().sqrt()) for one in net.parameters() if one.grad is not None]
+        net.eval()
+        yield name, [own(net(inputs)), slopes, own(net.layer(0).kernel(6))]
+        yield f"{name} unit", [own(net.scaled(inputs)), own(net.in_unit(net(inputs)))]
+
+
 CASES: Mapping[str, Callable[[], object]] = {
     "quantisers": lambda: dict(quantisers()),
     "poles": lambda: dict(poles()),
     "convolutions": lambda: dict(convolutions()),
     "nets": lambda: dict(nets()),
+    "kinds": lambda: dict(kinds()),
 }
