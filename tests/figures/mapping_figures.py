@@ -27,6 +27,7 @@ from imssa_lab.mapping.pairs import compensate, from_pairs, to_pairs
 from imssa_lab.mapping.placement import fitting_packing, kernels_per_array, most_channels
 from imssa_lab.mapping.tile_assignment import rearranged, tile_harm
 from imssa_lab.s4d.dense_layer import Layers
+from tests.figures.contract_figures import said
 from trials.untrained import untrained_bundle
 
 WINDOW = Window(low=2e-6, high=150e-6)
@@ -57,8 +58,9 @@ def plans() -> Iterator[tuple[str, object]]:
     yield "needs", [needs(BUNDLE, SHAPE, packing) for packing in ("time", "area")]
     yield "magnitudes", magnitudes(kernel_block(BUNDLE.layers[0], channel) for channel in range(4))
     yield "packing", [fitting_packing(BUNDLE, SHAPE, count) for count in (2, 3, 8)]
-    yield "sizes", [kernels_per_array(size, SHAPE, "area") for size in (3, 5, 7)]
-    yield "channels", [most_channels(states, 2, 2, SHAPE) for states in (1, 2, 4)]
+    yield "sizes", [kernels_per_array(size, shape, "area") for size in (3, 5, 7) for shape in ((16, 24), (24, 16))]
+    shapes = (SHAPE, (24, 16), (40, 12), (12, 80))
+    yield "channels", [most_channels(states, 2, 2, shape) for states in (1, 2, 4) for shape in shapes]
 
 
 def apart(mapping: Placed) -> object:
@@ -110,6 +112,9 @@ def lines() -> Iterator[tuple[str, object]]:
     target = to_pairs(weights, WINDOW)
     stuck = np.random.default_rng(9).random(target.shape) < 0.3
     yield "pairs", [target, from_pairs(target, WINDOW)]
+    for name, edge in (("whole", 1.0), ("beyond", 1.0 + 1e-9), ("nan", np.nan), ("endless", np.inf)):
+        yield f"pairs {name}", said(to_pairs, np.array([[edge, -0.5]]), WINDOW)
+    yield "no pairs", said(to_pairs, np.zeros((0, 2)), WINDOW)
     yield "compensated", compensate(target, stuck, np.full(target.shape, 40e-6), WINDOW)
 
 
