@@ -61,7 +61,7 @@ def arrange(weights: FloatArray, importance: FloatArray, low: FloatArray, high: 
                 found = _columns(weights, importance, low, high, found)
             if found.cost >= before - _GOOD:
                 break
-        if found.cost < best.cost:
+        if found.cost < best.cost - _GOOD:
             best = found
         if best.cost <= _GOOD:
             break
@@ -94,13 +94,15 @@ def _best_lines(
 
     w, weight = weights[:, :, None], importance[:, :, None]
     below, above = low[:, None, :], high[:, None, :]
-    kept = (weight * shortfall(w, below, above) ** 2).sum(axis=0)
-    turned = (weight * shortfall(-w, below, above) ** 2).sum(axis=0)
-    cost = np.minimum(kept, turned)
+    kept, turned = ((weight * shortfall(sign * w, below, above) ** 2).sum(axis=0) for sign in (1, -1))
+    # in whole steps: what differs by rounding alone is a tie, on this machine and on any other
+    whole_kept, whole_turned = np.round(kept / _GOOD), np.round(turned / _GOOD)
+    cost = np.minimum(whole_kept, whole_turned)
     # ties go to the line of the same number, so that a block on a good place stays as it is
     order = np.arange(cost.shape[1])[None, :] != np.arange(cost.shape[0])[:, None]
-    block, line = linear_sum_assignment(cost + _GOOD * order)
+    block, line = linear_sum_assignment(cost + order)
     lines = np.empty(len(block), dtype=np.intp)
     lines[block] = line
     chosen = np.arange(cost.shape[0]), lines
-    return lines, np.where(turned[chosen] < kept[chosen], -1.0, 1.0), float(cost[chosen].sum())
+    turn = whole_turned[chosen] < whole_kept[chosen]
+    return lines, np.where(turn, -1.0, 1.0), float(np.where(turn, turned[chosen], kept[chosen]).sum())
