@@ -1,6 +1,7 @@
-"""The bench scripts, as processes of their own: on the twin, over serial and over VISA; and their logs replay."""
+"""The bench scripts: on the twin as processes of their own, over serial and VISA in this one; their logs replay."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,34 @@ BRIEF = '{"cycles": 1, "reads": 4, "reads_at_once": 2, "times": [1.0, 10.0], "sa
 IMSSA = "from imssa_lab.cli import main; main()"
 
 
-def run(script, *arguments, folder):
-    command = [sys.executable, str(next(path for path in SCRIPTS if path.name.startswith(script))), *arguments]
+def run_alone(script, *arguments):
+    """As a process of its own, in this folder; what it printed."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a script by its number in a folder, and gives what it printed.
+
+    Each is tried alone on the twin; elsewhere in this process, which has imported what takes most of the time.
+    """
+
+    def run(script, *arguments, folder, alone=False):
+        path = str(next(path for path in SCRIPTS if path.name.startswith(script)))
+        monkeypatch.chdir(folder)
+        if alone:
+            return run_alone(path, *arguments)
+        monkeypatch.setattr(sys, "argv", [path, *arguments])
+        capsys.readouterr()
+        runpy.run_path(path, run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture(scope="module", params=["twin", "scpi", "supert-a0"])
@@ -73,30 +96,35 @@ def model(tmp_path_factory):
 
 
 @pytest.mark.parametrize("script", ["01", "02", "03", "04", "05"])
-def test_a_script_runs_and_its_log_replays(script, address, model, tmp_path):
+def test_a_script_runs_and_its_log_replays(script, address, run, model, tmp_path):
     shutil.copytree(model / "model", tmp_path / "model")
     folder = tmp_path / "night"
     folder.mkdir()
-    options = arguments(script, address)
-    said = run(script, "--array", address, "--out", "one", *options, folder=folder)
+    options, alone = arguments(script, address), address.startswith("twin:")
+    said = run(script, "--array", address, "--out", "one", *options, folder=folder, alone=alone)
     with open_run(folder / "one" / "run.h5") as log:
         assert log.closed_cleanly
         assert log.records("read_mvm") + log.records("read_conductances") > 0
-    again = run(script, "--array", "replay:one/run.h5", "--out", "two", *options, folder=folder)
+    again = run(script, "--array", "replay:one/run.h5", "--out", "two", *options, folder=folder, alone=alone)
     assert again.replace("two/", "one/") == said
 
 
-def test_a_session_is_compared_with_itself_with_the_chip_and_with_another(address, tmp_path):
-    run("01", "--array", address, "--out", "one", folder=tmp_path)
-    same = run("06", "--log", "one/run.h5", "--array", "replay:one/run.h5", "--out", "two", folder=tmp_path)
+def test_a_session_is_compared_with_itself_with_the_chip_and_with_another(address, run, tmp_path):
+    alone = address.startswith("twin:")
+    run("01", "--array", address, "--out", "one", folder=tmp_path, alone=alone)
+    same = run(
+        "06", "--log", "one/run.h5", "--array", "replay:one/run.h5", "--out", "two", folder=tmp_path, alone=alone
+    )
     assert same.count("the same bits") == 2
-    chip = run("06", "--log", "one/run.h5", "--array", address, "--out", "three", folder=tmp_path)
+    chip = run("06", "--log", "one/run.h5", "--array", address, "--out", "three", folder=tmp_path, alone=alone)
     assert chip.count("record") == 2
     other = "twin:supert-a0?seed=9&shape=16x16"
-    assert "differ" in run("06", "--log", "one/run.h5", "--array", other, "--out", "four", folder=tmp_path)
+    assert "differ" in run(
+        "06", "--log", "one/run.h5", "--array", other, "--out", "four", folder=tmp_path, alone=alone
+    )
 
 
-def test_the_recipe_of_a_station_file_is_used_and_replays(tmp_path):
+def test_the_recipe_of_a_station_file_is_used_and_replays(run, tmp_path):
     station = '[arrays.chip0]\naddress = "twin:supert-a0?seed=1&shape=8x8"\nrecipe = { pulse_budget = 30 }\n'
     (tmp_path / "station.toml").write_text(station)
     said = run("02", "--array", "chip0", "--out", "one", "--only", "programming", folder=tmp_path)
