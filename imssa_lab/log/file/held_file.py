@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -16,9 +17,12 @@ from imssa_lab.log.file.header import trim
 from imssa_lab.log.file.nexus import choose_default
 from imssa_lab.log.schema import LIBVER
 
+_log = logging.getLogger(__name__)
+
 # HDF5 cannot be trusted to close a file well once a write has failed, so that the last bytes of a disk stay free.
 RESERVE = 1 << 22
 _PATIENCE = 60.0  # s that closing waits for other programs to let the file go: one that draws pictures needs some
+_SAY_AFTER = 2.0  # s of it after which the person in front of the terminal is told
 _SPACE_EVERY = 1 << 20  # bytes written between two looks at the free space
 
 
@@ -68,7 +72,7 @@ class HeldFile:
             OSError: another program holds the file, or it cannot be written.
         """
         unlock(self.handle)
-        until = time.monotonic() + _PATIENCE
+        began, told = time.monotonic(), False
         while True:
             try:
                 with h5py.File(self._path, "r+", libver=LIBVER) as again:
@@ -80,10 +84,14 @@ class HeldFile:
                     again.attrs["closed_cleanly"] = not uncut
                 return
             except BlockingIOError as error:
-                if time.monotonic() > until:
+                waited = time.monotonic() - began
+                if waited > _PATIENCE:
                     raise OSError(
                         "every record is in it, but another program holds the file; close that and `imssa log repair`"
                     ) from error
+                if waited > _SAY_AFTER and not told:
+                    _log.warning("%s: another program reads it; closing waits up to %g s", self._path, _PATIENCE)
+                    told = True
                 time.sleep(0.02)
 
     def close(self) -> None:

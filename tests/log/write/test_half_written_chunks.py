@@ -158,7 +158,7 @@ def test_a_file_that_is_written_is_locked_for_readers_too_but_not_against_them(
 
 @pytest.mark.parametrize("patient", [True, False])
 def test_closing_waits_for_another_program_to_let_the_file_go_but_not_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, patient: bool
 ) -> None:
     if not LOCKS:
         pytest.skip("no locks on this system")
@@ -167,6 +167,7 @@ def test_closing_waits_for_another_program_to_let_the_file_go_but_not_for_ever(
     Recorded(Chip(), log).wait(2.5)
     reader = os.open(path, os.O_RDONLY)
     lock(reader, shared=True)
+    monkeypatch.setattr(held_file, "_SAY_AFTER", 0.03)
     if patient:
         with ThreadPoolExecutor() as beside:
             beside.submit(lambda: (time.sleep(0.1), unlock(reader)))
@@ -176,6 +177,9 @@ def test_closing_waits_for_another_program_to_let_the_file_go_but_not_for_ever(
         with pytest.raises(LogError, match="another program holds the file; close that and `imssa log repair`"):
             log.close()
     os.close(reader)
+    assert [one.getMessage() for one in caplog.records].count(
+        f"{path}: another program reads it; closing waits up to {held_file._PATIENCE:g} s"
+    ) == 1
     with open_run(path) as run:
         assert run.closed_cleanly == patient
         assert run.column("waits", "seconds").tolist() == [2.5]
