@@ -15,7 +15,7 @@ import pytest
 
 from tests.figures.kept_figures import CLOSE, agree, lines_of
 
-ROOMS = ("chips", "laws", "protocols", "deployed", "fits", "mapping", "quantisers", "contract", "log")
+ROOMS = ("chips", "laws", "protocols", "deployed", "fits", "mapping", "quantisers", "contract", "log", "instruments")
 Cases = dict[str, Callable[[], object]]
 
 
