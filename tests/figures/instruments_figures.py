@@ -15,6 +15,7 @@ import numpy as np
 
 from drivers.openmena.wire import LINES
 from imssa_lab.virtual.bench_twin import BenchTwin
+from imssa_lab.virtual.electrode_journal import Entry
 from imssa_lab.virtual.virtual_openmena import OpenMenaBoard
 from imssa_lab.virtual.virtual_scpi_array import ScpiArrayTester
 from trials.electrodes.smu_bench import SmuBench, one_cell
@@ -93,6 +94,12 @@ def answered(instrument: Any, message: str) -> str:
     return re.sub(r"([,;\t\r\n()])", r" \1 ", said).replace("\r", "").replace("\n", "").strip()
 
 
+def seen(entry: Entry) -> str:
+    """What happened at the electrodes, and the largest voltage there."""
+    there = np.abs(entry.voltage[np.isfinite(entry.voltage)])
+    return f"{entry.what} {there.max(initial=0.0):.6e}"
+
+
 def headers(instrument: Any) -> list[str]:
     """One way of writing every command, the shortest."""
     found: dict[int, str] = {}
@@ -102,20 +109,26 @@ def headers(instrument: Any) -> list[str]:
     return sorted(found.values())
 
 
-def told(make: Callable[[], Any], volatile: Sequence[str] = ()) -> dict[str, list[str]]:
-    """By command, what the instrument says to which values; each command to a new instrument, its values in turn."""
+def told(make: Callable[[], Any], without: Sequence[str] = (), only: Sequence[str] = ("",)) -> dict[str, list[str]]:
+    """By command, what the instrument says to which values; each command to a new instrument, its values in turn.
+
+    Beside it: seconds that passed, and what was seen at the electrodes with the largest voltage.
+    """
     result: dict[str, list[str]] = {}
     for header in headers(make()):
-        if header in volatile:
+        if header in without or not header.startswith(tuple(only)):
             continue
         instrument = make()
         query = instrument._tree.handlers.get(f"{header}?", (None, 1, 1))
         outcomes: dict[str, list[str]] = {}
         for value in ASKED if header.endswith("?") else VALUES:
+            bench = instrument.bench
+            began, noted = bench.time, len(bench.journal.entries)
             said = answered(instrument, f"{header} {value}".strip())
+            took = f"{bench.time - began:.6e} s " + " ".join(map(seen, bench.journal.entries[noted:][-4:]))
             event, error = (answered(instrument, asked).partition(" ")[0] for asked in ("*ESR?", "SYST:ERR?"))
             kept = answered(instrument, f"{header}?") if query[1] == 0 else ""
-            outcomes.setdefault(f"says {said} error {error} event {event} keeps {kept}", []).append(value)
+            outcomes.setdefault(f"says {said} error {error} event {event} keeps {kept} {took}", []).append(value)
         result[header] = [f" {' '.join(map(repr, values))} {outcome} " for outcome, values in outcomes.items()]
     return result
 
@@ -130,6 +143,33 @@ def meter(which: str, kinds: tuple[str, str, str]) -> Any:
     for one, volts in ((bench.gate, 5.0), (bench.source, 0.2)):
         answered(one, f":SOUR:VOLT {volts};:OUTP ON")
     return getattr(bench, which)
+
+
+def on_fixed_ranges() -> Any:
+    """A 2400 whose ranges follow nothing, of a cell that it sources current to as well."""
+    bench = meter("source", KEITHLEY[0])
+    answered(bench, ":SOUR:VOLT:RANG 2;:SENS:CURR:PROT 5e-5;:SENS:CURR:RANG 1e-5;:SOUR:CURR:RANG 1e-4;:SYST:AZER OFF")
+    return bench
+
+
+def in_another_language() -> list[str]:
+    instrument = meter("source", KEITHLEY[1])
+    words = (
+        "*LANG?",
+        "*LANG TSP",
+        "*LANG?",
+        ":SOUR:VOLT 0.5",
+        ":SOUR:VOLT?",
+        "SYST:ERR?",
+        "*IDN?",
+        "*LANG x",
+        "*LANG SCPI",
+    )
+    before = in_turn(instrument, words[:4])
+    instrument.restart()
+    then = in_turn(instrument, words)
+    instrument.restart()
+    return [*before, *then, *in_turn(instrument, ("SYST:ERR:COUN?", "SYST:ERR?", "SYST:ERR?", *words[3:6]))]
 
 
 def scpi() -> ScpiArrayTester:
@@ -152,6 +192,10 @@ KEITHLEY = (("2400", "2450", "707A"), ("2450", "2400", "707B"), ("2400", "2400",
 CASES: dict[str, Callable[[], object]] = {
     "2400 at the cells": partial(told, partial(meter, "source", KEITHLEY[0])),
     "2450 at the cells": partial(told, partial(meter, "source", KEITHLEY[1])),
+    "2400 on fixed ranges": partial(
+        told, on_fixed_ranges, (), ("SOUR:VOLT", "SOUR:CURR", "SENS:CURR", "READ?", "OUTP")
+    ),
+    "2450 in another language": in_another_language,
     "7001": partial(told, partial(meter, "matrix", KEITHLEY[2])),
     "707A": lambda: in_turn(meter("matrix", KEITHLEY[0]), LINES_707A, "pointer"),
     "707B": lambda: in_turn(meter("matrix", KEITHLEY[1]), LINES_707B),
