@@ -161,7 +161,7 @@ def in_another_language() -> list[str]:
         ":SOUR:VOLT 0.5",
         ":SOUR:VOLT?",
         "SYST:ERR?",
-        "*IDN?",
+        "*ESR?",
         "*LANG x",
         "*LANG SCPI",
     )
