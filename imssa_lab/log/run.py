@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 BEING_CHANGED = 0b001
 _PATIENCE = 2.0  # s for a writer that is just making or closing the file
+_PAUSE = 0.02  # s between two attempts
+_FAILURES = 3  # in a row that make a file damaged: a writer may change its marks between a look at them and opening
 
 
 class Run(RunFile):
@@ -54,7 +56,7 @@ def open_run(path: str | Path) -> Run:
         LogError: no such file, not HDF5, truncated, not a run, another format version, or tables missing.
     """
     where = Path(path)
-    until = time.monotonic() + _PATIENCE
+    until, failures = time.monotonic() + _PATIENCE, 0
     while True:
         marks = marks_of(where)
         try:
@@ -68,11 +70,13 @@ def open_run(path: str | Path) -> Run:
                     f"{where}: another program is changing it, or was killed while it closed it ({error}); "
                     "wait for it, or `imssa log repair`"
                 ) from error
-            time.sleep(0.02)
         except HDF5_ERRORS as error:
-            raise LogError(
-                f"{where}: HDF5 cannot open it ({error}); truncated or damaged: use a copy, or `imssa log repair`"
-            ) from error
+            failures += 1
+            if failures == _FAILURES:
+                raise LogError(
+                    f"{where}: HDF5 cannot open it ({error}); truncated or damaged: use a copy, or `imssa log repair`"
+                ) from error
+        time.sleep(_PAUSE)
     try:
         problem = problem_of(file)
         if not problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,8 @@ HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 """What h5py raises when it reads something damaged."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OPEN_FOR_WRITING = 0b101  # consistency flags of the superblock: being written, by a SWMR writer
+
+_PATIENCE = 2.0  # s for programs that look at a file while it is made or closed
 
 
 def marks_of(path: Path) -> int:
@@ -77,3 +80,22 @@ def hold(path: Path) -> int:
     except OSError as error:
         _log.warning("%s: this folder takes no locks (%s); let no second program write the file", path, error)
     return handle
+
+
+def start_swmr(file: h5py.File) -> None:
+    """Let others read the file while it is written. HDF5 renews its lock for this, and a reader may come between.
+
+    Raises:
+        BlockingIOError: another program has held the file for 2 s.
+        RuntimeError: HDF5 cannot write it.
+    """
+    until = time.monotonic() + _PATIENCE
+    while not file.swmr_mode:
+        try:
+            file.swmr_mode = True
+        except RuntimeError as error:
+            if "unable to lock" not in str(error):
+                raise
+            if time.monotonic() > until:
+                raise BlockingIOError(f"another program holds it ({error})") from error
+            time.sleep(0.02)

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 
 from imssa_lab.contract.operating_system import unlock
-from imssa_lab.log.file.file_state import hold
+from imssa_lab.log.file.file_state import hold, start_swmr
 from imssa_lab.log.file.header import trim
 from imssa_lab.log.file.nexus import choose_default
 from imssa_lab.log.schema import LIBVER
@@ -76,7 +76,7 @@ class HeldFile:
         while True:
             try:
                 with h5py.File(self._path, "r+", libver=LIBVER) as again:
-                    again.swmr_mode = True
+                    start_swmr(again)
                     complete(again)
                 with h5py.File(self._path, "r+", libver=LIBVER) as again:
                     uncut = trim(again, rows)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from imssa_lab.contract.errors import LogError
 from imssa_lab.contract.hal import ArrayInfo, CrossbarArray, FloatArray
 from imssa_lab.contract.operating_system import POSITIONED
+from imssa_lab.log.file.file_state import start_swmr
 from imssa_lab.log.file.header import as_text, create_tables, dtypes_of, write_header
 from imssa_lab.log.file.held_file import CutOff, HeldFile
 from imssa_lab.log.file.nexus import create_entry
@@ -120,7 +121,7 @@ class RunLog:
             write_header(file, arrays, opened_at, provenance)
             datasets = create_tables(file, shape, dtypes_of(infos))
             create_entry(file, infos)
-            file.swmr_mode = True
+            start_swmr(file)
             attendance = Attendance(where)  # at once: others can read it now, and look for the process that writes it
         except BaseException as error:
             file.close()
