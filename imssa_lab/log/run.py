@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BEING_CHANGED = 0b001
 _PATIENCE = 2.0  # s for a writer that is just making or closing the file
+_EMPTY = 0.2  # s that a file which is just being made may be empty
 _PAUSE = 0.02  # s between two attempts
 _FAILURES = 3  # in a row that make a file damaged: a writer may change its marks between a look at them and opening
 
@@ -56,7 +57,9 @@ def open_run(path: str | Path) -> Run:
         LogError: no such file, not HDF5, truncated, not a run, another format version, or tables missing.
     """
     where = Path(path)
-    until, failures = time.monotonic() + _PATIENCE, 0
+    begun, failures = time.monotonic(), 0
+    while _is_empty(where) and time.monotonic() < begun + _EMPTY:
+        time.sleep(_PAUSE)
     while True:
         marks = marks_of(where)
         try:
@@ -65,7 +68,7 @@ def open_run(path: str | Path) -> Run:
             file = h5py.File(where, "r", swmr=bool(marks))
             break
         except BlockingIOError as error:
-            if time.monotonic() > until:
+            if time.monotonic() > begun + _PATIENCE:
                 raise LogError(
                     f"{where}: another program is changing it, or was killed while it closed it ({error}); "
                     "wait for it, or `imssa log repair`"
@@ -85,3 +88,10 @@ def open_run(path: str | Path) -> Run:
         problem = f"damaged ({error})"
     file.close()
     raise LogError(f"{where}: {problem}")
+
+
+def _is_empty(where: Path) -> bool:
+    try:
+        return where.stat().st_size == 0
+    except OSError:
+        return False  # what is wrong with it, `marks_of` says

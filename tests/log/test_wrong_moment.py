@@ -30,6 +30,18 @@ def test_marks_that_change_between_a_look_at_them_and_opening(
             assert run.records("read_conductances") == 1
 
 
+def test_a_file_that_is_still_empty_is_waited_for(tmp_path: Path) -> None:
+    made, path = tmp_path / "made.h5", tmp_path / "run.h5"
+    with record(made, [Chip()], {}) as (array,), array:
+        array.read_conductances()
+    path.touch()
+    fill = threading.Timer(0.05, path.write_bytes, (made.read_bytes(),))
+    fill.start()
+    with open_run(path) as run:
+        assert run.records("read_conductances") == 1
+    fill.join()
+
+
 def test_a_reader_that_holds_the_file_as_its_writer_renews_the_lock_is_waited_for(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
     path = tmp_path / "run.h5"
