@@ -23,7 +23,6 @@ from imssa_lab.studies.written_chips import chips, deploy_statistical, healthy_p
 from protocols.deployment.deployment import Deployment
 from protocols.recurrence import KernelRunner
 
-"""Where trained bundles are kept between runs."""
 LOSS = {"4bit": 1.0, "ternary": 2.0}
 STUCK_LOSS = {"fsdd-t10": 2.0, "fsdd-order": 2.0, "fsdd-first10": 4.0}
 NRMSE = {"4bit": {1: 0.07, 3: 0.14, 5: 0.22}, "ternary": {1: 0.04, 3: 0.07, 5: 0.11}}
