@@ -1,6 +1,7 @@
 """Verify, repair, wire, follow, tolerant replay, tables: the promises of the record, each with its null control."""
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -149,6 +150,21 @@ def test_repair_takes_back_a_half_written_row_and_nothing_else(tmp_path: Path) -
                     run.column("waits", "seconds")
     assert not repair(path).verification.good  # type: ignore[union-attr]
     assert (tmp_path / "killed.h5.before-repair").exists()
+
+
+def test_repair_takes_back_the_number_of_a_record_that_was_written_without_its_checksum(tmp_path: Path) -> None:
+    path = killed(tmp_path / "killed.h5")
+    with open_run(path) as run, path.open("rb") as raw:
+        (chunk,) = scan(run.file["waits/seq"], raw.fileno())
+        numbers = run.column("waits", "seq").tolist()
+    torn = bytearray(path.read_bytes())
+    struct.pack_into("<Q", torn, chunk.byte_offset + 8 * len(numbers), numbers[-1] + 100)
+    path.write_bytes(torn)
+    result = repair(path)
+    assert result.taken_back == [f"/waits/seq, rows {chunk.first} to {chunk.stop - 1}"]
+    assert result.verification.good  # type: ignore[union-attr]
+    with open_run(path) as run:
+        assert run.column("waits", "seq").tolist() == numbers
 
 
 @pytest.mark.parametrize("name", ["device_time", "done"])
