@@ -8,7 +8,7 @@ import pytest
 from drivers.scpi import open_scpi
 from drivers.scpi.wire import Description
 from imssa_lab.contract.errors import LimitError
-from imssa_lab.contract.hal import ArrayInfo, Pulses
+from imssa_lab.contract.hal import ArrayInfo, CrossbarArray, Pulses
 from imssa_lab.contract.testing.electrodes import lowered
 from imssa_lab.log import open_run, record
 from imssa_lab.virtual.bench_twin import BenchTwin
@@ -77,6 +77,23 @@ def test_a_record_and_its_replay_name_one_read_voltage(tmp_path: Path) -> None:
         with pytest.raises(LimitError, match="need the chip"):
             again.lower_limits(lowered(again.info, 0.5))
         assert np.array_equal(again.read_conductances(), read)
+
+
+def test_limits_of_pulses_may_be_lowered_within_a_record_and_its_replay(tmp_path: Path) -> None:
+    def script(array: CrossbarArray) -> bytes:
+        own = array.info.limits
+        array.lower_limits(own.model_copy(update={"set": own.set.model_copy(update={"voltage_max": 1.0})}))
+        cells = np.ones(array.info.shape, dtype=np.bool_)
+        with pytest.raises(LimitError, match="SET"):
+            array.apply_pulses(Pulses.on(cells, "SET", 1.1, 0.7, 1e-5))
+        array.apply_pulses(Pulses.on(cells, "SET", 1.0, 0.7, 1e-5))
+        return array.read_conductances().tobytes()
+
+    with record(tmp_path / "run.h5", [DigitalTwin(shape=(4, 4))], {}) as (array,), array:
+        seen = script(array)
+    (again,) = open_run(tmp_path / "run.h5").arrays()
+    with again:
+        assert script(again) == seen
 
 
 def test_an_instrument_without_the_command_is_not_asked_for_a_lower_voltage(monkeypatch: pytest.MonkeyPatch) -> None:
