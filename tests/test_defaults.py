@@ -100,7 +100,10 @@ def defaults_of(room: str) -> dict[str, str]:
         text = inspect.getsource(module)
         for key, value in vars(module).items():
             name = f"{module.__name__}.{key}"
-            if key.isupper() and not key.startswith("_") and is_plain(value):
+            if isinstance(value, BaseModel) and re.search(rf"^{key}\b[^=\n]*= ", text, re.MULTILINE):
+                for part, plain in value.model_dump(mode="json").items():
+                    found[f"{name}.{part}"] = written(plain)
+            elif key.isupper() and not key.startswith("_") and is_plain(value):
                 if key not in OF_THE_MACHINE and re.search(rf"^{key}\b[^=\n]*= ", text, re.MULTILINE):
                     found[name] = written(value)
             elif key.startswith("_") or getattr(value, "__module__", None) != module.__name__:
