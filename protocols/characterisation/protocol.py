@@ -176,7 +176,8 @@ class Characterisation:
 
 
 def _identity(info: ArrayInfo) -> dict[str, object]:
-    return {"name": info.name, "serial": info.serial, "shape": list(info.shape)}
+    window = [info.window.low, info.window.high]
+    return {"name": info.name, "serial": info.serial, "shape": list(info.shape), "window": window}
 
 
 def write_table(path: Path, table: Columns) -> None:

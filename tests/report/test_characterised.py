@@ -43,6 +43,15 @@ def test_the_command_leaves_the_page_with_every_picture(chip):
     assert page.count("<img ") == 9
 
 
+def test_an_array_of_a_single_cell_has_its_page_too(tmp_path):
+    """One target, so that nothing but the array says how wide the window is."""
+    words = ["characterise", "--array", "twin:supert-a0?seed=3&shape=1x1", "--out", str(tmp_path / "cell")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "of 1 cells are good" in (tmp_path / "cell" / "report.html").read_text()
+    assert (read_tables(tmp_path / "cell").window.low, read_tables(tmp_path / "cell").window.high) == (2e-6, 1.5e-4)
+
+
 def test_what_was_not_measured_is_said_with_the_command_that_does(chip, tmp_path):
     part = tmp_path / "part"
     part.mkdir()

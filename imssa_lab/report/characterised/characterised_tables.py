@@ -43,6 +43,12 @@ class Tables:
         rows, cols = self.settings["chip"]["shape"]
         return int(rows), int(cols)
 
+    @property
+    def window(self) -> Window:
+        """Conductances that cells may be programmed to."""
+        low, high = self.settings["chip"]["window"]
+        return Window(low=low, high=high)
+
     def by_cell(self, experiment: str, name: str) -> FloatArray:
         """A column with one value for every cell, as a map (rows, cols), NaN where there is none."""
         table, found = self.columns[experiment], np.full(self.shape, np.nan)
@@ -125,10 +131,10 @@ def _readings(tables: Tables, experiment: str, order: str) -> xarray.Dataset:
 
 
 def programmed_cells(tables: Tables) -> xarray.Dataset:
-    """What programming came to, as `measured.programmed` gives it; the window is that of the targets."""
+    """What programming came to, as `measured.programmed` gives it."""
     target, achieved, pulses = (tables.by_cell("programming", name) for name in ("target", "conductance", "pulses"))
     tolerance = float(tables.settings["recipe"]["tolerance_out"])
-    window = Window(low=float(np.nanmin(target)), high=float(np.nanmax(target)))
+    window = tables.window
     data = of_arrays([target], [achieved], tolerance, [np.nan_to_num(pulses).astype(np.int64)])
     return data.drop_vars("ranges").assign(
         level=(("array", "row", "col"), target_levels(target, window, tolerance)[None]),
