@@ -81,7 +81,7 @@ class Comparison:
         if self.apart:
             return "differ"
         aspects = {one.aspect for one in self.statistics}
-        enough = len(aspects) >= _DECIDABLE and max(one.samples for one in self.statistics) >= _ENOUGH
+        enough = len(aspects) >= _DECIDABLE and any(one.samples >= _ENOUGH for one in self.statistics)
         return "agree" if enough else "not decidable"
 
 
@@ -133,8 +133,8 @@ def compare_twin(
             left_out.append(f"{label}: {values.size} values, {_FEWEST} are needed")
         else:
             found.append(_compared(name, values, np.concatenate(twin[name]), profile))
-    if not found:
-        raise LogError(f"{run.path}: too few programmings, reads or products to compare; record a longer session")
+    if not chip:
+        raise LogError(f"{run.path}: no programming, read or product that can be compared; record a longer session")
     there = {name.split("|")[0] for name in chip}
     left_out += [f"{aspect}: {why}" for aspect, why in ASPECTS.items() if aspect not in there]
     return Comparison(found, significant_differences(found), left_out)

@@ -56,7 +56,8 @@ def twin_check(
             raise ConfigError(
                 f"{wanted.name} cannot repeat what {log} asked of its chip ({error}); is it a profile of that chip?"
             ) from error
-    _print(found.statistics, found.apart, f"{log} against {wanted.name}")
+    if found.statistics:
+        _print(found.statistics, found.apart, f"{log} against {wanted.name}")
     for text in found.not_compared:
         console().print(f"not compared: {text}", markup=False)
     answer(
@@ -76,8 +77,9 @@ def twin_check(
         )
         raise typer.Exit(DIFFER)
     if found.verdict == "not decidable":
+        seen = f"nothing differs in {compared} statistics, but" if compared else "nothing could be compared:"
         console().print(
-            f"not decidable: nothing differs in {compared} statistics, but this session holds too little to say that "
+            f"not decidable: {seen} this session holds too little to say that "
             "twin and chip agree; record a characterisation (imssa characterise)"
         )
         raise typer.Exit(NOT_DECIDABLE)

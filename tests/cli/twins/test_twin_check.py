@@ -84,8 +84,18 @@ def test_the_command_says_what_differs_and_exits_with_3(session):
 def test_a_session_with_nothing_to_compare_is_refused(tmp_path):
     with record(tmp_path / "run.h5", [DigitalTwin("ideal", (4, 4))], {}) as (array,):
         array.wait(1.0)
-    with open_run(tmp_path / "run.h5") as run, pytest.raises(LogError, match="too few"):
+    with open_run(tmp_path / "run.h5") as run, pytest.raises(LogError, match="no programming, read"):
         compare_twin(run, profile(), (0,))
+
+
+def test_a_session_with_too_few_values_of_everything_decides_nothing_and_says_of_what(tmp_path):
+    with record(tmp_path / "run.h5", [DigitalTwin(profile(), (1, 1))], {}) as (array,):
+        array.program_conductances(np.full((1, 1), 50e-6))
+        array.read_conductances(averages=10)
+    result = CliRunner().invoke(app, [str(tmp_path / "run.h5"), "ideal"])
+    assert result.exit_code == 4
+    assert "not compared: read sd per cell: 1 values" in result.stdout
+    assert "nothing could be compared" in " ".join(result.stdout.split())
 
 
 def test_damage_in_a_session_is_named(session, tmp_path):

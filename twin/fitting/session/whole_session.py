@@ -161,7 +161,8 @@ def _against_itself(folder: Path, fit: SessionFit, rng: np.random.Generator) -> 
     profile = fitted_profile(fit.base, fit.sections, "fitted", "this session")
     try:
         with open_run(folder / RUN) as run:
-            return compare_twin(run, profile, tuple(range(first, first + _TWINS)))
+            found = compare_twin(run, profile, tuple(range(first, first + _TWINS)))
+        return found if found.statistics else "too few values of everything"
     except LogError as error:  # without a whole run file nothing can be repeated
         return str(error)
 
