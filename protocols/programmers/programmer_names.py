@@ -69,13 +69,28 @@ def recipe_of(array: CrossbarArray) -> WriteVerify:
     Raises:
         ConfigError: its own programmer is something else; give a recipe.
     """
+    return recipe_with(array, {})
+
+
+def recipe_with(array: CrossbarArray, changes: Mapping[str, Any]) -> WriteVerify:
+    """The recipe of an array with other values of some fields; where it has none of its own, `changes` are all of it.
+
+    Raises:
+        ConfigError: a field that a recipe has not, a value that it cannot have, or a field that nobody gives.
+    """
     given = array.info.provenance.get(GIVEN_RECIPE)
-    if given is not None:
-        return WriteVerify.model_validate_json(given)
-    own = array._default_programmer()  # noqa: SLF001 - the half of the contract that a backend writes
-    if not isinstance(own, WriteVerify):
-        raise ConfigError(f"{array.info.name} has no write-verify recipe of its own; give one")
-    return own
+    own = array._default_programmer() if given is None else WriteVerify.model_validate_json(given)  # noqa: SLF001 - the half of the contract that a backend writes
+    if isinstance(own, WriteVerify):
+        return changed(own, changes)
+    missing = [
+        name for name, field in WriteVerify.model_fields.items() if field.is_required() and name not in changes
+    ]
+    if missing:
+        raise ConfigError(
+            f"{array.info.name} has no write-verify recipe of its own, so give all of one (--recipe KEY=VALUE, or in "
+            f"the station file); missing: {', '.join(missing)}"
+        )
+    return _validated(changes)
 
 
 def recipe_inside(programmer: Programmer) -> WriteVerify | None:
@@ -92,7 +107,11 @@ def changed(recipe: WriteVerify, changes: Mapping[str, Any]) -> WriteVerify:
     Raises:
         ConfigError: a field that it has not, or a value that it cannot have, with its place.
     """
+    return _validated({**recipe.model_dump(), **changes})
+
+
+def _validated(fields: Mapping[str, Any]) -> WriteVerify:
     try:
-        return WriteVerify.model_validate({**recipe.model_dump(), **changes})
+        return WriteVerify.model_validate(dict(fields))
     except ValidationError as error:
         raise ConfigError(f"recipe: {explain(WriteVerify, error, 'recipe')}") from error

@@ -8,8 +8,8 @@ from typing import Any
 from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import CrossbarArray, Programmer, PulseKind
 from imssa_lab.contract.wrapper import Wrapper
-from protocols.programmers import make_programmer, recipe_inside, recipe_of
-from protocols.programmers.programmer_names import GIVEN_RECIPE, changed
+from protocols.programmers import make_programmer, recipe_inside
+from protocols.programmers.programmer_names import GIVEN_RECIPE, recipe_with
 
 GIVEN_PROGRAMMER = "programmer"
 """What in the provenance of an array names the programmer that it was given."""
@@ -23,18 +23,18 @@ class RecipeOverride(Wrapper):
 
     Args:
         name: of the programmer; None for the one that the array was given before, else "hysteretic".
-        changes: to the write-verify recipe of the array, fields of `WriteVerify`.
+        changes: to the write-verify recipe of the array, fields of `WriteVerify`; all of one for an array without.
 
     Raises:
-        ConfigError: no such programmer, a setting that a recipe has not, an array without a recipe to change; what
-            was chosen pulses above the limits of the array, or has a tolerance wider than its window.
+        ConfigError: no such programmer, a setting that a recipe has not, or too few for an array without a recipe;
+            what was chosen pulses above the limits of the array, or has a tolerance wider than its window.
     """
 
     def __init__(self, array: CrossbarArray, name: str | None, changes: Mapping[str, Any]) -> None:
         super().__init__(array)
         chosen = bool(name or changes)
         name = name or array.info.provenance.get(GIVEN_PROGRAMMER, "hysteretic")
-        recipe = changed(recipe_of(array), changes)
+        recipe = recipe_with(array, changes)
         self._programmer = make_programmer(name, recipe, {})
         if chosen:
             self._within_limits()

@@ -1,6 +1,7 @@
 """calibrate, program and --dry-run, on the twin and on a virtual board behind its driver."""
 
 import csv
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -109,6 +110,37 @@ def test_replays_of_a_characterisation_give_the_same_tables(here: Path) -> None:
     for name in names:
         first, *others = ((here / out / f"{name}.csv").read_bytes() for out in ("one", "two", "three"))
         assert others == [first, first]
+
+
+def test_an_array_without_a_recipe_is_characterised_by_one_that_is_given_whole(here: Path) -> None:
+    words = ["characterise", "--array", "twin:ideal?shape=4x4", "--out", "chip", "--only", "stuck,programming"]
+    recipe = WriteVerify.model_validate(TwinProfile.load("supert-a0-easy").recipe.model_dump())
+    given = [
+        f"{name}={json.dumps(value)}"
+        for name, value in recipe.model_dump(mode="json").items()
+        if WriteVerify.model_fields[name].is_required()
+    ]
+    done = imssa(*words, "--recipe", given[0])
+    assert done.exit_code == 1
+    missing = done.stderr.partition("missing: ")[2]
+    assert missing.split() == [f"{text.partition('=')[0]}," for text in given[1:-1]] + [given[-1].partition("=")[0]]
+    assert not (here / "chip").exists()
+    done = imssa(*words, *(word for text in given for word in ("--recipe", text)))
+    assert done.exit_code == 0, done.output
+    assert (
+        json.loads((here / "chip" / "characterisation.json").read_text())["recipe"]["set_width"] == recipe.set_width
+    )
+
+
+def test_a_characterisation_whose_page_could_not_be_written_gets_it_from_the_same_command(here: Path) -> None:
+    words = ["characterise", "--array", TWIN, "--out", "chip", "--only", "iv"]
+    assert imssa(*words).exit_code == 0
+    (here / "chip" / "report.html").unlink()
+    runs = sorted((here / "chip").glob("run*.h5"))
+    done = imssa(*words)
+    assert done.exit_code == 0, done.output
+    assert (here / "chip" / "report.html").is_file()
+    assert sorted((here / "chip").glob("run*.h5")) == runs  # nothing was driven again
 
 
 def test_a_calibration_is_measured_written_and_logged(address: str, here: Path) -> None:

@@ -79,6 +79,18 @@ def test_stuck_cells_are_left_out_of_what_moves_and_counted(chip):
     assert f"good: {np.count_nonzero(state == 'good')}" in labels
 
 
+@pytest.mark.parametrize("state", ["stuck low", "dead bit line"])
+def test_a_chip_of_which_no_cell_moves_has_its_page_and_says_so(chip, tmp_path, state):
+    """As when the cable of the gates is loose."""
+    dead = shutil.copytree(chip, tmp_path / "dead", ignore=shutil.ignore_patterns("*.html", "*.h5"))
+    stuck = read_tables(chip).columns["stuck"]
+    table(dead, "stuck", {**stuck, "state": [state] * len(stuck["state"])})
+    write_characterised_page(dead, dead / "report.html")
+    page = (dead / "report.html").read_text()
+    assert f"0 of 128 cells are good (0.00 %); 128 {state}" in page
+    assert page.count("No cell is left: all that were read are stuck or on dead lines.") == 3
+
+
 def test_endurance_is_drawn_from_the_highest_and_lowest_of_each_cycle(chip, tmp_path):
     worn = tmp_path / "worn"
     worn.mkdir()

@@ -14,6 +14,7 @@ from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.last_report import leave_report_unfinished
+from imssa_lab.cli.shared.recipe_options import RecipeOption, recipe_changes
 from imssa_lab.cli.shared.run_folder import bench_facts
 from imssa_lab.cli.shared.session import Stages, console, of_seconds, provenance, stages
 from imssa_lab.contract.errors import ConfigError
@@ -33,6 +34,7 @@ def characterise(
             help="Experiments, separated by commas: stuck, pulses, relaxation, programming, noise, iv, columns."
         ),
     ] = None,
+    recipe: RecipeOption = None,
     dry_run: DryRunOption = False,
     chip_record: Annotated[
         Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse; created if it does not exist.")
@@ -58,14 +60,12 @@ def characterise(
     from protocols.wrappers.recipe_override import RecipeOverride
 
     require_plots()
-    from imssa_lab.report.characterised import write_characterised_page
-
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
     if names is not None and not names:
         raise ConfigError("--only names no experiment; write for example --only stuck,noise")
     with ExitStack() as stack:
         # the recipe goes into the log, for its replay: a replayed array has none of its own
-        opened = RecipeOverride(stack.enter_context(open_array(array)), None, {})
+        opened = RecipeOverride(stack.enter_context(open_array(array)), None, recipe_changes(recipe))
         work = Characterisation(opened, out, only=names)
         plan = work.plan()
         console(stderr=not dry_run).print(str(plan))
@@ -74,7 +74,7 @@ def characterise(
             return
         counted = None
         if not plan.seconds:
-            _show(work.run())
+            _finish(out, work.run())
             return
         if chip_record is not None:
             counted = Counted(opened, stack.enter_context(ChipRecord(chip_record)))
@@ -95,12 +95,16 @@ def characterise(
             leave_report_unfinished(log_path, out / REPORT, error)
             error.add_note("finished parts are kept; to continue: the same command")
             raise
+    _finish(out, {**tables, "log": log_path})
+
+
+def _finish(out: Path, files: dict[str, Path]) -> None:
+    """Write the page, which one of an unfinished run may be in place of, and name all files."""
+    from imssa_lab.report.characterised import write_characterised_page
+
     (out / REPORT).unlink(missing_ok=True)
     write_characterised_page(out, out / REPORT)
-    _show({**tables, "log": log_path, "report": out / REPORT})
-
-
-def _show(files: dict[str, Path]) -> None:
+    files["report"] = out / REPORT
     for name, path in files.items():
         console().print(f"{name}: {path}", markup=False)
     answer({"files": files})

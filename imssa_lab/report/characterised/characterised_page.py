@@ -18,6 +18,7 @@ from imssa_lab.report.characterised.characterised_tables import (
     Tables,
     left_out,
     noise_readings,
+    of_moving_cells,
     on_dead_line,
     programmed_cells,
     read_tables,
@@ -92,10 +93,15 @@ def _pictures(tables: Tables) -> Iterator[tuple[str, Drawing | NotMeasured]]:
         yield kind.title, Drawing(kind.name, kind.draw(tables, False), kind.caption(tables), (), narrow)
 
 
+_OF_MOVING_CELLS = ("iv", "noise", "relaxation")
+
+
 def _missing(tables: Tables, kind: _Kind) -> str:
     """Why a picture cannot be drawn; empty where it can."""
     if kind.experiment not in tables.columns:
         return f"Not measured; imssa characterise --only {kind.experiment} does."
+    if kind.experiment in _OF_MOVING_CELLS and not of_moving_cells(tables, kind.experiment)["cell"].size:
+        return "No cell is left: all that were read are stuck or on dead lines."
     if kind.name == "endurance":
         cycles = np.unique(tables.columns["pulses"]["cycle"]).size
         if cycles < drawn.FEWEST_CYCLES:
@@ -257,7 +263,7 @@ def _facts(tables: Tables) -> list[tuple[str, str]]:
             )
         )
         found.append(("pulses to one of these", _spread(data["pulses"].values[moved], "")))
-    if "noise" in tables.columns:
+    if "noise" in tables.columns and of_moving_cells(tables, "noise")["cell"].size:
         spread = noise_readings(tables)["conductance"].values.std(axis=0, ddof=1)
         found.append(("standard deviation of single readings", _spread(1e6 * spread, "µS")))
     if "columns" in tables.columns:

@@ -60,12 +60,15 @@ def windows(tables: Tables) -> Figure:
     low, high = (MICRO * table[name][kept] for name in ("low", "high"))
     edges = edges_over(min(0.0, float(low.min(initial=0.0))), float(high.max(initial=1.0)))
     for values, colour, words in ((low, ORANGE, "after RESET"), (high, BLUE, "after SET")):
+        if not values.size:
+            continue
         axis.hist(values, bins=edges, color=colour, alpha=0.35, log=True)
-        name = f"{words}: median {np.median(values):.3g} µS" if values.size else words
+        name = f"{words}: median {np.median(values):.3g} µS"
         axis.hist(values, bins=edges, color=colour, histtype="step", linewidth=1.2, log=True, label=name)
     axis.set(xlabel="conductance (µS)", ylabel="cells", ylim=(0.7, None))
     axis.set_title(f"{int(kept.sum())} cells, windows of their own")
-    legend_below(axis)
+    if kept.any():
+        legend_below(axis)
     return figure
 
 

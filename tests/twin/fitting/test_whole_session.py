@@ -1,6 +1,7 @@
 """A characterisation becomes one profile: every table is read, on a chip of other physics than the twin's."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -164,6 +165,27 @@ def test_without_a_run_file_the_report_says_that_no_misfit_is_known(session: Pat
     told = json.loads((tmp_path / "profile" / "report.json").read_text())["facts"]["twins against this session"]
     assert told.startswith("not compared, so that `imssa twin-check` allows for no misfit: ")
     assert "run.h5" in told
+
+
+@pytest.mark.parametrize("state", ["stuck low", "dead bit line"])
+def test_a_chip_of_which_no_cell_moves_is_fitted_as_far_as_it_says_anything(
+    session: Path, tmp_path: Path, state: str
+) -> None:
+    dead = shutil.copytree(session, tmp_path / "dead", ignore=shutil.ignore_patterns("*.html", "*.h5", "parts"))
+    units, header, *rows = (dead / "stuck.csv").read_text().splitlines()
+    place = header.split(",").index("state")
+    spoilt = [",".join([*(parts := row.split(","))[:place], state, *parts[place + 1 :]]) for row in rows]
+    (dead / "stuck.csv").write_text("\n".join([units, header, *spoilt, ""]))
+    said = run(dead, "--out", tmp_path / "profile")
+    assert said.exit_code in (0, 3), said.output
+    left_out = " ".join(json.loads((tmp_path / "profile" / "report.json").read_text())["undetermined"])
+    for name in ("noise", "relaxation", "programming", "iv"):
+        assert re.search(rf"{name}: [^:]*: all cells in it are stuck or on dead lines", left_out), name
+    everything = TwinProfile.load(str(tmp_path / "profile" / "profile.toml")).stuck
+    if state == "stuck low":
+        assert everything.off_fraction == 1.0
+    else:
+        assert f"all {SIDE * SIDE} cells are on dead lines" in left_out
 
 
 def test_jitter_is_known_well_from_one_session() -> None:

@@ -220,6 +220,8 @@ def _without_stuck(table: Table, windows: Any) -> Table:
     state = windows["state"].astype(str)
     bad = np.char.startswith(state, "stuck") | np.char.startswith(state, "dead")
     out = np.isin(table["cell"], np.asarray(windows["cell"], dtype=np.float64)[bad])
+    if out.all():
+        raise DataError(f"{table.source}: all cells in it are stuck or on dead lines")
     return table.take(~out) if out.any() else table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from imssa_lab.contract.errors import DataError
 from twin.fitting.fit_outcome import Outcome, Parameter
 from twin.fitting.session.session_tables import Named
 
@@ -16,12 +17,17 @@ def fit_window_map(table: Named) -> Outcome:
 
     Args:
         table: row, col, state, low, high of every cell, as `protocols.characterisation.experiments.stuck_map` gives.
+
+    Raises:
+        DataError: all cells are on dead lines.
     """
     outcome = Outcome("stuck cells and windows")
     state = table["state"].astype(str)
     low, high = (np.asarray(table[name], dtype=np.float64) for name in ("low", "high"))
     on_line = np.char.startswith(state, "dead")
     judged = ~on_line
+    if not judged.any():
+        raise DataError(f"stuck cells and windows: all {state.size} cells are on dead lines; check the connections")
     middle = 0.5 * (low + high)
     section: dict[str, float] = {}
     for name, key in (("stuck high", "on"), ("stuck low", "off")):
@@ -37,8 +43,10 @@ def fit_window_map(table: Named) -> Outcome:
     _lines(table, state, middle, outcome)
     good = judged & ~np.char.startswith(state, "stuck")
     for name, values in (("low", low[good]), ("high", high[good])):
-        ends = " / ".join(f"{1e6 * part:.3g}" for part in np.quantile(values, [0.05, 0.5, 0.95]))
-        outcome.facts[f"{name} end of the windows, 5 / 50 / 95 %"] = f"{ends} uS"
+        ends = "no cell moves"
+        if values.size:
+            ends = f"{' / '.join(f'{1e6 * part:.3g}' for part in np.quantile(values, [0.05, 0.5, 0.95]))} uS"
+        outcome.facts[f"{name} end of the windows, 5 / 50 / 95 %"] = ends
     for name in ("limited low", "limited high"):
         outcome.facts[f"cells {name}"] = f"{np.count_nonzero(state == name)} of {judged.sum()}"
     outcome.facts["cells"] = str(state.size)
@@ -68,8 +76,8 @@ def _lines(
 
 
 def _share(outcome: Outcome, name: str, found: int, of: int) -> float:
-    interval = stats.binomtest(found, max(of, 1)).proportion_ci(0.9, "exact")
-    value = found / max(of, 1)
+    interval = stats.binomtest(found, of).proportion_ci(0.9, "exact")
+    value = found / of
     low, high = float(interval.low), float(interval.high)
     outcome.parameters.append(Parameter(name, value, low, high, "1", upper_limit=found == 0))
     return value
