@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -95,6 +96,26 @@ def test_every_public_name_is_in_the_reference(name):
         assert f"| `{name}` |" in (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     else:
         assert f"::: imssa_lab.{name}\n" in API or f"[`{name}`](pictures.md" in API
+
+
+def taking_paths():
+    """Public functions and methods with their annotations of paths."""
+    for name in imssa_lab.__all__:
+        one = getattr(imssa_lab, name)
+        calls = [(name, one)] if inspect.isfunction(one) else []
+        if inspect.isclass(one):
+            calls = [(f"{name}.{key}", getattr(one, key)) for key in vars(one) if key[0] != "_" or key == "__init__"]
+        for call, what in calls:
+            if callable(what) and call != "RunLog.__init__":  # logs are made by `RunLog.create`
+                for part in inspect.signature(what).parameters.values():
+                    if re.search(r"\bPath\b", str(part.annotation)):
+                        yield call, part.name, str(part.annotation)
+
+
+def test_a_file_may_be_named_by_a_word_wherever_a_path_is_taken():
+    found = list(taking_paths())
+    assert len(found) > 20
+    assert [one for one in found if not re.search(r"\bstr\b", one[2])] == []
 
 
 def test_the_reference_names_nothing_that_is_not_public():

@@ -54,14 +54,14 @@ class CalibrationFile(BaseModel):
         return self
 
     @classmethod
-    def load(cls, path: Path) -> CalibrationFile:
+    def load(cls, path: str | Path) -> CalibrationFile:
         """Read a file that `save` wrote.
 
         Raises:
             CalibrationError: no such file, not readable, or a key or value that it cannot have.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8-sig"))
+            return cls.model_validate_json(Path(path).read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
             raise CalibrationError(f"{path}: no such calibration file; `imssa calibrate` measures one") from error
         except ValidationError as error:
@@ -71,20 +71,21 @@ class CalibrationFile(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise CalibrationError(f"{path} cannot be read: {error}") from error
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the file, as a whole or not at all; it replaces an older one.
 
         Raises:
             CalibrationError: it cannot be written.
         """
-        draft = path.with_name(f"{path.name}.draft")
+        where = Path(path)
+        draft = where.with_name(f"{where.name}.draft")
         try:
             draft.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-            draft.replace(path)
+            draft.replace(where)
         except OSError as error:
             raise CalibrationError(f"{path} cannot be written: {error}; choose another place") from error
 
-    def of(self, info: ArrayInfo, path: Path) -> ColumnCalibration:
+    def of(self, info: ArrayInfo, path: str | Path) -> ColumnCalibration:
         """The calibration for an array; `path` is what errors call the file.
 
         Raises:

@@ -80,7 +80,7 @@ class Characterisation:
     def __init__(
         self,
         array: CrossbarArray,
-        out: Path,
+        out: str | Path,
         *,
         schedule: Schedule | None = None,
         recipe: WriteVerify | None = None,
@@ -92,7 +92,7 @@ class Characterisation:
             if name not in EXPERIMENTS:
                 raise ConfigError(f"experiment {name!r} is not known; there are {', '.join(EXPERIMENTS)}")
         self._names = [name for name in EXPERIMENTS if name in chosen]
-        self._array, self._out = array, out
+        self._array, self._out = array, Path(out)
         self._note = note_survey or (array.note_survey if isinstance(array, Counted) else None)
         self._bench = Bench(array, recipe or recipe_of(array), schedule or Schedule())
         self._settings = {

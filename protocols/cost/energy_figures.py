@@ -50,7 +50,7 @@ class EnergyTable(BaseModel):
     multiply_add: tuple[Figure, ...] = Field(min_length=1)
 
     @classmethod
-    def load(cls, path: Path | None = None) -> EnergyTable:
+    def load(cls, path: str | Path | None = None) -> EnergyTable:
         """The table in a TOML file; None for the one that comes with the package.
 
         Raises:
@@ -58,7 +58,7 @@ class EnergyTable(BaseModel):
         """
         where = str(path or OWN_TABLE)
         try:
-            text = (files(__package__) / OWN_TABLE if path is None else path).read_text(encoding="utf-8-sig")
+            text = (files(__package__) / OWN_TABLE if path is None else Path(path)).read_text(encoding="utf-8-sig")
             return cls.model_validate(tomllib.loads(text))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"energy table {where}: cannot be read ({error})") from error

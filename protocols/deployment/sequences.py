@@ -102,28 +102,34 @@ class Sequences(FrozenArrays):
         kept = self.calibration_inputs[:calibration], self.test_inputs[:tests], self.test_labels[:tests]
         return type(self)(*kept, {}, units, self.training_inputs, self.training_labels)
 
-    def save(self, path: Path) -> None:
-        """Write to a new .npz file; ConfigError if it exists."""
+    def save(self, path: str | Path) -> None:
+        """Write to a new .npz file.
+
+        Raises:
+            ConfigError: it exists, or cannot be written.
+        """
         names = {"test_labels": "test_values" if self.goal == "values" else "test_labels"}
         arrays = {names.get(name, name): getattr(self, name) for name in _ARRAYS}
         more = {name: getattr(self, name) for name in _OPTIONAL}
         arrays |= {name: values for name, values in more.items() if values is not None}
         arrays |= {f"{name}_{_SCORES[self.goal]}": np.float64(value) for name, value in self.reference.items()}
         try:
-            with path.open("xb") as file:
+            with Path(path).open("xb") as file:
                 np.savez_compressed(file, **arrays)
         except FileExistsError as error:
             raise ConfigError(f"{path} exists; choose another name, nothing was overwritten") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error}; choose another place") from error
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read a file that `save` wrote.
 
         Raises:
             ConfigError: no such file, not .npz, or an array is missing.
         """
         try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 goal: Goal = "values" if "test_values" in file else "classes"
                 wanted = "test_values" if goal == "values" else "test_labels"
                 needed = [wanted if name == "test_labels" else name for name in _ARRAYS]

@@ -36,7 +36,7 @@ def fitted_profile(base: TwinProfile, sections: Mapping[str, Any], name: str, so
         raise DataError(f"the fitted values do not make a valid profile: {error}") from error
 
 
-def write_profile(path: Path, profile: TwinProfile, comment: str) -> None:
+def write_profile(path: str | Path, profile: TwinProfile, comment: str) -> None:
     """Write a profile that `TwinProfile.load` reads back the same, to a new file.
 
     Raises:
@@ -45,7 +45,7 @@ def write_profile(path: Path, profile: TwinProfile, comment: str) -> None:
     values = json.loads(profile.model_dump_json(exclude_none=True))
     text = "".join(f"# {line}\n" for line in comment.splitlines()) + _table(values, "")
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with Path(path).open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from error

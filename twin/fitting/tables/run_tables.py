@@ -29,7 +29,7 @@ def is_run(path: Path) -> bool:
         return "read_conductances" in file
 
 
-def programming_table(path: Path) -> Table:
+def programming_table(path: str | Path) -> Table:
     """Target and achieved conductance of every cell that a run programmed; the rows number cells.
 
     Programmings by one programmer only: the chip's own recipe where it was used, else the one used last. Others, such
@@ -56,7 +56,7 @@ def programming_table(path: Path) -> Table:
     if not by:
         raise DataError(f"{path}: the run programmed no cell")
     taken = _OWN if _OWN in by else list(by)[-1]
-    table = _table(path, ("cell", "target", "conductance"), np.concatenate(by[taken], axis=1))
+    table = _table(Path(path), ("cell", "target", "conductance"), np.concatenate(by[taken], axis=1))
     for loop, parts in by.items():
         if loop != taken:
             what = f"{len(parts)} programmings by another programmer ({loop.partition(' ')[0]}): left out"
@@ -64,7 +64,7 @@ def programming_table(path: Path) -> Table:
     return table
 
 
-def relaxation_table(path: Path) -> Table:
+def relaxation_table(path: str | Path) -> Table:
     """Reads of cells after they were programmed: time since then, conductance then (by re-read) and now.
 
     A pulse after programming ends the story of its cells. Reads in quick succession are one look: a cell counts again
@@ -106,7 +106,7 @@ def relaxation_table(path: Path) -> Table:
                     parts.append(np.stack([cell, later, initial[mask], measured]))
     if not parts:
         raise DataError(f"{path}: no cell was read again after programming; wait and read, then fit")
-    return _table(path, ("cell", "time", "initial", "conductance"), np.concatenate(parts, axis=1))
+    return _table(Path(path), ("cell", "time", "initial", "conductance"), np.concatenate(parts, axis=1))
 
 
 def products(path: Path, number: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
