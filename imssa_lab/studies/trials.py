@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
+from imssa_lab.contract.errors import ConfigError
 from imssa_lab.contract.hal import FloatArray
 
 PUBLISHED = (95.06, 81.69)
@@ -79,7 +81,17 @@ def plan(
     arms: Sequence[Arm] = ARMS,
     seeds: int = 1,
 ) -> list[StudyTrial]:
-    """Every combination, chip by chip."""
+    """Every combination, chip by chip.
+
+    Raises:
+        ConfigError: a fraction that is none, an error below zero or not finite, or one of them twice.
+    """
+    for name, values, highest in (("fraction of stuck cells", stuck, 1.0), ("programming error", sigmas, math.inf)):
+        for value in values:
+            if value is not None and not (0.0 <= value <= highest and math.isfinite(value)):
+                raise ConfigError(f"{name} {value:g}: it lies between 0 and {highest:g}")
+            if list(values).count(value) > 1:
+                raise ConfigError(f"{name} {value:g} is given twice; keep one")
     return [
         StudyTrial(fraction, sigma, arm, chip, seed)
         for sigma in sigmas

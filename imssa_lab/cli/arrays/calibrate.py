@@ -13,6 +13,7 @@ from imssa_lab.cli.shared.dry_run import DryRunOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.interrupts import when_stopped
 from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.number_options import finite
 from imssa_lab.cli.shared.run_folder import bench_facts, run_place
 from imssa_lab.cli.shared.session import console, of_seconds, provenance, stages
 from imssa_lab.contract.errors import ConfigError
@@ -35,7 +36,8 @@ def calibrate(
         Path | None, typer.Option(help="New calibration file; by default the one that the station file names.")
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(min=-_KELVIN, help="Chip temperature, degrees Celsius; kept in the file.")
+        float | None,
+        typer.Option(min=-_KELVIN, callback=finite, help="Chip temperature, degrees Celsius; kept in the file."),
     ] = None,
     dry_run: DryRunOption = False,
 ) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imssa_lab.cli.arrays.kept_twins import why_new
 from imssa_lab.cli.arrays.layers_option import LAYERS, LayersOption, OnArrays
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
-from imssa_lab.cli.shared.kept_twins import why_new
 from imssa_lab.cli.shared.last_report import leave_report, leave_report_unfinished
+from imssa_lab.cli.shared.number_options import MaxSecondsOption
 from imssa_lab.cli.shared.packing_option import PackingOption, packing_asked
 from imssa_lab.cli.shared.recipe_options import ProgrammerOption, RecipeOption, recipe_changes, with_recipe
 from imssa_lab.cli.shared.session import Stages, console, new_folder, provenance, stages
@@ -84,7 +85,7 @@ def deploy(
     out: Annotated[Path, typer.Option(help="Folder for log, result and report; new or empty.")],
     spares: Annotated[int, typer.Option(min=0, help="Arrays to open beyond those needed.")] = 0,
     max_pulses: Annotated[int | None, typer.Option(min=0, help="Budget of programming pulses.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
+    max_seconds: MaxSecondsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the deployment in --out.")] = False,
     chip_record: Annotated[
         Path | None,

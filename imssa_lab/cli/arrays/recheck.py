@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from imssa_lab.cli.arrays.deploy import LEVEL_FAILED, Choices, deploy_files, dry_files, written
+from imssa_lab.cli.arrays.kept_twins import why_new
 from imssa_lab.cli.arrays.layers_option import kept_layers
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.dry_run import DryRunOption, LikeOption, show_dry_run
 from imssa_lab.cli.shared.end_commands import reports_end
 from imssa_lab.cli.shared.json_output import takes_json
-from imssa_lab.cli.shared.kept_twins import why_new
+from imssa_lab.cli.shared.number_options import MaxSecondsOption
 from imssa_lab.cli.shared.session import console, stages
 from imssa_lab.cli.shared.verdicts import verdict_lines
 from imssa_lab.contract.errors import ConfigError, DeploymentError
@@ -33,7 +34,7 @@ def recheck(
     max_pulses: Annotated[
         int | None, typer.Option(min=0, help="Budget of programming pulses; 0: only reads.")
     ] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0, help="Budget of device time, s.")] = None,
+    max_seconds: MaxSecondsOption = None,
     chip_record: Annotated[Path | None, typer.Option(help="Chip record (SQLite) that counts every pulse.")] = None,
     dry_run: DryRunOption = False,
     like: LikeOption = None,

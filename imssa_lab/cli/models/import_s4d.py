@@ -46,7 +46,8 @@ def import_s4d(
         int | None, typer.Option(min=1, help="Epochs of further training at the precision; without it, only round.")
     ] = None,
     r_max: Annotated[
-        float, typer.Option(help="Largest radius of a pole; poles beyond it are listed and refused.")
+        float,
+        typer.Option(min=0, max=1, help="Largest radius of a pole; poles beyond it are listed and refused."),
     ] = 0.9995,
     reference: Annotated[
         Path | None,

@@ -12,9 +12,10 @@ import typer
 from imssa_lab.cli.arrays.layers_option import LayersOption, OnArrays
 from imssa_lab.cli.models.study_drift import drift
 from imssa_lab.cli.models.study_origin import origin
-from imssa_lab.cli.models.trial_runs import run_due
+from imssa_lab.cli.models.trial_runs import count_of_tests, run_due
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.number_options import finite
 from imssa_lab.cli.shared.session import console, new_folder
 from imssa_lab.contract.errors import ConfigError
 
@@ -55,10 +56,15 @@ def stuck(
     healthy_gaussian: Annotated[
         bool, typer.Option("--healthy-gaussian", help=f"Use, instead of a profile, {_HEALTHY}.")
     ] = False,
-    fraction: Annotated[list[float] | None, typer.Option(help="Fraction of stuck cells; may be repeated.")] = None,
+    fraction: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="Fraction of stuck cells; may be repeated."),
+    ] = None,
     sigma: Annotated[
         list[float] | None,
-        typer.Option(help="Error for --healthy-gaussian, uS; may be repeated; by default 1 and 3."),
+        typer.Option(
+            min=0, callback=finite, help="Error for --healthy-gaussian, uS; may be repeated; by default 1 and 3."
+        ),
     ] = None,
     chips: Annotated[int, typer.Option(min=1, help="Number of chips for each point.")] = 3,
     tests: Annotated[int, typer.Option(min=1, help="Number of test sequences.")] = 100,
@@ -101,9 +107,7 @@ def stuck(
     torch_device = None if device is None else _device(device)
     given = Sequences.load(sequences or bundle.parent / "sequences.npz")
     chip_profile = None if healthy_gaussian else TwinProfile.load(profile)
-    model = StudyModel(
-        KernelBundle.load(bundle), given, min(tests, len(given.test_labels)), chip_profile, layers.value
-    )
+    model = StudyModel(KernelBundle.load(bundle), given, count_of_tests(tests, given), chip_profile, layers.value)
     if not resume:
         new_folder(out)
     elif not (out / STORE).exists():

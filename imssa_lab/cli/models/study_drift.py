@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.arrays.layers_option import LayersOption, OnArrays
-from imssa_lab.cli.models.trial_runs import run_due
+from imssa_lab.cli.models.trial_runs import count_of_tests, run_due
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
 from imssa_lab.cli.shared.session import console, new_folder, provenance
@@ -77,7 +77,7 @@ def drift(
     kind = TwinProfile.load(profile)
     times, left_out = times_within(kind, at)
     given = Sequences.load(sequences or bundle.parent / "sequences.npz")
-    model = StudyModel(KernelBundle.load(bundle), given, min(tests, len(given.test_labels)), kind, layers.value)
+    model = StudyModel(KernelBundle.load(bundle), given, count_of_tests(tests, given), kind, layers.value)
     shared = DriftModel(model, tuple(times))
     if not resume:
         new_folder(out)

@@ -12,7 +12,7 @@ import typer
 
 from imssa_lab.cli.models.bundles import training
 from imssa_lab.cli.models.origin_models import ASKED, PRECISION, Asked, Trained, example_spikes, trained
-from imssa_lab.cli.models.trial_runs import run_due
+from imssa_lab.cli.models.trial_runs import count_of_tests, run_due
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.interrupts import when_stopped
 from imssa_lab.cli.shared.json_output import answer, takes_json
@@ -45,7 +45,11 @@ def origin(
     seeds: Annotated[int, typer.Option(min=1, help="Number of models, trained from seeds 0, 1, ...")] = 1,
     stuck: Annotated[
         list[float] | None,
-        typer.Option(help="Fraction of stuck cells (half at each end) of additional chips; may be repeated."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Fraction of stuck cells (half at each end) of additional chips; may be repeated.",
+        ),
     ] = None,
     classes: Annotated[str, typer.Option(help="Which two classes of SHD; 0-9 English, 10-19 German digits.")] = "0,1",
     tests: Annotated[int, typer.Option(min=1, help="Test sequences of every deployment, at most 400.")] = 300,
@@ -92,7 +96,7 @@ def origin(
         with when_stopped(lambda: "to continue: the same command with --resume"):
             task, found = _prepared(out, asked, bars)
         models = [
-            StudyModel(each.bundle, each.sequences, min(tests, len(each.sequences.test_labels)), chip_profile)
+            StudyModel(each.bundle, each.sequences, count_of_tests(tests, each.sequences), chip_profile)
             for each in found
         ]
         trials = plan([None, *(stuck or [])], [None], chips, seeds=seeds)

@@ -56,7 +56,8 @@ def train(
         ),
     ] = None,
     distil: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of the loss that follows the float net, such as 0.5.")
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the loss that follows the float net, such as 0.5."),
     ] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Channels of the net; by default the recipe's.")] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Layers of the net; by default the recipe's.")] = None,

@@ -12,10 +12,19 @@ from imssa_lab.cli.shared.session import console
 if TYPE_CHECKING:
     from imssa_lab.studies.trials import StudyTrial
     from imssa_lab.studies.workers import Workers
+    from protocols.deployment.sequences import Sequences
 
 _DRAW_EVERY = 60.0  # s
 Found = TypeVar("Found")
 Jobs = list[tuple[int, "StudyTrial"]]
+
+
+def count_of_tests(asked: int, sequences: Sequences) -> int:
+    """As many test sequences as were asked for; all there are, and that in words, where these are fewer."""
+    there = len(sequences.test_labels)
+    if there < asked:
+        console(stderr=True).print(f"{there} test sequences in each trial: there are no more, {asked} were asked for")
+    return min(asked, there)
 
 
 def run_due(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imssa_lab.cli.shared.number_options import finite
 from imssa_lab.cli.shared.session import console
 from imssa_lab.contract.errors import ConfigError
 
@@ -31,10 +32,12 @@ _LOOK_BACK = 1000  # records of each kind that the first look takes in
 def monitor(
     file: Annotated[Path, typer.Argument(help="Run file that another process is writing.")],
     once: Annotated[bool, typer.Option("--once", help="Show the state once and end.")] = False,
-    period: Annotated[float, typer.Option(min=0.1, help="Time between two updates, s.")] = 0.5,
+    period: Annotated[float, typer.Option(min=0.1, callback=finite, help="Time between two updates, s.")] = 0.5,
     web: Annotated[bool, typer.Option("--web", help="Show it in a browser on this computer instead.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 for any free one.")] = 0,
-    within: Annotated[float | None, typer.Option(min=0, help="Tolerance for the yield in --web, uS.")] = None,
+    within: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="Tolerance for the yield in --web, uS.")
+    ] = None,
 ) -> None:
     """Watch a run: number and rate of calls of each kind, what was programmed, the last events.
 

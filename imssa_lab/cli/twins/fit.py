@@ -10,6 +10,7 @@ import typer
 
 from imssa_lab.cli.shared import completion
 from imssa_lab.cli.shared.json_output import answer, takes_json
+from imssa_lab.cli.shared.number_options import finite
 from imssa_lab.cli.shared.session import console, facts_table, new_folder, provenance, stages
 from imssa_lab.contract.errors import ConfigError
 
@@ -86,13 +87,13 @@ def fit(
     model: Annotated[Model, typer.Option(help="Law of displacements by level.")] = Model.BEST,
     broken_at: Annotated[
         list[float] | None,
-        typer.Option(help="Time (s) at which a new series of measurements begins; may be repeated."),
+        typer.Option(callback=finite, help="Time (s) at which a new series of measurements begins; may be repeated."),
     ] = None,
     series: Annotated[
-        float, typer.Option(min=0, help="Resistance in series with the cells of I-V curves, ohm.")
+        float, typer.Option(min=0, callback=finite, help="Resistance in series with the cells of I-V curves, ohm.")
     ] = 0.0,
     read_interval: Annotated[
-        float | None, typer.Option(min=0, help="Seconds between readings of a trace without times.")
+        float | None, typer.Option(min=0, callback=finite, help="Seconds between readings of a trace without times.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split of the cells and of the bootstrap.")] = 0,
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imssa_lab.cli.shared import completion
+from imssa_lab.cli.shared.number_options import finite
 from imssa_lab.cli.shared.session import console
 from imssa_lab.cli.shared.virtual_instruments import ARRAYS_PER_BOARD, KINDS
 from imssa_lab.contract.errors import ConfigError
@@ -70,7 +71,11 @@ def serve(
     paced: Annotated[bool, typer.Option("--paced", help="Operations take their device time.")] = False,
     watchdog: Annotated[
         float,
-        typer.Option(min=0, help="Time without a message after which outputs are grounded, s; only scpi has one."),
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="Time without a message after which outputs are grounded, s; only scpi has one.",
+        ),
     ] = 2.0,
     journal: Annotated[Path | None, typer.Option(help="New text file for the voltages at the electrodes.")] = None,
     fault: Annotated[
