@@ -1,5 +1,6 @@
 """An SCPI array tester that restarts behind a connection that a gateway keeps."""
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -100,3 +101,15 @@ class TestRestarts:
         assert len(tester.bench.journal.entries) == before
         assert tester.receive(b"SYST:ERR?\n")[0].startswith(b"-221")
         assert tester.receive(tail) != []  # and the same is a message like any afterwards
+
+
+def test_errors_that_wait_in_an_instrument_are_named_when_it_is_opened(
+    tester: ScpiArrayTester, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TcpPort(tester) as port, caplog.at_level(logging.WARNING, "drivers"):
+        open_scpi(port.resource, {}).close()
+        assert caplog.records == []
+        tester.receive(b"nonsense\n")
+        open_scpi(port.resource, {}).close()
+    (record,) = caplog.records
+    assert "errors from before: -113," in record.getMessage()
