@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,18 @@ def test_what_is_refused(run: tuple[Path, dict[str, Any]], tmp_path: Path) -> No
         with pytest.raises(LogError, match="no table 'nothing'"):
             export(opened, tmp_path / "out", "csv", ["nothing"])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors as Linux shows them")
+def test_reading_past_damage_leaves_no_file_open(run: tuple[Path, dict[str, Any]]) -> None:
+    """A notebook that reads a table every second would run out of descriptors within the hour."""
+
+    def opened() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{name}") == str(run[0]) for name in os.listdir("/proc/self/fd"))
+
+    with open_run(run[0]) as found:
+        before = opened()
+        for _ in range(3):
+            found.table("read_mvm", skip_damaged=True).load()
+            list(cells(found, "read_conductances", skip_damaged=True))
+        assert opened() == before > 0

@@ -199,6 +199,18 @@ def test_xarray_reads_the_pictures_with_their_axes(made: Path) -> None:
         assert data["current"].dims == ("col", "time")
 
 
+def test_every_picture_says_from_which_calls_it_is_made(made: Path) -> None:
+    sources = {
+        "conductance/conductance": b"/read_conductances",
+        "current_0/current": b"/read_mvm",
+        "current_1/current": b"/read_mvm",
+    }
+    with h5py.File(made) as file:
+        for name, source in sources.items():
+            meant = file[f"entry/{name}"].attrs["meaning"]
+            assert meant.startswith(b"derived from %b when the run ended" % source), name
+
+
 def test_every_plot_names_its_axes(made: Path) -> None:
     """A viewer that knows NeXus alone has them from nowhere else."""
     found = {}
