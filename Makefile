@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 # Processes side by side, for the tests and the smoke runs; JOBS=0 runs the tests in one.
-JOBS   ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# (nproc itself would count the threads that OMP_NUM_THREADS allows.)
+JOBS   ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || sysctl -n hw.ncpu)
 ARRAY  ?= twin
 
 # One target for every benchmark; its first line is what `make help` prints.

@@ -69,6 +69,15 @@ def test_what_was_not_measured_is_said_with_the_command_that_does(chip, tmp_path
         read_tables(tmp_path)
 
 
+def test_a_folder_without_the_window_of_its_array_is_named(chip, tmp_path):
+    old = shutil.copytree(chip, tmp_path / "old", ignore=shutil.ignore_patterns("*.html", "*.h5"))
+    settings = json.loads((old / "characterisation.json").read_text())
+    del settings["chip"]["window"]
+    (old / "characterisation.json").write_text(json.dumps(settings))
+    with pytest.raises(DataError, match="by an earlier imssa_lab"):
+        write_characterised_page(old, old / "report.html")
+
+
 def test_stuck_cells_are_left_out_of_what_moves_and_counted(chip):
     tables = read_tables(chip)
     state = tables.columns["stuck"]["state"]

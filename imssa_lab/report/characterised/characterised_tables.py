@@ -45,7 +45,16 @@ class Tables:
 
     @property
     def window(self) -> Window:
-        """Conductances that cells may be programmed to."""
+        """Conductances that cells may be programmed to.
+
+        Raises:
+            DataError: an earlier version measured the folder, which did not keep the window.
+        """
+        if "window" not in self.settings["chip"]:
+            raise DataError(
+                f"{self.folder} was measured by an earlier imssa_lab, which did not keep the window of the array; add "
+                f'"window": [LOW, HIGH] in S to "chip" in {SETTINGS}'
+            )
         low, high = self.settings["chip"]["window"]
         return Window(low=low, high=high)
 
