@@ -52,8 +52,8 @@ class Tables:
         """
         if "window" not in self.settings["chip"]:
             raise DataError(
-                f"{self.folder} was measured by an earlier imssa_lab, which did not keep the window of the array; add "
-                f'"window": [LOW, HIGH] in S to "chip" in {SETTINGS}'
+                f"{self.folder} was measured by an earlier imssa_lab, which did not keep the window of the array; "
+                f'add "window": [LOW, HIGH] in S to "chip" in {SETTINGS}'
             )
         low, high = self.settings["chip"]["window"]
         return Window(low=low, high=high)
