@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -117,15 +118,16 @@ def made(bars: Bars, seed: int, out: Path) -> float:
 
 def small_deployment(out: Path) -> float:
     """Three kernels of one state, deployed on an ideal twin by the command line, in the folder of a demo."""
-    out.mkdir()
-    tiny.bundle().save(out / "bundle.safetensors")
-    Sequences(*tiny.sequences(), {"float": 0.9, "null": 0.5}).save(out / "sequences.npz")
-    files = [str(out / "bundle.safetensors"), "--sequences", str(out / "sequences.npz")]
-    array = ["--array", "twin:ideal?shape=16x16&seed={index}", "--out", str(out / "run")]
+    model = out.with_name(f"{out.name}-model")
+    model.mkdir()
+    tiny.bundle().save(model / "bundle.safetensors")
+    Sequences(*tiny.sequences(), {"float": 0.9, "null": 0.5}).save(model / "sequences.npz")
+    files = [str(model / "bundle.safetensors"), "--sequences", str(model / "sequences.npz")]
+    array = ["--array", "twin:ideal?shape=16x16&seed={index}", "--out", str(out)]
     started = time.perf_counter()
     subprocess.run([IMSSA, "deploy", *files, *array], check=True, capture_output=True)
-    for name in ("result.json", "run.h5"):
-        (out / "run" / name).rename(out / name)
+    for path in model.iterdir():
+        shutil.copy(path, out)
     return time.perf_counter() - started
 
 
