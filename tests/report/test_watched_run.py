@@ -22,11 +22,13 @@ from tests.report.test_live import until
 from twin import DigitalTwin
 
 WRITER = """
-import sys, time, numpy as np
+import os, sys, time, numpy as np
 from imssa_lab.log import record
 from twin import DigitalTwin
 with record(sys.argv[1], [DigitalTwin("supert-a0-easy", (6, 5), seed=1)], {}) as (chip,), chip:
     for _ in range(int(sys.argv[2])):
+        if os.path.exists(sys.argv[1] + ".enough"):
+            break
         chip.program_conductances(np.full((6, 5), 60e-6))
         time.sleep(0.2)
 """
@@ -50,7 +52,16 @@ def writer(tmp_path):
 
 def test_without_a_notebook_it_prints_lines_until_the_run_has_ended(writer, capsys, monkeypatch):
     monkeypatch.setattr(watched_run, "_LINES_APART", 0.0)
-    process, path = writer(15)  # three seconds: a busy machine looks once a second
+    process, path = writer(10_000)
+    shown, real = set(), watched_run._Lines.show
+
+    def show(self, state, line, *, over):
+        real(self, state, line, over=over)
+        shown.add(line)
+        if len(shown) == 3:  # however long a busy machine takes for them
+            Path(f"{path}.enough").touch()
+
+    monkeypatch.setattr(watched_run._Lines, "show", show)
     watch_run(path, period=0.1)
     assert process.wait(timeout=20) == 0
     lines = capsys.readouterr().out.splitlines()
