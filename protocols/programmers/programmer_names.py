@@ -80,17 +80,14 @@ def recipe_with(array: CrossbarArray, changes: Mapping[str, Any]) -> WriteVerify
     """
     given = array.info.provenance.get(GIVEN_RECIPE)
     own = array._default_programmer() if given is None else WriteVerify.model_validate_json(given)  # noqa: SLF001 - the half of the contract that a backend writes
-    if isinstance(own, WriteVerify):
-        return changed(own, changes)
-    missing = [
-        name for name, field in WriteVerify.model_fields.items() if field.is_required() and name not in changes
-    ]
+    fields = {**(own.model_dump() if isinstance(own, WriteVerify) else {}), **changes}
+    missing = [name for name, field in WriteVerify.model_fields.items() if field.is_required() and name not in fields]
     if missing:
         raise ConfigError(
             f"{array.info.name} has no write-verify recipe of its own, so give all of one (--recipe KEY=VALUE, or in "
             f"the station file); missing: {', '.join(missing)}"
         )
-    return _validated(changes)
+    return _validated(fields)
 
 
 def recipe_inside(programmer: Programmer) -> WriteVerify | None:
@@ -110,8 +107,8 @@ def changed(recipe: WriteVerify, changes: Mapping[str, Any]) -> WriteVerify:
     return _validated({**recipe.model_dump(), **changes})
 
 
-def _validated(fields: Mapping[str, Any]) -> WriteVerify:
+def _validated(fields: dict[str, Any]) -> WriteVerify:
     try:
-        return WriteVerify.model_validate(dict(fields))
+        return WriteVerify.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(f"recipe: {explain(WriteVerify, error, 'recipe')}") from error
